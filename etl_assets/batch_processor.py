@@ -1,0 +1,109 @@
+"""`BatchProcessor`: cuts a frame into batches, retries what passes, goes on after what does not, and says which was which."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.exc import DBAPIError
+from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from etl_assets.database.database import sqlstate_of
+from etl_assets.errors import DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import polars as pl
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS: Final = 4
+TRANSIENT_SQLSTATES: Final = ("08", "40", "53", "55P03", "57P")
+"""Classes of errors that pass: lost connections, serialisation, resources, locks, restarts of the server."""
+
+
+class BatchProcessor:
+    """Runs a function over the batches of a frame; a failed batch never stops the others."""
+
+    def __init__(self, *, task_name: str = "etl", attempts: int = ATTEMPTS, max_wait_seconds: float = 10.0) -> None:
+        self.task_name = task_name
+        self.attempts = attempts
+        self.max_wait_seconds = max_wait_seconds
+
+    def process_in_batches(
+        self, df: pl.DataFrame, batch_size: int, process_func: Callable[[pl.DataFrame], object]
+    ) -> tuple[int, int]:
+        """Call `process_func` with each slice of `batch_size` rows, in order.
+
+        An error that passes by itself (a lost connection, a deadlock) is retried with growing waits; any other one, or
+        one that stays, fails the batch: it is logged without its text, which may quote a customer's data.
+
+        Args:
+            df: the rows; not changed.
+            batch_size: rows per batch, at least 1.
+            process_func: called with each slice; its result is ignored.
+
+        Returns:
+            How many rows were in batches that succeeded, and in batches that failed.
+
+        Raises:
+            ValueError: `batch_size` is less than 1.
+        """
+        if batch_size < 1:
+            msg = f"batch_size is {batch_size}: it must be at least 1."
+            raise ValueError(msg)
+        succeeded = failed = 0
+        for number, offset in enumerate(range(0, df.height, batch_size), start=1):
+            batch = df.slice(offset, batch_size)
+            if self._process(batch, number, process_func):
+                succeeded += batch.height
+            else:
+                failed += batch.height
+        return succeeded, failed
+
+    def _process(self, batch: pl.DataFrame, number: int, process_func: Callable[[pl.DataFrame], object]) -> bool:
+        started = time.perf_counter()
+        retrying = Retrying(
+            retry=retry_if_exception(is_transient),
+            stop=stop_after_attempt(self.attempts),
+            wait=wait_random_exponential(multiplier=0.1, max=self.max_wait_seconds),
+            before_sleep=before_sleep_log(logger, logging.DEBUG),
+            reraise=True,
+        )
+        try:
+            retrying(process_func, batch)
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with one batch, the others go on
+            logger.error(
+                "%s batch %d failed: rows=%d seconds=%.3f error=%s sqlstate=%s at=%s",
+                self.task_name, number, batch.height, time.perf_counter() - started,
+                type(error).__name__, sqlstate_of(error) or "-", _place_of(error),
+            )  # fmt: skip
+            return False
+        logger.info(
+            "%s batch %d succeeded: rows=%d seconds=%.3f",
+            self.task_name, number, batch.height, time.perf_counter() - started,
+        )  # fmt: skip
+        return True
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may well succeed a moment later."""
+    if isinstance(error, DatabaseUnavailableError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    state = sqlstate_of(error)
+    if state is None:
+        return type(error).__name__ in {"OperationalError", "InterfaceError"}
+    return state.startswith(TRANSIENT_SQLSTATES)
+
+
+def _place_of(error: BaseException) -> str:
+    """Where in this project an error came from: file and line, never its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "etl_assets" in Path(frame.filename).parts]
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "-"

@@ -1,0 +1,119 @@
+"""The `customers` asset: the customers of changed orders, and those that an order left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA, CUSTOMER_SCHEMA, summarise_customers
+from etl_assets.database.frames import copy_rows, fetch_frame, stage_rows, update_rows
+from etl_assets.database.isolation import write_isolated
+from etl_assets.ledger.batches import BatchCounts
+from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows
+from etl_assets.ledger.work import as_values
+from etl_assets.pipeline.line_sets import compare_lines
+from etl_assets.pipeline.step import Batch, Loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.ledger.work import WorkRange
+
+TOUCHED_SCHEMA: Final = {
+    "work_no": pl.Int32(),
+    "raw_id": pl.Int64(),
+    "is_order": pl.Boolean(),
+    "customer_global_id": pl.String(),
+    "left_customer": pl.String(),
+}
+_KEY: Final = ("customer_global_id",)
+
+
+class CustomersStep:
+    """orders → customers."""
+
+    asset: AssetName = "customers"
+
+    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+        """The customers of changed orders and those that orders left, a row per raw_id (`TOUCHED_SCHEMA`)."""
+        values = as_values(ranges)
+        touched = database.read(
+            "SELECT w.work_no, o.raw_id, true AS is_order, o.customer_global_id, NULL::uuid AS left_customer"  # noqa: S608  # integers only
+            f" FROM (VALUES {values}) w (work_no, batch_id, low, high)"
+            " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
+            " UNION ALL"
+            " SELECT w.work_no, m.raw_id, false, NULL::uuid, m.customer_global_id"
+            f" FROM (VALUES {values}) w (work_no, batch_id, low, high)"
+            " JOIN order_moves m ON m.batch_id = w.batch_id AND m.raw_id BETWEEN w.low AND w.high",
+            TOUCHED_SCHEMA,
+        )
+        return touched.group_by("work_no", "raw_id").agg(
+            pl.col("is_order").any(),
+            pl.col("customer_global_id").drop_nulls().first(),
+            pl.col("left_customer").drop_nulls().first(),
+        )
+
+    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+        """Recompute the touched customers from all their orders; drop those that have none and no lead."""
+        connection = batch.connection
+        touched = pl.concat([rows["customer_global_id"], rows["left_customer"]]).drop_nulls().unique()
+        keys = touched.alias("customer_global_id").to_frame()
+        current = summarise_customers(
+            orders_of_customers(connection, keys), batch.queries.batch_lookup_shops(connection=connection)
+        )
+        stored = batch.queries.batch_lookup_customers(keys, connection=connection)
+        decided = compare_lines(current.select(*CUSTOMER_SCHEMA), stored, _KEY).join(
+            current.select(*_KEY, "shop_id", "raw_id"), on=["customer_global_id", "shop_id"], how="left"
+        )
+        refused = write_isolated(connection, decided, lambda part: _write(connection, part))
+        rejected = refused.with_columns(order_id=pl.lit(None, pl.String)).select(*REJECTED_SCHEMA)
+        quarantine_rows(connection, self.asset, rejected)
+        deleted = delete_vacant_customers(connection, keys.join(current, on=_KEY, how="anti"))
+        fates = dict(decided.join(refused, on=_KEY, how="anti").group_by("fate").len().iter_rows())
+        counts = BatchCounts(
+            inserted=fates.get("inserted", 0),
+            updated=fates.get("updated", 0),
+            unchanged=fates.get("unchanged", 0),
+            quarantined=rejected.height,
+            deleted=deleted,
+            without_customer=rows.filter(pl.col("is_order") & pl.col("customer_global_id").is_null()).height,
+        )
+        return Loaded(counts, batch.ranges)
+
+
+def orders_of_customers(connection: sa.Connection, customers: pl.DataFrame) -> pl.DataFrame:
+    """All orders of the given customers (`CUSTOMER_ORDER_SCHEMA`)."""
+    stage_rows(connection, "customers", customers.select(_KEY), name="customer_ids")
+    return fetch_frame(
+        connection,
+        "SELECT o.customer_global_id, o.shop_id, o.customer_nickname, o.is_cancelled, o.ordered_at, o.raw_id"
+        " FROM customer_ids JOIN orders o USING (customer_global_id)",
+        CUSTOMER_ORDER_SCHEMA,
+    )
+
+
+def delete_vacant_customers(connection: sa.Connection, candidates: pl.DataFrame) -> int:
+    """Delete those of the candidates that have neither orders nor leads any more; returns how many.
+
+    So the customers depend on the orders as they are, not on which versions of them were loaded in which run.
+    """
+    if candidates.is_empty():
+        return 0
+    stage_rows(connection, "customers", candidates.select(_KEY), name="vacant_ids")
+    return connection.execute(
+        sa.text(
+            "DELETE FROM customers c USING vacant_ids v WHERE c.customer_global_id = v.customer_global_id"
+            " AND NOT EXISTS (SELECT FROM orders o WHERE o.customer_global_id = c.customer_global_id)"
+            " AND NOT EXISTS (SELECT FROM business_leads l WHERE l.customer_global_id = c.customer_global_id)"
+        )
+    ).rowcount
+
+
+def _write(connection: sa.Connection, decided: pl.DataFrame) -> None:
+    copy_rows(connection, "customers", decided.filter(pl.col("fate") == "inserted").select(*CUSTOMER_SCHEMA))
+    changed = decided.filter(pl.col("fate") == "updated").select(*CUSTOMER_SCHEMA)
+    update_rows(connection, "customers", changed, key=_KEY, touch="updated_at")

@@ -1,0 +1,137 @@
+"""The database resource's plain core: the only place that makes an engine, and the bulk read path.
+
+Reads of whole pages go through ConnectorX (`Database.read`), everything else through SQLAlchemy connections
+(`Database.transaction`). Both set the same `search_path`, so that SQL names tables without a schema.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+
+from etl_assets.database import embedded
+from etl_assets.errors import DatabaseUnavailableError, ReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl_assets.settings import Settings
+
+CONNECT_TIMEOUT_SECONDS = 10
+SESSION_OPTIONS = (
+    "-c lock_timeout=60s -c idle_in_transaction_session_timeout=300s -c timezone=UTC -c client_min_messages=warning"
+)
+
+
+class Database:
+    """One PostgreSQL database and the schema in it that holds our tables."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def url(self) -> URL:
+        """The URL of the database (starting the embedded one where none is configured)."""
+        configured = self.settings.database_url
+        if configured is None:
+            return embedded.start(self.settings.postgres_directory)
+        try:
+            url = make_url(configured.get_secret_value())
+        except ArgumentError:
+            msg = "ETL_DATABASE_URL is not a URL: use postgresql://user:password@host:5432/database."
+            raise DatabaseUnavailableError(msg) from None
+        if url.get_backend_name() != "postgresql":
+            msg = f"ETL_DATABASE_URL names {url.get_backend_name()}: the store must be PostgreSQL 14 or newer."
+            raise DatabaseUnavailableError(msg)
+        return url
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is the embedded one."""
+        return self.settings.database_url is None
+
+    @property
+    def schema(self) -> str:
+        """The schema that holds all tables."""
+        return self.settings.db_schema
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The SQLAlchemy engine (psycopg 3)."""
+        return sa.create_engine(
+            self.url.set(drivername="postgresql+psycopg"),
+            hide_parameters=True,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "application_name": "etl_assets",
+                "options": f"-c search_path={self.schema} {SESSION_OPTIONS}",
+            },
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """A transaction that commits at the end of the block and rolls back on any error.
+
+        Raises:
+            DatabaseUnavailableError: the server can't be reached.
+        """
+        try:
+            connection = self.engine.connect()
+        except OperationalError as error:
+            msg = (
+                f"The database at {self.url.host or 'the local socket'} does not accept connections "
+                f"(SQLSTATE {sqlstate_of(error) or 'unknown'}): check ETL_DATABASE_URL and that the server runs."
+            )
+            raise DatabaseUnavailableError(msg) from None
+        with connection, connection.begin():
+            yield connection
+
+    def read(self, query: str, schema: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
+        """Read a whole query through ConnectorX, in one snapshot.
+
+        Nothing but integers and hex literals may be formatted into `query`: ConnectorX knows no parameters.
+
+        Args:
+            query: a SELECT.
+            schema: the columns of the result in order and their types; the result is cast to them.
+
+        Raises:
+            ReadError: the read failed. The message holds no data.
+        """
+        try:
+            frame = pl.read_database_uri(query, self._reader_uri, engine="connectorx")
+        except BaseException as error:
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                msg = f"The bulk read of the database failed ({type(error).__name__}): see the server's log."
+                raise ReadError(msg) from None
+            raise
+        return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+
+    def dispose(self) -> None:
+        """Close all pooled connections."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
+    @cached_property
+    def _reader_uri(self) -> str:
+        options = f"-c search_path={self.schema} {SESSION_OPTIONS}"
+        query = {key: value for key, value in self.url.query.items() if key in {"host", "sslmode", "port"}}
+        url = self.url.set(drivername="postgresql", query={**query, "options": options})
+        if not url.host:
+            url = url.set(host="localhost")
+        # libpq reads '+' in a query literally, so blanks must be written as %20.
+        base, _, parameters = url.render_as_string(hide_password=False).partition("?")
+        return f"{base}?{parameters.replace('+', '%20')}"
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The SQLSTATE of a driver's error, wrapped by SQLAlchemy or not."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(original, "sqlstate", None)

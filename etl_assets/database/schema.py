@@ -1,0 +1,294 @@
+"""The tables, as SQLAlchemy metadata: the one description that migrations are made from.
+
+Names carry no schema: every connection sets `search_path` to the configured one. There are no foreign keys on the hot
+tables: checking them row by row would double the time of a load; the asset checks look for orphans instead.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _instant(name: str, *, required: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=not required)
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+def _money(name: str, *, required: bool = False) -> Column[object]:
+    return Column(name, Numeric(18, 4), nullable=not required)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+import_tasks: Final = Table(
+    "import_tasks",
+    metadata,
+    Column("import_id", UUID(as_uuid=True), primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("preset", Text),
+    Column("mapping", JSONB, comment="the preset in force, so that the rows are read the same way for ever"),
+    Column("status", Text, nullable=False, comment="pending, completed or failed"),
+    Column("row_count", BigInteger),
+    Column("line_count", BigInteger, comment="lines read from the source"),
+    Column("batch_id", BigInteger, unique=True, comment="the ledger's batch of a completed import"),
+    Column("error", Text),
+    _now("created_at"),
+    _instant("completed_at"),
+)
+
+raw_orders: Final = Table(
+    "raw_orders",
+    metadata,
+    Column("raw_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("import_id", UUID(as_uuid=True), nullable=False),
+    Column("row_no", Integer, nullable=False, comment="the line of the source that the row starts at"),
+    *(
+        Column(name, Text)
+        for name in (
+            "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency",
+            "ordered_at", "updated_at", "items", "processes", "remark",
+        )
+    ),
+    Column("extra", JSONB, comment="what no mapping named"),
+    Column("defect", Text, comment="why the row can't be loaded as it was (its text had to be changed to be stored)"),
+    Column("replaces_raw_id", BigInteger, comment="the quarantined row that this one mends"),
+    Index(None, "replaces_raw_id", postgresql_where=text("replaces_raw_id IS NOT NULL")),
+)  # fmt: skip
+
+shop_configs: Final = Table(
+    "shop_configs",
+    metadata,
+    Column("shop_id", Integer, Identity(always=False), primary_key=True),
+    Column("platform", Text, nullable=False),
+    Column("shop_name", Text, nullable=False),
+    Column("currency", Text),
+    Column("timezone", Text, nullable=False),
+    _now("created_at"),
+    UniqueConstraint("platform", "shop_name"),
+)
+
+order_type_mappings: Final = Table(
+    "order_type_mappings",
+    metadata,
+    Column("raw_order_type", Text, primary_key=True, comment="compared trimmed and case-insensitively"),
+    Column("system_order_type", Text, nullable=False, comment="SAMPLE, PROOF or BULK"),
+)
+
+orders: Final = Table(
+    "orders",
+    metadata,
+    Column("shop_id", Integer, primary_key=True, autoincrement=False),
+    Column("order_id", Text, primary_key=True),
+    Column("customer_nickname", Text),
+    Column("customer_global_id", UUID(as_uuid=True), comment="null where the order names no customer"),
+    Column("latest_status", Text),
+    Column("is_cancelled", Boolean, nullable=False),
+    Column("order_type", Text),
+    Column("system_order_type", Text, nullable=False),
+    _money("amount"),
+    Column("currency", Text),
+    _instant("ordered_at"),
+    _instant("source_updated_at"),
+    Column("raw_id", BigInteger, nullable=False, comment="the raw row it came from"),
+    Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that last changed the row"),
+    _now("created_at"),
+    _now("updated_at"),
+    Index(None, "batch_id", "raw_id"),
+    Index(None, "customer_global_id", postgresql_where=text("customer_global_id IS NOT NULL")),
+)
+
+order_items: Final = Table(
+    "order_items",
+    metadata,
+    Column("shop_id", Integer, primary_key=True, autoincrement=False),
+    Column("order_id", Text, primary_key=True),
+    Column("line_no", Integer, primary_key=True, autoincrement=False),
+    Column("product", Text),
+    Column("variant", Text),
+    Column("sku", Text),
+    Column("quantity", Integer, nullable=False),
+    _money("unit_price"),
+)
+
+process_items: Final = Table(
+    "process_items",
+    metadata,
+    Column("shop_id", Integer, primary_key=True, autoincrement=False),
+    Column("order_id", Text, primary_key=True),
+    Column("line_no", Integer, primary_key=True, autoincrement=False, comment="0 for a process of the whole order"),
+    Column("process_no", Integer, primary_key=True, autoincrement=False),
+    Column("process_type", Text, nullable=False),
+    Column("position", Text),
+    Column("picture_count", Integer, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("picture_print_quantity", BigInteger, nullable=False),
+)
+
+customers: Final = Table(
+    "customers",
+    metadata,
+    Column("customer_global_id", UUID(as_uuid=True), primary_key=True),
+    Column("customer_key", Text, nullable=False, unique=True),
+    Column("shop_id", Integer, nullable=False),
+    Column("customer_nickname", Text, nullable=False),
+    _instant("first_order_at"),
+    _instant("last_order_at"),
+    Column("order_count", Integer, nullable=False),
+    _now("created_at"),
+    _now("updated_at"),
+)
+
+business_leads: Final = Table(
+    "business_leads",
+    metadata,
+    Column("lead_id", UUID(as_uuid=True), primary_key=True),
+    Column("customer_global_id", UUID(as_uuid=True), nullable=False),
+    Column("lead_no", Integer, comment="how many leads the customer had before; null for leads that people made"),
+    Column("current_stage", Text, nullable=False, comment="people own it: OPEN, COLD, WON, LOST or their own"),
+    _instant("opened_at"),
+    _instant("reopened_at"),
+    Column("reopen_count", Integer, nullable=False, server_default=text("0")),
+    _instant("first_order_at"),
+    _instant("last_order_at"),
+    Column("order_count", Integer, nullable=False),
+    _money("total_amount", required=True),
+    Column("sample_count", Integer, nullable=False),
+    _money("sample_amount", required=True),
+    Column("proof_count", Integer, nullable=False),
+    _money("proof_amount", required=True),
+    Column("bulk_count", Integer, nullable=False),
+    _money("bulk_amount", required=True),
+    Column("currency", Text, comment="of the lead's first order; amounts in another one are counted, never added"),
+    Column("other_currency_count", Integer, nullable=False, comment="orders whose amount is in another currency"),
+    _now("created_at"),
+    _now("updated_at"),
+    Index(None, "customer_global_id"),
+    Index(
+        "uq_business_leads_active_customer",
+        "customer_global_id",
+        unique=True,
+        postgresql_where=text("current_stage IN ('OPEN', 'COLD')"),
+    ),
+)
+
+lead_orders: Final = Table(
+    "lead_orders",
+    metadata,
+    Column("shop_id", Integer, primary_key=True, autoincrement=False),
+    Column("order_id", Text, primary_key=True),
+    Column("lead_id", UUID(as_uuid=True), nullable=False, index=True),
+    Column("strategy", Text, nullable=False, comment="new or reuse"),
+    _now("attached_at"),
+)
+
+quarantine: Final = Table(
+    "quarantine",
+    metadata,
+    Column("quarantine_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("asset", Text, nullable=False),
+    Column("import_id", UUID(as_uuid=True)),
+    Column("raw_id", BigInteger, nullable=False),
+    Column("shop_id", Integer),
+    Column("order_id", Text, comment="cleaned, where it could be read: a later good row of it resolves this one"),
+    Column("reason_code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("row", JSONB, nullable=False),
+    _now("quarantined_at"),
+    _instant("resolved_at"),
+    Column("resolution", Text, comment="superseded or replayed"),
+    UniqueConstraint("asset", "raw_id", "reason_code"),
+    Index("ix_quarantine_open_order", "shop_id", "order_id", postgresql_where=text("resolved_at IS NULL")),
+    Index("ix_quarantine_open_row", "raw_id", postgresql_where=text("resolved_at IS NULL")),
+)
+
+etl_batches: Final = Table(
+    "etl_batches",
+    metadata,
+    Column("batch_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("asset", Text, nullable=False),
+    Column("run_id", Text),
+    Column("import_ids", ARRAY(UUID(as_uuid=True)), nullable=False),
+    Column("status", Text, nullable=False, comment="success, partial_success (some quarantined) or failed"),
+    _count("input_rows"),
+    _count("inserted"),
+    _count("updated"),
+    _count("unchanged"),
+    _count("superseded"),
+    _count("quarantined"),
+    _count("deleted"),
+    _count("without_customer"),
+    Column("duration", Double, nullable=False, comment="seconds"),
+    _instant("started_at", required=True),
+    _now("finished_at"),
+    Index(None, "asset", "batch_id"),
+)
+
+etl_events: Final = Table(
+    "etl_events",
+    metadata,
+    Column("event_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    _now("created_at"),
+    Index(None, "subject", "event_id"),
+)
+
+etl_work: Final = Table(
+    "etl_work",
+    metadata,
+    Column("work_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("asset", Text, nullable=False, comment="the asset that has yet to consume it"),
+    Column("batch_id", BigInteger, nullable=False, comment="the upstream batch that made it"),
+    Column("low", BigInteger, nullable=False, comment="first raw_id, inclusive"),
+    Column("high", BigInteger, nullable=False, comment="last raw_id, inclusive"),
+    Index(None, "asset", "batch_id", "low"),
+)
+
+asset_epochs: Final = Table(
+    "asset_epochs",
+    metadata,
+    Column("asset", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False, comment="commits of the asset so far; the fence against a second run"),
+)
+
+order_moves: Final = Table(
+    "order_moves",
+    metadata,
+    Column("move_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("batch_id", BigInteger, nullable=False, comment="the orders batch that moved the order"),
+    Column("raw_id", BigInteger, nullable=False),
+    Column("customer_global_id", UUID(as_uuid=True), nullable=False, comment="the customer it left"),
+    Index(None, "batch_id", "raw_id"),
+)

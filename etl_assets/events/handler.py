@@ -1,0 +1,90 @@
+"""`event_task_handler`: what every listener of an event has in common, once.
+
+Version check, required fields, error handling and the format of the log lines are here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from etl_assets.errors import EtlError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+logger = logging.getLogger(__name__)
+
+Listener = TypeVar("Listener", bound="Callable[..., Any]")
+
+
+class EventRefusedError(EtlError):
+    """The payload is of another version or lacks a required field; the listener was not called."""
+
+
+def event_task_handler(
+    *, supported_version: str, required_fields: Sequence[str], task_name: str
+) -> Callable[[Listener], Listener]:
+    """Make a function (plain or async) whose first argument is an event's payload a listener.
+
+    Args:
+        supported_version: the only `event_version` that is accepted.
+        required_fields: fields that the payload must have, not null.
+        task_name: how the listener is called in the log.
+
+    Raises:
+        EventRefusedError: by the listener, when the payload does not fit.
+    """
+
+    def decorate(listener: Listener) -> Listener:
+        @functools.wraps(listener)
+        def handle(payload: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+            _check(payload, supported_version, required_fields, task_name)
+            with _Logged(task_name, payload):
+                return listener(payload, *args, **kwargs)
+
+        @functools.wraps(listener)
+        async def handle_async(payload: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+            _check(payload, supported_version, required_fields, task_name)
+            with _Logged(task_name, payload):
+                result: Awaitable[Any] = listener(payload, *args, **kwargs)
+                return await result
+
+        chosen: Any = handle_async if inspect.iscoroutinefunction(listener) else handle
+        return chosen  # type: ignore[no-any-return]  # functools.wraps keeps the listener's signature
+
+    return decorate
+
+
+def _check(payload: Mapping[str, Any], supported_version: str, required_fields: Sequence[str], task_name: str) -> None:
+    version = payload.get("event_version")
+    missing = [field for field in required_fields if payload.get(field) is None]
+    if version != supported_version:
+        msg = f"{task_name} refused an event: version {version!r}, it understands {supported_version!r}."
+    elif missing:
+        msg = f"{task_name} refused an event: missing {', '.join(missing)}."
+    else:
+        return
+    logger.error(msg)
+    raise EventRefusedError(msg)
+
+
+class _Logged:
+    """Logs begin, end and failure of one call in one format; never swallows the error."""
+
+    def __init__(self, task_name: str, payload: Mapping[str, Any]) -> None:
+        self.label = f"{task_name} event={payload.get('event')} batch={payload.get('batch_id')}"
+
+    def __enter__(self) -> None:
+        self.started = time.perf_counter()
+        logger.info("%s started", self.label)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        seconds = time.perf_counter() - self.started
+        if kind is None:
+            logger.info("%s done in %.3f s", self.label, seconds)
+        else:
+            logger.error("%s failed after %.3f s: %s", self.label, seconds, kind.__name__)

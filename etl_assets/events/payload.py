@@ -1,0 +1,49 @@
+"""The payload of every event (version 1.0), and how it is published: in the data's own transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict
+
+from etl_assets.database.schema import etl_events
+from etl_assets.events.subjects import EVENT_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+CHANNEL: Final = "etl_events"
+Status = Literal["success", "partial_success", "failed"]
+
+
+class EventPayload(BaseModel):
+    """What a batch of an asset came to. `duration` is in seconds; `batch_id` is null where no batch was committed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event: str
+    event_version: str = EVENT_VERSION
+    batch_id: int | None
+    import_ids: tuple[str, ...]
+    status: Status
+    success_count: int
+    error_count: int
+    duration: float
+
+
+def publish(connection: sa.Connection, payload: EventPayload) -> int:
+    """Write the event and announce it with NOTIFY; both take effect when the transaction commits. Returns its id."""
+    event_id: int = connection.execute(
+        sa.insert(etl_events)
+        .values(subject=payload.event, payload=payload.model_dump(mode="json"))
+        .returning(etl_events.c.event_id)
+    ).scalar_one()
+    connection.execute(sa.select(sa.func.pg_notify(CHANNEL, str(event_id))))
+    return event_id
+
+
+def as_text(import_ids: Sequence[UUID]) -> tuple[str, ...]:
+    """Import ids as they stand in a payload."""
+    return tuple(str(import_id) for import_id in import_ids)

@@ -1,0 +1,172 @@
+"""The `leads` asset: changed orders join or leave leads, and every lead concerned gets the figures of its orders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.customers.step import delete_vacant_customers
+from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame, stage_rows, update_rows
+from etl_assets.database.isolation import write_isolated
+from etl_assets.leads.transform import (
+    FIGURES,
+    LEAD_ORDER_SCHEMA,
+    ORDER_KEY,
+    Attachment,
+    attach_orders,
+    empty_figures,
+    lead_figures,
+    withdrawn_leads,
+)
+from etl_assets.ledger.batches import BatchCounts
+from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows
+from etl_assets.ledger.work import as_values
+from etl_assets.pipeline.line_sets import compare_lines
+from etl_assets.pipeline.step import Batch, Loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.ledger.work import WorkRange
+
+CHANGED_ORDER_SCHEMA: Final = {
+    "work_no": pl.Int32(),
+    **LEAD_ORDER_SCHEMA,
+    "lead_id": pl.String(),
+    "lead_customer": pl.String(),
+}
+_LEAD_KEY: Final = ("lead_id",)
+
+
+class LeadsStep:
+    """customers, orders → business_leads, lead_orders."""
+
+    asset: AssetName = "leads"
+
+    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+        """The changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
+        return database.read(
+            f"SELECT w.work_no, {', '.join('o.' + name for name in LEAD_ORDER_SCHEMA)},"  # noqa: S608  # integers only
+            " a.lead_id, l.customer_global_id AS lead_customer"
+            f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
+            " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
+            " LEFT JOIN lead_orders a ON a.shop_id = o.shop_id AND a.order_id = o.order_id"
+            " LEFT JOIN business_leads l ON l.lead_id = a.lead_id",
+            CHANGED_ORDER_SCHEMA,
+        )
+
+    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+        """Attach the orders, recompute the leads concerned, withdraw those that have no order left."""
+        connection = batch.connection
+        customers = pl.concat([rows["customer_global_id"], rows["lead_customer"]]).drop_nulls().unique()
+        _lock_leads(connection, customers)
+        leads = batch.queries.batch_lookup_leads(customers, connection=connection)
+        plan = attach_orders(rows.drop("work_no", "lead_customer"), leads)
+        concerned = pl.concat(
+            [rows.select("lead_id").drop_nulls(), plan.attached.select("lead_id")]
+        ).unique()
+        others = _attached_orders(connection, concerned.join(plan.new_leads, on="lead_id", how="anti"))
+        others = others.join(rows, on=ORDER_KEY, how="anti")
+        members = pl.concat(
+            [others, plan.kept.select(others.columns), plan.attached.select(others.columns)]
+        )
+        empty = concerned.join(members, on="lead_id", how="anti")
+        withdrawn = withdrawn_leads(empty, leads)
+        figures = pl.concat(
+            [lead_figures(members), empty_figures(empty.join(withdrawn, on="lead_id", how="anti"))]
+        )
+        decided = compare_lines(figures, leads.select(figures.columns), _LEAD_KEY).join(
+            _rows_of(plan, rows), on="lead_id", how="left"
+        )
+
+        delete_rows(connection, "lead_orders", plan.detached)
+        refused = write_isolated(connection, decided, lambda part: _write(connection, part, plan))
+        rejected = refused.with_columns(order_id=pl.lit(None, pl.String)).select(*REJECTED_SCHEMA)
+        quarantine_rows(connection, self.asset, rejected)
+        delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
+        delete_vacant_customers(connection, withdrawn)
+        written = decided.join(refused, on="lead_id", how="anti").join(plan.reopened, on="lead_id", how="anti")
+        fates = dict(written.group_by("fate").len().iter_rows())
+        counts = BatchCounts(
+            inserted=fates.get("inserted", 0),
+            updated=fates.get("updated", 0) + plan.reopened.join(refused, on="lead_id", how="anti").height,
+            unchanged=fates.get("unchanged", 0),
+            quarantined=rejected.height,
+            deleted=withdrawn.height,
+            without_customer=rows["customer_global_id"].null_count(),
+        )
+        return Loaded(counts, ())
+
+
+def _lock_leads(connection: sa.Connection, customers: pl.Series) -> None:
+    """Keep the stages that people own as they are read here, until the batch commits."""
+    stage_rows(connection, "business_leads", customers.alias("customer_global_id").to_frame(), name="lead_customers")
+    connection.execute(
+        sa.text(
+            "SELECT FROM business_leads l JOIN lead_customers USING (customer_global_id)"
+            " ORDER BY l.lead_id FOR UPDATE OF l"
+        )
+    )
+
+
+def _attached_orders(connection: sa.Connection, leads: pl.DataFrame) -> pl.DataFrame:
+    """All orders attached to the given leads: `LEAD_ORDER_SCHEMA` and `lead_id`."""
+    schema = {**LEAD_ORDER_SCHEMA, "lead_id": pl.String()}
+    if leads.is_empty():
+        return pl.DataFrame(schema=schema)
+    stage_rows(connection, "business_leads", leads.select("lead_id"), name="lead_ids")
+    return fetch_frame(connection, _ATTACHED, schema)
+
+
+_ATTACHED: Final = (
+    f"SELECT {', '.join('o.' + name for name in LEAD_ORDER_SCHEMA)}, a.lead_id"  # noqa: S608  # constants only
+    " FROM lead_ids i JOIN lead_orders a USING (lead_id) JOIN orders o USING (shop_id, order_id)"
+)
+
+
+def _rows_of(plan: Attachment, rows: pl.DataFrame) -> pl.DataFrame:
+    """A shop and raw row for each lead concerned, to name it by if the database refuses it."""
+    return (
+        pl.concat([plan.attached.select("lead_id", "shop_id", "raw_id"), rows.select("lead_id", "shop_id", "raw_id")])
+        .drop_nulls("lead_id")
+        .group_by("lead_id")
+        .agg(pl.col("shop_id").first(), pl.col("raw_id").max())
+    )
+
+
+def _write(connection: sa.Connection, leads: pl.DataFrame, plan: Attachment) -> None:
+    """Write some leads and the orders that join them."""
+    new = leads.filter(pl.col("fate") == "inserted").join(plan.new_leads, on="lead_id")
+    copy_rows(
+        connection,
+        "business_leads",
+        new.select(
+            "lead_id",
+            "customer_global_id",
+            "lead_no",
+            *FIGURES,
+            current_stage=pl.lit("OPEN"),
+            opened_at=pl.lit(_transaction_time(connection)),
+        ),
+    )
+    changed = leads.filter(pl.col("fate") == "updated").select("lead_id", *FIGURES)
+    update_rows(connection, "business_leads", changed, key=_LEAD_KEY, touch="updated_at")
+    reopened = leads.join(plan.reopened, on="lead_id", how="semi").select("lead_id")
+    if reopened.height:
+        stage_rows(connection, "business_leads", reopened, name="reopened_leads")
+        connection.execute(
+            sa.text(
+                "UPDATE business_leads l SET current_stage = 'OPEN', reopened_at = now(), updated_at = now(),"
+                " reopen_count = reopen_count + 1 FROM reopened_leads r WHERE l.lead_id = r.lead_id"
+            )
+        )
+    attached = plan.attached.join(leads, on="lead_id", how="semi")
+    copy_rows(connection, "lead_orders", attached.select(*ORDER_KEY, "lead_id", "strategy").sort(ORDER_KEY))
+
+
+def _transaction_time(connection: sa.Connection) -> object:
+    return connection.execute(sa.text("SELECT now()")).scalar_one()

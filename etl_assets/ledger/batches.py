@@ -1,0 +1,149 @@
+"""The ledger: one row per committed batch with its exact counts, the fence between runs, and the batch's event."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from etl_assets.database.schema import asset_epochs, etl_batches
+from etl_assets.errors import FencedError
+from etl_assets.events.payload import EventPayload, Status, as_text, publish
+from etl_assets.events.subjects import SUBJECT_OF
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from etl_assets.events.subjects import AssetName
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCounts:
+    """What became of the rows of a batch: input_rows = inserted + updated + unchanged + superseded + quarantined.
+
+    `deleted` rows were taken out of the asset's table besides; `without_customer` orders were passed over.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    quarantined: int = 0
+    deleted: int = 0
+    without_customer: int = 0
+
+    @property
+    def input_rows(self) -> int:
+        """All rows that the batch was about."""
+        return self.success_count + self.quarantined
+
+    @property
+    def success_count(self) -> int:
+        """Rows that are in the table as they should be."""
+        return self.inserted + self.updated + self.unchanged + self.superseded
+
+    @property
+    def status(self) -> Status:
+        """How the batch ended (a batch that failed as a whole has no counts)."""
+        return "partial_success" if self.quarantined else "success"
+
+    def __add__(self, other: BatchCounts) -> BatchCounts:
+        return BatchCounts(*(getattr(self, name) + getattr(other, name) for name in BatchCounts.__slots__))
+
+
+@dataclass(slots=True)
+class BatchRecord:
+    """A batch while it is being worked on."""
+
+    asset: AssetName
+    run_id: str | None
+    batch_id: int
+    started_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def duration(self) -> float:
+        """Seconds since the batch was opened."""
+        return time.perf_counter() - self.started
+
+
+def read_epoch(connection: sa.Connection, asset: AssetName) -> int:
+    """How many batches of `asset` have been committed; read it before the data that a batch is made from."""
+    epoch = connection.execute(sa.select(asset_epochs.c.epoch).where(asset_epochs.c.asset == asset)).scalar()
+    return int(epoch or 0)
+
+
+def open_batch(
+    connection: sa.Connection, asset: AssetName, run_id: str | None, *, expected_epoch: int | None
+) -> BatchRecord:
+    """Lock the asset's epoch until the transaction ends, move it on, and number the batch.
+
+    Batch numbers of one asset are therefore committed in their order.
+
+    Raises:
+        FencedError: the epoch is not the expected one: another run committed since the data was read.
+    """
+    epoch = connection.execute(
+        sa.text(
+            "INSERT INTO asset_epochs AS e (asset, epoch) VALUES (:asset, 1)"
+            " ON CONFLICT (asset) DO UPDATE SET epoch = e.epoch + 1 RETURNING epoch"
+        ),
+        {"asset": asset},
+    ).scalar_one()
+    if expected_epoch is not None and epoch != expected_epoch + 1:
+        msg = f"{asset}: another run committed a batch since this one was read."
+        raise FencedError(msg)
+    batch_id: int = connection.execute(
+        sa.text("SELECT nextval(pg_get_serial_sequence('etl_batches', 'batch_id'))")
+    ).scalar_one()
+    return BatchRecord(asset, run_id, batch_id)
+
+
+def close_batch(
+    connection: sa.Connection, batch: BatchRecord, counts: BatchCounts, import_ids: Sequence[UUID]
+) -> EventPayload:
+    """Write the ledger row and the event of a batch; both commit with its data."""
+    duration = batch.duration
+    connection.execute(
+        sa.insert(etl_batches).values(
+            batch_id=batch.batch_id,
+            asset=batch.asset,
+            run_id=batch.run_id,
+            import_ids=list(import_ids),
+            status=counts.status,
+            input_rows=counts.input_rows,
+            duration=duration,
+            started_at=batch.started_at,
+            **{name: getattr(counts, name) for name in BatchCounts.__slots__},
+        )
+    )
+    payload = EventPayload(
+        event=SUBJECT_OF[batch.asset],
+        batch_id=batch.batch_id,
+        import_ids=as_text(import_ids),
+        status=counts.status,
+        success_count=counts.success_count,
+        error_count=counts.quarantined,
+        duration=round(duration, 6),
+    )
+    publish(connection, payload)
+    return payload
+
+
+def publish_failure(connection: sa.Connection, asset: AssetName, *, rows: int, duration: float) -> EventPayload:
+    """Publish that a batch of `rows` rows failed as a whole; its rows stay pending."""
+    payload = EventPayload(
+        event=SUBJECT_OF[asset],
+        batch_id=None,
+        import_ids=(),
+        status="failed",
+        success_count=0,
+        error_count=rows,
+        duration=round(duration, 6),
+    )
+    publish(connection, payload)
+    return payload

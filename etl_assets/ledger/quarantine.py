@@ -1,0 +1,98 @@
+"""Rows that can't be loaded: kept with the reason, out of the way of the good ones, until they are mended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.database.frames import stage_rows
+
+if TYPE_CHECKING:
+    from etl_assets.events.subjects import AssetName
+
+ReasonCode = Literal[
+    "MISSING_SHOP", "MISSING_ORDER_ID", "BAD_AMOUNT", "BAD_TIMESTAMP", "BAD_TEXT", "BAD_ITEMS", "BAD_PROCESSES",
+    "DB_REJECTED",
+]  # fmt: skip
+
+REJECTED_SCHEMA: Final = {
+    "raw_id": pl.Int64(),
+    "shop_id": pl.Int32(),
+    "order_id": pl.String(),
+    "reason_code": pl.String(),
+    "reason": pl.String(),
+}
+"""The shape of every frame of rejected rows; `shop_id` and `order_id` are null where they can't be read."""
+
+
+def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.DataFrame) -> int:
+    """Put rejected rows into quarantine, each raw row and reason once however often it is run.
+
+    Args:
+        connection: the batch's transaction.
+        asset: the asset that rejected them.
+        rejected: rows of `REJECTED_SCHEMA`.
+
+    Returns:
+        How many rows were rejected, new in quarantine or known.
+    """
+    if rejected.is_empty():
+        return 0
+    stage_rows(connection, "quarantine", rejected.select(*REJECTED_SCHEMA), name="rejected_rows")
+    connection.execute(
+        sa.text(
+            """
+            INSERT INTO quarantine AS q (asset, import_id, raw_id, shop_id, order_id, reason_code, reason, row)
+            SELECT :asset, r.import_id, s.raw_id, s.shop_id, s.order_id, s.reason_code, s.reason, to_jsonb(r)
+            FROM rejected_rows s JOIN raw_orders r ON r.raw_id = s.raw_id
+            ORDER BY s.raw_id
+            ON CONFLICT (asset, raw_id, reason_code) DO UPDATE SET resolved_at = NULL, resolution = NULL
+            WHERE q.resolution = 'replayed'
+              AND NOT EXISTS (SELECT FROM raw_orders m WHERE m.replaces_raw_id = q.raw_id)
+            """
+        ),
+        {"asset": asset},
+    )
+    return rejected.height
+
+
+def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFrame) -> None:
+    """Resolve the open quarantine that newer rows have overtaken.
+
+    A row that is good now, or was replaced by a mended one that is, resolves as `replayed`; an earlier row of the same
+    order as `superseded`.
+
+    Args:
+        connection: the batch's transaction.
+        asset: the asset whose quarantine it is.
+        current: `shop_id`, `order_id`, `raw_id` (the latest row of each order), `is_good`.
+    """
+    has_open = connection.execute(
+        sa.text("SELECT EXISTS (SELECT FROM quarantine WHERE asset = :asset AND resolved_at IS NULL)"), {"asset": asset}
+    ).scalar_one()
+    if not has_open or current.is_empty():
+        return
+    keys = current.select("shop_id", "order_id", "raw_id", is_good="is_good")
+    stage_rows(connection, "orders", keys, name="current_rows")
+    connection.execute(
+        sa.text(
+            """
+            WITH overtaken AS (
+                SELECT q.quarantine_id, 'superseded' AS resolution
+                FROM current_rows c JOIN quarantine q USING (shop_id, order_id)
+                WHERE q.asset = :asset AND q.resolved_at IS NULL AND q.raw_id < c.raw_id
+                UNION ALL
+                SELECT q.quarantine_id, 'replayed'
+                FROM current_rows c JOIN raw_orders r USING (raw_id)
+                JOIN quarantine q ON q.raw_id IN (r.raw_id, r.replaces_raw_id)
+                WHERE q.asset = :asset AND q.resolved_at IS NULL AND c.is_good
+            )
+            UPDATE quarantine q SET resolved_at = now(), resolution = o.resolution
+            FROM (SELECT quarantine_id, min(resolution) AS resolution FROM overtaken GROUP BY quarantine_id) o
+            WHERE q.quarantine_id = o.quarantine_id
+            """
+        ),
+        {"asset": asset},
+    )

@@ -1,0 +1,178 @@
+"""Who has to consume what: the queue of raw-id ranges between the assets.
+
+A batch of an asset, in its own transaction, takes what it consumed off the queue and puts on it what its downstream
+assets have to consume. So nothing is lost or doubled, whatever is killed and however often; a range that failed stays.
+A range names rows by the upstream batch that made them and by raw_id: `raw_orders` of an import, or the `orders` that
+still are as that batch left them (rows changed again belong to a later batch, and so to another range).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.errors import FencedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from etl_assets.events.subjects import AssetName
+
+MAX_RANGES_PER_PAGE: Final = 10_000
+
+CONSUMERS: Final[dict[AssetName, tuple[AssetName, ...]]] = {
+    "raw_orders": ("shop",),
+    "shop": ("orders",),
+    "orders": ("order_items", "customers"),
+    "order_items": ("process_items",),
+    "customers": ("leads",),
+    "process_items": (),
+    "leads": (),
+}
+"""The arrows of the asset graph along which work is handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRange:
+    """The rows of upstream batch `batch_id` with raw_id in `low … high`, both inclusive."""
+
+    batch_id: int
+    low: int
+    high: int
+
+    @property
+    def width(self) -> int:
+        """How many rows it can hold at most."""
+        return self.high - self.low + 1
+
+
+def pending(
+    connection: sa.Connection, asset: AssetName, max_rows: int, *, without: Sequence[WorkRange] = ()
+) -> list[WorkRange]:
+    """The oldest ranges that `asset` has yet to consume, up to `max_rows` rows in all (the last one cut to fit).
+
+    Args:
+        connection: an open transaction.
+        asset: the consumer.
+        max_rows: how many rows the ranges may hold together.
+        without: ranges to leave out (they failed in this run).
+    """
+    rows = connection.execute(
+        sa.text(
+            "SELECT batch_id, low, high FROM etl_work WHERE asset = :asset"
+            " ORDER BY low, batch_id FETCH FIRST :limit ROWS ONLY"
+        ),
+        {"asset": asset, "limit": MAX_RANGES_PER_PAGE + len(without)},
+    )
+    page: list[WorkRange] = []
+    room = max_rows
+    for batch_id, low, high in rows:
+        for part in _subtract(WorkRange(batch_id, low, high), without):
+            if room > 0:
+                taken = WorkRange(batch_id, part.low, min(part.high, part.low + room - 1))
+                room -= taken.width
+                page.append(taken)
+    return page
+
+
+def _subtract(whole: WorkRange, without: Sequence[WorkRange]) -> list[WorkRange]:
+    """What is left of a range when others of its batch are taken out of it."""
+    low = whole.low
+    left: list[WorkRange] = []
+    for hole in sorted((r for r in without if r.batch_id == whole.batch_id), key=lambda r: r.low):
+        if hole.high < low or hole.low > whole.high:
+            continue
+        if hole.low > low:
+            left.append(WorkRange(whole.batch_id, low, hole.low - 1))
+        low = hole.high + 1
+    return [*left, WorkRange(whole.batch_id, low, whole.high)] if low <= whole.high else left
+
+
+def claim(connection: sa.Connection, asset: AssetName, ranges: Sequence[WorkRange]) -> None:
+    """Take `ranges` off the queue of `asset`.
+
+    Raises:
+        FencedError: one of them is not on the queue any more: another run consumed it.
+    """
+    claimed = connection.execute(
+        sa.text(
+            """
+            WITH claimed (batch_id, low, high) AS (
+                SELECT * FROM unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[]))
+            ), gone AS (
+                DELETE FROM etl_work w USING claimed c
+                WHERE w.asset = :asset AND w.batch_id = c.batch_id AND w.low <= c.low AND w.high >= c.high
+                RETURNING w.batch_id, w.low, w.high, c.low AS claimed_low, c.high AS claimed_high
+            ), kept AS (
+                INSERT INTO etl_work (asset, batch_id, low, high)
+                SELECT :asset, batch_id, low, claimed_low - 1 FROM gone WHERE low < claimed_low
+                UNION ALL
+                SELECT :asset, batch_id, claimed_high + 1, high FROM gone WHERE claimed_high < high
+            )
+            SELECT count(DISTINCT (batch_id, claimed_low)) FROM gone
+            """
+        ),
+        {"asset": asset, **_arrays(ranges)},
+    ).scalar_one()
+    if claimed != len(ranges):
+        msg = f"{asset}: another run has consumed this batch meanwhile."
+        raise FencedError(msg)
+
+
+def hand_on(connection: sa.Connection, consumers: Iterable[AssetName], ranges: Sequence[WorkRange]) -> None:
+    """Put `ranges` on the queue of each consumer."""
+    for consumer in consumers:
+        connection.execute(
+            sa.text(
+                "INSERT INTO etl_work (asset, batch_id, low, high) SELECT :asset, * FROM"
+                " unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[]))"
+            ),
+            {"asset": consumer, **_arrays(ranges)},
+        )
+
+
+def as_values(ranges: Sequence[WorkRange]) -> str:
+    """The ranges as rows `(work_no, batch_id, low, high)` of a VALUES list for a bulk read: integers only."""
+    return ", ".join(f"({no:d}, {r.batch_id:d}, {r.low:d}, {r.high:d})" for no, r in enumerate(ranges))
+
+
+def split_by_batch(page: pl.DataFrame, ranges: Sequence[WorkRange], batch_size: int) -> dict[int, list[WorkRange]]:
+    """Which part of each range each batch of a page covers, so that the parts tile the ranges without gap or overlap.
+
+    Args:
+        page: rows with `work_batch_id` and `raw_id`, sorted by `work_no` (the range's place in `ranges`), raw_id.
+        ranges: the ranges that the page was read for; one that has no rows (any more) goes to the first batch.
+        batch_size: rows per batch.
+    """
+    last = (
+        page.select("work_no", "raw_id", batch_no=pl.int_range(pl.len()) // batch_size)
+        .group_by("work_no", "batch_no")
+        .agg(pl.col("raw_id").max())
+        .sort("work_no", "batch_no")
+    )
+    parts: dict[int, list[WorkRange]] = {}
+    seen: dict[int, tuple[int, int]] = {}
+    for work_no, batch_no, high in last.iter_rows():
+        low = seen[work_no][1] + 1 if work_no in seen else ranges[work_no].low
+        seen[work_no] = (batch_no, high)
+        parts.setdefault(batch_no, []).append(WorkRange(ranges[work_no].batch_id, low, high))
+    for work_no, whole in enumerate(ranges):
+        batch_no, high = seen.get(work_no, (0, whole.low - 1))
+        if work_no not in seen:
+            parts.setdefault(0, []).append(whole)
+        elif high < whole.high:
+            end = parts[batch_no]
+            at = next(i for i, part in enumerate(end) if part.batch_id == whole.batch_id and part.high == high)
+            end[at] = WorkRange(whole.batch_id, end[at].low, whole.high)
+    return parts
+
+
+def _arrays(ranges: Sequence[WorkRange]) -> dict[str, list[int]]:
+    return {
+        "batches": [r.batch_id for r in ranges],
+        "lows": [r.low for r in ranges],
+        "highs": [r.high for r in ranges],
+    }

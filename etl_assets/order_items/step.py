@@ -1,0 +1,85 @@
+"""The `order_items` asset: the items of changed orders become their lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_assets.ledger.quarantine import REJECTED_SCHEMA
+from etl_assets.ledger.work import as_values
+from etl_assets.order_items.transform import read_items
+from etl_assets.pipeline.line_sets import LineTable, replace_lines
+from etl_assets.pipeline.step import Batch, Loaded
+from etl_assets.presets.imports import rows_by_preset
+from etl_assets.values.numbers import MONEY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.ledger.work import WorkRange
+
+ORDER_ITEMS: Final = LineTable(
+    asset="order_items",
+    key=("shop_id", "order_id", "line_no"),
+    schema={
+        "shop_id": pl.Int32(),
+        "order_id": pl.String(),
+        "line_no": pl.Int32(),
+        "product": pl.String(),
+        "variant": pl.String(),
+        "sku": pl.String(),
+        "quantity": pl.Int32(),
+        "unit_price": MONEY,
+    },
+)
+
+ORDER_TEXT_SCHEMA: Final = {
+    "work_no": pl.Int32(),
+    "raw_id": pl.Int64(),
+    "import_id": pl.String(),
+    "shop_id": pl.Int32(),
+    "order_id": pl.String(),
+    "items": pl.String(),
+    "processes": pl.String(),
+}
+
+
+def extract_order_texts(database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+    """The changed orders with the items and processes of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
+    return database.read(
+        "SELECT w.work_no, o.raw_id, r.import_id, o.shop_id, o.order_id, r.items, r.processes"  # noqa: S608  # integers only
+        f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
+        " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
+        " JOIN raw_orders r ON r.raw_id = o.raw_id",
+        ORDER_TEXT_SCHEMA,
+    )
+
+
+class OrderItemsStep:
+    """orders → order_items."""
+
+    asset: AssetName = "order_items"
+
+    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+        """The changed orders with their items."""
+        return extract_order_texts(database, ranges)
+
+    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+        """Replace the lines of each order."""
+        lines = [pl.DataFrame(schema=ORDER_ITEMS.schema)]
+        unreadable = [pl.DataFrame(schema=REJECTED_SCHEMA)]
+        for preset, part in rows_by_preset(batch.connection, rows):
+            read, bad = read_items(part, preset.numbers)
+            lines.append(read.select(*ORDER_ITEMS.schema))
+            unreadable.append(bad.select(*REJECTED_SCHEMA))
+        counts = replace_lines(
+            batch.connection,
+            ORDER_ITEMS,
+            rows.select("shop_id", "order_id", "raw_id"),
+            pl.concat(lines),
+            pl.concat(unreadable),
+        )
+        return Loaded(counts, batch.ranges)

@@ -1,0 +1,199 @@
+"""From the items text of orders to order lines: `read_items`. Pure rules; reading and writing tables is elsewhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from etl_assets.order_items.grammar import read_free_text
+from etl_assets.order_items.json_arrays import (
+    NUL,
+    array_with,
+    decode_valid,
+    is_valid_json,
+    looks_like_json,
+    quote_numbers,
+)
+from etl_assets.values.numbers import MONEY, NumberFormat, parse_money, parse_quantity
+from etl_assets.values.text import clean_text, is_filled
+
+BAD_ITEMS: Final = "BAD_ITEMS"
+LINE_SCHEMA: Final = pl.Schema(
+    {
+        "shop_id": pl.Int32,
+        "order_id": pl.String,
+        "line_no": pl.Int32,
+        "product": pl.String,
+        "variant": pl.String,
+        "sku": pl.String,
+        "quantity": pl.Int32,
+        "unit_price": MONEY,
+        "raw_id": pl.Int64,
+        "processes": pl.String,
+    }
+)
+"""What `read_items` returns for each order line."""
+UNREADABLE_SCHEMA: Final = pl.Schema(
+    {"shop_id": pl.Int32, "order_id": pl.String, "raw_id": pl.Int64, "reason_code": pl.String, "reason": pl.String}
+)
+"""What is returned for each order that can't be read."""
+
+_JSON_NUMBERS: Final = NumberFormat(decimal=".", thousands="", currency_signs=())
+_BARE_PRICE: Final = "unit_price as a JSON number"
+_PROCESSES_TEXT: Final = "processes as text"
+_TEXTS: Final = ("name", "variant", "sku", "quantity", "unit_price", _BARE_PRICE)
+_PROCESS: Final = pl.Struct({"process": pl.String, "position": pl.String, "pictures": pl.String})
+_LINES_ONLY: Final = pl.List(pl.Struct(dict.fromkeys((*_TEXTS, _PROCESSES_TEXT), pl.String)))
+_LINES: Final = pl.List(
+    pl.Struct({**dict.fromkeys((*_TEXTS, _PROCESSES_TEXT), pl.String), "processes": pl.List(_PROCESS)})
+)
+_PLAIN_ITEMS: Final = array_with("processes")
+_RAW_LINES: Final = pl.Schema(
+    {"row": pl.UInt32, "line_no": pl.Int32, "is_object": pl.Boolean}
+    | dict.fromkeys((*_TEXTS, "processes"), pl.String)  # type: ignore[operator]  # dict of two kinds of types
+)
+
+
+def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read the lines of each order from its ``items``: a JSON array of objects, or free text.
+
+    Args:
+        orders: ``shop_id`` Int32, ``order_id`` String, ``raw_id`` Int64, ``items`` String; more columns are ignored. An
+            order without items has no lines, which is no error.
+        numbers: how the export writes prices in text. A bare JSON number is read as JSON writes it.
+
+    Returns:
+        The lines (`LINE_SCHEMA`), by order and ``line_no``, 1-based; ``processes`` is the text that `read_processes`
+        reads. And the orders that can't be read (`UNREADABLE_SCHEMA`), which have no lines; the reason holds no text of
+        the order.
+    """
+    rows = orders.select(pl.col("items").cast(pl.String), "shop_id", "order_id", "raw_id").with_row_index("row")
+    filled = rows.filter(pl.col("items").str.strip_chars().is_in(["", "null"]).not_())
+    texts = filled.select("row", "items", is_json=looks_like_json(pl.col("items")))
+    has_nul = pl.col("items").str.contains(NUL, literal=True)
+    json_lines, json_faults = _read_json(texts.filter("is_json").drop("is_json"))
+    free = texts.filter(~pl.col("is_json"))
+    free_lines = read_free_text(free.filter(~has_nul), numbers).with_columns(
+        pl.lit(None, pl.String).alias(_BARE_PRICE),
+        pl.lit(None, pl.String).alias("processes"),
+        is_object=pl.lit(value=True),
+    )
+    nul_faults = free.filter(has_nul).select("row", reason=pl.lit("the text holds a NUL character"))
+    raw_lines = pl.concat([json_lines, free_lines.select(_RAW_LINES.names())]).sort("row", maintain_order=True)
+    lines = _clean_lines(raw_lines, numbers)
+    line_faults = (
+        lines.filter(pl.col("fault").is_not_null())
+        .select("row", reason=pl.format("line {} {}", "line_no", "fault"))
+        .unique("row", keep="first", maintain_order=True)
+    )
+    faults = pl.concat([json_faults, nul_faults, line_faults]).sort("row")
+    keys = filled.select("row", "shop_id", "order_id", "raw_id")
+    good = lines.join(faults, on="row", how="anti") if faults.height else lines
+    return (
+        good.join(keys, on="row", how="left", maintain_order="left").select(LINE_SCHEMA.names()).cast(dict(LINE_SCHEMA)),
+        unreadable(keys, faults, BAD_ITEMS),
+    )
+
+
+def unreadable(keys: pl.DataFrame, faults: pl.DataFrame, code: str) -> pl.DataFrame:
+    """Build the rows of `UNREADABLE_SCHEMA` from ``keys`` (row and an order's keys) and ``faults`` (row, reason)."""
+    named = faults.join(keys, on="row", how="left", maintain_order="left").with_columns(reason_code=pl.lit(code))
+    return named.select(UNREADABLE_SCHEMA.names()).cast(dict(UNREADABLE_SCHEMA))
+
+
+def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read JSON items (``row, items``) into `_RAW_LINES`; return also the faults (``row, reason``)."""
+    checked = texts.with_columns(valid=is_valid_json(pl.col("items"), _PLAIN_ITEMS))
+    valid = checked.filter("valid").select("row", "items")
+    prepared = valid.with_columns(decoded=_prepare_json(pl.col("items")))
+    decoded, odd = decode_valid(prepared, "decoded", _LINES)
+    odd_decoded, wrong = decode_valid(odd, "decoded", _LINES_ONLY)
+    faults = [
+        checked.filter(~pl.col("valid")).select("row", reason=pl.lit("the JSON is malformed")),
+        wrong.select("row", reason=pl.lit("the JSON is not an array of objects whose values are text or numbers")),
+    ]
+    processes = _as_json(pl.col("processes"))
+    own_processes = pl.col("items").str.json_path_match(pl.format("$[{}].processes", pl.col("line_no") - 1))
+    lines = [
+        _explode(decoded.drop("items"), processes),
+        _explode(odd_decoded, own_processes),
+    ]
+    return pl.concat(lines), pl.concat(faults)
+
+
+def _prepare_json(text: pl.Expr) -> pl.Expr:
+    """Give bare prices and processes that are no array keys of their own, and quote numbers."""
+    bare_price = text.str.replace_all(r'"unit_price"(\s*:\s*)(-?[0-9][0-9.eE+-]*)', f'"{_BARE_PRICE}"${{1}}"${{2}}"')
+    scalar = bare_price.str.replace_all(r'"processes"(\s*:\s*["\-0-9tf])', f'"{_PROCESSES_TEXT}"${{1}}')
+    return quote_numbers(scalar, ("name", "variant", "sku", "quantity", "process", "position", "pictures"))
+
+
+def _as_json(value: pl.Expr) -> pl.Expr:
+    text = pl.struct(value.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+    return pl.when(value.is_not_null()).then(text)
+
+
+def _explode(decoded: pl.DataFrame, processes: pl.Expr) -> pl.DataFrame:
+    positions = pl.int_ranges(1, pl.col("decoded").list.len() + 1, dtype=pl.Int32)
+    lines = (
+        decoded.filter(pl.col("decoded").list.len() > 0)
+        .with_columns(line_no=positions)
+        .explode("line_no", "decoded")
+        .with_columns(is_object=pl.col("decoded").is_not_null())
+        .unnest("decoded")
+    )
+    given = pl.coalesce(pl.col(_PROCESSES_TEXT), processes).alias("processes")
+    return lines.with_columns(given).select(_RAW_LINES.names())
+
+
+def _clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
+    """Clean and parse the columns of `_RAW_LINES`; ``fault`` says what is wrong with a line."""
+    prices = {"unit_price": numbers, _BARE_PRICE: _JSON_NUMBERS}
+    read = pl.concat(
+        [
+            lines.select("row", "line_no", "processes", "is_object"),
+            _by_value(lines, "name", product=clean_text(pl.col("name")), nul_1=_holds_nul("name")),
+            _by_value(lines, "variant", variant=clean_text(pl.col("variant")), nul_2=_holds_nul("variant")),
+            _by_value(lines, "sku", sku=clean_text(pl.col("sku")), nul_3=_holds_nul("sku")),
+            _by_value(
+                lines,
+                "quantity",
+                quantity=pl.when(is_filled(pl.col("quantity"))).then(parse_quantity(pl.col("quantity"))).otherwise(1),
+            ),
+            *(
+                _by_value(
+                    lines,
+                    column,
+                    **{f"price_{number}": parse_money(pl.col(column), number_format)},
+                    **{f"has_price_{number}": is_filled(pl.col(column))},
+                )
+                for number, (column, number_format) in enumerate(prices.items())
+            ),
+        ],
+        how="horizontal",
+    ).with_columns(unit_price=pl.coalesce("price_0", "price_1"))
+    faults = (
+        (~pl.col("is_object"), "is not an object"),
+        (pl.col("nul_1") | pl.col("nul_2") | pl.col("nul_3"), "holds a NUL character"),
+        (pl.col("product").is_null() & pl.col("sku").is_null(), "has neither a name nor a sku"),
+        (pl.col("quantity").is_null(), "has a quantity that is not a whole number in range"),
+        (
+            (pl.col("has_price_0") | pl.col("has_price_1")) & pl.col("unit_price").is_null(),
+            "has a unit_price that is not an amount in range",
+        ),
+    )
+    return read.with_columns(fault=pl.coalesce(*(pl.when(wrong).then(pl.lit(text)) for wrong, text in faults)))
+
+
+def _by_value(lines: pl.DataFrame, column: str, **read: pl.Expr) -> pl.DataFrame:
+    """Compute columns from one text column, once per distinct value: lines repeat names, skus and prices a lot."""
+    values = lines.select(pl.col(column).unique()).with_columns(pl.col(column).alias("key"), **read)
+    joined = lines.select(pl.col(column).alias("key")).join(
+        values, on="key", how="left", maintain_order="left", nulls_equal=True
+    )
+    return joined.select(read.keys())
+
+
+def _holds_nul(column: str) -> pl.Expr:
+    return pl.col(column).str.contains(NUL, literal=True).fill_null(value=False)

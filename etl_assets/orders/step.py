@@ -1,0 +1,168 @@
+"""The `orders` asset: raw rows become the newest version of each order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.database.frames import copy_rows, fetch_frame, stage_rows, update_rows
+from etl_assets.database.isolation import write_isolated
+from etl_assets.ledger.batches import BatchCounts
+from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+from etl_assets.ledger.work import WorkRange, as_values
+from etl_assets.orders.transform import (
+    ORDER_KEY,
+    ORDER_SCHEMA,
+    compare_with_stored,
+    newest_versions,
+    read_orders,
+)
+from etl_assets.pipeline.step import Batch, Loaded
+from etl_assets.presets.imports import rows_by_preset
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+
+_RAW_TEXTS: Final = (
+    "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency", "ordered_at",
+    "updated_at", "defect",
+)  # fmt: skip
+RAW_ORDER_SCHEMA: Final = {
+    "work_no": pl.Int32(),
+    "raw_id": pl.Int64(),
+    "import_id": pl.String(),
+    **dict.fromkeys(_RAW_TEXTS, pl.String()),
+}
+
+
+class OrdersStep:
+    """raw_orders → orders."""
+
+    asset: AssetName = "orders"
+
+    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+        """The pending raw rows; their items and processes stay where they are, other assets read those."""
+        return database.read(
+            f"SELECT w.work_no, r.raw_id, t.import_id, {', '.join('r.' + name for name in _RAW_TEXTS)}"  # noqa: S608  # integers only
+            f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
+            " JOIN import_tasks t ON t.batch_id = w.batch_id"
+            " JOIN raw_orders r ON r.import_id = t.import_id AND r.raw_id BETWEEN w.low AND w.high",
+            RAW_ORDER_SCHEMA,
+        )
+
+    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+        """Write the newest versions; reject what can't be read; hand on what changed."""
+        versions, rejected = _read(batch, rows)
+        newest = newest_versions(versions)
+        decided = compare_with_stored(newest, _stored(batch.connection, newest))
+        refused = write_isolated(
+            batch.connection, decided, lambda part: _write(batch, part, refresh=_older_work_is_pending(batch))
+        )
+        rejected = pl.concat([rejected, refused.select(*REJECTED_SCHEMA)])
+        quarantine_rows(batch.connection, self.asset, rejected)
+        _resolve(batch.connection, versions.join(refused, on="raw_id", how="anti"), rejected)
+        written = decided.join(refused, on="raw_id", how="anti")
+        fates = dict(written.group_by("fate").len().iter_rows())
+        counts = BatchCounts(
+            inserted=fates.get("inserted", 0),
+            updated=fates.get("updated", 0),
+            unchanged=fates.get("unchanged", 0),
+            superseded=fates.get("superseded", 0) + versions.height - newest.height,
+            quarantined=rejected.height,
+        )
+        return Loaded(counts, _changed(batch))
+
+
+def _read(batch: Batch, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    shops = batch.queries.batch_lookup_shops(connection=batch.connection)
+    types = batch.queries.batch_lookup_order_type_mappings(rows["order_type"], connection=batch.connection)
+    read = [
+        read_orders(part, preset, shops, types.drop("is_mapped"))
+        for preset, part in rows_by_preset(batch.connection, rows)
+    ]
+    if not read:
+        return pl.DataFrame(schema=ORDER_SCHEMA), pl.DataFrame(schema=REJECTED_SCHEMA)
+    good, rejected = zip(*read, strict=True)
+    return pl.concat(good), pl.concat(rejected)
+
+
+def _stored(connection: sa.Connection, newest: pl.DataFrame) -> pl.DataFrame:
+    """The stored versions of the orders, and whether the raw lines of the two versions differ."""
+    stage_rows(connection, "orders", newest.select(*ORDER_KEY, "raw_id"), name="order_keys")
+    return fetch_frame(connection, _STORED, {**ORDER_SCHEMA, "lines_differ": pl.Boolean()})
+
+
+_STORED: Final = (
+    f"SELECT {', '.join('o.' + name for name in ORDER_SCHEMA)},"  # noqa: S608  # constants only
+    " (old.items, old.processes) IS DISTINCT FROM (new.items, new.processes) AND o.raw_id <> k.raw_id"
+    " FROM order_keys k JOIN orders o USING (shop_id, order_id)"
+    " JOIN raw_orders old ON old.raw_id = o.raw_id JOIN raw_orders new ON new.raw_id = k.raw_id"
+)
+
+
+def _write(batch: Batch, decided: pl.DataFrame, *, refresh: bool) -> None:
+    """Write the inserted and updated orders; with `refresh` also which raw row an unchanged one was last seen in."""
+    numbered = decided.with_columns(batch_id=pl.lit(batch.batch_id, pl.Int64))
+    stored = [*ORDER_SCHEMA, "batch_id"]
+    copy_rows(batch.connection, "orders", numbered.filter(pl.col("fate") == "inserted").select(stored))
+    updated = numbered.filter(pl.col("fate") == "updated")
+    update_rows(batch.connection, "orders", updated.select(stored), key=ORDER_KEY, touch="updated_at")
+    moved = updated.filter(pl.col("stored_customer").is_not_null()).filter(
+        pl.col("stored_customer").ne_missing(pl.col("customer_global_id"))
+    )
+    copy_rows(
+        batch.connection,
+        "order_moves",
+        moved.sort("raw_id").select("batch_id", "raw_id", customer_global_id="stored_customer"),
+    )
+    if refresh:
+        seen_again = numbered.filter((pl.col("fate") == "unchanged") & (pl.col("raw_id") > pl.col("stored_raw_id")))
+        update_rows(batch.connection, "orders", seen_again.select(*ORDER_KEY, "raw_id", "batch_id"), key=ORDER_KEY)
+
+
+def _older_work_is_pending(batch: Batch) -> bool:
+    """Whether raw rows older than this batch's have yet to be processed.
+
+    Then an unchanged order must remember the newer raw row: an older one that comes later would otherwise win.
+    """
+    if not batch.ranges:
+        return False
+    return bool(
+        batch.connection.execute(
+            sa.text(
+                "SELECT EXISTS (SELECT FROM etl_work WHERE asset IN ('shop', 'orders') AND low < :low)"
+                " OR EXISTS (SELECT FROM import_tasks WHERE status = 'pending')"
+            ),
+            {"low": min(r.low for r in batch.ranges)},
+        ).scalar_one()
+    )
+
+
+def _resolve(connection: sa.Connection, good: pl.DataFrame, rejected: pl.DataFrame) -> None:
+    """Resolve earlier bad rows of the orders that have a good one now, and bad rows that come after a good one."""
+    latest = good.group_by(ORDER_KEY).agg(pl.col("raw_id").max()).with_columns(is_good=pl.lit(value=True))
+    resolve_rows(connection, "orders", latest)
+    keyed = rejected.drop_nulls(ORDER_KEY).select(*ORDER_KEY).unique()
+    if keyed.is_empty():
+        return
+    stage_rows(connection, "orders", keyed, name="order_keys")
+    stored = fetch_frame(
+        connection,
+        "SELECT shop_id, order_id, raw_id, false FROM order_keys JOIN orders USING (shop_id, order_id)",
+        {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "is_good": pl.Boolean()},
+    )
+    resolve_rows(connection, "orders", stored)
+
+
+def _changed(batch: Batch) -> list[WorkRange]:
+    low, high = batch.connection.execute(
+        sa.text("SELECT min(raw_id), max(raw_id) FROM orders WHERE batch_id = :batch_id"), {"batch_id": batch.batch_id}
+    ).one()
+    return [] if low is None else [WorkRange(batch.batch_id, low, high)]
+
+

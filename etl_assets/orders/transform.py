@@ -1,0 +1,163 @@
+"""The rules of orders (design §4): pure functions from raw rows to orders, their versions and their defects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_assets.ledger.quarantine import REJECTED_SCHEMA
+from etl_assets.values.identifiers import customer_global_id, customer_key
+from etl_assets.values.numbers import MONEY, parse_money
+from etl_assets.values.text import clean_name, clean_text
+from etl_assets.values.timestamps import INSTANT, has_timestamp, parse_instants
+
+if TYPE_CHECKING:
+    from etl_assets.presets.model import Preset
+
+ORDER_KEY: Final = ("shop_id", "order_id")
+
+ORDER_VALUES: Final = {
+    "customer_nickname": pl.String(),
+    "customer_global_id": pl.String(),
+    "latest_status": pl.String(),
+    "is_cancelled": pl.Boolean(),
+    "order_type": pl.String(),
+    "system_order_type": pl.String(),
+    "amount": MONEY,
+    "currency": pl.String(),
+    "ordered_at": INSTANT,
+    "source_updated_at": INSTANT,
+}
+"""What an order says: two versions of an order differ if any of these does."""
+
+ORDER_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), **ORDER_VALUES}
+
+VERSION: Final = ("source_updated_at", "raw_id")
+"""The total order of the versions of an order; a missing time is before any."""
+
+REASONS: Final = {
+    "BAD_TEXT": "The row holds a character that the database can't store (NUL).",
+    "MISSING_SHOP": "The row names no shop or no platform.",
+    "MISSING_ORDER_ID": "The row has no order id.",
+    "BAD_AMOUNT": "amount is not a number that the preset's format allows, or beyond numeric(18,4).",
+    "BAD_TIMESTAMP": "ordered_at or updated_at is in none of the known formats, or is no date.",
+}
+"""Why a raw row is no version of an order; the first that applies, in this order, is its reason."""
+
+
+def read_orders(
+    raw: pl.DataFrame, preset: Preset, shops: pl.DataFrame, order_types: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read raw rows as versions of orders.
+
+    Args:
+        raw: `raw_id`, `defect` and the text columns of `raw_orders`, of imports with one preset.
+        preset: how the texts are to be read.
+        shops: `shop_id`, `platform`, `shop_name`, `timezone`.
+        order_types: `order_type` (as in `raw`), `system_order_type`.
+
+    Returns:
+        The good versions (`ORDER_SCHEMA`) and the rejected rows (`REJECTED_SCHEMA`); together one row per raw row.
+    """
+    named = raw.with_columns(
+        platform=clean_text(pl.col("platform")), shop_name=clean_text(pl.col("shop")), key=clean_text(pl.col("order_id"))
+    ).join(shops.drop("currency", strict=False), on=["platform", "shop_name"], how="left", maintain_order="left")
+    values = named.with_columns(
+        ordered=parse_instants(named["ordered_at"], named["timezone"], preset.timestamp_formats),
+        updated=parse_instants(named["updated_at"], named["timezone"], preset.timestamp_formats),
+        money=parse_money(pl.col("amount"), preset.numbers),
+        nickname=clean_name(pl.col("customer_name")),
+        status=clean_text(pl.col("order_status")),
+    ).with_columns(code=_reason_code())
+    cancelled = pl.Series([_folded(status) for status in preset.cancelled_statuses], dtype=pl.String)
+    good = (
+        values.filter(pl.col("code").is_null())
+        .join(order_types, on="order_type", how="left", nulls_equal=True, maintain_order="left")
+        .select(
+            "shop_id",
+            "raw_id",
+            order_id="key",
+            customer_nickname="nickname",
+            customer_global_id=customer_global_id(
+                customer_key(pl.col("platform"), pl.col("shop_name"), pl.col("nickname"))
+            ),
+            latest_status="status",
+            is_cancelled=pl.col("status").str.to_lowercase().is_in(cancelled.implode()).fill_null(value=False),
+            order_type=clean_text(pl.col("order_type")),
+            system_order_type="system_order_type",
+            amount="money",
+            currency=clean_text(pl.col("currency")).str.to_uppercase(),
+            ordered_at="ordered",
+            source_updated_at="updated",
+        )
+    )
+    rejected = values.filter(pl.col("code").is_not_null()).select(
+        "raw_id",
+        "shop_id",
+        order_id="key",
+        reason_code="code",
+        reason=pl.col("code").replace_strict(REASONS, return_dtype=pl.String),
+    )
+    return good.select(*ORDER_SCHEMA), rejected.select(*REJECTED_SCHEMA)
+
+
+def newest_versions(versions: pl.DataFrame) -> pl.DataFrame:
+    """The newest version of each order (`ORDER_SCHEMA`), sorted by the order's key."""
+    return (
+        versions.sort(*ORDER_KEY, *VERSION, nulls_last=False)
+        .unique(ORDER_KEY, keep="last", maintain_order=True)
+        .select(*ORDER_SCHEMA)
+    )
+
+
+def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """Say what becomes of each order.
+
+    Args:
+        newest: `ORDER_SCHEMA`, one version per order.
+        stored: the stored versions of these orders, `ORDER_SCHEMA`, and `lines_differ`: whether the raw items or
+            processes of the two versions differ.
+
+    Returns:
+        `newest` with `fate` (inserted, updated, unchanged or superseded), `stored_raw_id` and `stored_customer`.
+    """
+    both = newest.join(stored, on=ORDER_KEY, how="left", suffix="_stored", maintain_order="left")
+    is_known = pl.col("raw_id_stored").is_not_null()
+    new_time = pl.col("source_updated_at").fill_null(pl.datetime(1, 1, 1, time_zone="UTC"))
+    old_time = pl.col("source_updated_at_stored").fill_null(pl.datetime(1, 1, 1, time_zone="UTC"))
+    is_older = (new_time < old_time) | ((new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored")))
+    differs = pl.any_horizontal(
+        pl.col("lines_differ"), *(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_VALUES)
+    )
+    fate = (
+        pl.when(~is_known).then(pl.lit("inserted"))
+        .when(is_older).then(pl.lit("superseded"))
+        .when(differs).then(pl.lit("updated"))
+        .otherwise(pl.lit("unchanged"))
+    )  # fmt: skip
+    return both.select(
+        *ORDER_SCHEMA,
+        fate=fate,
+        stored_raw_id="raw_id_stored",
+        stored_customer="customer_global_id_stored",
+    )
+
+
+def _reason_code() -> pl.Expr:
+    bad_time = pl.any_horizontal(
+        has_timestamp(pl.col(text)) & pl.col(instant).is_null()
+        for text, instant in (("ordered_at", "ordered"), ("updated_at", "updated"))
+    )
+    return (
+        pl.when(pl.col("defect").is_not_null()).then(pl.col("defect"))
+        .when(pl.col("shop_id").is_null()).then(pl.lit("MISSING_SHOP"))
+        .when(pl.col("key").is_null()).then(pl.lit("MISSING_ORDER_ID"))
+        .when(clean_text(pl.col("amount")).is_not_null() & pl.col("money").is_null()).then(pl.lit("BAD_AMOUNT"))
+        .when(bad_time).then(pl.lit("BAD_TIMESTAMP"))
+    )  # fmt: skip
+
+
+def _folded(status: str) -> str:
+    """A status as `clean_text` and lower case make it."""
+    return str(pl.select(clean_text(pl.lit(status)).str.to_lowercase()).item())

@@ -1,0 +1,65 @@
+"""The six assets in the order of the graph, and how one of them is run from anywhere: Dagster, a command, asyncio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from etl_assets.batch_processor import BatchProcessor
+from etl_assets.customers.step import CustomersStep
+from etl_assets.database.database import Database
+from etl_assets.leads.cooling import cool_down
+from etl_assets.leads.step import LeadsStep
+from etl_assets.order_items.step import OrderItemsStep
+from etl_assets.orders.step import OrdersStep
+from etl_assets.pipeline.step import Services, Step, StepResult, run_step
+from etl_assets.process_items.step import ProcessItemsStep
+from etl_assets.shop.step import ShopStep
+from etl_assets.vectorized_queries import VectorizedQueries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.settings import Settings
+
+STEPS: Final[dict[AssetName, Step]] = {
+    "shop": ShopStep(),
+    "orders": OrdersStep(),
+    "order_items": OrderItemsStep(),
+    "process_items": ProcessItemsStep(),
+    "customers": CustomersStep(),
+    "leads": LeadsStep(),
+}
+"""Each asset's step, upstream first."""
+
+TABLE_OF: Final[dict[AssetName, str]] = {
+    "raw_orders": "raw_orders",
+    "shop": "shop_configs",
+    "orders": "orders",
+    "order_items": "order_items",
+    "process_items": "process_items",
+    "customers": "customers",
+    "leads": "business_leads",
+}
+"""The table that each asset's counts are about."""
+
+
+def build_services(settings: Settings) -> Services:
+    """The services that the settings describe, for use outside Dagster."""
+    database = Database(settings)
+    return Services(database, BatchProcessor(), VectorizedQueries(database))
+
+
+def run_asset(
+    asset: AssetName,
+    services: Services,
+    *,
+    run_id: str | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> StepResult:
+    """Consume everything that is pending for `asset`. See `run_step` for what is raised."""
+    result = run_step(STEPS[asset], services, run_id=run_id, on_progress=on_progress)
+    cold_after_days = services.database.settings.cold_after_days
+    if asset == "leads" and cold_after_days is not None:
+        result.counts += cool_down(services.database, cold_after_days=cold_after_days, run_id=run_id)
+    return result

@@ -1,0 +1,100 @@
+"""The lines of an order are replaced as a set: what is new is inserted, what differs updated, what is gone deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame, stage_rows, update_rows
+from etl_assets.database.isolation import write_isolated
+from etl_assets.ledger.batches import BatchCounts
+from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlalchemy as sa
+
+    from etl_assets.events.subjects import AssetName
+
+ORDER_KEY: Final = ("shop_id", "order_id")
+
+
+@dataclass(frozen=True, slots=True)
+class LineTable:
+    """A table whose rows belong to an order."""
+
+    asset: AssetName
+    key: tuple[str, ...]
+    schema: dict[str, pl.DataType]
+
+    @property
+    def query(self) -> str:
+        """Reads the stored lines of the staged orders."""
+        columns = ", ".join("t." + name for name in self.schema)
+        return f"SELECT {columns} FROM order_keys k JOIN {self.asset} t USING (shop_id, order_id)"  # noqa: S608  # constants
+
+
+def replace_lines(
+    connection: sa.Connection, table: LineTable, orders: pl.DataFrame, lines: pl.DataFrame, unreadable: pl.DataFrame
+) -> BatchCounts:
+    """Make the stored lines of `orders` equal to `lines`, and keep the ledger of quarantine true.
+
+    Args:
+        connection: the batch's transaction.
+        table: where the lines are stored.
+        orders: `shop_id`, `order_id`, `raw_id` of all orders of the batch.
+        lines: the lines they have now, in the table's columns.
+        unreadable: orders whose lines can't be read (`REJECTED_SCHEMA`): they have none.
+
+    Returns:
+        The counts, in lines; an unreadable order counts as one.
+    """
+    stage_rows(connection, "orders", orders.select(ORDER_KEY), name="order_keys")
+    stored = fetch_frame(connection, table.query, table.schema)
+    decided = compare_lines(lines.select(*table.schema), stored, table.key)
+    gone = stored.join(lines, on=table.key, how="anti")
+    delete_rows(connection, table.asset, gone.select(table.key))
+    refused = write_isolated(
+        connection,
+        orders.join(decided, on=ORDER_KEY, how="semi", maintain_order="left").sort(ORDER_KEY),
+        lambda part: _write(connection, table, decided.join(part, on=ORDER_KEY, how="semi", maintain_order="left")),
+    )
+    if refused.height:
+        gone_too = stored.join(refused, on=ORDER_KEY, how="semi").join(gone, on=table.key, how="anti")
+        delete_rows(connection, table.asset, gone_too.select(table.key))
+        gone = pl.concat([gone, gone_too])
+        decided = decided.join(refused, on=ORDER_KEY, how="anti")
+    rejected = pl.concat([unreadable.select(*REJECTED_SCHEMA), refused.select(*REJECTED_SCHEMA)])
+    quarantine_rows(connection, table.asset, rejected)
+    resolve_rows(connection, table.asset, orders.with_columns(is_good=~pl.col("raw_id").is_in(rejected["raw_id"].implode())))
+    fates = dict(decided.group_by("fate").len().iter_rows())
+    return BatchCounts(
+        inserted=fates.get("inserted", 0),
+        updated=fates.get("updated", 0),
+        unchanged=fates.get("unchanged", 0),
+        quarantined=rejected.height,
+        deleted=gone.height,
+    )
+
+
+def compare_lines(lines: pl.DataFrame, stored: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """`lines`, sorted by key, with their `fate`: inserted, updated or unchanged."""
+    values = [name for name in lines.columns if name not in key]
+    known = stored.with_columns(is_known=pl.lit(value=True))
+    both = lines.join(known, on=list(key), how="left", suffix="_stored", maintain_order="left")
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in values)
+    fate = (
+        pl.when(pl.col("is_known").is_null()).then(pl.lit("inserted"))
+        .when(differs).then(pl.lit("updated"))
+        .otherwise(pl.lit("unchanged"))
+    )  # fmt: skip
+    return both.select(*lines.columns, fate=fate).sort(key)
+
+
+def _write(connection: sa.Connection, table: LineTable, decided: pl.DataFrame) -> None:
+    columns = list(table.schema)
+    copy_rows(connection, table.asset, decided.filter(pl.col("fate") == "inserted").select(columns))
+    update_rows(connection, table.asset, decided.filter(pl.col("fate") == "updated").select(columns), key=table.key)

@@ -1,0 +1,154 @@
+"""What a preset says: how one export format becomes raw orders, and how its values are to be read.
+
+A preset and a user's own mapping file are the same thing: one YAML file validated by `Preset`. The preset in force is
+stored with each import, so that its rows are read the same way for ever.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Final, Literal
+from zoneinfo import available_timezones
+
+import polars as pl
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from etl_assets.values.numbers import NumberFormat
+
+RawColumn = Literal[
+    "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency",
+    "ordered_at", "updated_at", "items", "processes", "remark",
+]  # fmt: skip
+RAW_COLUMNS: Final[tuple[RawColumn, ...]] = RawColumn.__args__  # type: ignore[attr-defined]  # typing has no public way
+"""The text columns of `raw_orders`, in the order of the table."""
+
+ItemColumn = Literal["name", "variant", "sku", "quantity", "unit_price", "processes"]
+ITEM_COLUMNS: Final[tuple[ItemColumn, ...]] = ItemColumn.__args__  # type: ignore[attr-defined]  # as above
+"""What one line item may carry; the keys of the objects in `raw_orders.items`."""
+
+
+def _known_timezone(name: str) -> str:
+    if name not in available_timezones():
+        msg = f"unknown time zone {name!r}: use a name such as Asia/Shanghai or Europe/London"
+        raise ValueError(msg)
+    return name
+
+
+def _valid_regex(pattern: str) -> str:
+    try:
+        pl.select(pl.lit("").str.contains(pattern))
+    except pl.exceptions.ComputeError:
+        msg = f"{pattern!r} is not a regular expression (look-around and back-references are not supported)"
+        raise ValueError(msg) from None
+    return pattern
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        msg = f"unknown encoding {name!r}: use a name such as utf-8 or gb18030"
+        raise ValueError(msg) from None
+    return name
+
+
+TimezoneName = Annotated[str, AfterValidator(_known_timezone)]
+Regex = Annotated[str, AfterValidator(_valid_regex)]
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ValueRule(_Strict):
+    """Where the text of column `when` matches the pattern, the value is `value`."""
+
+    when: str
+    matches: Regex
+    value: str
+
+
+class ColumnSource(_Strict):
+    """Where a value comes from: the first matching rule, else the first non-empty of the columns, else the constant."""
+
+    columns: tuple[str, ...] = ()
+    rules: tuple[ValueRule, ...] = ()
+    constant: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_short_forms(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"columns": (value,)}
+        if isinstance(value, list):
+            return {"columns": tuple(value)}
+        return value
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ColumnSource:
+        if not (self.columns or self.rules or self.constant is not None):
+            msg = "name a column, a list of columns, rules or a constant"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """All headers of the file that this value may be taken from."""
+        return (*self.columns, *(rule.when for rule in self.rules))
+
+
+class Preset(_Strict):
+    """One export format. See docs/importing.md for the file format with examples."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    description: str = ""
+    shape: Literal["order", "line_item"] = "order"
+    """Whether the export has a row per order or a row per line item."""
+    encodings: tuple[Encoding, ...] = Field(default=("utf-8",), min_length=1)
+    """Tried in this order; a UTF-8 byte order mark is always accepted."""
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    columns: dict[RawColumn, ColumnSource]
+    item: dict[ItemColumn, ColumnSource] = Field(default_factory=dict)
+    """The columns of a line item (shape `line_item` only)."""
+    amount_from_items: bool = False
+    """The order's amount is the sum of quantity × unit price of its lines (shape `line_item` only)."""
+    item_variant_separator: str | None = None
+    """Splits ``Product - Variant`` at the last occurrence, where the export has no variant column."""
+    numbers: NumberFormat = NumberFormat()
+    timestamp_formats: tuple[str, ...] = ()
+    """strftime formats tried before the ISO ones that are always understood."""
+    timezone: TimezoneName = "UTC"
+    """The time zone that new shops of this export get; naive timestamps are read in their shop's zone."""
+    cancelled_statuses: tuple[str, ...] = ()
+    """The order statuses that mean cancelled (compared cleaned and case-insensitively)."""
+    detect_headers: tuple[str, ...] = ()
+    """A file that has all of these headers is taken for this format."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Preset:
+        if "order_id" not in self.columns:
+            msg = "columns must say where order_id comes from"
+            raise ValueError(msg)
+        if self.shape == "order" and (self.item or self.amount_from_items):
+            msg = "item and amount_from_items need shape: line_item"
+            raise ValueError(msg)
+        if self.shape == "line_item" and not self.item:
+            msg = "shape line_item needs item: at least name or sku"
+            raise ValueError(msg)
+        if self.amount_from_items and not {"quantity", "unit_price"} <= self.item.keys():
+            msg = "amount_from_items needs item.quantity and item.unit_price"
+            raise ValueError(msg)
+        return self
+
+    def with_overrides(
+        self, *, platform: str | None = None, shop: str | None = None, timezone: str | None = None
+    ) -> Preset:
+        """The preset with a platform, shop or time zone given for one import instead of what the file says."""
+        columns = dict(self.columns)
+        if platform is not None:
+            columns["platform"] = ColumnSource(constant=platform)
+        if shop is not None:
+            columns["shop"] = ColumnSource(constant=shop)
+        changed = self.model_dump() | {"columns": columns, "timezone": timezone or self.timezone}
+        return Preset.model_validate(changed)

@@ -1,0 +1,46 @@
+"""The one error an import file can cause, and the guard that turns every library's own failure into it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from etl_assets.errors import EtlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class ImportFileError(EtlError):
+    """A file can't be imported: names the file, the line where one is known, the problem and the remedy.
+
+    The text never holds anything that stands in the file except column names that the preset asks for.
+    """
+
+    def __init__(self, path: Path, line: int | None, problem: str, remedy: str) -> None:
+        """Build the text from its parts; `line` counts from 1, the header included."""
+        self.path = path
+        self.line = line
+        self.problem = problem
+        self.remedy = remedy
+        where = f"{path}, line {line}" if line is not None else str(path)
+        super().__init__(f"{where}: {problem}. {remedy}.")
+
+
+@contextmanager
+def reported_as_file_error(path: Path, kinds: tuple[type[Exception], ...], problem: str, remedy: str) -> Iterator[None]:
+    """Turn the given kinds of exception, and panics of Rust code, into `ImportFileError`.
+
+    The original is dropped, not chained: readers quote the cells that they stumble over.
+    """
+    try:
+        yield
+    except ImportFileError:
+        raise
+    except kinds as error:
+        raise ImportFileError(path, None, f"{problem} ({type(error).__name__})", remedy) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ImportFileError(path, None, f"{problem} (the reader gave up)", remedy) from None

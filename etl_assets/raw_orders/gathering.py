@@ -1,0 +1,188 @@
+"""Gathers the lines of an export with a row per line item into one raw row per order.
+
+An order's lines may lie anywhere in the file. Small files are gathered in memory; larger ones are spread over bucket
+files by a hash of the order's key, so that one bucket, which then holds all lines of its orders, fits in memory.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import polars as pl
+import pyarrow as pa
+
+from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
+from etl_assets.raw_orders.source import DEFECT, LINE
+from etl_assets.raw_orders.transform import (
+    RAW_ORDER_SCHEMA,
+    file_headers,
+    filled,
+    json_object,
+    order_value,
+    source_value,
+    unmapped_headers,
+)
+from etl_assets.values.numbers import parse_money
+from etl_assets.values.text import clean_text, is_filled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from etl_assets.presets.model import Preset
+
+IN_MEMORY_LINES: Final = 200_000
+BUCKETS: Final = 64
+KEY: Final = "__key"
+_EXTRA: Final = "extra."
+_ITEM: Final = "item."
+_EXACT: Final = pl.Decimal(38, 8)
+"""Holds quantity times price without rounding: both have four decimals."""
+_SEPARATOR: Final = "\0"  # no text has one: the readers replace NUL
+
+
+def gather_orders(
+    frames: Iterable[pl.DataFrame],
+    preset: Preset,
+    *,
+    in_memory_lines: int = IN_MEMORY_LINES,
+    buckets: int = BUCKETS,
+    spill_folder: Path | None = None,
+) -> Iterator[pl.DataFrame]:
+    """Yield frames of `RAW_ORDER_SCHEMA`, each sorted by row_no, from frames of lines as the readers make them.
+
+    Up to `in_memory_lines` lines are gathered at once. More are spread over `buckets` files in a temporary folder (in
+    `spill_folder`, by default the system's), gone when the iterator is exhausted or closed.
+    """
+    batches = _batches((map_lines(frame, preset) for frame in frames), in_memory_lines)
+    first = next(batches, None)
+    if first is None:
+        return
+    second = next(batches, None)
+    if second is None:
+        yield gather(first, preset)
+        return
+    with tempfile.TemporaryDirectory(prefix="etl-assets-", dir=spill_folder) as folder:
+        _spill((first, second), batches, Path(folder), buckets)
+        del first, second
+        for file in sorted(Path(folder).iterdir()):
+            yield gather(_read_bucket(file), preset)
+            file.unlink()
+
+
+def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
+    """Map lines to the order's columns, ``item.…`` and ``extra.…`` (all String, null where empty), and the order's key.
+
+    A line without an order number gets a key of its own.
+    """
+    headers = file_headers(lines)
+    mapped = lines.select(
+        pl.col(LINE, DEFECT),
+        *(order_value(preset, column, headers) for column in RAW_COLUMNS),
+        *(source_value(preset.item.get(column), headers).alias(_ITEM + column) for column in ITEM_COLUMNS),
+        *(filled(pl.col(header)).alias(_EXTRA + header) for header in unmapped_headers(headers, preset)),
+    )
+    parts = [clean_text(pl.col(column)).fill_null("") for column in ("platform", "shop", "order_id")]
+    alone = (
+        pl.when(~is_filled(pl.col("order_id"))).then(_SEPARATOR + pl.col(LINE).cast(pl.String)).otherwise(pl.lit(""))
+    )
+    return mapped.with_columns(pl.concat_str(*parts, alone, separator=_SEPARATOR).alias(KEY))
+
+
+def gather(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
+    """Gather all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no."""
+    lines = mapped.sort(LINE).with_columns(_split_variant(preset.item_variant_separator))
+    items = json_object({column: pl.col(_ITEM + column) for column in ITEM_COLUMNS})
+    worth = _worth(preset)
+    extras = [
+        column for column in lines.columns if column.startswith(_EXTRA) and lines[column].null_count() < lines.height
+    ]
+    first_of = [column for column in RAW_COLUMNS if column not in {"items", "amount"}]
+    gathered = (
+        lines.with_columns(items.alias("items"), *worth)
+        .group_by(KEY, maintain_order=True)
+        .agg(
+            pl.col(LINE).first().cast(pl.Int32).alias("row_no"),
+            pl.col(*first_of, *extras, DEFECT).first(ignore_nulls=True),
+            pl.when(pl.col("items").is_not_null().any())
+            .then("[" + pl.col("items").str.join(",", ignore_nulls=True) + "]")
+            .alias("items"),
+            _amount(preset),
+        )
+    )
+    extra = json_object({column.removeprefix(_EXTRA): pl.col(column) for column in extras})
+    return gathered.with_columns(extra.alias("extra"), pl.col(DEFECT).alias("defect")).select(RAW_ORDER_SCHEMA.names())
+
+
+def _split_variant(separator: str | None) -> list[pl.Expr]:
+    name, variant = pl.col(f"{_ITEM}name"), pl.col(f"{_ITEM}variant")
+    if separator is None:
+        return []
+    parts = name.str.extract_groups(rf"(?s)^(.*\S.*){_regex_literal(separator)}(.*\S.*)$")
+    splits = variant.is_null() & parts.struct["1"].is_not_null()
+    return [
+        pl.when(splits).then(parts.struct["1"]).otherwise(name).alias(f"{_ITEM}name"),
+        pl.when(splits).then(parts.struct["2"]).otherwise(variant).alias(f"{_ITEM}variant"),
+    ]
+
+
+def _regex_literal(text: str) -> str:
+    return "".join(rf"\x{{{ord(char):x}}}" for char in text)
+
+
+def _worth(preset: Preset) -> list[pl.Expr]:
+    """Say what a line adds to the amount (``worth``), and its quantity or price that is no number (``misread``)."""
+    if not preset.amount_from_items:
+        return []
+    texts = [pl.col(f"{_ITEM}quantity"), pl.col(f"{_ITEM}unit_price")]
+    quantity, price = (parse_money(text, preset.numbers).cast(_EXACT) for text in texts)
+    misread = [
+        pl.when(text.is_not_null() & number.is_null()).then(text)
+        for text, number in zip(texts, (quantity, price), strict=True)
+    ]
+    return [(quantity * price).alias("worth"), pl.coalesce(misread).alias("misread")]
+
+
+def _amount(preset: Preset) -> pl.Expr:
+    if not preset.amount_from_items:
+        return pl.col("amount").first(ignore_nulls=True)
+    total = pl.col("worth").sum().cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+    has_total = pl.col("worth").is_not_null().any()
+    return pl.coalesce(
+        pl.col("misread").first(ignore_nulls=True),
+        pl.when(has_total).then(total),
+    ).alias("amount")
+
+
+def _batches(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
+    """Join frames until they have more than `size` rows; each batch but the last has."""
+    waiting: list[pl.DataFrame] = []
+    for frame in frames:
+        waiting.append(frame)
+        if sum(part.height for part in waiting) > size:
+            yield pl.concat(waiting)
+            waiting = []
+    if waiting:
+        yield pl.concat(waiting)
+
+
+def _spill(first: Iterable[pl.DataFrame], further: Iterable[pl.DataFrame], folder: Path, buckets: int) -> None:
+    with ExitStack() as stack:
+        writers: dict[int, pa.RecordBatchStreamWriter] = {}
+        for batches in (first, further):
+            for lines in batches:
+                numbered = lines.with_columns((pl.col(KEY).hash() % buckets).alias("__bucket"))
+                for (bucket,), part in numbered.partition_by("__bucket", as_dict=True, include_key=False).items():
+                    table = part.to_arrow()
+                    if bucket not in writers:
+                        options = pa.ipc.IpcWriteOptions(compression="lz4")
+                        file = str(folder / f"{bucket:06}.arrow")
+                        writers[bucket] = stack.enter_context(pa.ipc.new_stream(file, table.schema, options=options))
+                    writers[bucket].write_table(table)
+
+
+def _read_bucket(file: Path) -> pl.DataFrame:
+    with pa.OSFile(str(file)) as opened, pa.ipc.open_stream(opened) as reader:
+        return cast("pl.DataFrame", pl.from_arrow(reader.read_all()))

@@ -1,0 +1,150 @@
+"""Lands files as raw orders: one import per file, its rows and its `completed` status in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid4
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.database.frames import copy_rows
+from etl_assets.database.schema import import_tasks
+from etl_assets.errors import EtlError
+from etl_assets.ledger import work
+from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
+from etl_assets.ledger.work import WorkRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from etl_assets.database.database import Database
+    from etl_assets.presets.model import Preset
+    from etl_assets.raw_orders.extract import RawOrderFrames
+
+INTERRUPTED: Final = "The import was interrupted before it ended; import the file again."
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What one import came to. `lines` were read from the source, `rows` are the raw orders landed."""
+
+    import_id: UUID
+    source: str
+    preset: str | None
+    lines: int
+    rows: int
+    status: str
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as the commands print it."""
+        result: dict[str, Any] = {
+            "import_id": str(self.import_id),
+            "source": self.source,
+            "preset": self.preset,
+            "lines": self.lines,
+            "rows": self.rows,
+            "status": self.status,
+        }
+        return result if self.error is None else {**result, "error": self.error}
+
+
+def land_raw_orders(
+    database: Database, path: Path, preset: Preset, frames: RawOrderFrames, *, run_id: str | None = None
+) -> ImportResult:
+    """Land the raw orders of one file.
+
+    Args:
+        database: the store.
+        path: the file, named in the ledger.
+        preset: the format it was read with; stored with the import.
+        frames: the file's raw orders.
+        run_id: the Dagster run, for the ledger.
+
+    Returns:
+        The completed import, or the failed one with its error when the file can't be read: then it has no rows.
+    """
+    import_id = register_import(database, str(path), preset)
+    try:
+        with database.transaction() as connection:
+            _land(connection, import_id, frames, run_id)
+            lines, rows = frames.lines, frames.rows
+            _complete(connection, import_id, lines=lines, rows=rows)
+    except EtlError as error:
+        fail_import(database, import_id, str(error))
+        return ImportResult(import_id, str(path), preset.name, frames.lines, 0, "failed", str(error))
+    except BaseException:
+        fail_import(database, import_id, INTERRUPTED)
+        raise
+    finally:
+        frames.close()
+    return ImportResult(import_id, str(path), preset.name, lines, rows, "completed")
+
+
+def register_import(database: Database, source: str, preset: Preset | None) -> UUID:
+    """Record that an import has begun; nothing reads it before it is completed."""
+    import_id = uuid4()
+    with database.transaction() as connection:
+        connection.execute(
+            sa.insert(import_tasks).values(
+                import_id=import_id,
+                source=source,
+                preset=preset.name if preset else None,
+                mapping=preset.model_dump(mode="json") if preset else None,
+                status="pending",
+            )
+        )
+    return import_id
+
+
+def fail_import(database: Database, import_id: UUID, error: str) -> None:
+    """Record why an import failed."""
+    with database.transaction() as connection:
+        connection.execute(
+            sa.update(import_tasks)
+            .where(import_tasks.c.import_id == import_id, import_tasks.c.status == "pending")
+            .values(status="failed", error=error, completed_at=sa.func.now())
+        )
+
+
+def fail_interrupted_imports(database: Database) -> int:
+    """Mark imports failed whose process is gone: pending ones whose row nobody holds. Returns how many."""
+    with database.transaction() as connection:
+        return connection.execute(
+            sa.text(
+                "UPDATE import_tasks SET status = 'failed', error = :error, completed_at = now() WHERE import_id IN ("
+                "SELECT import_id FROM import_tasks WHERE status = 'pending'"
+                " AND created_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)"
+            ),
+            {"error": INTERRUPTED},
+        ).rowcount
+
+
+def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFrame], run_id: str | None) -> None:
+    """COPY the rows and put them on the queue of the assets that read imports."""
+    connection.execute(sa.select(import_tasks.c.import_id).where(import_tasks.c.import_id == import_id).with_for_update())
+    low = connection.execute(
+        sa.text("SELECT last_value + CASE WHEN is_called THEN 1 ELSE 0 END FROM raw_orders_raw_id_seq")
+    ).scalar_one()
+    rows = 0
+    for frame in frames:
+        rows += copy_rows(connection, "raw_orders", frame.with_columns(import_id=pl.lit(str(import_id))))
+    record = open_batch(connection, "raw_orders", run_id, expected_epoch=None)
+    if rows:
+        high = connection.execute(sa.text("SELECT currval('raw_orders_raw_id_seq')")).scalar_one()
+        work.hand_on(connection, work.CONSUMERS["raw_orders"], [WorkRange(record.batch_id, low, high)])
+    close_batch(connection, record, BatchCounts(inserted=rows), [import_id])
+    connection.execute(
+        sa.update(import_tasks).where(import_tasks.c.import_id == import_id).values(batch_id=record.batch_id)
+    )
+
+
+def _complete(connection: sa.Connection, import_id: UUID, *, lines: int, rows: int) -> None:
+    connection.execute(
+        sa.update(import_tasks)
+        .where(import_tasks.c.import_id == import_id)
+        .values(status="completed", row_count=rows, line_count=lines, completed_at=sa.func.now())
+    )

@@ -1,0 +1,100 @@
+"""Maps the columns of an export to the columns of `raw_orders`. Pure expressions on frames: no reading, no cleaning.
+
+Frames come in with the file's own headers (all String), `LINE` and `DEFECT`, as the readers make them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_assets.presets.model import RAW_COLUMNS, ColumnSource
+from etl_assets.raw_orders.source import DEFECT, LINE
+from etl_assets.values.text import is_filled
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from etl_assets.presets.model import Preset
+
+RAW_ORDER_SCHEMA: Final = pl.Schema(
+    [
+        ("row_no", pl.Int32),
+        *((column, pl.String) for column in (*RAW_COLUMNS, "extra", "defect")),
+    ]
+)
+"""What an import lands, but for its import_id and raw_id. `extra` is the text of a JSON object."""
+
+_JSON_ESCAPES: Final = {
+    "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t",
+    **{chr(code): f"\\u{code:04x}" for code in range(0x20) if chr(code) not in "\n\r\t"},
+}  # fmt: skip
+
+
+def to_raw_orders(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
+    """Map the rows of an export of shape `order` to `RAW_ORDER_SCHEMA`: one row in, one row out, text untouched."""
+    headers = file_headers(lines)
+    extra = unmapped_headers(headers, preset)
+    return lines.select(
+        pl.col(LINE).cast(pl.Int32).alias("row_no"),
+        *(order_value(preset, column, headers) for column in RAW_COLUMNS),
+        json_object({header: filled(pl.col(header)) for header in extra}).alias("extra"),
+        pl.col(DEFECT).alias("defect"),
+    )
+
+
+def file_headers(lines: pl.DataFrame) -> tuple[str, ...]:
+    """Return the headers of the file that a frame was read from."""
+    return tuple(header for header in lines.columns if header not in {LINE, DEFECT})
+
+
+def unmapped_headers(headers: Iterable[str], preset: Preset) -> list[str]:
+    """Return the headers that the preset does not name anywhere."""
+    sources = (*preset.columns.values(), *preset.item.values())
+    named = {header for source in sources for header in source.headers}
+    return [header for header in headers if header not in named]
+
+
+def order_value(preset: Preset, column: str, headers: Collection[str]) -> pl.Expr:
+    """Value one column of `raw_orders` (String, null where the export says nothing); default platform: the preset."""
+    default = ColumnSource(constant=preset.name) if column == "platform" else None
+    source = dict(preset.columns).get(column, default)  # type: ignore[call-overload]  # any name may be asked for
+    return source_value(source, headers).alias(column)
+
+
+def source_value(source: ColumnSource | None, headers: Collection[str]) -> pl.Expr:
+    """Value one column source: the first matching rule, else the first filled column, else the constant."""
+    if source is None:
+        return pl.lit(None, pl.String)
+    columns = [filled(pl.col(column)) for column in source.columns if column in headers]
+    value = pl.coalesce(*columns, pl.lit(source.constant, pl.String))
+    for rule in reversed(source.rules):
+        if rule.when in headers:
+            matches = pl.col(rule.when).fill_null("").str.contains(rule.matches)
+            value = pl.when(matches).then(pl.lit(rule.value)).otherwise(value)
+    return value
+
+
+def filled(text: pl.Expr) -> pl.Expr:
+    """Keep the text as it is; where it says nothing, null."""
+    return pl.when(is_filled(text)).then(text)
+
+
+def json_object(values: dict[str, pl.Expr]) -> pl.Expr:
+    """Text of a JSON object of the values (String) that are not null; null where none is left."""
+    if not values:
+        return pl.lit(None, pl.String)
+    pairs = [pl.lit(json_text_literal(key) + ":") + json_text(value) for key, value in values.items()]
+    body = pl.concat_str(pairs, separator=",", ignore_nulls=True)
+    return pl.when(pl.any_horizontal(value.is_not_null() for value in values.values())).then("{" + body + "}")
+
+
+def json_text(text: pl.Expr) -> pl.Expr:
+    """Text as a JSON string, quotes included."""
+    return '"' + text.str.replace_many(list(_JSON_ESCAPES), list(_JSON_ESCAPES.values())) + '"'
+
+
+def json_text_literal(text: str) -> str:
+    """Text as a JSON string, quotes included."""
+    return '"' + "".join(_JSON_ESCAPES.get(char, char) for char in text) + '"'

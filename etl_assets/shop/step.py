@@ -1,0 +1,58 @@
+"""The `shop` asset: the distinct shops of new imports become `shop_configs`; known ones are never overwritten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_assets.database.frames import copy_rows
+from etl_assets.ledger.batches import BatchCounts
+from etl_assets.ledger.work import as_values
+from etl_assets.pipeline.step import Batch, Loaded
+from etl_assets.presets.imports import rows_by_preset
+from etl_assets.shop.transform import SHOP_KEY, distinct_shops, new_shops
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.ledger.work import WorkRange
+
+RAW_SHOP_SCHEMA: Final = {
+    "work_no": pl.Int32(),
+    "raw_id": pl.Int64(),
+    "import_id": pl.String(),
+    "platform": pl.String(),
+    "shop": pl.String(),
+    "currency": pl.String(),
+}
+
+
+class ShopStep:
+    """raw_orders → shop_configs."""
+
+    asset: AssetName = "shop"
+
+    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+        """The shop columns of the pending raw rows."""
+        return database.read(
+            "SELECT w.work_no, r.raw_id, t.import_id, r.platform, r.shop, r.currency"  # noqa: S608  # integers only
+            f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
+            " JOIN import_tasks t ON t.batch_id = w.batch_id"
+            " JOIN raw_orders r ON r.import_id = t.import_id AND r.raw_id BETWEEN w.low AND w.high",
+            RAW_SHOP_SCHEMA,
+        )
+
+    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+        """Add the shops that are not known yet; the imports' rows are then ready for `orders`."""
+        seen = pl.concat(
+            [distinct_shops(part, preset) for preset, part in rows_by_preset(batch.connection, rows)]
+            or [distinct_shops(rows, None)]
+        ).unique(SHOP_KEY, keep="first", maintain_order=True)
+        known = batch.queries.batch_lookup_shops(connection=batch.connection)
+        new = new_shops(seen, known)
+        copy_rows(batch.connection, "shop_configs", new)
+        counts = BatchCounts(inserted=new.height, unchanged=seen.height - new.height)
+        return Loaded(counts, batch.ranges)

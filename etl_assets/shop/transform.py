@@ -1,0 +1,44 @@
+"""The rules of shops (design §4): pure functions from raw rows to shops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_assets.values.text import clean_text
+
+if TYPE_CHECKING:
+    from etl_assets.presets.model import Preset
+
+SHOP_KEY: Final = ("platform", "shop_name")
+
+
+def distinct_shops(raw: pl.DataFrame, preset: Preset | None) -> pl.DataFrame:
+    """The distinct shops that raw rows name; a row without platform or shop names none.
+
+    Args:
+        raw: `raw_id`, `platform`, `shop`, `currency` as text, of imports with one preset.
+        preset: gives new shops their time zone (UTC without one).
+
+    Returns:
+        `platform`, `shop_name`, `currency` (the first that a row of the shop names), `timezone`; sorted by the key.
+    """
+    return (
+        raw.sort("raw_id")
+        .select(
+            platform=clean_text(pl.col("platform")),
+            shop_name=clean_text(pl.col("shop")),
+            currency=clean_text(pl.col("currency")).str.to_uppercase(),
+        )
+        .drop_nulls(["platform", "shop_name"])
+        .group_by(SHOP_KEY)
+        .agg(pl.col("currency").drop_nulls().first())
+        .with_columns(timezone=pl.lit(preset.timezone if preset else "UTC"))
+        .sort(SHOP_KEY)
+    )
+
+
+def new_shops(seen: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Those of `seen` that are not `known` (anti join on the key)."""
+    return seen.join(known, on=SHOP_KEY, how="anti", maintain_order="left")

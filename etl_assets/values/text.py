@@ -1,0 +1,36 @@
+"""How text is cleaned before it is matched or compared: the one rule for every key, name and status.
+
+Raw orders keep the text of their export untouched; every rule that compares text goes through `clean_text`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+MASK: Final = "*"
+"""A platform replaces part of a buyer's name with this; a masked name identifies nobody."""
+
+
+def clean_text(text: pl.Expr) -> pl.Expr:
+    """Normalise text for matching; empty becomes null.
+
+    Applies Unicode NFKC (full-width forms become plain ones), strips white space, and takes off what export tools add
+    so that spreadsheets leave long numbers alone: ``="123"`` and an apostrophe before a digit.
+    """
+    normalised = text.str.normalize("NFKC").str.strip_chars()
+    unwrapped = normalised.str.replace(r'(?s)^="(.*)"$', "${1}").str.replace(r"^'(\d)", "${1}").str.strip_chars()
+    return pl.when(unwrapped != "").then(unwrapped)
+
+
+def clean_name(text: pl.Expr) -> pl.Expr:
+    """Clean a customer's name; a masked one (``张**``) names nobody and becomes null."""
+    cleaned = clean_text(text)
+    return pl.when(~cleaned.str.contains(MASK, literal=True)).then(cleaned)
+
+
+def is_filled(text: pl.Expr) -> pl.Expr:
+    """Whether the text says anything once it is cleaned (never null); the same as a non-null `clean_text`, but cheap."""
+    says_nothing = text.str.contains(r'^\s*(?:[=＝⁼₌﹦]["＂]\s*["＂]\s*)?$')
+    return text.is_not_null() & ~says_nothing.fill_null(value=True)

@@ -1,0 +1,84 @@
+"""How points in time are read from text: explicit formats only, naive ones in a given time zone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_assets.values.text import clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INSTANT: Final = pl.Datetime("us", "UTC")
+_LOCAL: Final = pl.Datetime("us")
+
+ISO_FORMATS: Final = (
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M%#z",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d",
+)
+"""Understood in every export, with ``T`` or a blank before the time, ``-`` or ``/`` in the date, ``Z`` or an offset."""
+
+_EARLIEST: Final = pl.datetime(1, 1, 1, time_zone="UTC")
+_AFTER_LATEST: Final = pl.datetime(9999, 12, 31, 23, 59, 59, 999_999, time_zone="UTC")
+_LONGEST_GAP: Final = pl.duration(hours=3)
+
+
+def has_timestamp(text: pl.Expr) -> pl.Expr:
+    """Whether the text means to give a time: empty and ``0000-00-00 …`` do not."""
+    cleaned = clean_text(text)
+    return cleaned.is_not_null() & ~cleaned.str.starts_with("0000-00-00")
+
+
+def parse_instants(texts: pl.Series, zones: pl.Series, formats: Sequence[str]) -> pl.Series:
+    """Read instants (UTC, microseconds); null where there is none or it can't be read.
+
+    A local time that occurs twice (clocks set back) is the earlier one; one that does not occur (clocks set forward) is
+    read with the offset before the change, as PEP 495 does for fold=0.
+
+    Args:
+        texts: the texts.
+        zones: the time zone's name for each of them, used where the text has no offset.
+        formats: strftime formats of the export, tried before `ISO_FORMATS`.
+    """
+    column = pl.col("text")
+    frame = pl.DataFrame({"text": texts, "zone": zones}).with_columns(pl.when(has_timestamp(column)).then(clean_text(column)))
+    found = frame.with_columns(instant=pl.lit(None, INSTANT))
+    for strptime in formats:
+        found = _try_format(found, strptime, column)
+    iso = (
+        column.str.replace(r"^(\d{4})/(\d{1,2})/(\d{1,2})", "${1}-${2}-${3}")
+        .str.replace(r"^(\d{4}-\d{1,2}-\d{1,2})[Tt]", "${1} ")
+        .str.replace(r"[Zz]$", "+00:00")
+    )
+    for strptime in ISO_FORMATS:
+        found = _try_format(found, strptime, iso)
+    instant = pl.col("instant")
+    return found.select(pl.when(instant.is_between(_EARLIEST, _AFTER_LATEST)).then(instant)).to_series()
+
+
+def _try_format(frame: pl.DataFrame, strptime: str, text: pl.Expr) -> pl.DataFrame:
+    """Fill the instants still missing with what this format reads."""
+    missing = pl.col("instant").is_null() & pl.col("text").is_not_null()
+    if not frame.select(missing.any()).item():
+        return frame
+    source = pl.when(missing).then(text)
+    if "z" in strptime:
+        read = source.str.to_datetime(strptime, time_unit="us", time_zone="UTC", strict=False, exact=True)
+        return frame.with_columns(pl.coalesce("instant", read))
+    local = source.str.to_datetime(strptime, time_unit="us", strict=False, exact=True).cast(_LOCAL)
+    frame = frame.with_columns(local=local)
+    for zone in frame.filter(pl.col("local").is_not_null())["zone"].unique().drop_nulls():
+        frame = frame.with_columns(pl.when(pl.col("zone") == zone).then(pl.coalesce("instant", _in_zone(zone))).otherwise("instant").alias("instant"))
+    return frame.drop("local")
+
+
+def _in_zone(zone: str) -> pl.Expr:
+    def read(local: pl.Expr) -> pl.Expr:
+        return local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
+
+    return pl.coalesce(read(pl.col("local")), read(pl.col("local") - _LONGEST_GAP) + _LONGEST_GAP)

@@ -1,0 +1,318 @@
+"""Generated exports: deterministic, in the platforms' real formats, with the dirt that real exports have."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from etl_assets.generator import generic, shopify, taobao
+from etl_assets.generator.benchmark import write_benchmark_orders
+from etl_assets.generator.catalogue import SHOPIFY_SHOPS
+from etl_assets.generator.demo import DemoFile, write_demo_files, write_updates
+from etl_assets.generator.dirt import BAD_AMOUNT, BAD_ITEMS, BAD_PROCESSES, BAD_TIMESTAMP, GENERIC_DIRT, draw_dirt
+from etl_assets.generator.draws import chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+ORDERS = 2_000
+GENERIC_ORDERS = 600
+BENCHMARK_CHUNK = 500
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DemoFile]:
+    written = write_demo_files(tmp_path_factory.mktemp("demo"), orders=ORDERS)
+    return {file.path.name: file for file in written}
+
+
+@pytest.fixture(scope="module")
+def taobao_orders(files: dict[str, DemoFile]) -> pl.DataFrame:
+    return read(files["taobao_orders.csv"].path, "gbk")
+
+
+@pytest.fixture(scope="module")
+def generic_orders(files: dict[str, DemoFile]) -> pl.DataFrame:
+    return read(files["generic_orders.csv"].path)
+
+
+@pytest.fixture(scope="module")
+def shopify_rows(files: dict[str, DemoFile]) -> pl.DataFrame:
+    return read(files["shopify_orders.csv"].path)
+
+
+def read(path: Path, encoding: str = "utf-8") -> pl.DataFrame:
+    return pl.read_csv(path.read_bytes().decode(encoding).encode(), infer_schema=False)
+
+
+def distinct(frame: pl.DataFrame, column: str) -> set[str | None]:
+    return set(frame.get_column(column).unique())
+
+
+def dirty_rows(frame: pl.DataFrame) -> pl.DataFrame:
+    is_dirty = [
+        pl.col(column).eq_missing(pl.lit(text, dtype=pl.String))
+        for columns in GENERIC_DIRT.values()
+        for column, text in columns.items()
+    ]
+    return frame.filter(pl.any_horizontal(is_dirty))
+
+
+def json_items(items: pl.Series) -> Sequence[list[dict[str, object]]]:
+    return [json.loads(text) for text in items if text.startswith("[") and text != BAD_ITEMS]
+
+
+def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path, files: dict[str, DemoFile]) -> None:
+    again = write_demo_files(tmp_path / "again", orders=ORDERS)
+    other = write_demo_files(tmp_path / "other", orders=ORDERS, seed=8)
+    assert [file.path.read_bytes() for file in again] == [file.path.read_bytes() for file in files.values()]
+    assert all(a.path.read_bytes() != b.path.read_bytes() for a, b in zip(again, other, strict=True))
+
+
+def test_files_say_how_they_are_to_be_imported(files: dict[str, DemoFile]) -> None:
+    assert {name: (file.preset, file.shop) for name, file in files.items()} == {
+        "taobao_orders.csv": ("taobao", None),
+        "shopify_orders.csv": ("shopify", SHOPIFY_SHOPS[0].name),
+        "shopify_orders_2.csv": ("shopify", SHOPIFY_SHOPS[1].name),
+        "generic_orders.csv": ("generic", None),
+    }
+
+
+def test_all_files_together_hold_the_orders_asked_for(
+    files: dict[str, DemoFile], taobao_orders: pl.DataFrame, generic_orders: pl.DataFrame
+) -> None:
+    shops = [read(files[name].path) for name in ("shopify_orders.csv", "shopify_orders_2.csv")]
+    of_shopify = sum(shop.get_column("Name").n_unique() for shop in shops)
+    repeated = generic_orders.filter(pl.col("order_id").is_duplicated() & pl.col("order_id").is_not_null())
+    assert generic_orders.height >= GENERIC_ORDERS
+    assert repeated.height > 0
+    assert taobao_orders.height + of_shopify + GENERIC_ORDERS == ORDERS
+
+
+def test_too_few_orders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least 10"):
+        write_demo_files(tmp_path, orders=9)
+
+
+def test_a_handful_of_orders_still_makes_every_file(tmp_path: Path) -> None:
+    assert all(file.path.stat().st_size > 0 for file in write_demo_files(tmp_path, orders=10))
+
+
+def test_chunk_size_bounds_the_frames_and_orders_keep_their_numbers() -> None:
+    frames = list(taobao.order_chunks(250, 7, 100, 0.0))
+    assert [frame.height for frame in frames] == [100, 100, 50]
+    assert pl.concat(frames).get_column("订单编号").str.extract(r"(\d+)").n_unique() == 250
+
+
+def test_taobao_report_is_gbk_with_the_platforms_headers(files: dict[str, DemoFile]) -> None:
+    content = files["taobao_orders.csv"].path.read_bytes()
+    header = content.decode("gbk").splitlines()[0]
+    assert header.startswith(
+        "订单编号,买家会员名,买家支付宝账号,买家应付货款,买家应付邮费,买家支付积分,总金额,返点积分,"
+    )
+    assert tuple(header.split(",")) == taobao.HEADERS
+    assert header.endswith(",修改后的sku,修改后的收货地址,异常信息")
+    with pytest.raises(UnicodeDecodeError):
+        content.decode("utf-8")
+
+
+def test_taobao_order_numbers_are_protected_in_every_known_way(taobao_orders: pl.DataFrame) -> None:
+    numbers = taobao_orders.get_column("订单编号").drop_nulls()
+    ways = (r'^="\d{19}"$', r"^\d{19}\t$", r"^'\d{19}$")
+    assert [numbers.str.contains(way).any() for way in ways] == [True, True, True]
+    assert numbers.str.contains("|".join(ways)).all()
+
+
+def test_taobao_report_has_masked_buyers_unpaid_times_and_all_statuses(taobao_orders: pl.DataFrame) -> None:
+    masked = taobao_orders.get_column("买家会员名").str.contains(r"^.\*\*$")
+    assert 0.02 < masked.sum() / taobao_orders.height < 0.12
+    assert {None, "0000-00-00"} < distinct(taobao_orders, "订单付款时间")
+    assert distinct(taobao_orders, "订单状态") == {
+        taobao.UNPAID,
+        taobao.PAID,
+        taobao.SHIPPED,
+        taobao.DONE,
+        taobao.CLOSED,
+    }
+    assert len(distinct(taobao_orders, "店铺名称")) == 3
+    assert taobao_orders.get_column("宝贝标题").str.contains("，").any()
+
+
+def test_taobao_dirt_is_about_one_percent(taobao_orders: pl.DataFrame) -> None:
+    bad = taobao_orders.filter(
+        pl.col("订单编号").is_null() | (pl.col("总金额") == BAD_AMOUNT) | (pl.col("订单创建时间") == BAD_TIMESTAMP)
+    )
+    assert 0.01 <= bad.height / taobao_orders.height < 0.02
+
+
+def test_shopify_headers_are_the_platforms(shopify_rows: pl.DataFrame) -> None:
+    assert tuple(shopify_rows.columns) == shopify.HEADERS
+    assert len(shopify.HEADERS) == 79
+    assert shopify.HEADERS[:4] == ("Name", "Email", "Financial Status", "Paid at")
+    assert shopify.HEADERS[15:18] == ("Created at", "Lineitem quantity", "Lineitem name")
+    assert shopify.HEADERS[24:26] == ("Billing Name", "Billing Street")
+    assert shopify.HEADERS[-2:] == ("Next Payment Due At", "Payment References")
+
+
+def test_shopify_further_rows_of_an_order_repeat_only_name_email_and_time(shopify_rows: pl.DataFrame) -> None:
+    further = shopify_rows.filter(~pl.col("Name").is_first_distinct())
+    own = {*shopify.REPEATED_HEADERS, *(header for header in shopify.HEADERS if header.startswith("Lineitem"))}
+    filled = {column for column in further.columns if further.get_column(column).is_not_null().any()}
+    assert further.height > 0
+    assert filled < own
+    assert further.select("Name", "Created at", "Lineitem name").null_count().row(0) == (0, 0, 0)
+    assert further.get_column("Email").is_null().any()
+
+
+def test_shopify_first_rows_hold_the_order(shopify_rows: pl.DataFrame) -> None:
+    first = shopify_rows.filter(pl.col("Name").is_first_distinct())
+    no_mail = first.filter(pl.col("Email").is_null())
+    assert first.get_column("Name").str.contains(r"^#\d+$").all()
+    assert distinct(first, "Currency") == {"EUR"}
+    assert no_mail.height > 0
+    assert no_mail.select("Billing Name", "Phone").null_count().row(0) == (0, 0)
+    assert 0 < first.get_column("Cancelled at").is_not_null().sum() < first.height / 4
+    assert first.get_column("Billing Zip").str.starts_with("'").any()
+    assert first.get_column("Notes").str.contains('(?s)".*\n|\n.*"').any()
+
+
+def test_shopify_total_is_the_sum_of_its_lines_and_shipping(shopify_rows: pl.DataFrame) -> None:
+    money = pl.Decimal(18, 2)
+    line = pl.col("Lineitem price").cast(money) * pl.col("Lineitem quantity").cast(pl.Int32)
+    orders = shopify_rows.group_by("Name").agg(
+        line.sum().alias("lines"), pl.col("Total", "Shipping").drop_nulls().first()
+    )
+    good = orders.filter(pl.col("Total") != BAD_AMOUNT)
+    assert good.select((pl.col("lines") + pl.col("Shipping").cast(money) == pl.col("Total").cast(money)).all()).item()
+
+
+def test_shopify_times_carry_the_shops_offset_in_summer_and_winter(shopify_rows: pl.DataFrame) -> None:
+    times = shopify_rows.get_column("Created at")
+    assert set(times.str.extract(r" ([+-]\d{4})$").drop_nulls()) == {"+0100", "+0200"}
+    assert (
+        times.str.contains(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}$").sum()
+        == times.len() - (times == BAD_TIMESTAMP).sum()
+    )
+
+
+def test_generic_export_has_every_kind_of_dirt_and_little_of_it(generic_orders: pl.DataFrame) -> None:
+    assert tuple(generic_orders.columns) == generic.HEADERS
+    assert dirty_rows(generic_orders).height == GENERIC_ORDERS // 100
+    assert BAD_AMOUNT in distinct(generic_orders, "amount")
+    assert BAD_TIMESTAMP in distinct(generic_orders, "ordered_at")
+    assert BAD_ITEMS in distinct(generic_orders, "items")
+    assert BAD_PROCESSES in distinct(generic_orders, "processes")
+    assert generic_orders.select("order_id", "shop").null_count().row(0) == (1, 1)
+
+
+def test_generic_names_have_full_width_masked_and_emoji_forms_and_come_back(generic_orders: pl.DataFrame) -> None:
+    names = generic_orders.get_column("customer_name")
+    for form in (r"[Ａ-Ｚａ-ｚ０-９]", r"\*\*$", "🌸$", r"^\s"):
+        assert names.str.contains(form).any(), form
+    per_customer = generic_orders.group_by("platform", "shop", "customer_name").len()
+    assert per_customer.get_column("len").mean() == pytest.approx(3, abs=1)
+
+
+def test_generic_order_types_are_mapped_ones_unmapped_ones_and_none(generic_orders: pl.DataFrame) -> None:
+    types = distinct(generic_orders, "order_type")
+    assert {"样品", "打样", "大货", "sample", "proof", "bulk", "返单", "wholesale", None} <= types
+
+
+def test_generic_items_are_json_with_processes_or_free_text(generic_orders: pl.DataFrame) -> None:
+    good = generic_orders.filter(pl.col("items") != BAD_ITEMS)
+    is_json = pl.col("items").str.starts_with("[")
+    first = json_items(good.get_column("items"))[0][0]
+    assert list(first) == ["name", "variant", "sku", "quantity", "unit_price", "processes"]
+    assert any("process" in str(item["processes"]) for items in json_items(good.get_column("items")) for item in items)
+    text = good.filter(~is_json)
+    for separator in ("；", "\n", " | ", "，", "×", "*", "件"):
+        assert text.get_column("items").str.contains(separator, literal=True).any(), separator
+    assert text.get_column("processes").str.contains(r"^[^:]+:[^:;*]+(\*\d)?(;|$)").any()
+
+
+def test_repeated_orders_are_later_versions(generic_orders: pl.DataFrame) -> None:
+    versions = generic_orders.filter(pl.col("order_id").is_not_null()).with_columns(
+        at=pl.col("updated_at").str.head(19).str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S")
+    )
+    later = versions.group_by("order_id").agg(pl.len(), is_later=pl.col("at").last() > pl.col("at").first())
+    repeated = later.filter(pl.col("len") > 1)
+    assert repeated.height > 0
+    assert repeated.get_column("is_later").all()
+
+
+def test_updates_are_clean_later_versions_of_the_same_orders(
+    tmp_path: Path, taobao_orders: pl.DataFrame, generic_orders: pl.DataFrame
+) -> None:
+    of_taobao, of_generic = write_updates(tmp_path, orders=ORDERS, share=0.2)
+    later = read(of_generic.path)
+    known = generic_orders.get_column("order_id").implode()
+    assert dirty_rows(later).is_empty()
+    assert later.height == pytest.approx(GENERIC_ORDERS * 0.2, rel=0.3)
+    assert later.filter(~pl.col("order_id").is_in(known)).height <= 1  # the one whose number was missing
+    known = taobao_orders.get_column("订单编号").implode()
+    assert read(of_taobao.path, "gbk").select(pl.col("订单编号").is_in(known).mean()).item() > 0.95
+
+
+def test_dirt_is_as_much_as_asked_for_with_all_kinds_in_turn() -> None:
+    chunk = next(chunks(1, "test", 1_000, 1_000))
+    exact = draw_dirt(chunk.rng, ("a", "b", "c"), 0.1, 1_000)
+    assert sorted(exact.drop_nulls().value_counts().get_column("count")) == [33, 33, 34]
+    assert draw_dirt(chunk.rng, ("a", "b", "c"), 0.001, 1_000, each_kind=True).drop_nulls().n_unique() == 3
+    assert draw_dirt(chunk.rng, ("a", "b", "c"), 0.0, 1_000, each_kind=True).null_count() == 1_000
+
+
+def test_benchmark_file_has_the_generic_columns_as_text_and_a_row_group_per_chunk(tmp_path: Path) -> None:
+    path = tmp_path / "orders.parquet"
+    write_benchmark_orders(path, orders=1_750, chunk_orders=BENCHMARK_CHUNK)
+    orders = pl.read_parquet(path)
+    assert orders.schema == pl.Schema(dict.fromkeys(generic.HEADERS, pl.String()))
+    assert orders.height == 1_750
+    assert orders.get_column("order_id").n_unique() == 1_750
+    assert dirty_rows(orders).is_empty()
+
+
+def test_benchmark_orders_have_the_shares_that_the_benchmark_counts_on(tmp_path: Path) -> None:
+    path = tmp_path / "orders.parquet"
+    write_benchmark_orders(path, orders=20_000)
+    orders = pl.read_parquet(path)
+    named = orders.filter(pl.col("customer_name").is_not_null())
+    customers = named.group_by("platform", "shop", "customer_name").len().get_column("len")
+    assert orders.select("platform", "shop").n_unique() == 40
+    assert 1 - named.height / orders.height == pytest.approx(0.05, abs=0.01)
+    assert (orders.get_column("order_status") == "cancelled").mean() == pytest.approx(0.05, abs=0.01)
+    assert 3 < named.height / customers.len() < 4
+    assert customers.max() > 50  # type: ignore[operator]  # Polars types max by all column types
+
+
+def test_benchmark_amount_is_the_sum_of_the_items_and_times_have_an_offset(tmp_path: Path) -> None:
+    path = tmp_path / "orders.parquet"
+    write_benchmark_orders(path, orders=50, items_per_order=3, processes_per_item=2)
+    orders = pl.read_parquet(path)
+    for amount, items in zip(orders.get_column("amount"), json_items(orders.get_column("items")), strict=True):
+        assert [len(item["processes"]) for item in items] == [2, 2, 2]  # type: ignore[arg-type]  # parsed JSON
+        total = sum(round(float(str(item["unit_price"])) * 100) * int(str(item["quantity"])) for item in items)
+        assert f"{total // 100}.{total % 100:02d}" == amount
+    placed, edited = (
+        orders.get_column(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%z") for name in ("ordered_at", "updated_at")
+    )
+    assert (edited > placed).all()
+
+
+def test_benchmark_is_repeatable_and_has_exactly_the_bad_rows_asked_for(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.parquet", tmp_path / "second.parquet"
+    for path in (first, second):
+        write_benchmark_orders(path, orders=3_000, bad_share=0.06, chunk_orders=BENCHMARK_CHUNK)
+    orders = pl.read_parquet(first)
+    assert orders.equals(pl.read_parquet(second))
+    assert dirty_rows(orders).height == 180
+    assert (orders.get_column("amount") == BAD_AMOUNT).sum() == 30
+
+
+def test_benchmark_of_no_orders_is_an_empty_file_of_the_same_columns(tmp_path: Path) -> None:
+    path = tmp_path / "orders.parquet"
+    write_benchmark_orders(path, orders=0)
+    assert pl.read_parquet(path).shape == (0, len(generic.HEADERS))

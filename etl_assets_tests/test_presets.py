@@ -1,0 +1,131 @@
+"""Presets and mapping files: the ones that come along are sound, and a wrong one says what to mend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from etl_assets.presets.catalog import PresetError, detect_preset, get_preset, list_presets, load_mapping
+from etl_assets.presets.model import Preset
+from etl_assets.raw_orders.extract import extract_raw_orders
+from etl_assets.raw_orders.source import DEFECT, LINE
+from etl_assets.raw_orders.transform import to_raw_orders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_presets_of_the_package_load() -> None:
+    assert [preset.name for preset in list_presets()] == ["generic", "shopify", "taobao"]
+
+
+def test_an_unknown_preset_names_the_known_ones() -> None:
+    with pytest.raises(PresetError, match="generic, shopify, taobao"):
+        get_preset("shopfy")
+
+
+def test_the_most_specific_preset_is_detected() -> None:
+    shopify = get_preset("shopify").detect_headers
+    assert detect_preset([*shopify, "Notes"]) == get_preset("shopify")
+    assert detect_preset([*shopify, "shop", "order_id"]) == get_preset("shopify")
+    assert detect_preset(["order_id", "shop", "x"]) == get_preset("generic")
+    assert detect_preset(["order_id"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: x\ncolumns: {order_id: A", "line 2"),
+        ("- 1", "name and columns"),
+        ("name: x\ncolumns: {shop: A}", "order_id"),
+        ("name: x\ncolumns: {order_id: A, custmer: B}", "columns.custmer"),
+        ("name: x\ncolums: {order_id: A}", "colums: there is no such key"),
+        ("name: x\ncolumns: {order_id: A}\ntimezone: Mars", "timezone: unknown time zone"),
+        ("name: x\ncolumns: {order_id: A}\nencodings: [utf-9]", "unknown encoding"),
+        ("name: x\ncolumns: {order_id: {rules: [{when: A, matches: '(?=x)', value: b}]}}", "look-around"),
+        ("name: x\ncolumns: {order_id: A}\nshape: line_item", "name or sku"),
+    ],
+)
+def test_a_wrong_mapping_names_the_file_and_the_key(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(text)
+    with pytest.raises(PresetError) as caught:
+        load_mapping(path)
+    assert str(path) in str(caught.value)
+    assert expected in str(caught.value)
+    assert "docs/importing.md" in str(caught.value)
+
+
+def test_a_missing_mapping_or_one_in_another_encoding_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "gbk.yaml").write_bytes("name: 店".encode("gb18030"))
+    with pytest.raises(PresetError, match="UTF-8"):
+        load_mapping(tmp_path / "gbk.yaml")
+    with pytest.raises(PresetError, match="can't be read"):
+        load_mapping(tmp_path / "none.yaml")
+
+
+def test_rules_come_before_columns_and_columns_before_the_constant() -> None:
+    preset = Preset.model_validate(
+        {
+            "name": "x",
+            "columns": {
+                "order_id": "id",
+                "order_status": {
+                    "rules": [
+                        {"when": "closed", "matches": r"\S", "value": "cancelled"},
+                        {"when": "state", "matches": "^wait", "value": "open"},
+                        {"when": "absent", "matches": "", "value": "never"},
+                    ],
+                    "columns": ["state", "state2"],
+                    "constant": "unknown",
+                },
+            },
+        }
+    )
+    lines = pl.DataFrame(
+        {
+            "id": ["1", "2", "3", "4", "5"],
+            "closed": ["yes", " ", "", None, ""],
+            "state": ["waiting", "waiting", " done ", '=""', None],
+            "state2": ["", "", "", "late", ""],
+            LINE: [2, 3, 4, 5, 6],
+            DEFECT: pl.Series([None] * 5, dtype=pl.String),
+        }
+    )
+    orders = to_raw_orders(lines, preset)
+    assert orders["order_status"].to_list() == ["cancelled", "open", " done ", "late", "unknown"]
+    assert orders["platform"].unique().to_list() == ["x"]
+
+
+def test_the_platform_and_shop_of_one_import_replace_those_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("order_id,shop,platform\n1,s,p\n")
+    preset = get_preset("generic").with_overrides(platform="P", shop="S")
+    (orders,) = extract_raw_orders(path, preset)
+    assert orders.select("platform", "shop").rows() == [("P", "S")]
+
+
+def test_taobao_falls_back_to_the_total_and_keeps_the_rest_as_extra(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    header = (
+        "订单编号,买家会员名,买家实际支付金额,总金额,订单状态,订单创建时间,"
+        "宝贝标题,店铺名称,买家留言,订单备注,联系手机\n"
+    )
+    rows = (
+        '="1234567890123456789",张三,,12.50,交易关闭,2021-05-13 11:01:13,杯子，盘子,小店,,急单,\'13800000000\n'
+        "2\t,李**,9.90,12.50,交易成功,2021-05-13 11:01:13,杯子,小店,谢谢,急单,\n"
+    )
+    path.write_bytes((header + rows).encode("gb18030"))
+    (orders,) = extract_raw_orders(path, get_preset("taobao"))
+    assert orders.drop("order_type", "updated_at", "processes", "defect").rows() == [
+        (
+            2, "taobao", "小店", '="1234567890123456789"', "张三", "交易关闭", "12.50", "CNY", "2021-05-13 11:01:13",
+            "杯子，盘子", "急单", '{"联系手机":"\'13800000000"}',
+        ),
+        (
+            3, "taobao", "小店", "2\t", "李**", "交易成功", "9.90", "CNY", "2021-05-13 11:01:13",
+            "杯子", "谢谢", None,
+        ),
+    ]  # fmt: skip
