@@ -29,10 +29,28 @@ TRANSIENT_SQLSTATES: Final = ("08", "40", "53", "55P03", "57P")
 class BatchProcessor:
     """Runs a function over the batches of a frame; a failed batch never stops the others."""
 
-    def __init__(self, *, task_name: str = "etl", attempts: int = ATTEMPTS, max_wait_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        task_name: str = "etl",
+        attempts: int = ATTEMPTS,
+        max_wait_seconds: float = 10.0,
+        on_batch: Callable[[str, int], None] | None = None,
+    ) -> None:
+        """`on_batch` is called with the task's name and the rows of each batch that succeeded."""
         self.task_name = task_name
         self.attempts = attempts
         self.max_wait_seconds = max_wait_seconds
+        self.on_batch = on_batch
+
+    def for_task(self, task_name: str) -> BatchProcessor:
+        """The same processor under the name of one task, for its log lines and its progress."""
+        return BatchProcessor(
+            task_name=task_name,
+            attempts=self.attempts,
+            max_wait_seconds=self.max_wait_seconds,
+            on_batch=self.on_batch,
+        )
 
     def process_in_batches(
         self, df: pl.DataFrame, batch_size: int, process_func: Callable[[pl.DataFrame], object]
@@ -87,6 +105,8 @@ class BatchProcessor:
             "%s batch %d succeeded: rows=%d seconds=%.3f",
             self.task_name, number, batch.height, time.perf_counter() - started,
         )  # fmt: skip
+        if self.on_batch is not None:
+            self.on_batch(self.task_name, batch.height)
         return True
 
 

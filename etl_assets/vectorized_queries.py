@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.database.frames import fetch_frame, stage_rows
-from etl_assets.values.numbers import MONEY
+from etl_assets.values.numbers import TOTAL
 from etl_assets.values.text import clean_text
 from etl_assets.values.timestamps import INSTANT
 
@@ -43,13 +43,13 @@ LEAD_SCHEMA: Final = {
     "first_order_at": INSTANT,
     "last_order_at": INSTANT,
     "order_count": pl.Int32(),
-    "total_amount": MONEY,
+    "total_amount": TOTAL,
     "sample_count": pl.Int32(),
-    "sample_amount": MONEY,
+    "sample_amount": TOTAL,
     "proof_count": pl.Int32(),
-    "proof_amount": MONEY,
+    "proof_amount": TOTAL,
     "bulk_count": pl.Int32(),
-    "bulk_amount": MONEY,
+    "bulk_amount": TOTAL,
     "currency": pl.String(),
     "other_currency_count": pl.Int32(),
 }

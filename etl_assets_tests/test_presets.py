@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,9 +12,7 @@ from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.extract import extract_raw_orders
 from etl_assets.raw_orders.source import DEFECT, LINE
 from etl_assets.raw_orders.transform import to_raw_orders
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from etl_assets.values.text import clean_text, is_filled
 
 
 def test_the_presets_of_the_package_load() -> None:
@@ -32,6 +30,13 @@ def test_the_most_specific_preset_is_detected() -> None:
     assert detect_preset([*shopify, "shop", "order_id"]) == get_preset("shopify")
     assert detect_preset(["order_id", "shop", "x"]) == get_preset("generic")
     assert detect_preset(["order_id"]) is None
+
+
+def test_the_mapping_in_the_documentation_is_valid(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "importing.md").read_text(encoding="utf-8")
+    example = tmp_path / "example.yaml"
+    example.write_text(text.split("```yaml")[1].split("```")[0], encoding="utf-8")
+    assert load_mapping(example).amount_from_items
 
 
 @pytest.mark.parametrize(
@@ -129,3 +134,11 @@ def test_taobao_falls_back_to_the_total_and_keeps_the_rest_as_extra(tmp_path: Pa
             "杯子", "谢谢", None,
         ),
     ]  # fmt: skip
+
+
+def test_text_is_filled_where_cleaning_leaves_something() -> None:
+    characters = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
+    around = ("{}", '="{}"', '{}""', '="{}', " {} ")
+    texts = pl.DataFrame({"text": [shape.format(char) for shape in around for char in characters]})
+    text = pl.col("text")
+    assert texts.filter(is_filled(text) != clean_text(text).is_not_null()).is_empty()

@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from etl_assets.presets.catalog import get_preset
-from etl_assets.raw_orders import csv_text, xlsx_reader
+from etl_assets.raw_orders import csv_reader, csv_text, xlsx_reader
 from etl_assets.raw_orders.errors import ImportFileError
 from etl_assets.raw_orders.extract import extract_raw_orders
 from etl_assets.raw_orders.readers import read_source, sniff_headers
@@ -135,6 +135,22 @@ def test_broken_bytes_far_into_a_file_are_found(tmp_path: Path) -> None:
 def test_unsound_delimited_text_is_an_error(tmp_path: Path, content: str, line: int | None, problem: str) -> None:
     error = error_of(write(tmp_path, "a.csv", content))
     assert (error.line, problem in error.problem) == (line, True)
+
+
+def test_the_line_of_a_bad_row_is_right_beyond_the_first_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_reader, "BLOCK_BYTES", 256)
+    good = 's,1,"two\nlines"\n\n' * 200
+    path = write(tmp_path, "a.csv", f"shop,order_id,remark\n{good}s,{PERSON}\n{good}")
+    assert error_of(path).line == 602
+    assert read_orders(write(tmp_path, "b.csv", f"shop,order_id,remark\n{good}"))["row_no"].to_list() == [
+        2 + 3 * number for number in range(200)
+    ]
+
+
+def test_a_row_longer_than_a_block_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_reader, "BLOCK_BYTES", 256)
+    path = write(tmp_path, "a.csv", "shop,order_id\ns,1\n" + f's,"{PERSON * 100}\n"\n')
+    assert "delimited text" in error_of(path).problem
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 5, 1000])
@@ -321,7 +337,7 @@ def test_a_folder_a_pipe_a_missing_file_and_an_unknown_format_are_errors(tmp_pat
 
 
 def test_a_panic_of_a_reader_becomes_an_import_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class PanicException(BaseException):  # noqa: N818  # the name that the Rust bindings use
+    class PanicException(BaseException):  # the name that the Rust bindings use
         pass
 
     def panic(*_: object, **__: object) -> None:

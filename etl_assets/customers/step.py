@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA, CUSTOMER_SCHEMA, summarise_customers
 from etl_assets.database.frames import copy_rows, fetch_frame, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
-from etl_assets.ledger.batches import BatchCounts
+from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows
 from etl_assets.ledger.work import as_values
 from etl_assets.pipeline.line_sets import compare_lines
@@ -94,6 +94,14 @@ def orders_of_customers(connection: sa.Connection, customers: pl.DataFrame) -> p
         " FROM customer_ids JOIN orders o USING (customer_global_id)",
         CUSTOMER_ORDER_SCHEMA,
     )
+
+
+def withdraw_customers(connection: sa.Connection, candidates: pl.DataFrame, run_id: str | None) -> None:
+    """Delete vacant customers from within another asset's batch, as a batch of `customers` of its own."""
+    deleted = delete_vacant_customers(connection, candidates)
+    if deleted:
+        record = open_batch(connection, "customers", run_id, expected_epoch=None)
+        close_batch(connection, record, BatchCounts(deleted=deleted), [])
 
 
 def delete_vacant_customers(connection: sa.Connection, candidates: pl.DataFrame) -> int:

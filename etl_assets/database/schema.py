@@ -44,8 +44,12 @@ def _now(name: str) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
-def _money(name: str, *, required: bool = False) -> Column[object]:
-    return Column(name, Numeric(18, 4), nullable=not required)
+def _money(name: str) -> Column[object]:
+    return Column(name, Numeric(18, 4))
+
+
+def _total(name: str) -> Column[object]:
+    return Column(name, Numeric(38, 4), nullable=False)
 
 
 def _count(name: str) -> Column[int]:
@@ -183,13 +187,13 @@ business_leads: Final = Table(
     _instant("first_order_at"),
     _instant("last_order_at"),
     Column("order_count", Integer, nullable=False),
-    _money("total_amount", required=True),
+    _total("total_amount"),
     Column("sample_count", Integer, nullable=False),
-    _money("sample_amount", required=True),
+    _total("sample_amount"),
     Column("proof_count", Integer, nullable=False),
-    _money("proof_amount", required=True),
+    _total("proof_amount"),
     Column("bulk_count", Integer, nullable=False),
-    _money("bulk_amount", required=True),
+    _total("bulk_amount"),
     Column("currency", Text, comment="of the lead's first order; amounts in another one are counted, never added"),
     Column("other_currency_count", Integer, nullable=False, comment="orders whose amount is in another currency"),
     _now("created_at"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.customers.step import delete_vacant_customers
+from etl_assets.customers.step import withdraw_customers
 from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
 from etl_assets.leads.transform import (
@@ -88,7 +88,7 @@ class LeadsStep:
         rejected = refused.with_columns(order_id=pl.lit(None, pl.String)).select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
         delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
-        delete_vacant_customers(connection, withdrawn)
+        withdraw_customers(connection, withdrawn, batch.run_id)
         written = decided.join(refused, on="lead_id", how="anti").join(plan.reopened, on="lead_id", how="anti")
         fates = dict(written.group_by("fate").len().iter_rows())
         counts = BatchCounts(

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from etl_assets.values.identifiers import lead_id
-from etl_assets.values.numbers import MONEY
+from etl_assets.values.numbers import MONEY, TOTAL
 from etl_assets.values.timestamps import INSTANT
 
 ORDER_KEY: Final = ("shop_id", "order_id")
@@ -34,13 +34,13 @@ FIGURES: Final = {
     "first_order_at": INSTANT,
     "last_order_at": INSTANT,
     "order_count": pl.Int32(),
-    "total_amount": MONEY,
+    "total_amount": TOTAL,
     "sample_count": pl.Int32(),
-    "sample_amount": MONEY,
+    "sample_amount": TOTAL,
     "proof_count": pl.Int32(),
-    "proof_amount": MONEY,
+    "proof_amount": TOTAL,
     "bulk_count": pl.Int32(),
-    "bulk_amount": MONEY,
+    "bulk_amount": TOTAL,
     "currency": pl.String(),
     "other_currency_count": pl.Int32(),
 }
@@ -176,4 +176,4 @@ def withdrawn_leads(empty: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sum(amounts: pl.Expr) -> pl.Expr:
-    return amounts.sum().cast(MONEY, strict=False)
+    return amounts.cast(TOTAL).sum()

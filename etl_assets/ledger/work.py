@@ -134,6 +134,23 @@ def hand_on(connection: sa.Connection, consumers: Iterable[AssetName], ranges: S
         )
 
 
+def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
+    """Replace what is pending for `asset` by all that it could ever consume, so that changed rules reach every row."""
+    connection.execute(sa.text("DELETE FROM etl_work WHERE asset = :asset"), {"asset": asset})
+    source = _ALL_IMPORTS if asset in CONSUMERS["raw_orders"] + CONSUMERS["shop"] else _ALL_ORDERS
+    connection.execute(sa.text(f"INSERT INTO etl_work (asset, batch_id, low, high) {source}"), {"asset": asset})  # noqa: S608  # constants
+
+
+_ALL_IMPORTS: Final = """
+    SELECT :asset, t.batch_id, min(r.raw_id), max(r.raw_id)
+    FROM import_tasks t JOIN raw_orders r USING (import_id)
+    WHERE t.status = 'completed'
+      AND (:asset = 'shop' OR NOT EXISTS (SELECT FROM etl_work w WHERE w.asset = 'shop' AND w.batch_id = t.batch_id))
+    GROUP BY t.batch_id
+"""
+_ALL_ORDERS: Final = "SELECT :asset, batch_id, min(raw_id), max(raw_id) FROM orders GROUP BY batch_id"
+
+
 def as_values(ranges: Sequence[WorkRange]) -> str:
     """The ranges as rows `(work_no, batch_id, low, high)` of a VALUES list for a bulk read: integers only."""
     return ", ".join(f"({no:d}, {r.batch_id:d}, {r.low:d}, {r.high:d})" for no, r in enumerate(ranges))

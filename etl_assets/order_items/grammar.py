@@ -83,14 +83,15 @@ def _price_pattern(numbers: NumberFormat) -> str:
 def _read_segments(segments: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
     """Split each segment into unit_price, quantity, variant part and body (the rest), all text."""
     price = _price_pattern(numbers)
-    tail = rf"(?: ?({_TIMES_OR_X} ?{_NUMBER}(?: ?(?:{_ITEM_UNITS}))?|[0-9]+ ?(?:{_ITEM_UNITS})))?$"
+    units = f" ?(?:{_ITEM_UNITS})"
+    tail = rf"(?: ?({_TIMES_OR_X} ?{_NUMBER}(?:{units})?)| ([0-9]+{units}))?$"
     body, prefix = pl.col("body"), rf"^({_NUMBER}) ?(?:{_TIMES} ?|[xX] )([^ 0-9].*)$"
     bracketed = rf"^(.*[^ ]) ?(?:{_BRACKETED})$"
     keyed = rf"^(.*?[^ ]) ({_KEY}:[^ /].*)$"
     return (
         segments.with_columns(
             unit_price=body.str.extract(f"({price}){tail}").str.strip_prefix("@"),
-            body=body.str.replace(f"{price}{tail}", " ${1}").str.strip_chars(),
+            body=body.str.replace(f" ?{price}{tail}", " ${1}${2}").str.strip_chars(),
         )
         .with_columns(quantity=count_text(body, ITEM_COUNT), body=without_count(body, ITEM_COUNT))
         .with_columns(

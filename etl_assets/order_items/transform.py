@@ -50,8 +50,7 @@ _LINES: Final = pl.List(
 )
 _PLAIN_ITEMS: Final = array_with("processes")
 _RAW_LINES: Final = pl.Schema(
-    {"row": pl.UInt32, "line_no": pl.Int32, "is_object": pl.Boolean}
-    | dict.fromkeys((*_TEXTS, "processes"), pl.String)  # type: ignore[operator]  # dict of two kinds of types
+    {"row": pl.UInt32, "line_no": pl.Int32, "is_object": pl.Boolean} | dict.fromkeys((*_TEXTS, "processes"), pl.String)  # type: ignore[operator]  # dict of two kinds of types
 )
 
 
@@ -91,7 +90,9 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     keys = filled.select("row", "shop_id", "order_id", "raw_id")
     good = lines.join(faults, on="row", how="anti") if faults.height else lines
     return (
-        good.join(keys, on="row", how="left", maintain_order="left").select(LINE_SCHEMA.names()).cast(dict(LINE_SCHEMA)),
+        good.join(keys, on="row", how="left", maintain_order="left")
+        .select(LINE_SCHEMA.names())
+        .cast(dict(LINE_SCHEMA)),
         unreadable(keys, faults, BAD_ITEMS),
     )
 

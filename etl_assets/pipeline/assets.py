@@ -9,6 +9,7 @@ from etl_assets.customers.step import CustomersStep
 from etl_assets.database.database import Database
 from etl_assets.leads.cooling import cool_down
 from etl_assets.leads.step import LeadsStep
+from etl_assets.ledger.work import enqueue_everything
 from etl_assets.order_items.step import OrderItemsStep
 from etl_assets.orders.step import OrdersStep
 from etl_assets.pipeline.step import Services, Step, StepResult, run_step
@@ -17,8 +18,6 @@ from etl_assets.shop.step import ShopStep
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from etl_assets.events.subjects import AssetName
     from etl_assets.settings import Settings
 
@@ -51,14 +50,16 @@ def build_services(settings: Settings) -> Services:
 
 
 def run_asset(
-    asset: AssetName,
-    services: Services,
-    *,
-    run_id: str | None = None,
-    on_progress: Callable[[int], None] | None = None,
+    asset: AssetName, services: Services, *, run_id: str | None = None, full_refresh: bool = False
 ) -> StepResult:
-    """Consume everything that is pending for `asset`. See `run_step` for what is raised."""
-    result = run_step(STEPS[asset], services, run_id=run_id, on_progress=on_progress)
+    """Consume everything that is pending for `asset`, or with `full_refresh` everything there is.
+
+    See `run_step` for what is raised.
+    """
+    if full_refresh:
+        with services.database.transaction() as connection:
+            enqueue_everything(connection, asset)
+    result = run_step(STEPS[asset], services, run_id=run_id)
     cold_after_days = services.database.settings.cold_after_days
     if asset == "leads" and cold_after_days is not None:
         result.counts += cool_down(services.database, cold_after_days=cold_after_days, run_id=run_id)

@@ -19,7 +19,7 @@ from etl_assets.ledger import batches, work
 from etl_assets.ledger.batches import BatchCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
     from etl_assets.batch_processor import BatchProcessor
@@ -49,6 +49,7 @@ class Batch:
     batch_id: int
     ranges: Sequence[WorkRange]
     queries: VectorizedQueries
+    run_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +105,19 @@ class StepResult:
         }
 
 
-def run_step(
-    step: Step,
-    services: Services,
-    *,
-    run_id: str | None = None,
-    on_progress: Callable[[int], None] | None = None,
-) -> StepResult:
+def run_step(step: Step, services: Services, *, run_id: str | None = None) -> StepResult:
     """Consume everything that is pending for the asset.
 
     Args:
         step: the asset.
         services: database, batch processor and queries.
         run_id: the Dagster run, for the ledger.
-        on_progress: called with the number of rows of each finished batch.
 
     Raises:
         BatchFailedError: some batches failed after all retries; they stay pending, all others are loaded.
         EtlError: the database can't be used at all.
     """
-    runner = _Runner(step, services, run_id, on_progress)
+    runner = _Runner(step, services, run_id)
     started = time.perf_counter()
     runner.run()
     runner.result.duration = time.perf_counter() - started
@@ -139,13 +133,11 @@ def run_step(
 class _Runner:
     """One run of one step."""
 
-    def __init__(
-        self, step: Step, services: Services, run_id: str | None, on_progress: Callable[[int], None] | None
-    ) -> None:
+    def __init__(self, step: Step, services: Services, run_id: str | None) -> None:
         self.step = step
         self.services = services
+        self.processor = services.batch_processor.for_task(step.asset)
         self.run_id = run_id
-        self.on_progress = on_progress
         self.batch_size = services.database.settings.batch_size
         self.result = StepResult(step.asset)
 
@@ -183,7 +175,7 @@ class _Runner:
         if page.is_empty():
             process(page)
             return []
-        _, failed_rows = self.services.batch_processor.process_in_batches(page, self.batch_size, process)
+        _, failed_rows = self.processor.process_in_batches(page, self.batch_size, process)
         failed = [part for number, part in parts.items() if number not in done]
         self.result.failed_batches += len(failed)
         self.result.failed_rows += failed_rows
@@ -196,15 +188,12 @@ class _Runner:
         with self.services.database.transaction() as connection:
             record = batches.open_batch(connection, self.step.asset, self.run_id, expected_epoch=expected_epoch)
             work.claim(connection, self.step.asset, ranges)
-            loaded = self.step.load(
-                Batch(connection, record.batch_id, ranges, self.services.vectorized_queries), rows
-            )
+            batch = Batch(connection, record.batch_id, ranges, self.services.vectorized_queries, self.run_id)
+            loaded = self.step.load(batch, rows)
             work.hand_on(connection, work.CONSUMERS[self.step.asset], loaded.hand_on)
             batches.close_batch(connection, record, loaded.counts, _import_ids(connection, ranges))
         self.result.counts += loaded.counts
         self.result.batches += 1
-        if self.on_progress is not None:
-            self.on_progress(rows.height)
 
     def _publish_failure(self, rows: int) -> None:
         with self.services.database.transaction() as connection:

@@ -46,7 +46,6 @@ PROCESS_SCHEMA: Final = pl.Schema(
 _KEYS: Final = ("process", "position", "pictures")
 _OBJECTS: Final = pl.List(pl.Struct(dict.fromkeys(_KEYS, pl.String)))
 _RAW_PROCESSES: Final = ("text_no", "process_no", "is_object", *_KEYS)
-_MAX_INT32: Final = 2**31 - 1
 
 
 def read_processes(orders: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -71,7 +70,7 @@ def read_processes(orders: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFr
     placed = in_text.with_columns(
         place=pl.when(pl.col("line_no") == 0).then(pl.lit("order")).otherwise(pl.format("line {}", "line_no"))
     )
-    out_of_range = numbered.filter(pl.col("quantity").abs() > _MAX_INT32)
+    out_of_range = numbered.filter(pl.col("quantity").cast(pl.Int32, strict=False).is_null())
     faults = (
         pl.concat(
             [
@@ -121,7 +120,9 @@ def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         process_type=clean_text(pl.col("process")),
         position=clean_text(pl.col("position")),
         picture_count=pl.when(is_filled(pl.col("pictures"))).then(parse_quantity(pl.col("pictures"))).otherwise(1),
-        holds_nul=pl.any_horizontal(pl.col("process", "position").str.contains(NUL, literal=True).fill_null(value=False)),
+        holds_nul=pl.any_horizontal(
+            pl.col("process", "position").str.contains(NUL, literal=True).fill_null(value=False)
+        ),
     )
     faults = (
         (~pl.col("is_object"), "is not an object"),

@@ -110,6 +110,28 @@ def fail_import(database: Database, import_id: UUID, error: str) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LandedTotals:
+    """How many imports there are, and how many raw orders the completed ones landed."""
+
+    completed: int
+    failed: int
+    rows: int
+
+
+def landed_totals(database: Database) -> LandedTotals:
+    """Count the imports and their rows."""
+    with database.transaction() as connection:
+        return LandedTotals(
+            *connection.execute(
+                sa.text(
+                    "SELECT count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'failed'),"
+                    " CAST(coalesce(sum(row_count), 0) AS bigint) FROM import_tasks"
+                )
+            ).one()
+        )
+
+
 def fail_interrupted_imports(database: Database) -> int:
     """Mark imports failed whose process is gone: pending ones whose row nobody holds. Returns how many."""
     with database.transaction() as connection:

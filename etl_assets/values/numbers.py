@@ -14,6 +14,9 @@ from etl_assets.values.text import clean_text
 MONEY: Final = pl.Decimal(18, 4)
 """The type of every amount and price, `numeric(18,4)` in the store. Further decimals are rounded half to even."""
 
+TOTAL: Final = pl.Decimal(38, 4)
+"""The type of sums of amounts, `numeric(38,4)` in the store: no number of orders overflows it."""
+
 
 class NumberFormat(BaseModel):
     """How an export writes its numbers. Characters are compared after NFKC (``￥`` is ``¥``)."""

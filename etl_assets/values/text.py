@@ -31,6 +31,6 @@ def clean_name(text: pl.Expr) -> pl.Expr:
 
 
 def is_filled(text: pl.Expr) -> pl.Expr:
-    """Whether the text says anything once it is cleaned (never null); the same as a non-null `clean_text`, but cheap."""
+    """Whether the text says anything once it is cleaned (never null): what `clean_text` would tell, but cheaper."""
     says_nothing = text.str.contains(r'^\s*(?:[=＝⁼₌﹦]["＂]\s*["＂]\s*)?$')
     return text.is_not_null() & ~says_nothing.fill_null(value=True)

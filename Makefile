@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export ETL_HOME ?= $(CURDIR)/.etl
+export DAGSTER_HOME ?= $(ETL_HOME)/dagster
+
+.PHONY: help demo dev test bench lint format typecheck check clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group dev
+	@touch $@
+
+demo: $(READY) ## Generate believable orders, import them, run all assets, show a summary
+	@$(BIN)/etl-assets demo
+
+dev: $(READY) ## The Dagster UI with its daemon on http://127.0.0.1:3000
+	@$(BIN)/etl-assets db upgrade
+	@mkdir -p $(DAGSTER_HOME)
+	$(BIN)/dg dev -w workspace.yaml --host 127.0.0.1 --port 3000
+
+test: $(READY) ## All tests, on a PostgreSQL of their own
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+bench: $(READY) ## Time the pipeline on generated orders (ORDERS=1000000 for the large case)
+	$(BIN)/python benchmarks/first_load.py --orders $(or $(ORDERS),100000)
+
+lint: $(READY) ## Lint and format checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(READY) ## Strict type checks
+	$(BIN)/mypy
+
+check: lint typecheck test ## Everything that CI runs
+
+clean: ## Stop the embedded database and remove it and the environment
+	@test ! -x $(BIN)/etl-assets || $(BIN)/etl-assets db stop
+	rm -rf .venv .etl

@@ -1,0 +1,32 @@
+"""Everything that Dagster loads, assembled in one place.
+
+`build_defs` makes a fresh graph with other resources for tests and commands; nothing needs to be patched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from etl_assets.orchestration.asset_checks import ALL_CHECKS
+from etl_assets.orchestration.assets import ALL_ASSETS
+from etl_assets.orchestration.jobs import pipeline_job
+from etl_assets.orchestration.resources import default_resources
+
+
+def build_defs(*, resources: dict[str, Any] | None = None) -> dg.Definitions:
+    """The definitions, with `resources` in place of the default ones of the same key."""
+    return dg.Definitions(
+        assets=ALL_ASSETS,
+        asset_checks=ALL_CHECKS,
+        jobs=[pipeline_job],
+        resources=default_resources() | (resources or {}),
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `dg` and `workspace.yaml` load."""
+    return build_defs()

@@ -1,0 +1,15 @@
+"""The jobs that can be launched from the UI or a command."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dagster as dg
+
+PIPELINE_JOB: Final = "etl_pipeline"
+
+pipeline_job: Final = dg.define_asset_job(
+    PIPELINE_JOB,
+    selection=dg.AssetSelection.all(),
+    description="Consume everything that is pending, from raw orders to leads, and run all checks.",
+)

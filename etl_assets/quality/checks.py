@@ -1,0 +1,247 @@
+"""What must hold in the tables: each check declared once, in plain SQL, without Dagster.
+
+`orchestration.asset_checks` makes Dagster asset checks of them. A check's query returns rows of violations or of
+observations; `verdict` turns them into a result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+
+Severity = Literal["error", "warn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of one asset. It fails if its query returns a row.
+
+    `query` may use the parameter `:asset`. A blocking check stops the downstream assets of the same run.
+    """
+
+    name: str
+    asset: AssetName
+    description: str
+    query: str
+    severity: Severity = "error"
+    is_blocking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """Whether a check passed, and the first rows that speak against it."""
+
+    passed: bool
+    violations: Sequence[dict[str, Any]]
+
+
+MAX_VIOLATIONS: Final = 20
+ALL_ASSETS: Final[tuple[AssetName, ...]] = (
+    "raw_orders", "shop", "orders", "order_items", "process_items", "customers", "leads",
+)  # fmt: skip
+
+SECONDS_PER_1000_ROWS: Final[dict[AssetName, float]] = {
+    "shop": 5.0,
+    "orders": 5.0,
+    "order_items": 10.0,
+    "process_items": 10.0,
+    "customers": 3.0,
+    "leads": 10.0,
+}
+"""The outer limits: beyond these a batch is broken, not slow."""
+
+SLOWER_THAN_MEDIAN: Final = 3
+"""A batch that takes so many times the asset's recent median per row is worth a look."""
+
+
+def run_check(database: Database, check: Check) -> CheckOutcome:
+    """Run a check against the tables as they are."""
+    statement = sa.text(check.query)
+    parameters = {"asset": check.asset} if ":asset" in check.query else {}
+    with database.transaction() as connection:
+        rows = connection.execute(statement, parameters).mappings().fetchmany(MAX_VIOLATIONS)
+    return CheckOutcome(passed=not rows, violations=[dict(row) for row in rows])
+
+
+def _row_count_equation(asset: AssetName) -> Check:
+    return Check(
+        name="row_count_equation",
+        asset=asset,
+        description="In every batch: input = inserted + updated + unchanged + superseded + quarantined.",
+        query=(
+            "SELECT batch_id, input_rows, inserted, updated, unchanged, superseded, quarantined FROM etl_batches"
+            " WHERE asset = :asset"
+            " AND input_rows <> inserted + updated + unchanged + superseded + quarantined ORDER BY batch_id"
+        ),
+        is_blocking=True,
+    )
+
+
+def _table_matches_ledger(asset: AssetName, table: str) -> Check:
+    return Check(
+        name="table_matches_ledger",
+        asset=asset,
+        description=f"{table} holds as many rows as the ledger says were inserted less those deleted.",
+        query=(
+            f"SELECT t.rows AS table_rows, l.rows AS ledger_rows FROM (SELECT count(*) AS rows FROM {table}) t,"  # noqa: S608  # a table of ours
+            " (SELECT coalesce(sum(inserted - deleted), 0) AS rows FROM etl_batches WHERE asset = :asset) l"
+            " WHERE t.rows <> l.rows"
+        ),
+    )
+
+
+def _unique_keys(asset: AssetName, table: str, key: str) -> Check:
+    return Check(
+        name="unique_keys",
+        asset=asset,
+        description=f"({key}) is unique in {table}: a valid unique index guarantees it, and no key occurs twice.",
+        query=(
+            f"SELECT count(*) AS keys_that_occur_twice FROM (SELECT {key} FROM {table} GROUP BY {key} HAVING count(*) > 1)"  # noqa: S608  # ours
+            " d HAVING count(*) > 0"
+        ),
+        is_blocking=True,
+    )
+
+
+def _no_orphans(asset: AssetName, table: str, parent: str, key: str) -> Check:
+    return Check(
+        name=f"no_orphans_of_{parent}",
+        asset=asset,
+        description=f"Every row of {table} has its row in {parent}.",
+        query=(
+            f"SELECT count(*) AS orphans FROM {table} t LEFT JOIN {parent} p USING ({key})"  # noqa: S608  # ours
+            " WHERE p IS NULL HAVING count(*) > 0"
+        ),
+    )
+
+
+def _open_quarantine(asset: AssetName) -> Check:
+    return Check(
+        name="no_open_quarantine",
+        asset=asset,
+        description="No row waits in quarantine: mend it with `etl-assets quarantine export` and `replay`.",
+        query=(
+            "SELECT reason_code, count(*) AS rows, min(quarantined_at) AS since FROM quarantine"
+            " WHERE asset = :asset AND resolved_at IS NULL GROUP BY reason_code ORDER BY rows DESC"
+        ),
+        severity="warn",
+    )
+
+
+def _within_time_limit(asset: AssetName, limit: float) -> Check:
+    return Check(
+        name="within_time_limit",
+        asset=asset,
+        description=f"The last batch took less than {limit:g} s per 1,000 rows (smaller batches count as 1,000).",
+        query=(
+            f"{_PER_1000} SELECT batch_id, input_rows, seconds_per_1000 FROM timed"  # noqa: S608  # a number of ours
+            f" WHERE recency = 1 AND seconds_per_1000 > {limit:g}"
+        ),
+    )
+
+
+def _near_recent_median(asset: AssetName) -> Check:
+    return Check(
+        name="near_recent_median",
+        asset=asset,
+        description=f"The last batch took at most {SLOWER_THAN_MEDIAN} times the median of the 20 before it, per row.",
+        query=(
+            f"{_PER_1000}, usual AS (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds_per_1000) AS median"  # noqa: S608  # ours
+            " FROM timed WHERE recency BETWEEN 2 AND 21 HAVING count(*) >= 5)"
+            " SELECT batch_id, seconds_per_1000, median FROM timed, usual"
+            f" WHERE recency = 1 AND seconds_per_1000 > {SLOWER_THAN_MEDIAN:d} * median AND duration > 0.5"
+        ),
+        severity="warn",
+    )
+
+
+_PER_1000: Final = (
+    "WITH timed AS (SELECT batch_id, input_rows, duration,"
+    " duration / greatest(input_rows / 1000.0, 1) AS seconds_per_1000,"
+    " row_number() OVER (ORDER BY batch_id DESC) AS recency"
+    " FROM etl_batches WHERE asset = :asset AND input_rows > 0)"
+)
+
+_UNMAPPED_ORDER_TYPES: Final = Check(
+    name="order_types_are_mapped",
+    asset="orders",
+    description="Every order type is mapped; unmapped ones count as BULK: map them with `etl-assets order-types set`.",
+    query=(
+        "SELECT order_type, count(*) AS orders FROM orders o WHERE order_type IS NOT NULL AND NOT EXISTS ("
+        "SELECT FROM order_type_mappings m WHERE lower(btrim(m.raw_order_type)) = lower(o.order_type))"
+        " GROUP BY order_type ORDER BY orders DESC"
+    ),
+    severity="warn",
+)
+
+_ONE_ACTIVE_LEAD: Final = Check(
+    name="one_active_lead_per_customer",
+    asset="leads",
+    description="No customer has more than one OPEN or COLD lead.",
+    query=(
+        "SELECT customer_global_id, count(*) AS active_leads FROM business_leads"
+        " WHERE current_stage IN ('OPEN', 'COLD') GROUP BY customer_global_id HAVING count(*) > 1"
+    ),
+    is_blocking=True,
+)
+
+_FIGURES_EQUAL_ORDERS: Final = Check(
+    name="figures_equal_orders",
+    asset="leads",
+    description="Every lead's counts and amounts are those of its attached orders that are not cancelled.",
+    query="""
+        WITH counted AS (
+            SELECT a.lead_id, count(*) AS orders, min(o.ordered_at) AS first_at, max(o.ordered_at) AS last_at,
+                   coalesce(sum(o.amount) FILTER (WHERE o.currency IS NOT DISTINCT FROM l.currency), 0) AS total,
+                   count(*) FILTER (WHERE o.system_order_type = 'SAMPLE') AS samples,
+                   count(*) FILTER (WHERE o.system_order_type = 'PROOF') AS proofs,
+                   count(*) FILTER (WHERE o.system_order_type = 'BULK') AS bulks
+            FROM lead_orders a JOIN orders o USING (shop_id, order_id) JOIN business_leads l USING (lead_id)
+            WHERE NOT o.is_cancelled GROUP BY a.lead_id
+        )
+        SELECT l.lead_id, l.order_count, c.orders AS attached_orders, l.total_amount, c.total AS attached_amount
+        FROM business_leads l LEFT JOIN counted c USING (lead_id)
+        WHERE (l.order_count, l.total_amount, l.sample_count, l.proof_count, l.bulk_count)
+              <> (coalesce(c.orders, 0), coalesce(c.total, 0), coalesce(c.samples, 0), coalesce(c.proofs, 0),
+                  coalesce(c.bulks, 0))
+           OR (l.first_order_at, l.last_order_at) IS DISTINCT FROM (c.first_at, c.last_at)
+    """,
+)
+
+_TABLES: Final[dict[AssetName, tuple[str, str]]] = {
+    "raw_orders": ("raw_orders", "raw_id"),
+    "shop": ("shop_configs", "platform, shop_name"),
+    "orders": ("orders", "shop_id, order_id"),
+    "order_items": ("order_items", "shop_id, order_id, line_no"),
+    "process_items": ("process_items", "shop_id, order_id, line_no, process_no"),
+    "customers": ("customers", "customer_key"),
+    "leads": ("business_leads", "lead_id"),
+}
+
+CHECKS: Final[tuple[Check, ...]] = (
+    *(_row_count_equation(asset) for asset in ALL_ASSETS),
+    *(_table_matches_ledger(asset, table) for asset, (table, _) in _TABLES.items()),
+    *(_unique_keys(asset, *_TABLES[asset]) for asset in ALL_ASSETS if asset != "raw_orders"),
+    _no_orphans("orders", "orders", "shop_configs", "shop_id"),
+    _no_orphans("order_items", "order_items", "orders", "shop_id, order_id"),
+    _no_orphans("process_items", "process_items", "orders", "shop_id, order_id"),
+    _no_orphans("customers", "customers", "shop_configs", "shop_id"),
+    _no_orphans("leads", "business_leads", "customers", "customer_global_id"),
+    _no_orphans("leads", "lead_orders", "business_leads", "lead_id"),
+    _no_orphans("leads", "lead_orders", "orders", "shop_id, order_id"),
+    _ONE_ACTIVE_LEAD,
+    _FIGURES_EQUAL_ORDERS,
+    _UNMAPPED_ORDER_TYPES,
+    *(_open_quarantine(asset) for asset in ALL_ASSETS if asset not in ("raw_orders", "shop")),
+    *(_within_time_limit(asset, limit) for asset, limit in SECONDS_PER_1000_ROWS.items()),
+    *(_near_recent_median(asset) for asset in SECONDS_PER_1000_ROWS),
+)
+"""All checks, each declared once."""

@@ -1,0 +1,88 @@
+"""A real PostgreSQL for the tests: one embedded server a session, one migrated database a test."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from etl_assets.database import embedded, migrate
+from etl_assets.database.database import Database
+from etl_assets.pipeline.assets import build_services
+from etl_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl_assets.pipeline.step import Services
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+TEMPLATE = "etl_template"
+_numbers = count()
+
+for _profile, _examples in (("default", 40), ("thorough", 1000)):
+    hypothesis_settings.register_profile(
+        _profile,
+        deadline=None,
+        max_examples=_examples,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
+    """The URL of a server of the tests' own, with a migrated template database."""
+    directory = tmp_path_factory.mktemp("postgres") / "data"
+    url = embedded.start(directory)
+    _execute(url, f"CREATE DATABASE {TEMPLATE}")
+    template = Database(_settings(url.set(database=TEMPLATE)))
+    migrate.upgrade(template)
+    template.dispose()
+    yield url
+    embedded.stop(directory)
+
+
+@pytest.fixture
+def database_url(server_url: sa.URL) -> Iterator[sa.URL]:
+    """A migrated database for one test."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield server_url.set(database=name)
+    _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def settings(database_url: sa.URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings that lead to the test's database; the environment says the same."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("ETL_DATABASE_URL", database_url.render_as_string(hide_password=False))
+    monkeypatch.setenv("ETL_HOME", str(home))
+    monkeypatch.setenv("ETL_SCHEMA", "etl")
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    return Settings()
+
+
+@pytest.fixture
+def services(settings: Settings) -> Iterator[Services]:
+    """The services on the test's database."""
+    built = build_services(settings)
+    yield built
+    built.database.dispose()
+
+
+def _settings(url: sa.URL) -> Settings:
+    return Settings(database_url=url.render_as_string(hide_password=False))
+
+
+def _execute(url: sa.URL, statement: str) -> None:
+    engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(statement))
+    engine.dispose()
