@@ -46,8 +46,15 @@ def parse_money(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
     Accepts a sign, a currency sign before or after, and complete groups of thousands (``1,234.50``, never ``1,2``).
     An exponent is refused: it is a spreadsheet's rounding of a longer number. So is anything beyond ``numeric(18,4)``.
     """
-    signs = "|".join(re.escape(sign) for sign in sorted(number_format.currency_signs, key=len, reverse=True))
     bare = clean_text(text)
+    is_plain = bare.str.contains(r"^[+-]?\d+(?:\.\d{1,4})?$") if number_format.decimal == "." else pl.lit(value=False)
+    written = pl.when(~is_plain).then(bare)
+    return pl.when(is_plain).then(bare).otherwise(_plain_digits(written, number_format)).cast(MONEY, strict=False)
+
+
+def _plain_digits(bare: pl.Expr, number_format: NumberFormat) -> pl.Expr:
+    """Digits with a point, from a number written with signs and groups; null where it is no number."""
+    signs = "|".join(re.escape(sign) for sign in sorted(number_format.currency_signs, key=len, reverse=True))
     if signs:
         bare = bare.str.replace(rf"(?i)^([+-]?)\s*(?:{signs})\s*", "${1}").str.replace(rf"(?i)\s*(?:{signs})$", "")
     point = re.escape(number_format.decimal)
@@ -57,8 +64,7 @@ def parse_money(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
         digits = rf"(?:\d{{1,3}}(?:{group}\d{{3}})+|\d+)"
     valid = bare.str.contains(rf"^[+-]?(?:{digits}(?:{point}\d*)?|{point}\d+)$")
     plain = bare.str.replace_all(number_format.thousands, "", literal=True) if number_format.thousands else bare
-    plain = plain.str.replace(number_format.decimal, ".", literal=True)
-    return pl.when(valid).then(plain).cast(MONEY, strict=False)
+    return pl.when(valid).then(plain.str.replace(number_format.decimal, ".", literal=True))
 
 
 def parse_quantity(text: pl.Expr) -> pl.Expr:
