@@ -33,6 +33,7 @@ for _profile, _examples in (("default", 40), ("thorough", 1000)):
         max_examples=_examples,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
+hypothesis_settings.register_profile("noshrink", hypothesis_settings.get_profile("default"), phases=[__import__("hypothesis").Phase.generate], max_examples=int(os.environ.get("NEX", "60")))  # TMP
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from etl_assets.values.numbers import NumberFormat
 
-_SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _TIMES = "*×✕✖"
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -137,7 +137,7 @@ def _item(element: object, line_no: int, numbers: NumberFormat) -> dict[str, Any
         _scalar(element.get(key), BadItems) for key in ("name", "variant", "sku", "quantity", "unit_price")
     )
     processes = element.get("processes")
-    if isinstance(processes, bool) or isinstance(processes, _Number):
+    if isinstance(processes, bool | _Number):
         processes = str(processes).lower() if isinstance(processes, bool) else str(processes)
     line = {
         "line_no": line_no,

@@ -182,11 +182,12 @@ def snapshot(services: Services) -> dict[str, list[tuple[Any, ...]]]:
 
 def read_lines(row: RawRow, numbers: NumberFormat) -> Lines:
     """Read a row's items and processes as the oracle wants them, by the reference readers."""
+    lines: list[dict[str, Any]] | None
     try:
         items = reference_items(row.items, numbers)
+        lines = [_only(item, _LINE_VALUES) for item in items]
     except BadItems:
-        return Lines(items=None, processes={})
-    lines = [_only(item, _LINE_VALUES) for item in items]
+        items, lines = [], None
     try:
         processes = reference_processes(row.processes, items)
     except BadProcesses:
@@ -211,19 +212,34 @@ def assert_as_expected(services: Services, rows: Sequence[RawRow], preset: Prese
     """Compare all tables with the oracle's."""
     expected, stored = work_out(rows, preset), read_tables(services)
     actual, by_id = stored.tables, {row.raw_id: row for row in rows}
-    assert actual.shops == expected.shops
-    assert _narrowed(actual.orders, expected.orders, {"raw_id"}) == _narrowed(expected.orders, expected.orders, {"raw_id"})
+    said = {key: _without(order, {"raw_id"}) for key, order in expected.orders.items()}
     # Of versions that say the same, the stored one may be any: an unchanged order is not rewritten.
-    for key, raw_id in stored.versions.items():
-        assert _line_texts(by_id[raw_id]) == _line_texts(by_id[expected.orders[key]["raw_id"]])
-    assert actual.order_items == expected.order_items
-    assert actual.process_items == expected.process_items
-    assert _narrowed(actual.customers, expected.customers) == expected.customers
-    assert _narrowed(actual.leads, expected.leads) == expected.leads
-    assert actual.lead_orders == expected.lead_orders
-    assert _of_orders(actual.quarantine) == _of_orders(expected.quarantine)
-    assert _of_orders(actual.open_quarantine) == _of_orders(expected.open_quarantine)
-    assert _unreadable(actual.open_quarantine, by_id) == _unreadable(expected.open_quarantine, by_id)
+    texts = {key: _line_texts(by_id[order["raw_id"]]) for key, order in expected.orders.items()}
+    assert_same("shops", actual.shops, expected.shops)
+    assert_same("orders", _narrowed(actual.orders, said), said)
+    assert_same("raw rows", {key: _line_texts(by_id[raw_id]) for key, raw_id in stored.versions.items()}, texts)
+    assert_same("order_items", actual.order_items, expected.order_items)
+    assert_same("process_items", actual.process_items, expected.process_items)
+    assert_same("customers", _narrowed(actual.customers, expected.customers), expected.customers)
+    assert_same("leads", _narrowed(actual.leads, expected.leads), expected.leads)
+    assert_same("lead_orders", actual.lead_orders, expected.lead_orders)
+    assert_same("quarantine", _of_orders(actual.quarantine), _of_orders(expected.quarantine))
+    assert_same("open quarantine", _of_orders(actual.open_quarantine), _of_orders(expected.open_quarantine))
+    bad_lines = (_unreadable(entries, by_id) for entries in (actual.open_quarantine, expected.open_quarantine))
+    assert_same("open quarantine of lines", *bad_lines)
+
+
+def assert_same(what: str, actual: Any, expected: Any) -> None:
+    """Compare sets or dicts (of dicts), and say only where they differ."""
+    if actual == expected:
+        return
+    if isinstance(actual, dict):
+        keys = [key for key in actual.keys() | expected.keys() if actual.get(key) != expected.get(key)]
+        found = {key: (actual.get(key, "missing"), expected.get(key, "too many")) for key in keys}
+    else:
+        found = {"too many": actual - expected, "missing": expected - actual}
+    msg = f"{what} differ (actual, expected): {found}"
+    raise AssertionError(msg)
 
 
 def _of_orders(entries: set[tuple[str, int, str]]) -> set[tuple[str, int, str]]:

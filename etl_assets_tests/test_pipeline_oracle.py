@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_assets_tests import running, strategies
-from etl_assets_tests.running import Services, land, run_all, start_afresh, with_batch_size
+from etl_assets_tests.running import TABLES, land, run_all, start_afresh, with_batch_size
 
 if TYPE_CHECKING:
+    from etl_assets.pipeline.step import Services
     from etl_assets.presets.model import Preset
     from etl_assets_tests.strategies import RawFields
+
+fewer_examples = settings(max_examples=max(settings().max_examples // 3, 1))
+"""For tests that run the pipeline several times an example."""
 
 
 def _imported(services: Services, imports: list[list[RawFields]], preset: Preset) -> None:
@@ -34,7 +38,7 @@ def _assert_ledger_adds_up(services: Services, rows: int) -> None:
     assert running.scalar(services, "SELECT count(*) FROM etl_work") == 0
 
 
-@given(rows=strategies.raw_field_lists(), preset=strategies.presets(), batch_size=st.integers(1, 12))
+@given(rows=strategies.raw_field_lists(max_size=15), preset=strategies.presets(), batch_size=st.sampled_from((4, 7, 1000)))
 def test_the_tables_are_what_the_oracle_works_out(
     services: Services, rows: list[RawFields], preset: Preset, batch_size: int
 ) -> None:
@@ -42,3 +46,60 @@ def test_the_tables_are_what_the_oracle_works_out(
     run_all(services)
     running.assert_as_expected(services, strategies.number_rows([rows]), preset)
     _assert_ledger_adds_up(services, len(rows))
+
+
+@given(data=st.data(), preset=strategies.presets(), batch_size=st.sampled_from((3, 1000)))
+@fewer_examples
+def test_runs_between_imports_make_no_difference(
+    services: Services, data: st.DataObject, preset: Preset, batch_size: int
+) -> None:
+    rows = data.draw(strategies.raw_field_lists(max_size=15))
+    imports = data.draw(strategies.split_into_imports(rows))
+    start_afresh(with_batch_size(services, batch_size))
+    for part in imports:
+        land(services, part, preset)
+        if data.draw(st.booleans()):
+            run_all(services)
+    run_all(services)
+    running.assert_as_expected(services, strategies.number_rows(imports), preset)
+    _assert_ledger_adds_up(services, len(rows))
+
+
+@given(data=st.data(), preset=strategies.presets())
+@fewer_examples
+def test_imports_may_come_in_any_order_where_every_version_says_when_it_is_from(
+    services: Services, data: st.DataObject, preset: Preset
+) -> None:
+    rows = data.draw(strategies.raw_field_lists(max_size=12))
+    for second, row in enumerate(rows):
+        row["updated_at"] = f"2024-01-01 00:00:{second:02}"
+    imports = data.draw(strategies.split_into_imports(rows))
+    shuffled = data.draw(st.permutations(imports))
+    start_afresh(with_batch_size(services, 5))
+    for part in shuffled:
+        land(services, part, preset)
+        run_all(services)
+    landed = strategies.number_rows(shuffled)
+    running.assert_as_expected(services, landed, preset)
+    in_order, as_landed = (running.work_out(each, preset) for each in (strategies.number_rows(imports), landed))
+    for table in ("shops", "order_items", "process_items", "customers", "leads", "lead_orders"):
+        running.assert_same(table, getattr(as_landed, table), getattr(in_order, table))
+
+
+@given(rows=strategies.raw_field_lists(max_size=12), preset=strategies.presets())
+@fewer_examples
+def test_nothing_new_writes_nothing(services: Services, rows: list[RawFields], preset: Preset) -> None:
+    _imported(with_batch_size(services, 1000), [rows], preset)
+    run_all(services)
+    before = running.snapshot(services)
+    run_all(services)
+    assert running.snapshot(services) == before, "a second run"
+    with_batch_size(services, 4)
+    run_all(services, full_refresh=True)
+    assert running.snapshot(services) == before, "a full refresh"
+    with_batch_size(services, 1000)
+    land(services, rows, preset)
+    result = run_all(services)["orders"]
+    after = running.snapshot(services)
+    assert {table: after[table] for table in TABLES} == {table: before[table] for table in TABLES}, "the same file again"
+    assert result.counts.inserted == result.counts.updated == 0

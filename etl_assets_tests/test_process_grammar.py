@@ -58,7 +58,8 @@ def test_free_text_reads_as_documented(text: str, expected: list[Process]) -> No
 
 def test_processes_of_lines_count_their_lines_quantity() -> None:
     items = (
-        '[{"name": "a", "quantity": 3, "processes": [{"process": "绣", "position": "胸", "pictures": 2}, {"process": "印"}]},'
+        '[{"name": "a", "quantity": 3, "processes": [{"process": "绣", "position": "胸", "pictures": 2},'
+        ' {"process": "印"}]},'
         ' {"name": "b"}, {"name": "c", "quantity": -1, "processes": "UV:front*4"}]'
     )
     rows, unreadable = read([(items, "烫")])
@@ -76,8 +77,8 @@ BAD: dict[tuple[str | None, str | None], str] = {
     (None, "刺绣*99999999999"): "process 1 has a number of pictures that is not a whole number from 0",
     (None, "绣;:左胸"): "process 2 has no process type",
     (None, "a\0"): "the text holds a NUL character",
-    (None, "[broken"): "the JSON is malformed",
-    (None, '{"process": "a"}'): "the JSON is not an array of objects whose values are text or numbers",
+    (None, "[broken"): "the text is not a JSON array of objects",
+    (None, '{"process": "a"}'): "the text is not a JSON array of objects",
     (None, '[{"process": "a"}, null]'): "process 2 is not an object",
     (
         None,
@@ -87,7 +88,7 @@ BAD: dict[tuple[str | None, str | None], str] = {
     (
         '[{"name": "a", "processes": ["x"]}]',
         None,
-    ): "the JSON is not an array of objects whose values are text or numbers",
+    ): "the text is not a JSON array of objects",
     ('[{"name": "a", "processes": [{"position": "x"}]}]', "good"): "process 1 has no process type",
 }
 
@@ -118,8 +119,10 @@ def test_empty_frames_keep_the_schemas() -> None:
 
 PIECES = st.sampled_from(
     [
-        "刺绣", "Print", "UV打印", "左胸", "left chest", ":", "：", "@", "(", ")", "[", "]", "【", "】", "(胸口)", "[后背]", "*", "x", "×",
-        "2", "*2", "x3", "*-1", "2张", "处", "个", ";", "；", ",", "、", "\n", "|", "+", " ", " ", "-", ".", "😀", "\0",
+        "刺绣", "Print", "UV打印", "左胸", "left chest", ":", "：", "@", "(", ")", "[", "]", "【", "】",
+        "(胸口)", "[后背]", "*", "x", "×",
+        "2", "*2", "x3", "*-1", "2张", "处", "个", ";", "；", ",", "、", "\n", "|", "+", " ", " ", "-", ".",
+        "😀", "\0",
     ]
 )  # fmt: skip
 PROCESS_TEXT = st.lists(PIECES, max_size=12).map("".join)
@@ -132,7 +135,7 @@ PROCESS_JSON = st.builds(
 PROCESSES = st.one_of(st.none(), PROCESS_TEXT, PROCESS_TEXT, PROCESS_JSON, mutated(PROCESS_JSON))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.one_of(FREE, JSON_TEXT, JSON_TEXT), PROCESSES), max_size=5))
 def test_processes_agree_with_the_reference(texts: list[tuple[str | None, str | None]]) -> None:
     rows, unreadable = read(texts)

@@ -17,6 +17,9 @@ ReasonCode = Literal[
     "DB_REJECTED",
 ]  # fmt: skip
 
+MAX_INDEXED_BYTES: Final = 2600
+"""How long a text may be to fit into PostgreSQL's indexes, which take 2704 bytes with all that belongs to an entry."""
+
 REJECTED_SCHEMA: Final = {
     "raw_id": pl.Int64(),
     "shop_id": pl.Int32(),
@@ -40,7 +43,10 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
     """
     if rejected.is_empty():
         return 0
-    stage_rows(connection, "quarantine", rejected.select(*REJECTED_SCHEMA), name="rejected_rows")
+    # An order id that no index can hold is no order's, and nothing could ever be found by it.
+    is_indexable = pl.col("order_id").str.len_bytes() <= MAX_INDEXED_BYTES
+    kept = rejected.select(*REJECTED_SCHEMA).with_columns(pl.when(is_indexable).then("order_id").alias("order_id"))
+    stage_rows(connection, "quarantine", kept, name="rejected_rows")
     connection.execute(
         sa.text(
             """

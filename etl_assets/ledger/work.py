@@ -136,8 +136,15 @@ def hand_on(connection: sa.Connection, consumers: Iterable[AssetName], ranges: S
 
 def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
     """Replace what is pending for `asset` by all that it could ever consume, so that changed rules reach every row."""
-    connection.execute(sa.text("DELETE FROM etl_work WHERE asset = :asset"), {"asset": asset})
-    source = _ALL_IMPORTS if asset in CONSUMERS["raw_orders"] + CONSUMERS["shop"] else _ALL_ORDERS
+    is_of_imports = asset in CONSUMERS["raw_orders"] + CONSUMERS["shop"]
+    connection.execute(
+        sa.text(
+            "DELETE FROM etl_work w WHERE asset = :asset AND (:asset <> 'orders'"
+            " OR NOT EXISTS (SELECT FROM etl_work s WHERE s.asset = 'shop' AND s.batch_id = w.batch_id))"
+        ),
+        {"asset": asset},
+    )
+    source = _ALL_IMPORTS if is_of_imports else _ALL_MOVES if asset == "customers" else _ALL_ORDERS
     connection.execute(sa.text(f"INSERT INTO etl_work (asset, batch_id, low, high) {source}"), {"asset": asset})  # noqa: S608  # constants
 
 
@@ -149,6 +156,11 @@ _ALL_IMPORTS: Final = """
     GROUP BY t.batch_id
 """
 _ALL_ORDERS: Final = "SELECT :asset, batch_id, min(raw_id), max(raw_id) FROM orders GROUP BY batch_id"
+_ALL_MOVES: Final = """
+    SELECT :asset, batch_id, min(raw_id), max(raw_id)
+    FROM (SELECT batch_id, raw_id FROM orders UNION ALL SELECT batch_id, raw_id FROM order_moves) o
+    GROUP BY batch_id
+"""
 
 
 def as_values(ranges: Sequence[WorkRange]) -> str:

@@ -1,7 +1,7 @@
-"""The grammar of items written as free text, and the pieces of it that processes share.
+r"""The grammar of items written as free text, and the pieces of it that processes share.
 
 `docs/items-and-processes.md` describes it with examples. Every pattern works on text prepared by `prepare_text`: NFKC,
-one space for any white space but line breaks, ``\\n`` for those.
+one space for any white space but line breaks, ``\n`` for those.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PROCESS_COUNT: Final = _count_pattern(_PROCESS_UNITS)
 
 
 def prepare_text(text: pl.Expr) -> pl.Expr:
-    """Normalise to NFKC, with one space for any run of white space and ``\\n`` for any with a line break in it."""
+    r"""Normalise to NFKC, with one space for any run of white space and ``\n`` for any with a line break in it."""
     normalised = text.str.normalize("NFKC")
     return normalised.str.replace_all(r"\s*[\r\n]\s*", "\n").str.replace_all(r"[^\S\n]+", " ")
 

@@ -7,10 +7,13 @@ processes does not belong here.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 from polars.exceptions import ComputeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NUL: Final = "\0"
 """The one character that PostgreSQL's text can't hold."""
@@ -56,19 +59,60 @@ def quote_numbers(text: pl.Expr, keys: tuple[str, ...]) -> pl.Expr:
     )
 
 
-def is_valid_json(text: pl.Expr, plain: str) -> pl.Expr:
-    """Whether each text is one JSON value; ``plain`` is a pattern of texts that are, for speed."""
-    common = text.str.contains(rf"^{_SPACE}(?:{plain}){_SPACE}$")
-    return common | pl.when(~common).then(text).str.json_path_match("$").is_not_null()
+class Decoded(NamedTuple):
+    """A text column decoded, in three frames with the columns of the source."""
+
+    arrays: pl.DataFrame
+    """The rows that fit the type, and ``decoded``."""
+    others: pl.DataFrame
+    """The rows that are JSON but don't fit the type, and ``decoded``, the prepared text."""
+    malformed: pl.DataFrame
+    """The rows that are no JSON, or no array of objects by its first element."""
+
+
+def decode_arrays(
+    texts: pl.DataFrame, column: str, dtype: pl.DataType, plain: str, prepare: Callable[[pl.Expr], pl.Expr]
+) -> Decoded:
+    """Decode a column of JSON.
+
+    Args:
+        texts: any columns besides ``column``.
+        column: the texts.
+        dtype: what to decode to.
+        plain: pattern of texts that certainly are JSON that fits: these, nearly all, take a short way.
+        prepare: what to do to a valid text before it is decoded.
+    """
+    text = pl.col(column)
+    marked = texts.with_columns(is_plain=text.str.contains(rf"^{_SPACE}(?:{plain}){_SPACE}$"))
+    is_valid = text.str.contains(r"^\s*\[\s*[{\]n]") & text.str.json_path_match("$").is_not_null()
+    rare = marked.filter(~pl.col("is_plain")).with_columns(is_valid=is_valid)
+    prepared = [
+        valid.select(*texts.columns, decoded=prepare(text))
+        for valid in (marked.filter("is_plain"), rare.filter("is_valid"))
+    ]
+    (arrays, none), (more_arrays, others) = (decode_valid(valid, "decoded", dtype) for valid in prepared)
+    malformed = rare.filter(~pl.col("is_valid")).select(texts.columns)
+    return Decoded(pl.concat([arrays, more_arrays]), pl.concat([none, others]), malformed)
 
 
 def decode_valid(frame: pl.DataFrame, column: str, dtype: pl.DataType) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Decode a column of valid JSON; return the rows that fit the type, decoded, and the others as they were."""
+    decode = pl.col(column).str.json_decode(dtype)
     try:
-        return frame.with_columns(pl.col(column).str.json_decode(dtype)), frame.clear()
+        return frame.with_columns(decode), frame.clear()
     except ComputeError:
-        if frame.height == 1:
-            return frame.clear().with_columns(pl.col(column).cast(dtype)), frame
-    half = frame.height // 2
-    first, second = decode_valid(frame[:half], column, dtype), decode_valid(frame[half:], column, dtype)
-    return pl.concat([first[0], second[0]]), pl.concat([first[1], second[1]])
+        numbers = pl.Series(_misfits(frame[column], dtype, 0), dtype=pl.UInt32)
+    misfit = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(numbers.implode())
+    return frame.filter(~misfit).with_columns(decode), frame.filter(misfit)
+
+
+def _misfits(texts: pl.Series, dtype: pl.DataType, start: int) -> list[int]:
+    """The places of the texts that don't fit the type, counted from ``start``, found by halving."""
+    try:
+        texts.str.json_decode(dtype)
+    except ComputeError:
+        half = len(texts) // 2
+        if half == 0:
+            return [start]
+        return _misfits(texts[:half], dtype, start) + _misfits(texts[half:], dtype, start + half)
+    return []

@@ -10,8 +10,8 @@ from etl_assets.order_items.grammar import read_free_text
 from etl_assets.order_items.json_arrays import (
     NUL,
     array_with,
+    decode_arrays,
     decode_valid,
-    is_valid_json,
     looks_like_json,
     quote_numbers,
 )
@@ -21,21 +21,27 @@ from etl_assets.values.text import clean_text, is_filled
 BAD_ITEMS: Final = "BAD_ITEMS"
 LINE_SCHEMA: Final = pl.Schema(
     {
-        "shop_id": pl.Int32,
-        "order_id": pl.String,
-        "line_no": pl.Int32,
-        "product": pl.String,
-        "variant": pl.String,
-        "sku": pl.String,
-        "quantity": pl.Int32,
+        "shop_id": pl.Int32(),
+        "order_id": pl.String(),
+        "line_no": pl.Int32(),
+        "product": pl.String(),
+        "variant": pl.String(),
+        "sku": pl.String(),
+        "quantity": pl.Int32(),
         "unit_price": MONEY,
-        "raw_id": pl.Int64,
-        "processes": pl.String,
+        "raw_id": pl.Int64(),
+        "processes": pl.String(),
     }
 )
 """What `read_items` returns for each order line."""
 UNREADABLE_SCHEMA: Final = pl.Schema(
-    {"shop_id": pl.Int32, "order_id": pl.String, "raw_id": pl.Int64, "reason_code": pl.String, "reason": pl.String}
+    {
+        "shop_id": pl.Int32(),
+        "order_id": pl.String(),
+        "raw_id": pl.Int64(),
+        "reason_code": pl.String(),
+        "reason": pl.String(),
+    }
 )
 """What is returned for each order that can't be read."""
 
@@ -49,9 +55,7 @@ _LINES: Final = pl.List(
     pl.Struct({**dict.fromkeys((*_TEXTS, _PROCESSES_TEXT), pl.String), "processes": pl.List(_PROCESS)})
 )
 _PLAIN_ITEMS: Final = array_with("processes")
-_RAW_LINES: Final = pl.Schema(
-    {"row": pl.UInt32, "line_no": pl.Int32, "is_object": pl.Boolean} | dict.fromkeys((*_TEXTS, "processes"), pl.String)  # type: ignore[operator]  # dict of two kinds of types
-)
+_RAW_LINES: Final = ("row", "line_no", "is_object", *_TEXTS, "processes")
 
 
 def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -79,7 +83,7 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
         is_object=pl.lit(value=True),
     )
     nul_faults = free.filter(has_nul).select("row", reason=pl.lit("the text holds a NUL character"))
-    raw_lines = pl.concat([json_lines, free_lines.select(_RAW_LINES.names())]).sort("row", maintain_order=True)
+    raw_lines = pl.concat([json_lines, free_lines.select(_RAW_LINES)]).sort("row", maintain_order=True)
     lines = _clean_lines(raw_lines, numbers)
     line_faults = (
         lines.filter(pl.col("fault").is_not_null())
@@ -90,9 +94,7 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     keys = filled.select("row", "shop_id", "order_id", "raw_id")
     good = lines.join(faults, on="row", how="anti") if faults.height else lines
     return (
-        good.join(keys, on="row", how="left", maintain_order="left")
-        .select(LINE_SCHEMA.names())
-        .cast(dict(LINE_SCHEMA)),
+        good.join(keys, on="row", how="left", maintain_order="left").select(LINE_SCHEMA.names()).cast(LINE_SCHEMA),
         unreadable(keys, faults, BAD_ITEMS),
     )
 
@@ -100,24 +102,21 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
 def unreadable(keys: pl.DataFrame, faults: pl.DataFrame, code: str) -> pl.DataFrame:
     """Build the rows of `UNREADABLE_SCHEMA` from ``keys`` (row and an order's keys) and ``faults`` (row, reason)."""
     named = faults.join(keys, on="row", how="left", maintain_order="left").with_columns(reason_code=pl.lit(code))
-    return named.select(UNREADABLE_SCHEMA.names()).cast(dict(UNREADABLE_SCHEMA))
+    return named.select(UNREADABLE_SCHEMA.names()).cast(UNREADABLE_SCHEMA)
 
 
 def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read JSON items (``row, items``) into `_RAW_LINES`; return also the faults (``row, reason``)."""
-    checked = texts.with_columns(valid=is_valid_json(pl.col("items"), _PLAIN_ITEMS))
-    valid = checked.filter("valid").select("row", "items")
-    prepared = valid.with_columns(decoded=_prepare_json(pl.col("items")))
-    decoded, odd = decode_valid(prepared, "decoded", _LINES)
-    odd_decoded, wrong = decode_valid(odd, "decoded", _LINES_ONLY)
+    read = decode_arrays(texts, "items", _LINES, _PLAIN_ITEMS, _prepare_json)
+    odd_decoded, wrong = decode_valid(read.others, "decoded", _LINES_ONLY)
     faults = [
-        checked.filter(~pl.col("valid")).select("row", reason=pl.lit("the JSON is malformed")),
-        wrong.select("row", reason=pl.lit("the JSON is not an array of objects whose values are text or numbers")),
+        read.malformed.select("row", reason=pl.lit("the text is not a JSON array of objects")),
+        wrong.select("row", reason=pl.lit("the JSON holds something else than text and numbers")),
     ]
     processes = _as_json(pl.col("processes"))
     own_processes = pl.col("items").str.json_path_match(pl.format("$[{}].processes", pl.col("line_no") - 1))
     lines = [
-        _explode(decoded.drop("items"), processes),
+        _explode(read.arrays, processes),
         _explode(odd_decoded, own_processes),
     ]
     return pl.concat(lines), pl.concat(faults)
@@ -145,7 +144,7 @@ def _explode(decoded: pl.DataFrame, processes: pl.Expr) -> pl.DataFrame:
         .unnest("decoded")
     )
     given = pl.coalesce(pl.col(_PROCESSES_TEXT), processes).alias("processes")
-    return lines.with_columns(given).select(_RAW_LINES.names())
+    return lines.with_columns(given).select(_RAW_LINES)
 
 
 def _clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:

@@ -17,8 +17,7 @@ from etl_assets.order_items.grammar import (
 from etl_assets.order_items.json_arrays import (
     FLAT_ARRAY,
     NUL,
-    decode_valid,
-    is_valid_json,
+    decode_arrays,
     looks_like_json,
     quote_numbers,
 )
@@ -57,9 +56,9 @@ def read_processes(orders: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFr
         lines: what `read_items` returned for these orders.
 
     Returns:
-        The processes (`PROCESS_SCHEMA`), by order, ``line_no`` and ``process_no``; an order-level process applies to the
+        The processes (`PROCESS_SCHEMA`), by order, ``line_no`` and ``process_no``; one of the order applies to the
         total quantity of the order's lines. And the orders with any process that can't be read (`UNREADABLE_SCHEMA`),
-        which yield no process at all; the reason holds no text of the order.
+        which yield none at all; the reason holds no text of the order.
     """
     keys = orders.select("shop_id", "order_id", "raw_id").with_row_index("row")
     texts = _collect_texts(orders, lines, keys)
@@ -87,7 +86,7 @@ def read_processes(orders: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFr
         .join(keys, on="row", how="left", maintain_order="left")
         .with_columns(picture_print_quantity=pl.col("quantity") * pl.col("picture_count").cast(pl.Int64))
     )
-    return rows.select(PROCESS_SCHEMA.names()).cast(dict(PROCESS_SCHEMA)), unreadable(keys, faults, BAD_PROCESSES)
+    return rows.select(PROCESS_SCHEMA.names()).cast(PROCESS_SCHEMA), unreadable(keys, faults, BAD_PROCESSES)
 
 
 def _collect_texts(orders: pl.DataFrame, lines: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
@@ -147,15 +146,13 @@ def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    checked = texts.with_columns(valid=is_valid_json(pl.col("processes"), FLAT_ARRAY))
-    prepared = checked.filter("valid").select("text_no", decoded=quote_numbers(pl.col("processes"), _KEYS))
-    decoded, wrong = decode_valid(prepared, "decoded", _OBJECTS)
+    arrays, wrong, malformed = decode_arrays(texts, "processes", _OBJECTS, FLAT_ARRAY, _quote_numbers)
     faults = [
-        checked.filter(~pl.col("valid")).select("text_no", fault=pl.lit("the JSON is malformed")),
-        wrong.select("text_no", fault=pl.lit("the JSON is not an array of objects whose values are text or numbers")),
+        malformed.select("text_no", fault=pl.lit("the text is not a JSON array of objects")),
+        wrong.select("text_no", fault=pl.lit("the JSON holds something else than text and numbers")),
     ]
     processes = (
-        decoded.filter(pl.col("decoded").list.len() > 0)
+        arrays.filter(pl.col("decoded").list.len() > 0)
         .with_columns(process_no=pl.int_ranges(1, pl.col("decoded").list.len() + 1, dtype=pl.Int32))
         .explode("process_no", "decoded")
         .with_columns(is_object=pl.col("decoded").is_not_null())
@@ -164,8 +161,12 @@ def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return processes.select(_RAW_PROCESSES), pl.concat(faults)
 
 
+def _quote_numbers(text: pl.Expr) -> pl.Expr:
+    return quote_numbers(text, _KEYS)
+
+
 def _read_free_text(texts: pl.DataFrame) -> pl.DataFrame:
-    """Read ``type:position*2``, ``type@position x2`` and ``type(position)*2``; the position and the count are optional."""
+    """Read ``type:position*2``, ``type@position x2``, ``type(position)*2``; position and count are optional."""
     segment, body = pl.col("segment"), pl.col("body")
     after_mark = r"^([^:@()\[\]]*)[:@](.*)$"
     in_brackets = r"^([^()\[\]【】]*[^()\[\]【】 ]) ?[(\[【](.*)[)\]】]$"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID, uuid4
 
 import polars as pl
@@ -17,14 +17,28 @@ from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.work import WorkRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
-    from etl_assets.raw_orders.extract import RawOrderFrames
 
 INTERRUPTED: Final = "The import was interrupted before it ended; import the file again."
+
+
+class Landable(Protocol):
+    """Raw orders to be landed: an iterator of frames that counts what it has read and handed out."""
+
+    lines: int
+    rows: int
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """Frames of columns of `raw_orders` but import_id and raw_id; `replaces_raw_id` where rows mend others."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,13 @@ class ImportResult:
 
 
 def land_raw_orders(
-    database: Database, path: Path, preset: Preset, frames: RawOrderFrames, *, run_id: str | None = None
+    database: Database,
+    path: Path,
+    preset: Preset,
+    frames: Landable,
+    *,
+    run_id: str | None = None,
+    claim: Callable[[sa.Connection], None] | None = None,
 ) -> ImportResult:
     """Land the raw orders of one file.
 
@@ -63,6 +83,7 @@ def land_raw_orders(
         preset: the format it was read with; stored with the import.
         frames: the file's raw orders.
         run_id: the Dagster run, for the ledger.
+        claim: called first in the transaction of the rows; an `EtlError` from it fails the import.
 
     Returns:
         The completed import, or the failed one with its error when the file can't be read: then it has no rows.
@@ -70,6 +91,8 @@ def land_raw_orders(
     import_id = register_import(database, str(path), preset)
     try:
         with database.transaction() as connection:
+            if claim is not None:
+                claim(connection)
             _land(connection, import_id, frames, run_id)
             lines, rows = frames.lines, frames.rows
             _complete(connection, import_id, lines=lines, rows=rows)
@@ -91,7 +114,7 @@ def register_import(database: Database, source: str, preset: Preset | None) -> U
         connection.execute(
             sa.insert(import_tasks).values(
                 import_id=import_id,
-                source=source,
+                source=source.encode("utf-8", "replace").decode(),
                 preset=preset.name if preset else None,
                 mapping=preset.model_dump(mode="json") if preset else None,
                 status="pending",
@@ -147,7 +170,9 @@ def fail_interrupted_imports(database: Database) -> int:
 
 def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFrame], run_id: str | None) -> None:
     """COPY the rows and put them on the queue of the assets that read imports."""
-    connection.execute(sa.select(import_tasks.c.import_id).where(import_tasks.c.import_id == import_id).with_for_update())
+    connection.execute(
+        sa.select(import_tasks.c.import_id).where(import_tasks.c.import_id == import_id).with_for_update()
+    )
     low = connection.execute(
         sa.text("SELECT last_value + CASE WHEN is_called THEN 1 ELSE 0 END FROM raw_orders_raw_id_seq")
     ).scalar_one()

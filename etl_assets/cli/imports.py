@@ -1,0 +1,102 @@
+"""`etl-assets import`: lands files as raw orders."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  # Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import available_timezones
+
+import typer
+
+from etl_assets.cli.output import (
+    FAILED,
+    AsJson,
+    WrongUseError,
+    count_progress,
+    failures_reported,
+    note,
+    print_json,
+    print_records,
+)
+from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.presets.catalog import PresetError, get_preset, load_mapping
+from etl_assets.raw_orders.importing import Overrides, import_file
+from etl_assets.raw_orders.load import fail_interrupted_imports
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.presets.model import Preset
+    from etl_assets.raw_orders.load import ImportResult
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("import")
+def import_files(  # noqa: PLR0913  # the options of the command
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files to import, each one import.")],
+    *,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="The format; else it is detected.")] = None,
+    mapping: Annotated[Path | None, typer.Option(metavar="FILE", help="A mapping file instead of a preset.")] = None,
+    platform: Annotated[str | None, typer.Option(help="The platform, instead of what the file says.")] = None,
+    shop: Annotated[str | None, typer.Option(help="The shop, instead of what the file says.")] = None,
+    timezone: Annotated[str | None, typer.Option(metavar="TZ", help="The time zone of shops not known yet.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Land files as raw orders. A file that can't be imported lands nothing; the others still do."""
+    with failures_reported(as_json=as_json):
+        chosen = _choose(preset, mapping)
+        overrides = _overrides(platform, shop, timezone)
+        with opened_database(load_settings()) as database:
+            fail_interrupted_imports(database)
+            results = land_with_progress(database, [(path, chosen, overrides) for path in paths])
+        show_imports(results, as_json=as_json)
+        if any(result.status == "failed" for result in results):
+            raise typer.Exit(FAILED)
+
+
+def land_with_progress(
+    database: Database, files: Sequence[tuple[Path, Preset | None, Overrides]]
+) -> list[ImportResult]:
+    """Import files one after the other, showing on stderr how far each is."""
+    results = []
+    for path, preset, overrides in files:
+        with count_progress(path.name, "lines") as on_progress:
+            results.append(import_file(database, path, preset, overrides=overrides, on_progress=on_progress))
+    return results
+
+
+def show_imports(results: Sequence[ImportResult], *, as_json: bool) -> None:
+    """Print what imports came to; without `--json` the errors on stderr."""
+    records = [result.as_dict() for result in results]
+    if as_json:
+        print_json({"imports": records})
+        return
+    print_records("Imports", records, ["import_id", "source", "preset", "lines", "rows", "status"])
+    for result in results:
+        if result.error is not None:
+            note(f"Not imported: {result.error}", "red")
+
+
+def _choose(preset: str | None, mapping: Path | None) -> Preset | None:
+    if preset is not None and mapping is not None:
+        msg = "Give either --preset or --mapping, not both."
+        raise WrongUseError(msg)
+    try:
+        if mapping is not None:
+            return load_mapping(mapping)
+        return get_preset(preset) if preset is not None else None
+    except PresetError as error:
+        raise WrongUseError(str(error)) from None
+
+
+def _overrides(platform: str | None, shop: str | None, timezone: str | None) -> Overrides:
+    for option, value in (("--platform", platform), ("--shop", shop)):
+        if value is not None and not value.strip():
+            msg = f"{option} is empty."
+            raise WrongUseError(msg)
+    if timezone is not None and timezone not in available_timezones():
+        msg = f"--timezone: there is no time zone {timezone!r}; use a name such as Asia/Shanghai or Europe/London."
+        raise WrongUseError(msg)
+    return Overrides(platform=platform, shop=shop, timezone=timezone)

@@ -1,0 +1,47 @@
+"""`etl-assets order-types`: what the order types of the shops mean to the system."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from etl_assets.cli.output import AsJson, WrongUseError, failures_reported, note, print_json, print_table, say
+from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.orders.order_types import OrderTypeError, list_order_types, set_order_types
+
+app = typer.Typer(
+    help="What the shops' order types mean: SAMPLE, PROOF or BULK.", no_args_is_help=True, add_completion=False
+)
+
+
+@app.command("list")
+def show_all(*, as_json: AsJson = False) -> None:
+    """List the mappings. A type without one counts as BULK."""
+    with failures_reported(as_json=as_json), opened_database(load_settings()) as database:
+        mappings = list_order_types(database)
+        if as_json:
+            print_json({"order_types": mappings})
+        else:
+            print_table("Order types", ["raw_order_type", "system_order_type"], mappings.items())
+
+
+@app.command("set")
+def set_one(
+    raw_type: Annotated[str, typer.Argument(metavar="RAW_TYPE", help="As the exports have it.")],
+    system_type: Annotated[str, typer.Argument(metavar="SYSTEM_TYPE", help="SAMPLE, PROOF or BULK.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an order type means; upper and lower case, full-width forms and blanks around it make no difference."""
+    with failures_reported(as_json=as_json), opened_database(load_settings()) as database:
+        try:
+            stored = set_order_types(database, {raw_type: system_type})
+        except OrderTypeError as error:
+            raise WrongUseError(str(error)) from None
+        if as_json:
+            print_json({"order_types": stored})
+            return
+        for raw, system in stored.items():
+            say(f"{raw} → {system}")
+        note("New orders use it from now on; `etl-assets run --full-refresh` applies it to stored ones.")

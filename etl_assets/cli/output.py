@@ -1,0 +1,156 @@
+"""How every command talks: tables and JSON on stdout, notes, progress and errors on stderr, and the exit codes.
+
+Values are never markup, and control characters in them (file names, order ids) never reach the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from etl_assets.errors import EtlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+FAILED: Final = 1
+WRONG_USE: Final = 2
+PIPED_WIDTH: Final = 200
+"""Columns of a table that no terminal shows: wide enough for ids not to be folded."""
+
+_CONTROLS: Final = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
+
+
+class WrongUseError(EtlError):
+    """An argument or a setting can't be used."""
+
+
+def print_json(value: object) -> None:
+    """Print a value as one JSON document; times in ISO form, anything else unknown as its text."""
+    typer.echo(json.dumps(value, indent=2, default=_as_json))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; columns that hold numbers only are aligned to the right."""
+    cells = [list(row) for row in rows]
+    table = Table(title=_text(title), title_justify="left", title_style="bold")
+    for at, column in enumerate(columns):
+        is_number = bool(cells) and all(isinstance(row[at], int | float | None) for row in cells)
+        table.add_column(_text(column), justify="right" if is_number else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(_text(_shown(cell)) for cell in row))
+    _console(stderr=False).print(table)
+
+
+def print_records(title: str, records: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
+    """Print the given keys of records as a table."""
+    print_table(title, columns, ([record.get(column) for column in columns] for record in records))
+
+
+def say(message: str) -> None:
+    """Print a line of the result on stdout."""
+    _console(stderr=False).print(_text(message), soft_wrap=True)
+
+
+def note(message: str, style: str = "") -> None:
+    """Print a line on stderr that is no part of the result."""
+    _console(stderr=True).print(Text(_plain(message), style=style), soft_wrap=True)
+
+
+def heading(message: str) -> None:
+    """Print the heading of a stage on stderr."""
+    _console(stderr=True).rule(Text(_plain(message), style="bold"), align="left")
+
+
+@contextmanager
+def failures_reported(*, as_json: bool) -> Iterator[None]:
+    """End the command with its exit code and one message, without a traceback, on the errors that are the user's.
+
+    What a database driver says may quote data, so only its SQLSTATE is shown.
+    """
+    try:
+        yield
+    except WrongUseError as error:
+        _fail(str(error), WRONG_USE, as_json=as_json)
+    except EtlError as error:
+        _fail(str(error), FAILED, as_json=as_json)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in {"sqlalchemy", "psycopg"}:
+            raise
+        _fail(_driver_message(error), FAILED, as_json=as_json)
+
+
+@contextmanager
+def count_progress(label: str, unit: str) -> Iterator[Callable[[int], None]]:
+    """Show a growing number on stderr where that is a terminal; yields what to call with the number so far."""
+    console = _console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.completed:,} " + unit),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(_plain(label), total=None)
+        yield lambda number: progress.update(task, completed=number)
+
+
+def _fail(message: str, code: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"error": message})
+    else:
+        console = _console(stderr=True)
+        console.print(Text.assemble(("Error: ", "bold red"), _plain(message)), soft_wrap=True)
+    raise typer.Exit(code) from None
+
+
+def _driver_message(error: Exception) -> str:
+    from etl_assets.database.database import sqlstate_of  # noqa: PLC0415  # not needed by commands without a database
+
+    state = sqlstate_of(error) or "unknown"
+    return f"The database refused ({type(error).__name__}, SQLSTATE {state}): see the server's log, then try again."
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
+
+
+def _text(value: str) -> Text:
+    return Text(_plain(value))
+
+
+def _plain(value: str) -> str:
+    return value.translate(_CONTROLS).encode("utf-8", "replace").decode()
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.3f}"
+        case _ if hasattr(value, "strftime"):
+            return str(value.strftime("%Y-%m-%d %H:%M:%S"))
+        case _:
+            return str(value)
+
+
+def _as_json(value: Any) -> str:  # noqa: ANN401  # whatever json does not know
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,54 @@
+"""`etl-assets presets`: the export formats that are known."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  # Typer reads the annotations
+from typing import Annotated
+
+import typer
+import yaml
+
+from etl_assets.cli.output import AsJson, WrongUseError, failures_reported, print_json, print_records, say
+from etl_assets.presets.catalog import PresetError, get_preset, list_presets
+from etl_assets.raw_orders.importing import require_preset
+
+app = typer.Typer(help="Show the known export formats.", no_args_is_help=True, add_completion=False)
+
+
+@app.command("list")
+def show_all(*, as_json: AsJson = False) -> None:
+    """List the presets."""
+    with failures_reported(as_json=as_json):
+        records = [
+            {"name": preset.name, "description": preset.description, "shape": preset.shape} for preset in list_presets()
+        ]
+        if as_json:
+            print_json({"presets": records})
+        else:
+            print_records("Presets", records, ["name", "description", "shape"])
+
+
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, as_json: AsJson = False) -> None:
+    """Print a preset, in the form of a mapping file."""
+    with failures_reported(as_json=as_json):
+        try:
+            preset = get_preset(name)
+        except PresetError as error:
+            raise WrongUseError(str(error)) from None
+        if as_json:
+            print_json(preset.model_dump(mode="json"))
+        else:
+            content = preset.model_dump(mode="json", exclude_defaults=True)
+            typer.echo(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), nl=False)
+
+
+@app.command("detect")
+def detect(file: Annotated[Path, typer.Argument(metavar="FILE")], *, as_json: AsJson = False) -> None:
+    """Say which preset fits a file."""
+    with failures_reported(as_json=as_json):
+        preset = require_preset(file)
+        if as_json:
+            print_json({"file": str(file), "preset": preset.name})
+        else:
+            say(preset.name)

@@ -1,0 +1,196 @@
+"""`etl-assets quarantine`: shows bad rows, writes them out for mending, runs them again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003  # Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from etl_assets.cli.output import (
+    FAILED,
+    AsJson,
+    WrongUseError,
+    failures_reported,
+    note,
+    print_json,
+    print_records,
+    say,
+)
+from etl_assets.cli.runs import report_dict, run_with_progress, show_report
+from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.ledger.replay import FIRST_CONSUMER, open_ids, requeue, still_open
+from etl_assets.ledger.status import is_anything_pending, open_quarantine
+from etl_assets.raw_orders.mended import land_mended
+from etl_assets.raw_orders.mending_file import SUFFIXES, export_quarantine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.orchestration.launch import RunReport
+    from etl_assets.raw_orders.load import ImportResult
+
+app = typer.Typer(help="Rows that can't be loaded: show, mend, run again.", no_args_is_help=True, add_completion=False)
+
+
+@app.command("list")
+def show_open(
+    *,
+    asset: Annotated[str | None, typer.Option(metavar="ASSET", help="Only rows that this asset rejected.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows, the oldest.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List open rows: ids, reasons and order ids."""
+    with failures_reported(as_json=as_json):
+        if asset is not None and asset not in FIRST_CONSUMER:
+            msg = f"--asset: no row can be in quarantine for {asset!r}; use one of {', '.join(FIRST_CONSUMER)}."
+            raise WrongUseError(msg)
+        with opened_database(load_settings()) as database, database.transaction() as connection:
+            rows, total = open_quarantine(connection, asset=asset, limit=limit)
+        if as_json:
+            print_json({"open": total, "rows": rows})
+            return
+        columns = ["quarantine_id", "asset", "reason_code", "order_id", "raw_id", "quarantined_at", "reason"]
+        print_records("Open quarantine", rows, columns)
+        say(f"{len(rows):,} of {total:,} open rows")
+
+
+@app.command("export")
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .xlsx file.")],
+    *,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file where it exists.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the open rows with their raw texts to a file; mend them there, then `quarantine replay --file FILE`."""
+    with failures_reported(as_json=as_json):
+        if file.suffix.lower() not in SUFFIXES:
+            msg = f"{file}: name a file that ends in {' or '.join(SUFFIXES)}."
+            raise WrongUseError(msg)
+        if file.exists() and not overwrite:
+            msg = f"{file} exists and may hold mended rows. Name another file, or pass --overwrite."
+            raise WrongUseError(msg)
+        with opened_database(load_settings()) as database:
+            rows = export_quarantine(database, file)
+        if as_json:
+            print_json({"file": str(file), "rows": rows})
+        else:
+            say(f"{rows:,} open rows written to {file}")
+
+
+@app.command("replay")
+def replay(
+    *,
+    ids: Annotated[
+        list[int] | None, typer.Option("--id", metavar="N", help="Run this row only; repeatable. Else all open ones.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="A mended export; its changed rows run.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run rows of quarantine again: as they are, or as they were mended in an export. Repeating it does no harm."""
+    with failures_reported(as_json=as_json):
+        if ids and file is not None:
+            msg = "Give either --id or --file: all changed rows of a file are run."
+            raise WrongUseError(msg)
+        settings = load_settings()
+        with opened_database(settings) as database:
+            done = _prepare_file(database, file) if file is not None else _prepare_ids(database, ids)
+            with database.transaction() as connection:
+                is_pending = is_anything_pending(connection)
+            report = run_with_progress(settings) if is_pending else None
+            done.count_open(database)
+        if as_json:
+            print_json(done.as_dict(report))
+        else:
+            _show(done, report)
+        if done.has_failed or (report is not None and report.status == "failed"):
+            raise typer.Exit(FAILED)
+
+
+@dataclass(slots=True)
+class _Replay:
+    """What a replay came to; rows as quarantine ids."""
+
+    replayed: Sequence[int]
+    raw_ids: Sequence[int] | None = None
+    """The raw rows that a mended file replaced."""
+    imports: Sequence[ImportResult] = ()
+    unchanged: Sequence[int] = ()
+    outdated: Sequence[int] = ()
+    already_resolved: Sequence[int] = ()
+    unknown: Sequence[int] = ()
+    open_after: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many rows ran: rows of quarantine, or mended orders."""
+        return len(self.replayed if self.raw_ids is None else self.raw_ids)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something that was asked for could not be done at all."""
+        return bool(self.unknown) or any(result.status == "failed" for result in self.imports)
+
+    def count_open(self, database: Database) -> None:
+        """Look up what is still open after the run."""
+        if self.raw_ids is None:
+            self.open_after = len(open_ids(database, self.replayed))
+        else:
+            self.open_after = len(still_open(database, self.raw_ids))
+
+    def as_dict(self, report: RunReport | None) -> dict[str, Any]:
+        """The outcome as `--json` prints it."""
+        return {
+            "replayed": self.total,
+            "resolved": self.total - self.open_after,
+            "still_open": self.open_after,
+            "unchanged": list(self.unchanged),
+            "outdated": list(self.outdated),
+            "already_resolved": list(self.already_resolved),
+            "unknown": list(self.unknown),
+            "imports": [result.as_dict() for result in self.imports],
+            "run": None if report is None else report_dict(report),
+        }
+
+
+def _prepare_ids(database: Database, ids: Sequence[int] | None) -> _Replay:
+    found = requeue(database, ids or None)
+    return _Replay(
+        replayed=found.queued, outdated=found.outdated, already_resolved=found.resolved, unknown=found.unknown
+    )
+
+
+def _prepare_file(database: Database, file: Path) -> _Replay:
+    mended = land_mended(database, file)
+    return _Replay(
+        replayed=mended.landed,
+        raw_ids=mended.raw_ids,
+        imports=mended.imports,
+        unchanged=mended.unchanged,
+        already_resolved=mended.resolved,
+        unknown=mended.unknown,
+    )
+
+
+def _show(done: _Replay, report: RunReport | None) -> None:
+    if report is not None:
+        show_report(report)
+    say(f"{done.total:,} rows ran again: {done.total - done.open_after:,} resolved, {done.open_after:,} still open")
+    for result in done.imports:
+        if result.error is not None:
+            note(f"Not landed: {result.error}", "red")
+    for label, ids in (
+        ("Not changed in the file, so not run", done.unchanged),
+        ("Outdated, their order has come from another row since", done.outdated),
+        ("Resolved before", done.already_resolved),
+        ("There are no such rows", done.unknown),
+    ):
+        if ids:
+            note(f"{label}: {_listed(ids)}", "yellow")
+
+
+def _listed(ids: Sequence[int], most: int = 20) -> str:
+    shown = ", ".join(str(number) for number in ids[:most])
+    return shown if len(ids) <= most else f"{shown} and {len(ids) - most:,} more"

@@ -1,0 +1,102 @@
+"""`etl-assets run`: runs the assets in a Dagster run, and how other commands run and show them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+
+import typer
+
+from etl_assets.cli.output import (
+    FAILED,
+    AsJson,
+    WrongUseError,
+    count_progress,
+    failures_reported,
+    note,
+    print_json,
+    print_table,
+    say,
+)
+from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.pipeline.assets import STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.orchestration.launch import RunReport
+    from etl_assets.settings import Settings
+
+app = typer.Typer(add_completion=False)
+
+COLUMNS: Final = (
+    "status", "input_rows", "inserted", "updated", "unchanged", "superseded", "quarantined", "deleted", "duration",
+)  # fmt: skip
+
+
+@app.command("run")
+def run(
+    *,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Process everything again.")] = False,
+    only: Annotated[list[str] | None, typer.Option(metavar="ASSET", help="Run this asset only; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the assets in order, in a Dagster run that the UI shows."""
+    with failures_reported(as_json=as_json):
+        assets = _known(only or [])
+        settings = load_settings()
+        with opened_database(settings):
+            report = run_with_progress(settings, only=assets, full_refresh=full_refresh)
+        if as_json:
+            print_json(report_dict(report))
+        else:
+            show_report(report)
+        if report.status == "failed":
+            raise typer.Exit(FAILED)
+
+
+def run_with_progress(settings: Settings, *, only: Sequence[AssetName] = (), full_refresh: bool = False) -> RunReport:
+    """Run the assets, showing on stderr how many rows were processed so far."""
+    from etl_assets.orchestration.launch import run_assets  # noqa: PLC0415  # Dagster takes seconds to import
+
+    rows = 0
+    with count_progress("Running the assets", "rows") as on_rows:
+
+        def on_progress(_asset: str, batch_rows: int) -> None:
+            nonlocal rows
+            rows += batch_rows
+            on_rows(rows)
+
+        return run_assets(settings, only=only, full_refresh=full_refresh, on_progress=on_progress)
+
+
+def report_dict(report: RunReport) -> dict[str, Any]:
+    """The report as `--json` prints it."""
+    return {
+        "status": report.status,
+        "run_id": report.run_id,
+        "assets": report.assets,
+        "failed_checks": list(report.failed_checks),
+    }
+
+
+def show_report(report: RunReport) -> None:
+    """Print a row per asset; what failed on stderr."""
+    rows = ([asset, *(entry.get(column) for column in COLUMNS)] for asset, entry in report.assets.items())
+    print_table("Assets", ["asset", *COLUMNS], rows)
+    say(f"Run {report.run_id}: {report.status}")
+    for asset, entry in report.assets.items():
+        if "error" in entry:
+            note(f"{asset}: {entry['error']}", "red")
+    if report.failed_checks:
+        note(f"Failed checks: {', '.join(report.failed_checks)}", "red")
+    if any(entry.get("quarantined") for entry in report.assets.values()):
+        note("Some rows are in quarantine: `etl-assets quarantine list` shows them.", "yellow")
+
+
+def _known(names: Sequence[str]) -> list[AssetName]:
+    unknown = [name for name in names if name not in STEPS]
+    if unknown:
+        msg = f"--only: there is no asset {unknown[0]!r}; use one of {', '.join(STEPS)}."
+        raise WrongUseError(msg)
+    return [cast("AssetName", name) for name in names]

@@ -1,0 +1,43 @@
+"""`etl-assets status`: what came in, what is pending, what is stored, what is in quarantine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from etl_assets.cli.output import AsJson, failures_reported, print_json, print_records, print_table
+from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.ledger.status import read_status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("status")
+def status(*, as_json: AsJson = False) -> None:
+    """Show the last imports and batches, what is pending per asset, the tables' rows and the open quarantine."""
+    with failures_reported(as_json=as_json), opened_database(load_settings()) as database:
+        with database.transaction() as connection:
+            found = read_status(connection)
+        if as_json:
+            print_json(found)
+        else:
+            show_status(found)
+
+
+def show_status(status: Mapping[str, Any]) -> None:
+    """Print the status as tables."""
+    imports = ["import_id", "source", "preset", "status", "line_count", "row_count", "created_at", "error"]
+    print_records("Last imports", status["imports"], imports)
+    batches = [
+        "batch_id", "asset", "status", "input_rows", "inserted", "updated", "unchanged", "superseded", "quarantined",
+        "duration", "finished_at",
+    ]  # fmt: skip
+    print_records("Last batches", status["batches"], batches)
+    pending = [{"asset": asset, **entry} for asset, entry in status["pending"].items()]
+    print_records("Pending", pending, ["asset", "ranges", "rows"])
+    print_records("Open quarantine", status["quarantine"], ["asset", "reason_code", "open"])
+    print_table("Rows stored", ["table", "rows"], status["tables"].items())

@@ -1,0 +1,62 @@
+"""The order types that a seller uses and what they mean to the system: the rows of `order_type_mappings`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.database.schema import order_type_mappings
+from etl_assets.errors import EtlError
+from etl_assets.values.text import clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from etl_assets.database.database import Database
+
+SYSTEM_ORDER_TYPES: Final = ("SAMPLE", "PROOF", "BULK")
+
+
+class OrderTypeError(EtlError):
+    """A mapping of an order type can't be stored."""
+
+
+def matched_order_type(text: str) -> str | None:
+    """An order type in the form in which types are compared: cleaned, lower case; None where it says nothing."""
+    matched: str | None = pl.select(clean_text(pl.lit(text, pl.String)).str.to_lowercase()).item()
+    return matched
+
+
+def list_order_types(database: Database) -> dict[str, str]:
+    """All mappings, raw to system type."""
+    with database.transaction() as connection:
+        rows = connection.execute(sa.select(order_type_mappings).order_by(order_type_mappings.c.raw_order_type))
+        return {raw: system for raw, system in rows}  # noqa: C416  # rows are no pairs to the type checker
+
+
+def set_order_types(database: Database, mappings: Mapping[str, str]) -> dict[str, str]:
+    """Add or replace mappings, in one transaction. Returns them as they are stored.
+
+    Raises:
+        OrderTypeError: a raw type is empty or can't be stored, or a system type is not one of `SYSTEM_ORDER_TYPES`.
+    """
+    stored: dict[str, str] = {}
+    for raw, system in mappings.items():
+        matched = matched_order_type(raw)
+        if matched is None or "\0" in matched:
+            msg = "The raw order type is empty or holds a character that the database can't store."
+            raise OrderTypeError(msg)
+        if system.upper() not in SYSTEM_ORDER_TYPES:
+            msg = f"There is no system order type {system!r}; use one of {', '.join(SYSTEM_ORDER_TYPES)}."
+            raise OrderTypeError(msg)
+        stored[matched] = system.upper()
+    with database.transaction() as connection:
+        known = connection.execute(sa.select(order_type_mappings.c.raw_order_type)).scalars()
+        outdated = [raw for raw in known if matched_order_type(raw) in stored]
+        connection.execute(sa.delete(order_type_mappings).where(order_type_mappings.c.raw_order_type.in_(outdated)))
+        rows = [{"raw_order_type": raw, "system_order_type": system} for raw, system in stored.items()]
+        if rows:
+            connection.execute(sa.insert(order_type_mappings), rows)
+    return stored

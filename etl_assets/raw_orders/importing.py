@@ -1,0 +1,72 @@
+"""One file, one import: chooses its preset, reads it and lands it. The whole way for anybody who has a path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from etl_assets.errors import EtlError
+from etl_assets.presets.catalog import detect_preset, list_presets
+from etl_assets.raw_orders.errors import ImportFileError
+from etl_assets.raw_orders.extract import extract_raw_orders
+from etl_assets.raw_orders.load import ImportResult, fail_import, land_raw_orders, register_import
+from etl_assets.raw_orders.readers import sniff_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from etl_assets.database.database import Database
+    from etl_assets.presets.model import Preset
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What is given for one import instead of what the file or its preset says."""
+
+    platform: str | None = None
+    shop: str | None = None
+    timezone: str | None = None
+
+
+NO_OVERRIDES: Final = Overrides()
+
+
+def import_file(
+    database: Database,
+    path: Path,
+    preset: Preset | None,
+    *,
+    overrides: Overrides = NO_OVERRIDES,
+    run_id: str | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> ImportResult:
+    """Land one file. Whatever is wrong with the file makes a failed import without rows, not an exception.
+
+    Args:
+        database: the store.
+        path: the file.
+        preset: its format; without one it is detected from the headers.
+        overrides: what to replace in the preset for this import.
+        run_id: the Dagster run, for the ledger.
+        on_progress: called with the number of lines read so far.
+    """
+    try:
+        found = preset or require_preset(path)
+    except EtlError as error:
+        import_id = register_import(database, str(path), None)
+        fail_import(database, import_id, str(error))
+        return ImportResult(import_id, str(path), None, 0, 0, "failed", str(error))
+    chosen = found.with_overrides(platform=overrides.platform, shop=overrides.shop, timezone=overrides.timezone)
+    frames = extract_raw_orders(path, chosen, on_progress=on_progress)
+    return land_raw_orders(database, path, chosen, frames, run_id=run_id)
+
+
+def require_preset(path: Path) -> Preset:
+    """The preset that fits the headers of a file. Raises `ImportFileError` where none does."""
+    preset = detect_preset(sniff_headers(path))
+    if preset is None:
+        names = ", ".join(preset.name for preset in list_presets())
+        remedy = f"Name one with --preset ({names}), or describe the columns in a mapping file for --mapping"
+        raise ImportFileError(path, None, "its headers fit none of the presets", remedy)
+    return preset

@@ -1,0 +1,203 @@
+"""Lands mended rows of quarantine: as new raw orders that replace the old ones, once however often it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.database.frames import fetch_frame, stage_rows
+from etl_assets.errors import EtlError
+from etl_assets.ledger.replay import ONE_REPLAY_AT_A_TIME, existing_ids
+from etl_assets.presets.model import RAW_COLUMNS, Preset
+from etl_assets.raw_orders.load import ImportResult, land_raw_orders
+from etl_assets.raw_orders.mending_file import RAW_TEXTS, read_mending_file
+from etl_assets.raw_orders.source import NUL_SYMBOL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from etl_assets.database.database import Database
+
+_ORIGINAL_SCHEMA: Final = {
+    "quarantine_id": pl.Int64(),
+    "raw_id": pl.Int64(),
+    "mapping": pl.String(),
+    "mended_before": pl.Int64(),
+    "extra": pl.String(),
+    "defect": pl.String(),
+    **RAW_TEXTS,
+}
+_ORIGINALS: Final = (
+    "SELECT q.quarantine_id, q.raw_id, t.mapping,"  # noqa: S608  # constants
+    " (SELECT count(*) FROM raw_orders m WHERE m.replaces_raw_id = q.raw_id),"
+    f" r.extra, r.defect, {', '.join('r.' + name for name in RAW_COLUMNS)}"
+    " FROM (SELECT DISTINCT quarantine_id FROM mended_ids) f JOIN quarantine q USING (quarantine_id)"
+    " JOIN raw_orders r USING (raw_id) JOIN import_tasks t ON t.import_id = r.import_id"
+    " WHERE q.resolved_at IS NULL"
+)
+_EARLIER: Final = (
+    f"SELECT DISTINCT ON (m.replaces_raw_id) m.replaces_raw_id, {', '.join('m.' + name for name in RAW_COLUMNS)}"  # noqa: S608  # constants
+    " FROM mended_ids f JOIN quarantine q USING (quarantine_id) JOIN raw_orders m ON m.replaces_raw_id = q.raw_id"
+    " ORDER BY m.replaces_raw_id, m.raw_id DESC"
+)
+
+
+class MendedRowsError(EtlError):
+    """The mended rows contradict each other, or were changed by someone else meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What became of the rows of a mended file; rows as quarantine ids."""
+
+    imports: tuple[ImportResult, ...] = ()
+    raw_ids: tuple[int, ...] = ()
+    """The raw rows that were replaced."""
+    landed: tuple[int, ...] = ()
+    unchanged: tuple[int, ...] = ()
+    """Nothing was changed in the file, or this very change was landed before: they stay as they are."""
+    resolved: tuple[int, ...] = field(default=())
+    """They were resolved before."""
+    unknown: tuple[int, ...] = ()
+
+
+def land_mended(database: Database, path: Path) -> Mended:
+    """Land what people changed in an export of quarantine; run the assets afterwards.
+
+    Each changed row becomes a raw order that replaces the quarantined one, read with the preset of its import. A row
+    that `orders` had rejected is resolved in the same transaction: from then on its mended row stands for it.
+
+    Raises:
+        ImportFileError: the file can't be read.
+        MendedRowsError: two rows of the file mend one raw order in different ways.
+    """
+    file = read_mending_file(path)
+    with database.transaction() as connection:
+        stage_rows(connection, "quarantine", file.select("quarantine_id"), name="mended_ids")
+        originals = fetch_frame(connection, _ORIGINALS, _ORIGINAL_SCHEMA)
+        earlier = fetch_frame(connection, _EARLIER, {"raw_id": pl.Int64(), **RAW_TEXTS})
+        not_open = sorted(set(file["quarantine_id"]) - set(originals["quarantine_id"]))
+        resolved = existing_ids(connection, not_open)
+    changed = changed_rows(file, originals, earlier)
+    results = [_land(database, path, part) for part in changed.sort("mapping", "raw_id").partition_by("mapping")]
+    landed = {number for ids in changed["quarantine_ids"] for number in ids}
+    return Mended(
+        imports=tuple(results),
+        raw_ids=tuple(changed["raw_id"]),
+        landed=tuple(sorted(landed)),
+        unchanged=tuple(sorted(set(originals["quarantine_id"]) - landed)),
+        resolved=tuple(number for number in not_open if number in resolved),
+        unknown=tuple(number for number in not_open if number not in resolved),
+    )
+
+
+def changed_rows(file: pl.DataFrame, originals: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
+    """The raw orders that the file changes, as they are to be landed.
+
+    Args:
+        file: as `read_mending_file` returns it.
+        originals: the open rows of quarantine that the file names, with their raw texts (`_ORIGINAL_SCHEMA`).
+        earlier: `raw_id` and the texts of the last row that was landed to replace it, where there is one.
+
+    Returns:
+        A row per raw order: `raw_id`, `mapping`, `mended_before`, `quarantine_ids`, `row_no`, `RAW_COLUMNS`, `extra`,
+        `defect`. Of several rows about one raw order, each may change other columns.
+
+    Raises:
+        MendedRowsError: two rows change the same column of a raw order differently.
+    """
+    columns = [column for column in RAW_COLUMNS if column in file.columns]
+    both = originals.join(file, on="quarantine_id", suffix="_mended").sort("raw_id", "row_no")
+    differs = {name: _comparable(f"{name}_mended").ne_missing(_comparable(name)) for name in columns}
+    by_row = both.group_by("raw_id", maintain_order=True)
+    contradictions = by_row.agg(
+        pl.col("quarantine_id").min(),
+        is_bad=pl.any_horizontal(pl.col(f"{name}_mended").filter(differs[name]).n_unique() > 1 for name in columns),
+    ).filter("is_bad")
+    if contradictions.height:
+        first: int = contradictions["quarantine_id"].sort()[0]
+        msg = f"Two rows of the file change a column of one order differently (quarantine_id {first}): make them agree."
+        raise MendedRowsError(msg)
+    merged = by_row.agg(
+        pl.col("mapping", "mended_before", "extra", "defect", "row_no").first(),
+        pl.col("quarantine_id").unique().sort().alias("quarantine_ids"),
+        pl.any_horizontal(differs[name].any() for name in columns).alias("is_changed"),
+        *(
+            pl.when(differs[name].any())
+            .then(pl.col(f"{name}_mended").filter(differs[name]).first())
+            .otherwise(pl.col(name).first())
+            .alias(name)
+            if name in columns
+            else pl.col(name).first()
+            for name in RAW_COLUMNS
+        ),
+    )
+    has_nul = pl.any_horizontal(pl.col(RAW_COLUMNS).str.contains(NUL_SYMBOL, literal=True).fill_null(value=False))
+    is_mended = pl.col("is_changed") | (pl.col("defect").is_not_null() & ~has_nul)
+    return (
+        merged.filter(is_mended)
+        .join(earlier, on=["raw_id", *RAW_COLUMNS], how="anti", nulls_equal=True)
+        .with_columns(defect=pl.when(has_nul).then("defect"))
+        .drop("is_changed")
+    )
+
+
+class _Rows:
+    """The mended rows of one mapping, as they are landed."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+        self.lines = self.rows = frame.height
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        yield self.frame
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _land(database: Database, path: Path, rows: pl.DataFrame) -> ImportResult:
+    preset = Preset.model_validate_json(rows["mapping"][0])
+    ids = rows["quarantine_ids"].explode().to_list()
+    raw_ids = rows["raw_id"].to_list()
+    mended_before = int(rows["mended_before"].sum())
+    frame = rows.select("row_no", *RAW_COLUMNS, "extra", "defect", replaces_raw_id="raw_id")
+    return land_raw_orders(
+        database,
+        path,
+        preset,
+        _Rows(frame),
+        claim=lambda connection: _claim(connection, ids, raw_ids, mended_before),
+    )
+
+
+def _claim(connection: sa.Connection, ids: Sequence[int], raw_ids: Sequence[int], mended_before: int) -> None:
+    """Make sure that nothing was replayed since the plan was made, and resolve what the mended rows stand for."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ONE_REPLAY_AT_A_TIME)))
+    still_open, mended_now = connection.execute(
+        sa.text(
+            "SELECT (SELECT count(*) FROM quarantine"
+            " WHERE quarantine_id = ANY (CAST(:ids AS bigint[])) AND resolved_at IS NULL),"
+            " (SELECT count(*) FROM raw_orders WHERE replaces_raw_id = ANY (CAST(:raw_ids AS bigint[])))"
+        ),
+        {"ids": list(ids), "raw_ids": list(raw_ids)},
+    ).one()
+    if still_open != len(ids) or mended_now != mended_before:
+        msg = "Some of these rows were resolved or mended by another run meanwhile; replay the file again."
+        raise MendedRowsError(msg)
+    connection.execute(
+        sa.text(
+            "UPDATE quarantine SET resolved_at = now(), resolution = 'replayed' WHERE asset = 'orders'"
+            " AND raw_id = ANY (CAST(:raw_ids AS bigint[])) AND resolved_at IS NULL"
+        ),
+        {"raw_ids": list(raw_ids)},
+    )
+
+
+def _comparable(column: str) -> pl.Expr:
+    """A text as it is compared: spreadsheet programs change line ends on their own."""
+    return pl.col(column).str.replace_all("\r\n", "\n", literal=True).str.replace_all("\r", "\n", literal=True)

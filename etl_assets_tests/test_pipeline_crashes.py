@@ -1,0 +1,301 @@
+"""Killed processes, lost connections, failed batches, two runs at once: nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from etl_assets.batch_processor import BatchProcessor
+from etl_assets.pipeline.assets import STEPS, run_asset
+from etl_assets.pipeline.step import Services
+from etl_assets.raw_orders.load import land_raw_orders
+from etl_assets_tests import running
+from etl_assets_tests.running import PRESET, land, query, raw_fields, run_all, scalar, start_afresh, with_batch_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from etl_assets.pipeline.step import Batch, Loaded, Step
+
+Row = dict[str, str | None]
+
+
+def history(imports: int = 6, rows: int = 60) -> list[list[Row]]:
+    """Make imports whose orders meet again: new versions, cancelled ones, moved ones, bad ones."""
+    chosen = random.Random(7)  # noqa: S311  # the same history every time
+    return [
+        [
+            raw_fields(
+                str(chosen.randrange(80)),
+                shop=chosen.choice(("A", "B")),
+                customer_name=chosen.choice(("Ann", "Ben", "Cem", "张**", None)),
+                order_status=chosen.choice(("paid", "paid", "cancelled")),
+                amount=chosen.choice(("10", "20.5", "1,000", "oops")),
+                currency="CNY",
+                ordered_at=f"2024-01-{chosen.randrange(1, 29):02} 10:00:00",
+                updated_at=chosen.choice((None, f"2024-02-{chosen.randrange(1, 29):02}")),
+                items=chosen.choice(("T恤*3;帽子", "杯子*2", None, "*3")),
+                processes=chosen.choice((None, "刺绣:左胸:2", "[3]")),
+            )
+            for _ in range(rows)
+        ]
+        for _ in range(imports)
+    ]
+
+
+def outcome(services: Services) -> dict[str, Any]:
+    """Read all that must be the same however the history was loaded."""
+    columns = "asset, raw_id, reason_code, resolution"
+    set_aside = query(services, f"SELECT {columns} FROM quarantine WHERE asset = 'orders' ORDER BY raw_id, reason_code")
+    return {**running.comparable(services), "quarantine": set_aside}
+
+
+def assert_queue_is_empty_and_ledger_exact(services: Services, rows: int) -> None:
+    assert scalar(services, "SELECT count(*) FROM etl_work") == 0
+    assert scalar(services, "SELECT sum(input_rows) FROM etl_batches WHERE asset = 'orders'") == rows
+    inexact = "input_rows <> inserted + updated + unchanged + superseded + quarantined"
+    assert scalar(services, f"SELECT count(*) FROM etl_batches WHERE {inexact}") == 0
+    events = "SELECT count(*) FROM etl_events WHERE payload->>'status' <> 'failed'"
+    assert scalar(services, events) == scalar(services, "SELECT count(*) FROM etl_batches")
+
+
+@pytest.fixture
+def uninterrupted(services: Services) -> dict[str, Any]:
+    """The outcome of the history loaded at once; the tables are empty again afterwards."""
+    for rows in history():
+        land(services, rows)
+    run_all(services)
+    result = outcome(services)
+    start_afresh(services)
+    return result
+
+
+def test_kill_9_at_any_moment_loses_and_doubles_nothing(
+    services: Services, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ETL_BATCH_SIZE", "7")
+    for rows in history():
+        land(services, rows)
+    moments = random.Random()  # noqa: S311  # any moment will do
+    for _ in range(6):
+        process = subprocess.Popen([sys.executable, "-m", "etl_assets_tests.looping"], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(moments.uniform(0.05, 1.0))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    run_all(with_batch_size(services, 1000))
+    running.assert_same("outcome", outcome(services), uninterrupted)
+    assert_queue_is_empty_and_ledger_exact(services, 360)
+
+
+def test_a_lost_connection_is_retried(services: Services, uninterrupted: dict[str, Any]) -> None:
+    for rows in history():
+        land(services, rows)
+    done = threading.Event()
+
+    def terminate() -> None:
+        while not done.wait(0.15):
+            query(
+                services,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                " AND application_name = 'etl_assets' AND state LIKE 'idle in transaction%'"
+                " AND datname = current_database()",
+            )
+
+    killer = threading.Thread(target=terminate)
+    killer.start()
+    failed: list[str] = []
+    try:
+        patient = Services(
+            with_batch_size(services, 40).database,
+            BatchProcessor(attempts=50, max_wait_seconds=0.01),
+            services.vectorized_queries,
+        )
+        for asset in STEPS:
+            try:
+                run_asset(asset, patient)
+            except Exception:  # noqa: BLE001  # a connection lost between batches fails the run, as it should
+                failed.append(asset)
+    finally:
+        done.set()
+        killer.join()
+    run_all(services)
+    running.assert_same("outcome", outcome(services), uninterrupted)
+    assert_queue_is_empty_and_ledger_exact(services, 360)
+
+
+class LostConnectionStep:
+    """A step whose connection is lost once in the middle of a batch, after the batch was written."""
+
+    def __init__(self, step: Step) -> None:
+        self.step, self.asset, self.calls = step, step.asset, 0
+
+    def extract(self, *args: Any) -> pl.DataFrame:
+        return self.step.extract(*args)
+
+    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+        self.calls += 1
+        loaded = self.step.load(batch, rows)
+        if self.calls == 2:
+            driver: Any = batch.connection.connection.driver_connection
+            batch.queries.database.dispose()
+            pid = driver.info.backend_pid
+            query(Services(batch.queries.database, BatchProcessor(), batch.queries), f"SELECT pg_terminate_backend({pid})")
+        return loaded
+
+
+@pytest.mark.parametrize("asset", list(STEPS))
+def test_a_batch_whose_connection_is_lost_is_loaded_by_the_retry(
+    services: Services, asset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(services, history(imports=1)[0])
+    for name in STEPS:
+        step = LostConnectionStep(STEPS[name])
+        if name == asset:
+            monkeypatch.setitem(STEPS, name, step)
+        run_asset(name, with_batch_size(services, 20))
+    assert step.calls or asset != name
+    lost = outcome(services)
+    assert_queue_is_empty_and_ledger_exact(services, 60)
+    start_afresh(services)
+    monkeypatch.undo()
+    land(services, history(imports=1)[0])
+    run_all(services)
+    running.assert_same("outcome", lost, outcome(services))
+
+
+def test_the_same_assets_run_by_two_processes_and_two_threads_at_once(
+    services: Services, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ETL_BATCH_SIZE", "11")
+    with_batch_size(services, 13)
+    for rows in history():
+        land(services, rows)
+    command = [sys.executable, "-m", "etl_assets_tests.looping", "2"]
+    others = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    for other in others:
+        assert other.stdout is not None
+        other.stdout.readline()
+    with ThreadPoolExecutor(2) as pool:
+        for result in [pool.submit(run_all, services) for _ in range(2)]:
+            result.result()
+    for other in others:
+        assert other.wait(120) == 0
+        assert other.stdout is not None
+        other.stdout.close()
+    run_all(services)
+    running.assert_same("outcome", outcome(services), uninterrupted)
+    assert_queue_is_empty_and_ledger_exact(services, 360)
+
+
+class FailingStep:
+    """A step that fails every batch with the given raw row, until it is mended."""
+
+    def __init__(self, step: Step, raw_id: int) -> None:
+        self.step, self.asset, self.raw_id, self.is_mended = step, step.asset, raw_id, False
+
+    def extract(self, *args: Any) -> pl.DataFrame:
+        return self.step.extract(*args)
+
+    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+        if not self.is_mended and self.raw_id in rows["raw_id"]:
+            self.step.load(batch, rows)
+            msg = "the customer Ann has a secret"
+            raise RuntimeError(msg)
+        return self.step.load(batch, rows)
+
+
+@pytest.mark.parametrize("asset", list(STEPS))
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(  # noqa: PLR0917
+    services: Services,
+    uninterrupted: dict[str, Any],
+    asset: Any,
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    imports = history()
+    for rows in imports[:2]:
+        land(services, rows)
+    raw_ids = [1, 30, 100]
+    if asset not in {"shop", "orders"}:
+        for upstream in ("shop", "orders"):
+            run_asset(upstream, services)
+        raw_ids = [row["raw_id"] for row in query(services, "SELECT raw_id FROM orders ORDER BY raw_id")][::40]
+    step = FailingStep(STEPS[asset], raw_ids[min(number, len(raw_ids) - 1)])
+    monkeypatch.setitem(STEPS, asset, step)
+    with_batch_size(services, 10)
+    assert running.run_all_whatever_fails(services) == [asset]
+    assert 0 < scalar(services, "SELECT sum(high - low + 1) FROM etl_work")
+    assert "secret" not in caplog.text
+    assert scalar(services, "SELECT count(*) FROM etl_events WHERE payload->>'status' = 'failed'") == 1
+    for rows in imports[2:]:
+        land(services, rows)
+        assert set(running.run_all_whatever_fails(services)) <= {asset}
+    step.is_mended = True
+    run_all(services)
+    running.assert_same("outcome", outcome(services), uninterrupted)
+    assert_queue_is_empty_and_ledger_exact(services, 360)
+
+
+def test_a_failed_batch_does_not_win_over_a_later_import_that_left_its_order_unchanged(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = raw_fields("1", amount="10", updated_at="2024-01-01")
+    land(services, [first])
+    run_all(services)
+    land(services, [raw_fields("1", amount="99", updated_at="2024-01-01")])
+    step = FailingStep(STEPS["orders"], 2)
+    monkeypatch.setitem(STEPS, "orders", step)
+    with_batch_size(services, 1)
+    assert running.run_all_whatever_fails(services) == ["orders"]
+    land(services, [first])
+    assert running.run_all_whatever_fails(services) == ["orders"]
+    step.is_mended = True
+    run_all(services)
+    assert scalar(services, "SELECT amount FROM orders") == 10
+
+
+class InterruptedFrames:
+    """Raw orders of which the second frame fails."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error, self.lines, self.rows, self.is_closed = error, 0, 0, False
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        self.lines = self.rows = 1
+        yield pl.DataFrame({"row_no": [1], "order_id": ["1"], "platform": ["p"], "shop": ["s"]})
+        raise self.error
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("the disk is full")])
+def test_an_interrupted_import_leaves_no_rows_and_a_failed_task(
+    services: Services, tmp_path: Path, error: BaseException
+) -> None:
+    frames = InterruptedFrames(error)
+    with pytest.raises(type(error)):
+        land_raw_orders(services.database, tmp_path / "orders.csv", PRESET, frames)
+    assert frames.is_closed
+    assert scalar(services, "SELECT count(*) FROM raw_orders") == 0
+    assert scalar(services, "SELECT count(*) FROM etl_work") == 0
+    (task,) = query(services, "SELECT status, error, row_count FROM import_tasks")
+    assert task["status"] == "failed"
+    assert "import the file again" in task["error"]
+    assert {result.counts.input_rows for result in run_all(services).values()} == {0}

@@ -1,0 +1,99 @@
+"""The Online Retail data set through the whole pipeline: its well-known figures, however the file is cut."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from etl_assets.presets.catalog import load_mapping
+from etl_assets.raw_orders.extract import extract_raw_orders
+from etl_assets.raw_orders.load import land_raw_orders
+from etl_assets_tests import running
+from etl_assets_tests.conftest import SHARED_DATA
+from etl_assets_tests.running import query, run_all, scalar
+
+if TYPE_CHECKING:
+    from etl_assets.pipeline.step import Services
+    from etl_assets.raw_orders.load import ImportResult
+
+DATA = SHARED_DATA / "online_retail.parquet"
+MAPPING = Path(__file__).parents[1] / "docs" / "examples" / "online_retail.yaml"
+pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"the data set is not at {DATA}")
+
+
+def land_file(services: Services, path: Path) -> ImportResult:
+    preset = load_mapping(MAPPING)
+    return land_raw_orders(services.database, path, preset, extract_raw_orders(path, preset))
+
+
+def content(services: Services) -> dict[str, tuple[Any, ...]]:
+    """Read count and digest of each table, without history, surrogate keys and the raw row that an order came from."""
+    ids = "'shop_id', 'raw_id', 'batch_id', 'created_at', 'updated_at', 'opened_at', 'reopened_at'"
+    statement = (
+        "SELECT count(*) AS rows, sum(hashtextextended((to_jsonb(t)"
+        f" - ARRAY[{ids}, 'attached_at', 'strategy'])::text || s.shop_name, 0)) AS digest FROM {{}}"
+    )
+    tables = ("shop_configs", "orders", "order_items", "process_items", "customers", "lead_orders")
+    sources = {table: f"{table} t JOIN shop_configs s USING (shop_id)" for table in tables}
+    sources["business_leads"] = (
+        "business_leads t JOIN customers c USING (customer_global_id) JOIN shop_configs s USING (shop_id)"
+    )
+    return {name: tuple(query(services, statement.format(source))[0].values()) for name, source in sources.items()}
+
+
+def test_the_figures_of_the_data_set_hold_however_the_file_is_cut(services: Services, tmp_path: Path) -> None:
+    landed = land_file(services, DATA)
+    assert (landed.lines, landed.rows, landed.status) == (240_007, 12_469, "completed")
+    run_all(services)
+    _assert_figures(services)
+
+    before = running.snapshot(services)
+    results = run_all(services, full_refresh=True)
+    assert sum(result.counts.inserted + result.counts.updated for result in results.values()) == 0
+    assert running.snapshot(services) == before
+
+    whole = content(services)
+    running.start_afresh(services)
+    for part in _cut(tmp_path):
+        land_file(services, part)
+        run_all(services)
+    assert content(services) == whole
+
+
+def _assert_figures(services: Services) -> None:
+    assert query(
+        services,
+        "SELECT count(*) AS orders, count(*) FILTER (WHERE is_cancelled) AS cancelled,"
+        " count(*) FILTER (WHERE customer_nickname IS NULL) AS without_customer, sum(amount) AS amount FROM orders",
+    ) == [{"orders": 12_469, "cancelled": 1_946, "without_customer": 2_032, "amount": Decimal("4275143.9310")}]
+    rows = {table: scalar(services, f"SELECT count(*) FROM {table}") for table in (*running.TABLES, "quarantine")}
+    assert rows == {
+        "shop_configs": 38,
+        "orders": 12_469,
+        "order_items": 240_007,
+        "process_items": 0,
+        "customers": 2_981,
+        "business_leads": 2_938,
+        "lead_orders": 8_591,
+        "quarantine": 0,
+    }
+    assert scalar(services, "SELECT sum(total_amount) FROM business_leads") == Decimal("3888971.7410")
+    assert scalar(services, "SELECT sum(order_count) FROM business_leads") == 8_591
+
+
+def _cut(directory: Path) -> list[Path]:
+    """Cut the file into seven, no order across a cut, and shuffle them."""
+    lines = pl.read_parquet(DATA)
+    part = pl.col("InvoiceNo").cast(pl.String).hash(seed=1) % 7
+    paths = []
+    for (number,), rows in lines.with_columns(part=part).group_by("part"):
+        path = directory / f"part-{number}.parquet"
+        rows.drop("part").write_parquet(path)
+        paths.append(path)
+    random.Random(3).shuffle(paths)  # noqa: S311  # not a secret
+    return paths
