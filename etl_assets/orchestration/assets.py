@@ -18,6 +18,7 @@ from etl_assets.pipeline.step import Services
 from etl_assets.raw_orders.load import fail_interrupted_imports, landed_totals
 from etl_assets.vectorized_queries import VectorizedQueries
 
+GROUP: Final = "order_to_lead"
 OWNERS: Final = ("team:order_to_lead",)
 
 
@@ -26,41 +27,35 @@ class AssetDescription:
     """What the UI says of an asset."""
 
     deps: tuple[AssetName, ...]
-    group: str
     description: str
 
 
 DESCRIPTIONS: Final[dict[AssetName, AssetDescription]] = {
     "shop": AssetDescription(
         ("raw_orders",),
-        "orders",
         "The webshops that orders come from, one per platform and name.\n\n"
         "Answers: which shops do we sell through, in which currency and time zone?",
     ),
     "orders": AssetDescription(
         ("raw_orders", "shop"),
-        "orders",
         "The newest version of each order.\n\n"
         "Answers: what was ordered when, by whom, for how much, and is it cancelled? Rows that can't be read wait in"
         " `quarantine`.",
     ),
     "order_items": AssetDescription(
-        ("orders",), "orders", "The line items of each order.\n\nAnswers: which products, variants and quantities?"
+        ("orders",), "The line items of each order.\n\nAnswers: which products, variants and quantities?"
     ),
     "process_items": AssetDescription(
         ("order_items",),
-        "orders",
         "The processes (工艺) of items and orders: printing, embroidery, engraving.\n\n"
         "Answers: what has to be done where, and how many pictures have to be printed?",
     ),
     "customers": AssetDescription(
         ("shop", "orders"),
-        "sales",
         "The customers of each shop.\n\nAnswers: who buys, since when, how often? The id is the same in every database.",
     ),
     "leads": AssetDescription(
         ("customers", "orders"),
-        "sales",
         "Sales leads (商机) with the figures of their orders, split into sample, proof and bulk.\n\n"
         "Answers: whom should sales people talk to, and what is at stake? People own the stage.",
     ),
@@ -81,7 +76,7 @@ def _table_metadata(asset: AssetName) -> dict[str, Any]:
 
 @dg.asset(
     name="raw_orders",
-    group_name="orders",
+    group_name=GROUP,
     kinds={"postgres"},
     owners=OWNERS,
     metadata=_table_metadata("raw_orders"),
@@ -110,7 +105,7 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
     @dg.asset(
         name=asset,
         deps=list(described.deps),
-        group_name=described.group,
+        group_name=GROUP,
         kinds={"postgres", "polars"},
         owners=OWNERS,
         description=described.description,

@@ -12,7 +12,7 @@ import yaml
 if TYPE_CHECKING:
     from etl_assets.settings import Settings
 
-INSTANCE_SETTINGS = {"telemetry": {"enabled": False}}
+INSTANCE_SETTINGS = {"telemetry": {"enabled": False}, "nux": {"enabled": False}}
 
 
 def dagster_home(settings: Settings) -> Path:

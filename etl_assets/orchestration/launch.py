@@ -64,7 +64,10 @@ def run_assets(
     }
     selected = [asset for asset in STEPS if not only or asset in only]
     job = build_defs(resources=resources).resolve_job_def(PIPELINE_JOB)
-    config = {"ops": {asset: {"config": {"full_refresh": full_refresh}} for asset in selected}}
+    config = {
+        "ops": {asset: {"config": {"full_refresh": full_refresh}} for asset in selected},
+        "loggers": {"console": {"config": {"log_level": "WARNING"}}},
+    }
     selection = [dg.AssetKey(asset) for asset in (selected if only else ["raw_orders", *selected])]
     with open_instance(settings) as instance:
         end_killed_runs(instance)

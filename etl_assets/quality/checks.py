@@ -199,20 +199,30 @@ _FIGURES_EQUAL_ORDERS: Final = Check(
     description="Every lead's counts and amounts are those of its attached orders that are not cancelled.",
     query="""
         WITH counted AS (
-            SELECT a.lead_id, count(*) AS orders, min(o.ordered_at) AS first_at, max(o.ordered_at) AS last_at,
-                   coalesce(sum(o.amount) FILTER (WHERE o.currency IS NOT DISTINCT FROM l.currency), 0) AS total,
-                   count(*) FILTER (WHERE o.system_order_type = 'SAMPLE') AS samples,
-                   count(*) FILTER (WHERE o.system_order_type = 'PROOF') AS proofs,
-                   count(*) FILTER (WHERE o.system_order_type = 'BULK') AS bulks
+            SELECT a.lead_id, min(o.ordered_at) AS first_at, max(o.ordered_at) AS last_at,
+                   array[count(*), count(*) FILTER (WHERE o.system_order_type = 'SAMPLE'),
+                         count(*) FILTER (WHERE o.system_order_type = 'PROOF'),
+                         count(*) FILTER (WHERE o.system_order_type = 'BULK'),
+                         count(*) FILTER (WHERE o.currency IS DISTINCT FROM l.currency)] AS counts,
+                   array[sum(own.amount), sum(own.amount) FILTER (WHERE o.system_order_type = 'SAMPLE'),
+                         sum(own.amount) FILTER (WHERE o.system_order_type = 'PROOF'),
+                         sum(own.amount) FILTER (WHERE o.system_order_type = 'BULK')] AS amounts
             FROM lead_orders a JOIN orders o USING (shop_id, order_id) JOIN business_leads l USING (lead_id)
+            CROSS JOIN LATERAL (SELECT CASE WHEN o.currency IS NOT DISTINCT FROM l.currency THEN o.amount END) own (amount)
             WHERE NOT o.is_cancelled GROUP BY a.lead_id
+        ), compared AS (
+            SELECT l.lead_id, l.first_order_at, l.last_order_at, c.first_at, c.last_at,
+                   array[l.order_count, l.sample_count, l.proof_count, l.bulk_count, l.other_currency_count]::bigint[]
+                       AS lead_counts,
+                   coalesce(c.counts, array[0, 0, 0, 0, 0]) AS order_counts,
+                   array[l.total_amount, l.sample_amount, l.proof_amount, l.bulk_amount] AS lead_amounts,
+                   array[coalesce(c.amounts[1], 0), coalesce(c.amounts[2], 0), coalesce(c.amounts[3], 0),
+                         coalesce(c.amounts[4], 0)] AS order_amounts
+            FROM business_leads l LEFT JOIN counted c USING (lead_id)
         )
-        SELECT l.lead_id, l.order_count, c.orders AS attached_orders, l.total_amount, c.total AS attached_amount
-        FROM business_leads l LEFT JOIN counted c USING (lead_id)
-        WHERE (l.order_count, l.total_amount, l.sample_count, l.proof_count, l.bulk_count)
-              <> (coalesce(c.orders, 0), coalesce(c.total, 0), coalesce(c.samples, 0), coalesce(c.proofs, 0),
-                  coalesce(c.bulks, 0))
-           OR (l.first_order_at, l.last_order_at) IS DISTINCT FROM (c.first_at, c.last_at)
+        SELECT lead_id, lead_counts, order_counts, lead_amounts, order_amounts FROM compared
+        WHERE lead_counts <> order_counts OR lead_amounts <> order_amounts
+           OR (first_order_at, last_order_at) IS DISTINCT FROM (first_at, last_at)
     """,
 )
 

@@ -1,0 +1,230 @@
+"""The Dagster side: definitions, a recorded run, checks that can fail, the asynchronous functions."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from etl_assets.batch_processor import BatchProcessor
+from etl_assets.definitions import build_defs
+from etl_assets.errors import BatchFailedError
+from etl_assets.events.subjects import SUBJECT_OF
+from etl_assets.orchestration.instance import open_instance
+from etl_assets.orchestration.launch import PROCESS_TAG, end_killed_runs, run_assets
+from etl_assets.pipeline.assets import STEPS, run_asset
+from etl_assets.pipeline.async_runs import run_etl_orders, run_etl_shop
+from etl_assets.pipeline.step import Services
+from etl_assets.presets.catalog import get_preset
+from etl_assets.quality.checks import CHECKS, Check, run_check
+from etl_assets.raw_orders.importing import import_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from etl_assets.settings import Settings
+
+ORDERS = """\
+platform,shop,order_id,customer_name,order_status,order_type,amount,currency,ordered_at,items,processes
+etsy,North,1,Ann,paid,sample,10.50,EUR,2026-01-02 10:00:00,Mug*2,print:front
+etsy,North,2,Ann,paid,bulk,100,EUR,2026-01-03 10:00:00,Mug*20,
+etsy,North,3,Ben,cancelled,bulk,7,EUR,2026-01-03 11:00:00,Cap,
+etsy,North,4,Cid,paid,bulk,not a number,EUR,2026-01-03 12:00:00,Cap,
+"""
+
+
+@pytest.fixture
+def landed(services: Services, tmp_path: Path) -> Services:
+    """Four orders, one of them bad, landed and pending."""
+    path = tmp_path / "orders.csv"
+    path.write_text(ORDERS, encoding="utf-8")
+    assert import_file(services.database, path, get_preset("generic")).status == "completed"
+    return services
+
+
+def _break(services: Services, *statements: str) -> None:
+    with services.database.transaction() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+def _check(name: str, asset: str) -> Check:
+    return next(check for check in CHECKS if (check.name, check.asset) == (name, asset))
+
+
+def test_the_graph_has_exactly_the_seven_assets_and_the_arrows_of_the_design() -> None:
+    graph = build_defs().resolve_asset_graph()
+    arrows = {
+        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+    assert arrows == {
+        "raw_orders": set(),
+        "shop": {"raw_orders"},
+        "orders": {"raw_orders", "shop"},
+        "order_items": {"orders"},
+        "process_items": {"order_items"},
+        "customers": {"shop", "orders"},
+        "leads": {"customers", "orders"},
+    }
+
+
+def test_every_asset_says_which_table_it_is_and_what_it_answers() -> None:
+    for spec in build_defs().resolve_all_asset_specs():
+        assert spec.metadata["dagster/table_name"].startswith("etl.")
+        assert spec.metadata["dagster/column_schema"].columns
+        assert spec.description is not None
+        assert "Answers:" in spec.description
+        assert spec.owners
+        assert "postgres" in spec.kinds
+
+
+def test_a_run_is_recorded_with_counts_metadata_and_check_results(landed: Services, settings: Settings) -> None:
+    seen: list[tuple[str, int]] = []
+    report = run_assets(settings, on_progress=lambda asset, rows: seen.append((asset, rows)))
+    assert report.status == "partial_success"
+    orders = report.assets["orders"]
+    assert (orders["input_rows"], orders["inserted"], orders["quarantined"]) == (4, 3, 1)
+    assert ("orders", 4) in seen
+    with open_instance(settings) as instance:
+        run = instance.get_run_by_id(report.run_id)
+        event = instance.get_latest_materialization_event(dg.AssetKey("orders"))
+    assert run is not None
+    assert run.is_success
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    assert metadata["dagster/row_count"].value == 3
+    assert metadata["rows_quarantined"].value == 1
+    assert "rows_per_second" in metadata
+    assert "sample_rows" in metadata
+    with landed.database.transaction() as connection:
+        assert (
+            connection.execute(sa.text("SELECT DISTINCT run_id FROM etl_batches WHERE asset = 'orders'")).scalar_one()
+            == report.run_id
+        )
+
+
+def test_only_runs_what_was_asked_for(landed: Services, settings: Settings) -> None:
+    report = run_assets(settings, only=["shop"])
+    assert list(report.assets) == ["shop"]
+    with landed.database.transaction() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM orders")).scalar_one() == 0
+
+
+@pytest.mark.parametrize(
+    ("asset", "name", "statements"),
+    [
+        ("orders", "row_count_equation", ["UPDATE etl_batches SET inserted = inserted + 1 WHERE asset = 'orders'"]),
+        ("orders", "table_matches_ledger", ["DELETE FROM orders WHERE order_id = '1'"]),
+        (
+            "orders",
+            "unique_keys",
+            ["ALTER TABLE orders DROP CONSTRAINT pk_orders", "INSERT INTO orders SELECT * FROM orders LIMIT 1"],
+        ),
+        ("order_items", "no_orphans_of_orders", ["DELETE FROM orders WHERE order_id = '1'"]),
+        ("process_items", "no_orphans_of_orders", ["DELETE FROM orders WHERE order_id = '1'"]),
+        ("customers", "no_orphans_of_shop_configs", ["DELETE FROM shop_configs"]),
+        ("leads", "no_orphans_of_customers", ["DELETE FROM customers"]),
+        ("leads", "no_orphans_of_business_leads", ["DELETE FROM business_leads"]),
+        ("leads", "no_orphans_of_orders", ["DELETE FROM orders WHERE order_id = '1'"]),
+        (
+            "leads",
+            "one_active_lead_per_customer",
+            [
+                "DROP INDEX uq_business_leads_active_customer",
+                "UPDATE business_leads SET customer_global_id = '00000000-0000-0000-0000-000000000000'",
+                'INSERT INTO business_leads SELECT (jsonb_populate_record(l, \'{"lead_id":'
+                ' "00000000-0000-0000-0000-000000000001"}\')).* FROM business_leads l LIMIT 1',
+            ],
+        ),
+        ("leads", "figures_equal_orders", ["UPDATE business_leads SET total_amount = total_amount + 1"]),
+        ("leads", "figures_equal_orders", ["UPDATE business_leads SET sample_amount = sample_amount + 1"]),
+        ("leads", "figures_equal_orders", ["UPDATE business_leads SET bulk_count = bulk_count + 1"]),
+        ("orders", "order_types_are_mapped", []),
+        ("orders", "no_open_quarantine", []),
+        ("leads", "within_time_limit", ["UPDATE etl_batches SET duration = 11"]),
+        (
+            "orders",
+            "near_recent_median",
+            [
+                "INSERT INTO etl_batches (asset, import_ids, status, input_rows, inserted, duration, started_at)"
+                " SELECT 'orders', '{}', 'success', 1000, 1000, 0.1 + (i = 9)::int, now() FROM generate_series(1, 9) i"
+            ],
+        ),
+    ],
+)
+def test_a_check_fails_when_what_it_guards_is_broken(
+    landed: Services, asset: str, name: str, statements: list[str]
+) -> None:
+    for step in STEPS:
+        run_asset(step, landed)
+    check = _check(name, asset)
+    if statements:
+        assert run_check(landed.database, check).passed
+    _break(landed, *statements)
+    assert not run_check(landed.database, check).passed
+
+
+def test_a_failed_blocking_check_stops_the_assets_after_it(landed: Services, settings: Settings) -> None:
+    run_assets(settings, only=["shop"])
+    _break(landed, "UPDATE etl_batches SET inserted = inserted + 1 WHERE asset = 'shop'")
+    report = run_assets(settings)
+    assert report.status == "failed"
+    assert report.assets["shop"]["status"] == "success"
+    assert report.assets["orders"]["status"] == "skipped"
+    assert "shop:row_count_equation" in report.failed_checks
+
+
+def test_an_error_reaches_dagster_without_the_drivers_text(landed: Services, settings: Settings) -> None:
+    run_assets(settings, only=["shop"])
+    _break(landed, "ALTER TABLE orders RENAME COLUMN amount TO amount_secret_4711")
+    report = run_assets(settings, only=["orders"])
+    assert report.status == "failed"
+    assert "amount_secret_4711" not in report.assets["orders"]["error"]
+
+
+def test_a_run_whose_process_was_killed_is_ended_by_the_next(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        job = build_defs().resolve_job_def("etl_pipeline")
+        run = instance.create_run_for_job(
+            job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: f"{_host()}/999999999/1"}
+        )
+        assert end_killed_runs(instance) == 1
+        ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_the_async_functions_return_the_result_and_publish_their_events(landed: Services) -> None:
+    async def both() -> list[dict[str, object]]:
+        return [await run_etl_shop(landed), await run_etl_orders(landed)]
+
+    shop, orders = asyncio.run(both())
+    assert (shop["inserted"], orders["inserted"], orders["error_count"]) == (1, 3, 1)
+    with landed.database.transaction() as connection:
+        subjects = connection.execute(sa.text("SELECT subject FROM etl_events ORDER BY event_id")).scalars().all()
+    assert subjects == [SUBJECT_OF["raw_orders"], SUBJECT_OF["shop"], SUBJECT_OF["orders"]]
+
+
+def test_a_failed_async_run_publishes_failed_and_raises(landed: Services) -> None:
+    impatient = Services(landed.database, BatchProcessor(attempts=1), landed.vectorized_queries)
+    asyncio.run(run_etl_shop(impatient))
+    _break(landed, "ALTER TABLE orders RENAME COLUMN amount TO sum")
+    with pytest.raises(BatchFailedError, match="stay pending"):
+        asyncio.run(run_etl_orders(impatient))
+    with landed.database.transaction() as connection:
+        payload = connection.execute(
+            sa.text("SELECT payload FROM etl_events ORDER BY event_id DESC LIMIT 1")
+        ).scalar_one()
+    assert (payload["event"], payload["status"], payload["error_count"]) == (SUBJECT_OF["orders"], "failed", 4)
+
+
+def _host() -> str:
+    import socket
+
+    return socket.gethostname()
