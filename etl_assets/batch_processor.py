@@ -1,4 +1,4 @@
-"""`BatchProcessor`: cuts a frame into batches, retries what passes, goes on after what does not, and says which was which."""
+"""`BatchProcessor`: cuts a frame into batches, retries what passes by itself, goes on after what does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import DBAPIError
-from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from etl_assets.database.database import sqlstate_of
 from etl_assets.errors import DatabaseUnavailableError
@@ -89,13 +89,13 @@ class BatchProcessor:
             retry=retry_if_exception(is_transient),
             stop=stop_after_attempt(self.attempts),
             wait=wait_random_exponential(multiplier=0.1, max=self.max_wait_seconds),
-            before_sleep=before_sleep_log(logger, logging.DEBUG),
+            before_sleep=self._log_retry,
             reraise=True,
         )
         try:
             retrying(process_func, batch)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with one batch, the others go on
-            logger.error(
+            logger.error(  # noqa: TRY400  # a traceback would show the error's text
                 "%s batch %d failed: rows=%d seconds=%.3f error=%s sqlstate=%s at=%s",
                 self.task_name, number, batch.height, time.perf_counter() - started,
                 type(error).__name__, sqlstate_of(error) or "-", _place_of(error),
@@ -108,6 +108,13 @@ class BatchProcessor:
         if self.on_batch is not None:
             self.on_batch(self.task_name, batch.height)
         return True
+
+    def _log_retry(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        logger.warning(
+            "%s attempt %d failed, retrying: error=%s sqlstate=%s",
+            self.task_name, state.attempt_number, type(error).__name__, (error and sqlstate_of(error)) or "-",
+        )  # fmt: skip
 
 
 def is_transient(error: BaseException) -> bool:

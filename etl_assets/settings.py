@@ -14,7 +14,9 @@ SchemaName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$"
 class Settings(BaseSettings):
     """Settings named ``ETL_…`` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="ETL_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ETL_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     database_url: SecretStr | None = None
     """A PostgreSQL 14+ server of one's own; without it the embedded one under `home` is used."""

@@ -98,7 +98,9 @@ class VectorizedQueries:
         self, customer_gids: pl.Series | Iterable[str], *, connection: sa.Connection | None = None
     ) -> pl.DataFrame:
         """All leads of the given customers, whatever their stage: `LEAD_SCHEMA`, sorted by customer and lead."""
-        series = customer_gids if isinstance(customer_gids, pl.Series) else pl.Series(list(customer_gids), dtype=pl.String)
+        series = (
+            customer_gids if isinstance(customer_gids, pl.Series) else pl.Series(list(customer_gids), dtype=pl.String)
+        )
         keys = series.cast(pl.String).alias("customer_global_id").to_frame()
         return self._lookup(keys, "business_leads", _LEADS_BY_CUSTOMER, LEAD_SCHEMA, connection)
 
@@ -113,7 +115,9 @@ class VectorizedQueries:
         series = order_types if isinstance(order_types, pl.Series) else pl.Series(list(order_types), dtype=pl.String)
         with self._within(connection) as inside:
             mappings = fetch_frame(inside, _ORDER_TYPE_MAPPINGS, {"raw": pl.String(), "system_order_type": pl.String()})
-        mappings = mappings.select(_matched(pl.col("raw")).alias("match"), "system_order_type").unique("match", keep="first")
+        mappings = mappings.select(_matched(pl.col("raw")).alias("match"), "system_order_type").unique(
+            "match", keep="first"
+        )
         given = series.cast(pl.String).alias("order_type").to_frame().unique(maintain_order=True)
         found = given.with_columns(match=_matched(pl.col("order_type"))).join(
             mappings, on="match", how="left", maintain_order="left"

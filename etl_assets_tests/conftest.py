@@ -26,14 +26,13 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TEMPLATE = "etl_template"
 _numbers = count()
 
-for _profile, _examples in (("default", 40), ("thorough", 1000)):
+for _profile, _examples in (("default", 25), ("thorough", 1000)):
     hypothesis_settings.register_profile(
         _profile,
         deadline=None,
         max_examples=_examples,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
-hypothesis_settings.register_profile("noshrink", hypothesis_settings.get_profile("default"), phases=[__import__("hypothesis").Phase.generate], max_examples=int(os.environ.get("NEX", "60")))  # TMP
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 import polars as pl
 import sqlalchemy as sa
@@ -12,7 +11,6 @@ import sqlalchemy as sa
 from etl_assets.database.schema import metadata
 from etl_assets.errors import BatchFailedError
 from etl_assets.pipeline.assets import STEPS, run_asset
-from etl_assets.pipeline.step import Services
 from etl_assets.presets.model import RAW_COLUMNS, Preset
 from etl_assets.raw_orders.load import _complete, _land, register_import
 from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
@@ -20,12 +18,14 @@ from etl_assets.values.identifiers import CUSTOMER_NAMESPACE, LEAD_NAMESPACE
 from etl_assets_tests import oracle
 from etl_assets_tests.oracle import Expected, Lines, RawRow
 from etl_assets_tests.reference_items import BadItems, BadProcesses, reference_items, reference_processes
+from etl_assets_tests.reference_values import clean_text
 from etl_assets_tests.strategies import ORDER_TYPE_MAPPINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from uuid import UUID
 
-    from etl_assets.pipeline.step import StepResult
+    from etl_assets.pipeline.step import Services, StepResult
     from etl_assets.values.numbers import NumberFormat
 
 TABLES: Final = ("shop_configs", "orders", "order_items", "process_items", "customers", "business_leads", "lead_orders")
@@ -59,17 +59,23 @@ def raw_fields(order_id: str | None, **fields: str | None) -> dict[str, str | No
 
 def land(services: Services, rows: Sequence[Mapping[str, str | None]], preset: Preset = PRESET) -> UUID:
     """Land rows as one import, as they are."""
+    return land_frames(services, [as_frame(rows)], preset)
+
+
+def as_frame(rows: Sequence[Mapping[str, str | None]]) -> pl.DataFrame:
+    """Make raw orders of rows."""
     columns = {name: [row.get(name) for row in rows] for name in (*RAW_COLUMNS, "extra", "defect")}
-    frame = pl.DataFrame({"row_no": range(1, len(rows) + 1), **columns}, schema=RAW_ORDER_SCHEMA)
-    return land_frame(services, frame, preset)
+    return pl.DataFrame({"row_no": range(1, len(rows) + 1), **columns}, schema=RAW_ORDER_SCHEMA)
 
 
-def land_frame(services: Services, frame: pl.DataFrame, preset: Preset) -> UUID:
-    """Land a frame of raw orders as one import."""
+def land_frames(services: Services, frames: Iterable[pl.DataFrame], preset: Preset) -> UUID:
+    """Land frames of raw orders as one import."""
     import_id = register_import(services.database, "test", preset)
     with services.database.transaction() as connection:
-        _land(connection, import_id, [frame], None)
-        _complete(connection, import_id, lines=frame.height, rows=frame.height)
+        _land(connection, import_id, frames, None)
+        statement = "SELECT count(*) FROM raw_orders WHERE import_id = :import_id"
+        rows = connection.execute(sa.text(statement), {"import_id": import_id}).scalar_one()
+        _complete(connection, import_id, lines=rows, rows=rows)
     return import_id
 
 
@@ -173,7 +179,7 @@ def snapshot(services: Services) -> dict[str, list[tuple[Any, ...]]]:
     with services.database.transaction() as connection:
         return {
             table: sorted(
-                (tuple(row) for row in connection.execute(sa.text(f"SELECT xmin::text, t.*::text FROM {table} t"))),
+                (tuple(row) for row in connection.execute(sa.text(f"SELECT xmin::text, t::text FROM {table} t"))),  # noqa: S608
                 key=repr,
             )
             for table in (*TABLES, "quarantine")
@@ -248,9 +254,8 @@ def _of_orders(entries: set[tuple[str, int, str]]) -> set[tuple[str, int, str]]:
 
 def _unreadable(entries: set[tuple[str, int, str]], rows: Mapping[int, RawRow]) -> set[tuple[str, str, Any]]:
     """Name the rows in quarantine for their lines by what they say, as versions that say the same are one."""
-    clean = oracle.clean_text
     return {
-        (asset, code, (clean(row.platform), clean(row.shop), clean(row.order_id), *_line_texts(row)))
+        (asset, code, (*map(clean_text, (row.platform, row.shop, row.order_id)), *_line_texts(row)))
         for asset, raw_id, code in entries
         if asset != "orders"
         for row in (rows[raw_id],)
@@ -263,7 +268,8 @@ def _line_texts(row: RawRow) -> tuple[str | None, str | None]:
 
 def _narrowed(rows: Mapping[Any, Any], like: Mapping[Any, Any], without: Iterable[str] = ()) -> dict[Any, Any]:
     """Leave only the columns that the oracle knows (all rows of a table have the same)."""
-    known = next(iter(like.values()), {}).keys() - set(without)
+    first: Mapping[str, Any] = next(iter(like.values()), {})
+    known = first.keys() - set(without)
     return {key: _only(row, known) for key, row in rows.items()}
 
 

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from etl_assets.batch_processor import BatchProcessor
+from etl_assets.errors import BatchFailedError
 from etl_assets.pipeline.assets import STEPS, run_asset
 from etl_assets.pipeline.step import Services
 from etl_assets.raw_orders.load import land_raw_orders
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.step import Batch, Loaded, Step
 
 Row = dict[str, str | None]
+_uninterrupted: dict[str, Any] = {}
 
 
 def history(imports: int = 6, rows: int = 60) -> list[list[Row]]:
@@ -56,29 +58,38 @@ def history(imports: int = 6, rows: int = 60) -> list[list[Row]]:
 
 def outcome(services: Services) -> dict[str, Any]:
     """Read all that must be the same however the history was loaded."""
-    columns = "asset, raw_id, reason_code, resolution"
-    set_aside = query(services, f"SELECT {columns} FROM quarantine WHERE asset = 'orders' ORDER BY raw_id, reason_code")
-    return {**running.comparable(services), "quarantine": set_aside}
+    stored = running.read_tables(services).tables
+    return {
+        **running.comparable(services),
+        "quarantine": {entry for entry in stored.quarantine if entry[0] == "orders"},
+        "open quarantine": {entry for entry in stored.open_quarantine if entry[0] == "orders"},
+    }
+
+
+def assert_same_outcome(actual: dict[str, Any], expected: dict[str, Any]) -> None:
+    for table, rows in expected.items():
+        running.assert_same(table, actual[table], rows)
 
 
 def assert_queue_is_empty_and_ledger_exact(services: Services, rows: int) -> None:
     assert scalar(services, "SELECT count(*) FROM etl_work") == 0
     assert scalar(services, "SELECT sum(input_rows) FROM etl_batches WHERE asset = 'orders'") == rows
     inexact = "input_rows <> inserted + updated + unchanged + superseded + quarantined"
-    assert scalar(services, f"SELECT count(*) FROM etl_batches WHERE {inexact}") == 0
+    assert scalar(services, f"SELECT count(*) FROM etl_batches WHERE {inexact}") == 0  # noqa: S608
     events = "SELECT count(*) FROM etl_events WHERE payload->>'status' <> 'failed'"
     assert scalar(services, events) == scalar(services, "SELECT count(*) FROM etl_batches")
 
 
 @pytest.fixture
 def uninterrupted(services: Services) -> dict[str, Any]:
-    """The outcome of the history loaded at once; the tables are empty again afterwards."""
-    for rows in history():
-        land(services, rows)
-    run_all(services)
-    result = outcome(services)
+    """The outcome of the history loaded at once, worked out for the first test that asks; the tables are empty."""
+    if not _uninterrupted:
+        for rows in history():
+            land(services, rows)
+        run_all(services)
+        _uninterrupted.update(outcome(services))
     start_afresh(services)
-    return result
+    return _uninterrupted
 
 
 def test_kill_9_at_any_moment_loses_and_doubles_nothing(
@@ -97,7 +108,7 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(
         process.wait()
         process.stdout.close()
     run_all(with_batch_size(services, 1000))
-    running.assert_same("outcome", outcome(services), uninterrupted)
+    assert_same_outcome(outcome(services), uninterrupted)
     assert_queue_is_empty_and_ledger_exact(services, 360)
 
 
@@ -133,7 +144,7 @@ def test_a_lost_connection_is_retried(services: Services, uninterrupted: dict[st
         done.set()
         killer.join()
     run_all(services)
-    running.assert_same("outcome", outcome(services), uninterrupted)
+    assert_same_outcome(outcome(services), uninterrupted)
     assert_queue_is_empty_and_ledger_exact(services, 360)
 
 
@@ -153,7 +164,9 @@ class LostConnectionStep:
             driver: Any = batch.connection.connection.driver_connection
             batch.queries.database.dispose()
             pid = driver.info.backend_pid
-            query(Services(batch.queries.database, BatchProcessor(), batch.queries), f"SELECT pg_terminate_backend({pid})")
+            query(
+                Services(batch.queries.database, BatchProcessor(), batch.queries), f"SELECT pg_terminate_backend({pid})"
+            )
         return loaded
 
 
@@ -174,7 +187,7 @@ def test_a_batch_whose_connection_is_lost_is_loaded_by_the_retry(
     monkeypatch.undo()
     land(services, history(imports=1)[0])
     run_all(services)
-    running.assert_same("outcome", lost, outcome(services))
+    assert_same_outcome(lost, outcome(services))
 
 
 def test_the_same_assets_run_by_two_processes_and_two_threads_at_once(
@@ -197,7 +210,7 @@ def test_the_same_assets_run_by_two_processes_and_two_threads_at_once(
         assert other.stdout is not None
         other.stdout.close()
     run_all(services)
-    running.assert_same("outcome", outcome(services), uninterrupted)
+    assert_same_outcome(outcome(services), uninterrupted)
     assert_queue_is_empty_and_ledger_exact(services, 360)
 
 
@@ -219,8 +232,8 @@ class FailingStep:
 
 
 @pytest.mark.parametrize("asset", list(STEPS))
-@pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(  # noqa: PLR0917
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(
     services: Services,
     uninterrupted: dict[str, Any],
     asset: Any,
@@ -231,16 +244,16 @@ def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(  # no
     imports = history()
     for rows in imports[:2]:
         land(services, rows)
-    raw_ids = [1, 30, 100]
+    raw_ids = [1, 60, 100]
     if asset not in {"shop", "orders"}:
         for upstream in ("shop", "orders"):
             run_asset(upstream, services)
         raw_ids = [row["raw_id"] for row in query(services, "SELECT raw_id FROM orders ORDER BY raw_id")][::40]
     step = FailingStep(STEPS[asset], raw_ids[min(number, len(raw_ids) - 1)])
     monkeypatch.setitem(STEPS, asset, step)
-    with_batch_size(services, 10)
+    with_batch_size(services, 25)
     assert running.run_all_whatever_fails(services) == [asset]
-    assert 0 < scalar(services, "SELECT sum(high - low + 1) FROM etl_work")
+    assert scalar(services, "SELECT sum(high - low + 1) FROM etl_work") > 0
     assert "secret" not in caplog.text
     assert scalar(services, "SELECT count(*) FROM etl_events WHERE payload->>'status' = 'failed'") == 1
     for rows in imports[2:]:
@@ -248,7 +261,11 @@ def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(  # no
         assert set(running.run_all_whatever_fails(services)) <= {asset}
     step.is_mended = True
     run_all(services)
-    running.assert_same("outcome", outcome(services), uninterrupted)
+    # A bad row that comes late stays open where the later good row was no news: which row that was is not kept.
+    late = {"open quarantine"} if asset in {"shop", "orders"} else set()
+    actual = outcome(services)
+    assert_same_outcome(actual, {table: rows for table, rows in uninterrupted.items() if table not in late})
+    assert actual["open quarantine"] >= uninterrupted["open quarantine"]
     assert_queue_is_empty_and_ledger_exact(services, 360)
 
 
@@ -268,6 +285,47 @@ def test_a_failed_batch_does_not_win_over_a_later_import_that_left_its_order_unc
     step.is_mended = True
     run_all(services)
     assert scalar(services, "SELECT amount FROM orders") == 10
+
+
+def test_of_imports_whose_rows_interleave_the_row_landed_last_wins(services: Services) -> None:
+    unchanged = raw_fields("1", amount="10")
+    land(services, [unchanged])
+    run_all(with_batch_size(services, 2))
+    frame = running.as_frame([raw_fields("2"), unchanged])
+
+    def frames() -> Iterator[pl.DataFrame]:
+        yield frame.head(1)
+        land(services, [raw_fields("1", amount="99")])
+        yield frame.tail(1)
+
+    running.land_frames(services, frames(), PRESET)
+    run_all(services)
+    assert scalar(services, "SELECT amount FROM orders WHERE order_id = '1'") == 10
+
+
+def test_a_full_refresh_keeps_what_is_pending_while_shops_are_missing(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(services, [raw_fields(str(number)) for number in range(3)])
+    step = FailingStep(STEPS["shop"], 2)
+    monkeypatch.setitem(STEPS, "shop", step)
+    with pytest.raises(BatchFailedError):
+        run_asset("shop", with_batch_size(services, 1))
+    run_asset("orders", services, full_refresh=True)
+    step.is_mended = True
+    run_all(services)
+    assert scalar(services, "SELECT count(*) FROM orders") == 3
+
+
+def test_a_full_refresh_of_customers_sees_those_that_orders_have_left(services: Services) -> None:
+    land(services, [raw_fields("1", customer_name="Ann")])
+    run_all(services)
+    land(services, [raw_fields("1", customer_name="Ben")])
+    run_asset("shop", services)
+    run_asset("orders", services)
+    run_asset("customers", services, full_refresh=True)
+    run_asset("leads", services, full_refresh=True)
+    assert query(services, "SELECT customer_nickname FROM customers") == [{"customer_nickname": "Ben"}]
 
 
 class InterruptedFrames:

@@ -35,7 +35,7 @@ def content(services: Services) -> dict[str, tuple[Any, ...]]:
     """Read count and digest of each table, without history, surrogate keys and the raw row that an order came from."""
     ids = "'shop_id', 'raw_id', 'batch_id', 'created_at', 'updated_at', 'opened_at', 'reopened_at'"
     statement = (
-        "SELECT count(*) AS rows, sum(hashtextextended((to_jsonb(t)"
+        "SELECT count(*) AS rows, sum(hashtextextended((to_jsonb(t)"  # noqa: S608
         f" - ARRAY[{ids}, 'attached_at', 'strategy'])::text || s.shop_name, 0)) AS digest FROM {{}}"
     )
     tables = ("shop_configs", "orders", "order_items", "process_items", "customers", "lead_orders")
@@ -71,7 +71,7 @@ def _assert_figures(services: Services) -> None:
         "SELECT count(*) AS orders, count(*) FILTER (WHERE is_cancelled) AS cancelled,"
         " count(*) FILTER (WHERE customer_nickname IS NULL) AS without_customer, sum(amount) AS amount FROM orders",
     ) == [{"orders": 12_469, "cancelled": 1_946, "without_customer": 2_032, "amount": Decimal("4275143.9310")}]
-    rows = {table: scalar(services, f"SELECT count(*) FROM {table}") for table in (*running.TABLES, "quarantine")}
+    rows = {table: scalar(services, f"SELECT count(*) FROM {table}") for table in (*running.TABLES, "quarantine")}  # noqa: S608
     assert rows == {
         "shop_configs": 38,
         "orders": 12_469,

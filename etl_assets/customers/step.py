@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA, CUSTOMER_SCHEMA, summarise_customers
+from etl_assets.customers.transform import (
+    CUSTOMER_ORDER_SCHEMA,
+    CUSTOMER_SCHEMA,
+    summarise_customers,
+    without_orders,
+)
 from etl_assets.database.frames import copy_rows, fetch_frame, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
-from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows
+from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import as_values
 from etl_assets.pipeline.line_sets import compare_lines
 from etl_assets.pipeline.step import Batch, Loaded
@@ -59,20 +64,22 @@ class CustomersStep:
 
     def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
         """Recompute the touched customers from all their orders; drop those that have none and no lead."""
-        connection = batch.connection
+        connection, queries = batch.connection, batch.queries
         touched = pl.concat([rows["customer_global_id"], rows["left_customer"]]).drop_nulls().unique()
         keys = touched.alias("customer_global_id").to_frame()
-        current = summarise_customers(
-            orders_of_customers(connection, keys), batch.queries.batch_lookup_shops(connection=connection)
-        )
-        stored = batch.queries.batch_lookup_customers(keys, connection=connection)
-        decided = compare_lines(current.select(*CUSTOMER_SCHEMA), stored, _KEY).join(
-            current.select(*_KEY, "shop_id", "raw_id"), on=["customer_global_id", "shop_id"], how="left"
+        orders = orders_of_customers(connection, keys)
+        current = summarise_customers(orders, queries.batch_lookup_shops(connection=connection))
+        deleted = delete_vacant_customers(connection, keys.join(current, on=_KEY, how="anti"))
+        stored = queries.batch_lookup_customers(keys, connection=connection)
+        left_alone = without_orders(stored.join(current, on=_KEY, how="anti"))
+        decided = compare_lines(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY).join(
+            current.select(*_KEY, "raw_id", "order_id"), on=_KEY, how="left"
         )
         refused = write_isolated(connection, decided, lambda part: _write(connection, part))
-        rejected = refused.with_columns(order_id=pl.lit(None, pl.String)).select(*REJECTED_SCHEMA)
+        rejected = refused.select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
-        deleted = delete_vacant_customers(connection, keys.join(current, on=_KEY, how="anti"))
+        is_good = ~pl.col("customer_global_id").is_in(refused["customer_global_id"].implode())
+        resolve_rows(connection, self.asset, orders.with_columns(is_good=is_good))
         fates = dict(decided.join(refused, on=_KEY, how="anti").group_by("fate").len().iter_rows())
         counts = BatchCounts(
             inserted=fates.get("inserted", 0),
@@ -90,7 +97,8 @@ def orders_of_customers(connection: sa.Connection, customers: pl.DataFrame) -> p
     stage_rows(connection, "customers", customers.select(_KEY), name="customer_ids")
     return fetch_frame(
         connection,
-        "SELECT o.customer_global_id, o.shop_id, o.customer_nickname, o.is_cancelled, o.ordered_at, o.raw_id"
+        "SELECT o.customer_global_id, o.shop_id, o.order_id, o.customer_nickname, o.is_cancelled, o.ordered_at,"
+        " o.raw_id"
         " FROM customer_ids JOIN orders o USING (customer_global_id)",
         CUSTOMER_ORDER_SCHEMA,
     )

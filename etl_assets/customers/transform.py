@@ -22,6 +22,7 @@ CUSTOMER_SCHEMA: Final = {
 CUSTOMER_ORDER_SCHEMA: Final = {
     "customer_global_id": pl.String(),
     "shop_id": pl.Int32(),
+    "order_id": pl.String(),
     "customer_nickname": pl.String(),
     "is_cancelled": pl.Boolean(),
     "ordered_at": INSTANT,
@@ -37,7 +38,7 @@ def summarise_customers(orders: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFra
         shops: `shop_id`, `platform`, `shop_name`.
 
     Returns:
-        `CUSTOMER_SCHEMA` and `raw_id` (of the customer's latest row), sorted by id.
+        `CUSTOMER_SCHEMA`, `raw_id` and `order_id` (of the customer's latest row), sorted by id.
     """
     counted = ~pl.col("is_cancelled")
     return (
@@ -48,11 +49,17 @@ def summarise_customers(orders: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFra
             last_order_at=pl.col("ordered_at").filter(counted).max(),
             order_count=counted.sum().cast(pl.Int32),
             raw_id=pl.col("raw_id").max(),
+            order_id=pl.col("order_id").sort_by("raw_id").last(),
         )
         .join(shops.select("shop_id", "platform", "shop_name"), on="shop_id", how="left")
-        .with_columns(
-            customer_key=customer_key(pl.col("platform"), pl.col("shop_name"), pl.col("customer_nickname"))
-        )
-        .select(*CUSTOMER_SCHEMA, "raw_id")
+        .with_columns(customer_key=customer_key(pl.col("platform"), pl.col("shop_name"), pl.col("customer_nickname")))
+        .select(*CUSTOMER_SCHEMA, "raw_id", "order_id")
         .sort("customer_global_id")
+    )
+
+
+def without_orders(customers: pl.DataFrame) -> pl.DataFrame:
+    """The customers (`CUSTOMER_SCHEMA`) as they are once they have no order left."""
+    return customers.with_columns(
+        first_order_at=pl.lit(None, INSTANT), last_order_at=pl.lit(None, INSTANT), order_count=pl.lit(0, pl.Int32)
     )

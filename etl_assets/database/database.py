@@ -19,7 +19,7 @@ from etl_assets.database import embedded
 from etl_assets.errors import DatabaseUnavailableError, ReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from etl_assets.settings import Settings
 
@@ -94,7 +94,7 @@ class Database:
         with connection, connection.begin():
             yield connection
 
-    def read(self, query: str, schema: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
+    def read(self, query: str, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         """Read a whole query through ConnectorX, in one snapshot.
 
         Nothing but integers and hex literals may be formatted into `query`: ConnectorX knows no parameters.

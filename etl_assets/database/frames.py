@@ -10,7 +10,6 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import sqlalchemy as sa
 from psycopg import sql
 
 from etl_assets.values.timestamps import INSTANT
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import psycopg
+    import sqlalchemy as sa
 
 STAGING = "staged_rows"
 
@@ -101,7 +101,7 @@ def fetch_frame(connection: sa.Connection, query: str, schema: dict[str, Any]) -
     `query` is a constant of the project: nothing is ever formatted into it.
     """
     with _driver(connection).cursor() as cursor:
-        statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(sql.SQL(query))  # type: ignore[arg-type]  # constants only
+        statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(sql.SQL(query))  # constants only
         with cursor.copy(statement) as copy:
             text = b"".join(copy)
     if not text:
@@ -110,6 +110,7 @@ def fetch_frame(connection: sa.Connection, query: str, schema: dict[str, Any]) -
     raw = {name: pl.String if dtype in _AS_TEXT else dtype for name, dtype in schema.items()}
     frame = pl.read_csv(io.BytesIO(text), has_header=False, schema=raw)
     return frame.with_columns(_from_text(name, dtype) for name, dtype in schema.items() if dtype in _AS_TEXT)
+
 
 _AS_TEXT = (pl.Boolean(), INSTANT)
 

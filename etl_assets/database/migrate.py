@@ -52,7 +52,10 @@ def require_current(database: Database) -> None:
     if found == needed:
         return
     if not database.is_embedded:
-        msg = f"The schema {database.schema!r} is at {found or 'no revision'}, this version needs {needed}: run `etl-assets db upgrade`."
+        msg = (
+            f"The schema {database.schema!r} is at {found or 'no revision'}, this version needs {needed}:"
+            " run `etl-assets db upgrade`."
+        )
         raise NotMigratedError(msg)
     upgrade(database)
 

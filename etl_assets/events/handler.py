@@ -9,16 +9,19 @@ import functools
 import inspect
 import logging
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from etl_assets.errors import EtlError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
-Listener = TypeVar("Listener", bound="Callable[..., Any]")
+More = ParamSpec("More")
+Result = TypeVar("Result")
+Payload = Mapping[str, Any]
 
 
 class EventRefusedError(EtlError):
@@ -27,7 +30,7 @@ class EventRefusedError(EtlError):
 
 def event_task_handler(
     *, supported_version: str, required_fields: Sequence[str], task_name: str
-) -> Callable[[Listener], Listener]:
+) -> Callable[[Callable[Concatenate[Payload, More], Result]], Callable[Concatenate[Payload, More], Result]]:
     """Make a function (plain or async) whose first argument is an event's payload a listener.
 
     Args:
@@ -39,27 +42,29 @@ def event_task_handler(
         EventRefusedError: by the listener, when the payload does not fit.
     """
 
-    def decorate(listener: Listener) -> Listener:
+    def decorate(
+        listener: Callable[Concatenate[Payload, More], Result],
+    ) -> Callable[Concatenate[Payload, More], Result]:
         @functools.wraps(listener)
-        def handle(payload: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        def handle(payload: Payload, /, *args: More.args, **kwargs: More.kwargs) -> Result:
             _check(payload, supported_version, required_fields, task_name)
             with _Logged(task_name, payload):
                 return listener(payload, *args, **kwargs)
 
         @functools.wraps(listener)
-        async def handle_async(payload: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        async def handle_async(payload: Payload, /, *args: More.args, **kwargs: More.kwargs) -> object:
             _check(payload, supported_version, required_fields, task_name)
             with _Logged(task_name, payload):
-                result: Awaitable[Any] = listener(payload, *args, **kwargs)
-                return await result
+                return await cast("Awaitable[object]", listener(payload, *args, **kwargs))
 
-        chosen: Any = handle_async if inspect.iscoroutinefunction(listener) else handle
-        return chosen  # type: ignore[no-any-return]  # functools.wraps keeps the listener's signature
+        if inspect.iscoroutinefunction(listener):
+            return cast("Callable[Concatenate[Payload, More], Result]", handle_async)
+        return handle
 
     return decorate
 
 
-def _check(payload: Mapping[str, Any], supported_version: str, required_fields: Sequence[str], task_name: str) -> None:
+def _check(payload: Payload, supported_version: str, required_fields: Sequence[str], task_name: str) -> None:
     version = payload.get("event_version")
     missing = [field for field in required_fields if payload.get(field) is None]
     if version != supported_version:
@@ -75,7 +80,7 @@ def _check(payload: Mapping[str, Any], supported_version: str, required_fields: 
 class _Logged:
     """Logs begin, end and failure of one call in one format; never swallows the error."""
 
-    def __init__(self, task_name: str, payload: Mapping[str, Any]) -> None:
+    def __init__(self, task_name: str, payload: Payload) -> None:
         self.label = f"{task_name} event={payload.get('event')} batch={payload.get('batch_id')}"
 
     def __enter__(self) -> None:

@@ -21,7 +21,7 @@ from etl_assets.leads.transform import (
     withdrawn_leads,
 )
 from etl_assets.ledger.batches import BatchCounts
-from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows
+from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import as_values
 from etl_assets.pipeline.line_sets import compare_lines
 from etl_assets.pipeline.step import Batch, Loaded
@@ -66,27 +66,23 @@ class LeadsStep:
         _lock_leads(connection, customers)
         leads = batch.queries.batch_lookup_leads(customers, connection=connection)
         plan = attach_orders(rows.drop("work_no", "lead_customer"), leads)
-        concerned = pl.concat(
-            [rows.select("lead_id").drop_nulls(), plan.attached.select("lead_id")]
-        ).unique()
+        concerned = pl.concat([rows.select("lead_id").drop_nulls(), plan.attached.select("lead_id")]).unique()
         others = _attached_orders(connection, concerned.join(plan.new_leads, on="lead_id", how="anti"))
         others = others.join(rows, on=ORDER_KEY, how="anti")
-        members = pl.concat(
-            [others, plan.kept.select(others.columns), plan.attached.select(others.columns)]
-        )
+        members = pl.concat([others, plan.kept.select(others.columns), plan.attached.select(others.columns)])
         empty = concerned.join(members, on="lead_id", how="anti")
         withdrawn = withdrawn_leads(empty, leads)
-        figures = pl.concat(
-            [lead_figures(members), empty_figures(empty.join(withdrawn, on="lead_id", how="anti"))]
-        )
+        figures = pl.concat([lead_figures(members), empty_figures(empty.join(withdrawn, on="lead_id", how="anti"))])
         decided = compare_lines(figures, leads.select(figures.columns), _LEAD_KEY).join(
             _rows_of(plan, rows), on="lead_id", how="left"
         )
 
         delete_rows(connection, "lead_orders", plan.detached)
         refused = write_isolated(connection, decided, lambda part: _write(connection, part, plan))
-        rejected = refused.with_columns(order_id=pl.lit(None, pl.String)).select(*REJECTED_SCHEMA)
+        rejected = refused.select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
+        is_good = ~pl.col("lead_id").is_in(refused["lead_id"].implode())
+        resolve_rows(connection, self.asset, members.with_columns(is_good=is_good))
         delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
         withdraw_customers(connection, withdrawn, batch.run_id)
         written = decided.join(refused, on="lead_id", how="anti").join(plan.reopened, on="lead_id", how="anti")
@@ -129,12 +125,13 @@ _ATTACHED: Final = (
 
 
 def _rows_of(plan: Attachment, rows: pl.DataFrame) -> pl.DataFrame:
-    """A shop and raw row for each lead concerned, to name it by if the database refuses it."""
+    """The latest order of each lead concerned, to name it by if the database refuses it."""
+    columns = ("lead_id", *ORDER_KEY, "raw_id")
     return (
-        pl.concat([plan.attached.select("lead_id", "shop_id", "raw_id"), rows.select("lead_id", "shop_id", "raw_id")])
+        pl.concat([plan.attached.select(columns), rows.select(columns)])
         .drop_nulls("lead_id")
-        .group_by("lead_id")
-        .agg(pl.col("shop_id").first(), pl.col("raw_id").max())
+        .sort("raw_id")
+        .unique("lead_id", keep="last")
     )
 
 

@@ -158,7 +158,8 @@ def lead_figures(attached: pl.DataFrame) -> pl.DataFrame:
 def empty_figures(lead_ids: pl.DataFrame) -> pl.DataFrame:
     """The figures of leads that have no order attached: zeros."""
     zeros = {
-        name: pl.lit(None if dtype in (INSTANT, pl.String()) else 0, dtype).alias(name) for name, dtype in FIGURES.items()
+        name: pl.lit(None if dtype in (INSTANT, pl.String()) else 0, dtype).alias(name)
+        for name, dtype in FIGURES.items()
     }
     return lead_ids.select("lead_id", *zeros.values())
 
@@ -170,9 +171,11 @@ def withdrawn_leads(empty: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
     are as if it had never been. A lead in a stage that people set stays, with figures of zero.
     """
     latest = leads.with_columns(latest_no=pl.col("lead_no").max().over("customer_global_id"))
-    return latest.filter(
-        (pl.col("current_stage") == "OPEN") & (pl.col("lead_no") == pl.col("latest_no"))
-    ).join(empty, on="lead_id", how="semi").select("lead_id", "customer_global_id")
+    return (
+        latest.filter((pl.col("current_stage") == "OPEN") & (pl.col("lead_no") == pl.col("latest_no")))
+        .join(empty, on="lead_id", how="semi")
+        .select("lead_id", "customer_global_id")
+    )
 
 
 def _sum(amounts: pl.Expr) -> pl.Expr:

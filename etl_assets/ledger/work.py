@@ -144,18 +144,22 @@ def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
         ),
         {"asset": asset},
     )
-    source = _ALL_IMPORTS if is_of_imports else _ALL_MOVES if asset == "customers" else _ALL_ORDERS
-    connection.execute(sa.text(f"INSERT INTO etl_work (asset, batch_id, low, high) {source}"), {"asset": asset})  # noqa: S608  # constants
+    reads_imports = asset in CONSUMERS["raw_orders"] + CONSUMERS["shop"]
+    connection.execute(sa.text(_ENQUEUE_IMPORTS if reads_imports else _ENQUEUE_ORDERS), {"asset": asset})
 
 
-_ALL_IMPORTS: Final = """
+_ENQUEUE_IMPORTS: Final = """
+    INSERT INTO etl_work (asset, batch_id, low, high)
     SELECT :asset, t.batch_id, min(r.raw_id), max(r.raw_id)
     FROM import_tasks t JOIN raw_orders r USING (import_id)
     WHERE t.status = 'completed'
       AND (:asset = 'shop' OR NOT EXISTS (SELECT FROM etl_work w WHERE w.asset = 'shop' AND w.batch_id = t.batch_id))
     GROUP BY t.batch_id
 """
-_ALL_ORDERS: Final = "SELECT :asset, batch_id, min(raw_id), max(raw_id) FROM orders GROUP BY batch_id"
+_ENQUEUE_ORDERS: Final = """
+    INSERT INTO etl_work (asset, batch_id, low, high)
+    SELECT :asset, batch_id, min(raw_id), max(raw_id) FROM orders GROUP BY batch_id
+"""
 _ALL_MOVES: Final = """
     SELECT :asset, batch_id, min(raw_id), max(raw_id)
     FROM (SELECT batch_id, raw_id FROM orders UNION ALL SELECT batch_id, raw_id FROM order_moves) o

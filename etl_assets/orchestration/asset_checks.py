@@ -13,7 +13,6 @@ from etl_assets.database.database import Database
 from etl_assets.quality.checks import CHECKS, Check, CheckOutcome, run_check
 
 
-
 def _spec(check: Check) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         name=check.name, asset=check.asset, description=check.description, blocking=check.is_blocking

@@ -52,7 +52,8 @@ DESCRIPTIONS: Final[dict[AssetName, AssetDescription]] = {
     ),
     "customers": AssetDescription(
         ("shop", "orders"),
-        "The customers of each shop.\n\nAnswers: who buys, since when, how often? The id is the same in every database.",
+        "The customers of each shop.\n\n"
+        "Answers: who buys, since when, how often? The id is the same in every database.",
     ),
     "leads": AssetDescription(
         ("customers", "orders"),
@@ -110,7 +111,6 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
         owners=OWNERS,
         description=described.description,
         metadata=_table_metadata(asset),
-        pool=f"etl_{asset}",
     )
     def materialize_asset(
         context: dg.AssetExecutionContext,
@@ -124,7 +124,7 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
             result = run_asset(asset, services, run_id=context.run.run_id, full_refresh=config.full_refresh)
         except EtlError as error:
             raise dg.Failure(str(error)) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is
             # The text of a driver's error quotes values, and Dagster stores it: only its kind is passed on.
             msg = f"{asset}: {type(error).__name__} (SQLSTATE {sqlstate_of(error) or '-'}); see the database's log."
             raise dg.Failure(msg) from None

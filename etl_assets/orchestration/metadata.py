@@ -19,15 +19,17 @@ SAMPLE_ROWS: Final = 5
 
 def column_schema(table: str) -> dg.TableSchema:
     """The columns of a table with their types, comments and constraints."""
+    described = tables.tables[table]
+    key = list(described.primary_key.columns)
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name=column.name,
                 type=str(column.type).lower(),
                 description=column.comment,
-                constraints=dg.TableColumnConstraints(nullable=bool(column.nullable), unique=column.primary_key),
+                constraints=dg.TableColumnConstraints(nullable=bool(column.nullable), unique=key == [column]),
             )
-            for column in tables.tables[table].columns
+            for column in described.columns
         ]
     )
 

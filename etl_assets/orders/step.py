@@ -126,7 +126,7 @@ def _write(batch: Batch, decided: pl.DataFrame, *, refresh: bool) -> None:
 
 
 def _older_work_is_pending(batch: Batch) -> bool:
-    """Whether raw rows older than this batch's have yet to be processed.
+    """Whether raw rows older than some of this batch's have yet to be processed.
 
     Then an unchanged order must remember the newer raw row: an older one that comes later would otherwise win.
     """
@@ -135,10 +135,10 @@ def _older_work_is_pending(batch: Batch) -> bool:
     return bool(
         batch.connection.execute(
             sa.text(
-                "SELECT EXISTS (SELECT FROM etl_work WHERE asset IN ('shop', 'orders') AND low < :low)"
+                "SELECT EXISTS (SELECT FROM etl_work WHERE asset IN ('shop', 'orders') AND low < :high)"
                 " OR EXISTS (SELECT FROM import_tasks WHERE status = 'pending')"
             ),
-            {"low": min(r.low for r in batch.ranges)},
+            {"high": max(r.high for r in batch.ranges)},
         ).scalar_one()
     )
 
@@ -164,5 +164,3 @@ def _changed(batch: Batch) -> list[WorkRange]:
         sa.text("SELECT min(raw_id), max(raw_id) FROM orders WHERE batch_id = :batch_id"), {"batch_id": batch.batch_id}
     ).one()
     return [] if low is None else [WorkRange(batch.batch_id, low, high)]
-
-

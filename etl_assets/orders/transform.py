@@ -61,7 +61,9 @@ def read_orders(
         The good versions (`ORDER_SCHEMA`) and the rejected rows (`REJECTED_SCHEMA`); together one row per raw row.
     """
     named = raw.with_columns(
-        platform=clean_text(pl.col("platform")), shop_name=clean_text(pl.col("shop")), key=clean_text(pl.col("order_id"))
+        platform=clean_text(pl.col("platform")),
+        shop_name=clean_text(pl.col("shop")),
+        key=clean_text(pl.col("order_id")),
     ).join(shops.drop("currency", strict=False), on=["platform", "shop_name"], how="left", maintain_order="left")
     values = named.with_columns(
         ordered=parse_instants(named["ordered_at"], named["timezone"], preset.timestamp_formats),

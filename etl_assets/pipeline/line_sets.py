@@ -69,7 +69,9 @@ def replace_lines(
         decided = decided.join(refused, on=ORDER_KEY, how="anti")
     rejected = pl.concat([unreadable.select(*REJECTED_SCHEMA), refused.select(*REJECTED_SCHEMA)])
     quarantine_rows(connection, table.asset, rejected)
-    resolve_rows(connection, table.asset, orders.with_columns(is_good=~pl.col("raw_id").is_in(rejected["raw_id"].implode())))
+    resolve_rows(
+        connection, table.asset, orders.with_columns(is_good=~pl.col("raw_id").is_in(rejected["raw_id"].implode()))
+    )
     fates = dict(decided.group_by("fate").len().iter_rows())
     return BatchCounts(
         inserted=fates.get("inserted", 0),

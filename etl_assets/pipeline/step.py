@@ -1,7 +1,7 @@
 """How any of the six assets is run: page by page, batch by batch, each batch one transaction.
 
-A step of an asset is `extract` (a bulk read of the pending ranges) and `load` (which calls the asset's pure transforms and
-writes). Everything that assets have in common is here: taking work, the fence, the ledger, the event, handing work on.
+A step of an asset is `extract` (a bulk read of the pending ranges) and `load` (which calls the asset's pure transforms
+and writes). Everything that assets have in common is here: taking work, the fence, the ledger, the event, handing on.
 No rule of an asset is here, and no Dagster.
 """
 
@@ -118,9 +118,8 @@ def run_step(step: Step, services: Services, *, run_id: str | None = None) -> St
         EtlError: the database can't be used at all.
     """
     runner = _Runner(step, services, run_id)
-    started = time.perf_counter()
     runner.run()
-    runner.result.duration = time.perf_counter() - started
+    runner.result.duration = runner.elapsed
     if runner.result.failed_batches:
         msg = (
             f"{step.asset}: {runner.result.failed_batches} of {runner.result.batches + runner.result.failed_batches}"
@@ -140,6 +139,12 @@ class _Runner:
         self.run_id = run_id
         self.batch_size = services.database.settings.batch_size
         self.result = StepResult(step.asset)
+        self.started = time.perf_counter()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return time.perf_counter() - self.started
 
     def run(self) -> None:
         failed: list[WorkRange] = []
@@ -197,7 +202,7 @@ class _Runner:
 
     def _publish_failure(self, rows: int) -> None:
         with self.services.database.transaction() as connection:
-            batches.publish_failure(connection, self.step.asset, rows=rows, duration=self.result.duration)
+            batches.publish_failure(connection, self.step.asset, rows=rows, duration=self.elapsed)
 
 
 def _import_ids(connection: sa.Connection, ranges: Sequence[WorkRange]) -> list[UUID]:

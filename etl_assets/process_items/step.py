@@ -48,7 +48,7 @@ class ProcessItemsStep:
         return extract_order_texts(database, ranges)
 
     def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
-        """Replace the process rows of each order. Unreadable items are `order_items`' to report: here they are no lines."""
+        """Replace the process rows of each order; unreadable items, `order_items`' to report, have none."""
         processes = [pl.DataFrame(schema=PROCESS_ITEMS.schema)]
         unreadable = [pl.DataFrame(schema=REJECTED_SCHEMA)]
         for preset, part in rows_by_preset(batch.connection, rows):

@@ -104,8 +104,8 @@ def _unique_keys(asset: AssetName, table: str, key: str) -> Check:
         asset=asset,
         description=f"({key}) is unique in {table}: a valid unique index guarantees it, and no key occurs twice.",
         query=(
-            f"SELECT count(*) AS keys_that_occur_twice FROM (SELECT {key} FROM {table} GROUP BY {key} HAVING count(*) > 1)"  # noqa: S608  # ours
-            " d HAVING count(*) > 0"
+            f"SELECT count(*) AS keys_that_occur_twice FROM (SELECT {key} FROM {table}"  # noqa: S608  # ours
+            f" GROUP BY {key} HAVING count(*) > 1) d HAVING count(*) > 0"
         ),
         is_blocking=True,
     )
@@ -208,7 +208,9 @@ _FIGURES_EQUAL_ORDERS: Final = Check(
                          sum(own.amount) FILTER (WHERE o.system_order_type = 'PROOF'),
                          sum(own.amount) FILTER (WHERE o.system_order_type = 'BULK')] AS amounts
             FROM lead_orders a JOIN orders o USING (shop_id, order_id) JOIN business_leads l USING (lead_id)
-            CROSS JOIN LATERAL (SELECT CASE WHEN o.currency IS NOT DISTINCT FROM l.currency THEN o.amount END) own (amount)
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN o.currency IS NOT DISTINCT FROM l.currency THEN o.amount END
+            ) own (amount)
             WHERE NOT o.is_cancelled GROUP BY a.lead_id
         ), compared AS (
             SELECT l.lead_id, l.first_order_at, l.last_order_at, c.first_at, c.last_at,

@@ -34,7 +34,7 @@ TOO_BIG: Final = "Save the sheet as CSV and import that"
 PROBLEM: Final = "it can't be read as a workbook"
 REMEDY: Final = "Open it in a spreadsheet program and save it again as .xlsx, or as CSV"
 
-Cell = str | float | bool | dt.datetime | dt.date | dt.time | dt.timedelta | None
+Cell = object
 
 
 def open_xlsx(handle: IO[bytes], path: Path) -> Source:

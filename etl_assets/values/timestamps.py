@@ -46,7 +46,9 @@ def parse_instants(texts: pl.Series, zones: pl.Series, formats: Sequence[str]) -
         formats: strftime formats of the export, tried before `ISO_FORMATS`.
     """
     column = pl.col("text")
-    frame = pl.DataFrame({"text": texts, "zone": zones}).with_columns(pl.when(has_timestamp(column)).then(clean_text(column)))
+    frame = pl.DataFrame({"text": texts, "zone": zones}).with_columns(
+        pl.when(has_timestamp(column)).then(clean_text(column))
+    )
     found = frame.with_columns(instant=pl.lit(None, INSTANT))
     for strptime in formats:
         found = _try_format(found, strptime, column)
@@ -73,7 +75,12 @@ def _try_format(frame: pl.DataFrame, strptime: str, text: pl.Expr) -> pl.DataFra
     local = source.str.to_datetime(strptime, time_unit="us", strict=False, exact=True).cast(_LOCAL)
     frame = frame.with_columns(local=local)
     for zone in frame.filter(pl.col("local").is_not_null())["zone"].unique().drop_nulls():
-        frame = frame.with_columns(pl.when(pl.col("zone") == zone).then(pl.coalesce("instant", _in_zone(zone))).otherwise("instant").alias("instant"))
+        frame = frame.with_columns(
+            pl.when(pl.col("zone") == zone)
+            .then(pl.coalesce("instant", _in_zone(zone)))
+            .otherwise("instant")
+            .alias("instant")
+        )
     return frame.drop("local")
 
 
