@@ -33,13 +33,13 @@ Row = dict[str, str | None]
 _uninterrupted: dict[str, Any] = {}
 
 
-def history(imports: int = 6, rows: int = 60) -> list[list[Row]]:
+def history(imports: int = 4, rows: int = 40) -> list[list[Row]]:
     """Make imports whose orders meet again: new versions, cancelled ones, moved ones, bad ones."""
     chosen = random.Random(7)  # noqa: S311  # the same history every time
     return [
         [
             raw_fields(
-                str(chosen.randrange(80)),
+                str(chosen.randrange(50)),
                 shop=chosen.choice(("A", "B")),
                 customer_name=chosen.choice(("Ann", "Ben", "Cem", "张**", None)),
                 order_status=chosen.choice(("paid", "paid", "cancelled")),
@@ -109,7 +109,7 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(
         process.stdout.close()
     run_all(with_batch_size(services, 1000))
     assert_same_outcome(outcome(services), uninterrupted)
-    assert_queue_is_empty_and_ledger_exact(services, 360)
+    assert_queue_is_empty_and_ledger_exact(services, 160)
 
 
 def test_a_lost_connection_is_retried(services: Services, uninterrupted: dict[str, Any]) -> None:
@@ -145,7 +145,7 @@ def test_a_lost_connection_is_retried(services: Services, uninterrupted: dict[st
         killer.join()
     run_all(services)
     assert_same_outcome(outcome(services), uninterrupted)
-    assert_queue_is_empty_and_ledger_exact(services, 360)
+    assert_queue_is_empty_and_ledger_exact(services, 160)
 
 
 class LostConnectionStep:
@@ -182,7 +182,7 @@ def test_a_batch_whose_connection_is_lost_is_loaded_by_the_retry(
         run_asset(name, with_batch_size(services, 20))
     assert step.calls or asset != name
     lost = outcome(services)
-    assert_queue_is_empty_and_ledger_exact(services, 60)
+    assert_queue_is_empty_and_ledger_exact(services, 40)
     start_afresh(services)
     monkeypatch.undo()
     land(services, history(imports=1)[0])
@@ -211,7 +211,7 @@ def test_the_same_assets_run_by_two_processes_and_two_threads_at_once(
         other.stdout.close()
     run_all(services)
     assert_same_outcome(outcome(services), uninterrupted)
-    assert_queue_is_empty_and_ledger_exact(services, 360)
+    assert_queue_is_empty_and_ledger_exact(services, 160)
 
 
 class FailingStep:
@@ -232,7 +232,7 @@ class FailingStep:
 
 
 @pytest.mark.parametrize("asset", list(STEPS))
-@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("number", [0, 1])
 def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(
     services: Services,
     uninterrupted: dict[str, Any],
@@ -244,11 +244,11 @@ def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(
     imports = history()
     for rows in imports[:2]:
         land(services, rows)
-    raw_ids = [1, 60, 100]
+    raw_ids = [1, 60]
     if asset not in {"shop", "orders"}:
         for upstream in ("shop", "orders"):
             run_asset(upstream, services)
-        raw_ids = [row["raw_id"] for row in query(services, "SELECT raw_id FROM orders ORDER BY raw_id")][::40]
+        raw_ids = [row["raw_id"] for row in query(services, "SELECT raw_id FROM orders ORDER BY raw_id")][::30]
     step = FailingStep(STEPS[asset], raw_ids[min(number, len(raw_ids) - 1)])
     monkeypatch.setitem(STEPS, asset, step)
     with_batch_size(services, 25)
@@ -266,7 +266,7 @@ def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(
     actual = outcome(services)
     assert_same_outcome(actual, {table: rows for table, rows in uninterrupted.items() if table not in late})
     assert actual["open quarantine"] >= uninterrupted["open quarantine"]
-    assert_queue_is_empty_and_ledger_exact(services, 360)
+    assert_queue_is_empty_and_ledger_exact(services, 160)
 
 
 def test_a_failed_batch_does_not_win_over_a_later_import_that_left_its_order_unchanged(

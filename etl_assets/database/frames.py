@@ -101,7 +101,7 @@ def fetch_frame(connection: sa.Connection, query: str, schema: dict[str, Any]) -
     `query` is a constant of the project: nothing is ever formatted into it.
     """
     with _driver(connection).cursor() as cursor:
-        statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(sql.SQL(query))  # constants only
+        statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(sql.SQL(query))  # constants only
         with cursor.copy(statement) as copy:
             text = b"".join(copy)
     if not text:

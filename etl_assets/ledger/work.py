@@ -136,7 +136,6 @@ def hand_on(connection: sa.Connection, consumers: Iterable[AssetName], ranges: S
 
 def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
     """Replace what is pending for `asset` by all that it could ever consume, so that changed rules reach every row."""
-    is_of_imports = asset in CONSUMERS["raw_orders"] + CONSUMERS["shop"]
     connection.execute(
         sa.text(
             "DELETE FROM etl_work w WHERE asset = :asset AND (:asset <> 'orders'"
@@ -144,11 +143,11 @@ def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
         ),
         {"asset": asset},
     )
-    reads_imports = asset in CONSUMERS["raw_orders"] + CONSUMERS["shop"]
-    connection.execute(sa.text(_ENQUEUE_IMPORTS if reads_imports else _ENQUEUE_ORDERS), {"asset": asset})
+    everything = {"shop": _ALL_IMPORTS, "orders": _ALL_IMPORTS, "customers": _ALL_ORDERS_AND_MOVES}
+    connection.execute(sa.text(everything.get(asset, _ALL_ORDERS)), {"asset": asset})
 
 
-_ENQUEUE_IMPORTS: Final = """
+_ALL_IMPORTS: Final = """
     INSERT INTO etl_work (asset, batch_id, low, high)
     SELECT :asset, t.batch_id, min(r.raw_id), max(r.raw_id)
     FROM import_tasks t JOIN raw_orders r USING (import_id)
@@ -156,11 +155,12 @@ _ENQUEUE_IMPORTS: Final = """
       AND (:asset = 'shop' OR NOT EXISTS (SELECT FROM etl_work w WHERE w.asset = 'shop' AND w.batch_id = t.batch_id))
     GROUP BY t.batch_id
 """
-_ENQUEUE_ORDERS: Final = """
+_ALL_ORDERS: Final = """
     INSERT INTO etl_work (asset, batch_id, low, high)
     SELECT :asset, batch_id, min(raw_id), max(raw_id) FROM orders GROUP BY batch_id
 """
-_ALL_MOVES: Final = """
+_ALL_ORDERS_AND_MOVES: Final = """
+    INSERT INTO etl_work (asset, batch_id, low, high)
     SELECT :asset, batch_id, min(raw_id), max(raw_id)
     FROM (SELECT batch_id, raw_id FROM orders UNION ALL SELECT batch_id, raw_id FROM order_moves) o
     GROUP BY batch_id
@@ -176,7 +176,7 @@ def split_by_batch(page: pl.DataFrame, ranges: Sequence[WorkRange], batch_size: 
     """Which part of each range each batch of a page covers, so that the parts tile the ranges without gap or overlap.
 
     Args:
-        page: rows with `work_batch_id` and `raw_id`, sorted by `work_no` (the range's place in `ranges`), raw_id.
+        page: rows with `work_no` and `raw_id`, sorted by `work_no` (the range's place in `ranges`) and raw_id.
         ranges: the ranges that the page was read for; one that has no rows (any more) goes to the first batch.
         batch_size: rows per batch.
     """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from etl_assets.database.schema import metadata as tables
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.step import StepResult
 
 SAMPLE_ROWS: Final = 5
+_POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 
 
 def column_schema(table: str) -> dg.TableSchema:
@@ -25,7 +27,7 @@ def column_schema(table: str) -> dg.TableSchema:
         columns=[
             dg.TableColumn(
                 name=column.name,
-                type=str(column.type).lower(),
+                type=column.type.compile(_POSTGRESQL).lower(),
                 description=column.comment,
                 constraints=dg.TableColumnConstraints(nullable=bool(column.nullable), unique=key == [column]),
             )
@@ -37,7 +39,9 @@ def column_schema(table: str) -> dg.TableSchema:
 def result_metadata(database: Database, asset: AssetName, table: str, result: StepResult) -> dict[str, Any]:
     """The metadata of a materialisation: counts and rates (plotted by the UI) and sample rows."""
     seconds = result.duration
-    counts = {f"rows_{name}": value for name, value in result.as_dict().items() if name in _COUNTS}
+    counts = {
+        f"rows_{name.removesuffix('_rows')}": value for name, value in result.as_dict().items() if name in _COUNTS
+    }
     with database.transaction() as connection:
         total = connection.execute(
             sa.text("SELECT coalesce(sum(inserted - deleted), 0) FROM etl_batches WHERE asset = :asset"),
