@@ -28,7 +28,7 @@ dev: $(READY) ## The Dagster UI with its daemon on http://127.0.0.1:3000
 	$(BIN)/dg dev -w workspace.yaml --host 127.0.0.1 --port 3000
 
 test: $(READY) ## All tests, on a PostgreSQL of their own
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2
 
 bench: $(READY) ## Time the pipeline on generated orders (ORDERS=1000000 for the large case)
 	$(BIN)/python benchmarks/first_load.py --orders $(or $(ORDERS),100000)

@@ -101,7 +101,7 @@ class _Version:
         return (updated is not None, updated or datetime.min.replace(tzinfo=UTC), self.row.raw_id)
 
 
-def expected(  # noqa: PLR0913 - all but the rows are what a test fixes once
+def expected(
     rows: Iterable[RawRow],
     preset: Preset,
     order_type_mappings: Mapping[str, str],

@@ -19,6 +19,7 @@ from etl_assets.raw_orders.extract import extract_raw_orders
 from etl_assets.raw_orders.gathering import gather_orders
 from etl_assets.raw_orders.source import BAD_TEXT, DEFECT, LINE
 from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
+from etl_assets.values.numbers import parse_money
 
 PROJECT = Path(__file__).parents[1]
 RETAIL = PROJECT.parent / "shared" / "data" / "online_retail.parquet"
@@ -134,6 +135,14 @@ def test_gathering_equals_a_plain_loop_in_memory_and_on_disk(
 def test_an_amount_is_exact_and_without_trailing_zeros() -> None:
     rows = [line(id="1", n="3", price="0.1"), line(id="1", n="1", price="0.0001"), line(id="2", n="10", price="10")]
     assert [row["amount"] for row in gathered(rows)] == ["0.3001", "100"]
+
+
+def test_an_amount_is_written_in_the_format_that_the_preset_reads() -> None:
+    preset = Preset.model_validate(PRESET.model_dump() | {"numbers": {"decimal": ",", "thousands": "."}})
+    rows = [line(id="1", name="a", n="1", price="1,255"), line(id="1", name="b", n="2", price="1.000,5")]
+    (frame,) = gather_orders([frame_of(rows)], preset)
+    assert frame["amount"].to_list() == ["2002,255"]
+    assert frame.select(parse_money(pl.col("amount"), preset.numbers)).to_series().to_list() == [Decimal("2002.255")]
 
 
 def test_an_order_without_a_priced_line_has_no_amount() -> None:

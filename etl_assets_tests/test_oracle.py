@@ -181,7 +181,7 @@ def test_timestamps_are_read_in_the_shops_zone(text: str, moment: datetime | Non
 
 @pytest.mark.parametrize("text", ["9999-12-31 23:00", "0001-01-01 00:00+0100", *strategies.BAD_TIMESTAMPS])
 def test_what_is_no_moment_of_the_years_1_to_9999_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - the messages are datetime's
+    with pytest.raises(ValueError):
         reference_values.read_timestamp(text, (), ZoneInfo("America/New_York"))
 
 

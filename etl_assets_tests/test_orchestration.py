@@ -138,8 +138,10 @@ def test_only_runs_what_was_asked_for(landed: Services, settings: Settings) -> N
             [
                 "DROP INDEX uq_business_leads_active_customer",
                 "UPDATE business_leads SET customer_global_id = '00000000-0000-0000-0000-000000000000'",
-                'INSERT INTO business_leads SELECT (jsonb_populate_record(l, \'{"lead_id":'
-                ' "00000000-0000-0000-0000-000000000001"}\')).* FROM business_leads l LIMIT 1',
+                (
+                    'INSERT INTO business_leads SELECT (jsonb_populate_record(l, \'{"lead_id":'
+                    ' "00000000-0000-0000-0000-000000000001"}\')).* FROM business_leads l LIMIT 1'
+                ),
             ],
         ),
         ("leads", "figures_equal_orders", ["UPDATE business_leads SET total_amount = total_amount + 1"]),
@@ -152,8 +154,11 @@ def test_only_runs_what_was_asked_for(landed: Services, settings: Settings) -> N
             "orders",
             "near_recent_median",
             [
-                "INSERT INTO etl_batches (asset, import_ids, status, input_rows, inserted, duration, started_at)"
-                " SELECT 'orders', '{}', 'success', 1000, 1000, 0.1 + (i = 9)::int, now() FROM generate_series(1, 9) i"
+                (
+                    "INSERT INTO etl_batches (asset, import_ids, status, input_rows, inserted, duration, started_at)"
+                    " SELECT 'orders', '{}', 'success', 1000, 1000, 0.1 + (i = 9)::int, now()"
+                    " FROM generate_series(1, 9) i"
+                )
             ],
         ),
     ],
@@ -225,6 +230,5 @@ def test_a_failed_async_run_publishes_failed_and_raises(landed: Services) -> Non
 
 
 def _host() -> str:
-    import socket
 
     return socket.gethostname()

@@ -152,7 +152,7 @@ class LostConnectionStep:
     """A step whose connection is lost once in the middle of a batch, after the batch was written."""
 
     def __init__(self, step: Step) -> None:
-        self.step, self.asset, self.calls = step, step.asset, 0
+        self.step, self.asset, self.batch_factor, self.calls = step, step.asset, 1, 0
 
     def extract(self, *args: Any) -> pl.DataFrame:
         return self.step.extract(*args)
@@ -218,7 +218,8 @@ class FailingStep:
     """A step that fails every batch with the given raw row, until it is mended."""
 
     def __init__(self, step: Step, raw_id: int) -> None:
-        self.step, self.asset, self.raw_id, self.is_mended = step, step.asset, raw_id, False
+        self.step, self.asset, self.batch_factor = step, step.asset, 1
+        self.raw_id, self.is_mended = raw_id, False
 
     def extract(self, *args: Any) -> pl.DataFrame:
         return self.step.extract(*args)

@@ -42,6 +42,7 @@ class CustomersStep:
     """orders → customers."""
 
     asset: AssetName = "customers"
+    batch_factor = 5
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The customers of changed orders and those that orders left, a row per raw_id (`TOUCHED_SCHEMA`)."""

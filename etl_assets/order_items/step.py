@@ -62,6 +62,7 @@ class OrderItemsStep:
     """orders → order_items."""
 
     asset: AssetName = "order_items"
+    batch_factor = 1
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The changed orders with their items."""

@@ -44,6 +44,7 @@ class OrdersStep:
     """raw_orders → orders."""
 
     asset: AssetName = "orders"
+    batch_factor = 1
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The pending raw rows; their items and processes stay where they are, other assets read those."""

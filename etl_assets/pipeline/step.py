@@ -8,6 +8,7 @@ No rule of an asset is here, and no Dagster.
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +21,7 @@ from etl_assets.ledger.batches import BatchCounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Executor, Future
     from uuid import UUID
 
     from etl_assets.batch_processor import BatchProcessor
@@ -64,6 +66,8 @@ class Step(Protocol):
     """One of the six assets."""
 
     asset: AssetName
+    batch_factor: int
+    """How many times the configured batch size it takes: narrow rows need less memory, and it looks back less often."""
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """Read the rows of `ranges` with `work_no` (place in `ranges`) and `raw_id` among their columns."""
@@ -129,6 +133,15 @@ def run_step(step: Step, services: Services, *, run_id: str | None = None) -> St
     return runner.result
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Rows that are being read, and the asset's epoch less this run's own batches when that began."""
+
+    ranges: Sequence[WorkRange]
+    foreign_epoch: int
+    rows: Future[pl.DataFrame]
+
+
 class _Runner:
     """One run of one step."""
 
@@ -137,7 +150,7 @@ class _Runner:
         self.services = services
         self.processor = services.batch_processor.for_task(step.asset)
         self.run_id = run_id
-        self.batch_size = services.database.settings.batch_size
+        self.batch_size = services.database.settings.batch_size * step.batch_factor
         self.result = StepResult(step.asset)
         self.started = time.perf_counter()
 
@@ -147,40 +160,50 @@ class _Runner:
         return time.perf_counter() - self.started
 
     def run(self) -> None:
+        """Run page after page; the next one is read while the batches of this one are written."""
         failed: list[WorkRange] = []
-        while ranges := self._next_page(failed):
-            failed += self._run_page(ranges)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="page_reader") as reader:
+            page = self._begin_page(reader, failed)
+            while page is not None:
+                following = self._begin_page(reader, [*failed, *page.ranges])
+                failed += self._run_page(page)
+                page = following or self._begin_page(reader, failed)
 
-    def _next_page(self, failed: Sequence[WorkRange]) -> list[WorkRange]:
+    def _begin_page(self, reader: Executor, without: Sequence[WorkRange]) -> _Page | None:
+        """Plan a page and begin to read it, or None where nothing is left."""
         page_rows = max(self.batch_size, MIN_PAGE_ROWS)
         with self.services.database.transaction() as connection:
-            return work.pending(connection, self.step.asset, page_rows, without=failed)
-
-    def _run_page(self, ranges: Sequence[WorkRange]) -> list[WorkRange]:
-        """Run the batches of a page; returns the ranges of those that failed."""
-        with self.services.database.transaction() as connection:
+            ranges = work.pending(connection, self.step.asset, page_rows, without=without)
             epoch = batches.read_epoch(connection, self.step.asset)
-        page = self.step.extract(self.services.database, ranges).sort("work_no", "raw_id")
-        page = page.with_columns(batch_no=pl.int_range(pl.len(), dtype=pl.Int64) // self.batch_size)
-        parts = work.split_by_batch(page, ranges, self.batch_size)
+        if not ranges:
+            return None
+        rows = reader.submit(self.step.extract, self.services.database, ranges)
+        return _Page(ranges, epoch - self.result.batches, rows)
+
+    def _run_page(self, page: _Page) -> list[WorkRange]:
+        """Run the batches of a page; returns the ranges of those that failed."""
+        rows = page.rows.result().sort("work_no", "raw_id")
+        rows = rows.with_columns(batch_no=pl.int_range(pl.len(), dtype=pl.Int64) // self.batch_size)
+        parts = work.split_by_batch(rows, page.ranges, self.batch_size)
         done: set[int] = set()
         fenced = False
 
-        def process(rows: pl.DataFrame) -> None:
+        def process(batch: pl.DataFrame) -> None:
             nonlocal fenced
-            batch_no = rows["batch_no"][0] if rows.height else 0
+            batch_no = batch["batch_no"][0] if batch.height else 0
             if not fenced:
                 try:
-                    self._commit(rows.drop("batch_no"), parts[batch_no], expected_epoch=epoch + len(done))
+                    epoch = page.foreign_epoch + self.result.batches
+                    self._commit(batch.drop("batch_no"), parts[batch_no], expected_epoch=epoch)
                 except FencedError:
                     # Another run committed since the page was read: what is left of the page is planned and read anew.
                     fenced = True
             done.add(batch_no)
 
-        if page.is_empty():
-            process(page)
+        if rows.is_empty():
+            process(rows)
             return []
-        _, failed_rows = self.processor.process_in_batches(page, self.batch_size, process)
+        _, failed_rows = self.processor.process_in_batches(rows, self.batch_size, process)
         failed = [part for number, part in parts.items() if number not in done]
         self.result.failed_batches += len(failed)
         self.result.failed_rows += failed_rows

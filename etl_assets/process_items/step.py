@@ -42,6 +42,7 @@ class ProcessItemsStep:
     """order_items → process_items."""
 
     asset: AssetName = "process_items"
+    batch_factor = 1
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The changed orders with their items and processes."""

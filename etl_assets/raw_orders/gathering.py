@@ -148,7 +148,8 @@ def _worth(preset: Preset) -> list[pl.Expr]:
 def _amount(preset: Preset) -> pl.Expr:
     if not preset.amount_from_items:
         return pl.col("amount").first(ignore_nulls=True)
-    total = pl.col("worth").sum().cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+    plain = pl.col("worth").sum().cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+    total = plain.str.replace(".", preset.numbers.decimal, literal=True)  # read back in the format of the preset
     has_total = pl.col("worth").is_not_null().any()
     return pl.coalesce(
         pl.col("misread").first(ignore_nulls=True),

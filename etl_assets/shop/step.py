@@ -34,6 +34,7 @@ class ShopStep:
     """raw_orders → shop_configs."""
 
     asset: AssetName = "shop"
+    batch_factor = 5
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The shop columns of the pending raw rows."""
