@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE, LEAD_NAMESPACE, customer_global_id, customer_key, lead_id
-from etl_assets.values.numbers import parse_quantity
+from etl_assets.values.numbers import NumberFormat, parse_money, parse_quantity
 from etl_assets.values.text import clean_text, is_filled
 from etl_assets.values.timestamps import has_timestamp, parse_instants
 from etl_assets_tests import oracle, strategies
@@ -120,3 +121,15 @@ def test_identifiers_stay_the_same_for_ever() -> None:
 def test_a_customer_without_a_name_has_no_identifier() -> None:
     key = customer_key(pl.lit("p"), pl.lit("s"), pl.lit(None, pl.String))
     assert pl.select(customer_global_id(key)).item() is None
+
+
+def test_a_decimal_comma_alone_makes_the_point_group_thousands() -> None:
+    number_format = NumberFormat.model_validate({"decimal": ","})
+    texts = pl.DataFrame({"amount": ["1.234,50", "12,90", "1.234.567"]})
+    read = texts.select(parse_money(pl.col("amount"), number_format)).to_series().to_list()
+    assert read == [Decimal("1234.5"), Decimal("12.9"), Decimal(1234567)]
+
+
+def test_a_number_format_that_can_not_tell_its_marks_apart_is_refused() -> None:
+    with pytest.raises(ValueError, match="name two different characters"):
+        NumberFormat(decimal=".", thousands=".")

@@ -7,7 +7,7 @@ import unicodedata
 from typing import Final
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from etl_assets.values.text import clean_text
 
@@ -28,6 +28,21 @@ class NumberFormat(BaseModel):
     currency_signs: tuple[str, ...] = (
         "US$", "CN¥", "HK$", "NT$", "C$", "A$", "$", "¥", "€", "£", "元", "CNY", "RMB", "USD", "EUR", "GBP",
     )  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _swap_with_decimal_comma(cls, value: object) -> object:
+        """Where only a decimal comma is named, the point groups the thousands."""
+        if isinstance(value, dict) and value.get("decimal") == "," and "thousands" not in value:
+            return {**value, "thousands": "."}
+        return value
+
+    @model_validator(mode="after")
+    def _tells_them_apart(self) -> NumberFormat:
+        if self.decimal == self.thousands:
+            msg = f"decimal and thousands are both {self.decimal!r}: name two different characters, or thousands: ''"
+            raise ValueError(msg)
+        return self
 
     @field_validator("decimal", "thousands", mode="after")
     @classmethod
