@@ -12,8 +12,10 @@ import sqlalchemy as sa
 
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.definitions import build_defs
-from etl_assets.errors import BatchFailedError
+from etl_assets.errors import BatchFailedError, FencedError
 from etl_assets.events.subjects import SUBJECT_OF
+from etl_assets.ledger import work
+from etl_assets.ledger.work import WorkRange
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.launch import PROCESS_TAG, end_killed_runs, run_assets
 from etl_assets.pipeline.assets import STEPS, run_asset
@@ -26,6 +28,7 @@ from etl_assets.raw_orders.importing import import_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from etl_assets.events.subjects import AssetName
     from etl_assets.settings import Settings
 
 ORDERS = """\
@@ -232,3 +235,42 @@ def test_a_failed_async_run_publishes_failed_and_raises(landed: Services) -> Non
 def _host() -> str:
 
     return socket.gethostname()
+
+
+@pytest.mark.parametrize(("upstream", "downstream"), [("customers", "leads"), ("shop", "orders")])
+def test_work_that_is_handed_on_twice_is_consumed_once(
+    landed: Services, upstream: AssetName, downstream: AssetName
+) -> None:
+    for step in STEPS:
+        run_asset(step, landed)
+    run_asset(upstream, landed, full_refresh=True)
+    run_asset(upstream, landed, full_refresh=True)
+    result = run_asset(downstream, landed)
+    assert (result.batches, result.counts.inserted, result.counts.updated) == (1, 0, 0)
+    with landed.database.transaction() as connection:
+        assert (
+            connection.execute(sa.text("SELECT count(*) FROM etl_work WHERE asset = :a"), {"a": downstream}).scalar()
+            == 0
+        )
+
+
+def test_overlapping_and_torn_ranges_are_claimed_exactly(services: Services) -> None:
+    with services.database.transaction() as connection:
+        work.hand_on(connection, ["leads"], [WorkRange(1, 1, 10), WorkRange(1, 21, 30)])
+        _insert_raced(connection, 5, 15)
+        assert work.pending(connection, "leads", 100) == [WorkRange(1, 1, 15), WorkRange(1, 21, 30)]
+        work.claim(connection, "leads", [WorkRange(1, 3, 4), WorkRange(1, 12, 13), WorkRange(1, 21, 30)])
+        left = [WorkRange(1, 1, 2), WorkRange(1, 5, 11), WorkRange(1, 14, 15)]
+        assert work.pending(connection, "leads", 100) == left
+        assert work.pending(connection, "leads", 100, without=[WorkRange(1, 6, 10)]) == [
+            WorkRange(1, 1, 2), WorkRange(1, 5, 5), WorkRange(1, 11, 11), WorkRange(1, 14, 15),
+        ]  # fmt: skip
+        with pytest.raises(FencedError):
+            work.claim(connection, "leads", [WorkRange(1, 1, 3)])
+
+
+def _insert_raced(connection: sa.Connection, low: int, high: int) -> None:
+    connection.execute(
+        sa.text("INSERT INTO etl_work (asset, batch_id, low, high) VALUES ('leads', 1, :low, :high)"),
+        {"low": low, "high": high},
+    )

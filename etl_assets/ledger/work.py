@@ -60,35 +60,16 @@ def pending(
         max_rows: how many rows the ranges may hold together.
         without: ranges to leave out (they failed in this run).
     """
-    rows = connection.execute(
-        sa.text(
-            "SELECT batch_id, low, high FROM etl_work WHERE asset = :asset"
-            " ORDER BY low, batch_id FETCH FIRST :limit ROWS ONLY"
-        ),
-        {"asset": asset, "limit": MAX_RANGES_PER_PAGE + len(without)},
-    )
+    rows = connection.execute(sa.text(_PENDING), {"asset": asset, "limit": MAX_RANGES_PER_PAGE, **_arrays(without)})
     page: list[WorkRange] = []
     room = max_rows
     for batch_id, low, high in rows:
-        for part in _subtract(WorkRange(batch_id, low, high), without):
-            if room > 0:
-                taken = WorkRange(batch_id, part.low, min(part.high, part.low + room - 1))
-                room -= taken.width
-                page.append(taken)
+        if room <= 0:
+            break
+        taken = WorkRange(batch_id, low, min(high, low + room - 1))
+        room -= taken.width
+        page.append(taken)
     return page
-
-
-def _subtract(whole: WorkRange, without: Sequence[WorkRange]) -> list[WorkRange]:
-    """What is left of a range when others of its batch are taken out of it."""
-    low = whole.low
-    left: list[WorkRange] = []
-    for hole in sorted((r for r in without if r.batch_id == whole.batch_id), key=lambda r: r.low):
-        if hole.high < low or hole.low > whole.high:
-            continue
-        if hole.low > low:
-            left.append(WorkRange(whole.batch_id, low, hole.low - 1))
-        low = hole.high + 1
-    return [*left, WorkRange(whole.batch_id, low, whole.high)] if low <= whole.high else left
 
 
 def claim(connection: sa.Connection, asset: AssetName, ranges: Sequence[WorkRange]) -> None:
@@ -97,41 +78,62 @@ def claim(connection: sa.Connection, asset: AssetName, ranges: Sequence[WorkRang
     Raises:
         FencedError: one of them is not on the queue any more: another run consumed it.
     """
-    claimed = connection.execute(
-        sa.text(
-            """
-            WITH claimed (batch_id, low, high) AS (
-                SELECT * FROM unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[]))
-            ), gone AS (
-                DELETE FROM etl_work w USING claimed c
-                WHERE w.asset = :asset AND w.batch_id = c.batch_id AND w.low <= c.low AND w.high >= c.high
-                RETURNING w.batch_id, w.low, w.high, c.low AS claimed_low, c.high AS claimed_high
-            ), kept AS (
-                INSERT INTO etl_work (asset, batch_id, low, high)
-                SELECT :asset, batch_id, low, claimed_low - 1 FROM gone WHERE low < claimed_low
-                UNION ALL
-                SELECT :asset, batch_id, claimed_high + 1, high FROM gone WHERE claimed_high < high
-            )
-            SELECT count(DISTINCT (batch_id, claimed_low)) FROM gone
-            """
-        ),
-        {"asset": asset, **_arrays(ranges)},
-    ).scalar_one()
-    if claimed != len(ranges):
+    missing = connection.execute(sa.text(_CLAIM), {"asset": asset, **_arrays(ranges)}).scalar_one()
+    if missing:
         msg = f"{asset}: another run has consumed this batch meanwhile."
         raise FencedError(msg)
 
 
 def hand_on(connection: sa.Connection, consumers: Iterable[AssetName], ranges: Sequence[WorkRange]) -> None:
-    """Put `ranges` on the queue of each consumer."""
+    """Put `ranges` on the queue of each consumer, joined with what it holds of the same batches already."""
     for consumer in consumers:
-        connection.execute(
-            sa.text(
-                "INSERT INTO etl_work (asset, batch_id, low, high) SELECT :asset, * FROM"
-                " unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[]))"
-            ),
-            {"asset": consumer, **_arrays(ranges)},
-        )
+        connection.execute(sa.text(_HAND_ON), {"asset": consumer, **_arrays(ranges)})
+
+
+# The queue is a set of raw ids for each asset and batch. Its rows may overlap (a range is handed on while it is pending),
+# so everything reads and writes their union, as multiranges.
+_GIVEN: Final = """
+    SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
+    FROM unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) g (batch_id, low, high)
+    GROUP BY batch_id
+"""
+_PENDING: Final = f"""
+    WITH without AS ({_GIVEN}), queued AS (
+        SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
+        FROM etl_work WHERE asset = :asset GROUP BY batch_id
+    ), left_over AS (
+        SELECT q.batch_id, unnest(q.ids - coalesce(w.ids, '{{}}')) AS part
+        FROM queued q LEFT JOIN without w USING (batch_id)
+    )
+    SELECT batch_id, lower(part), upper(part) - 1 FROM left_over
+    ORDER BY lower(part), batch_id FETCH FIRST :limit ROWS ONLY
+"""  # noqa: S608  # constants only
+_CLAIM: Final = f"""
+    WITH claimed AS ({_GIVEN}), gone AS (
+        DELETE FROM etl_work w USING claimed c
+        WHERE w.asset = :asset AND w.batch_id = c.batch_id AND c.ids && int8range(w.low, w.high, '[]')
+        RETURNING w.batch_id, w.low, w.high
+    ), found AS (
+        SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids FROM gone GROUP BY batch_id
+    ), kept AS (
+        INSERT INTO etl_work (asset, batch_id, low, high)
+        SELECT :asset, batch_id, lower(part), upper(part) - 1
+        FROM (SELECT batch_id, unnest(f.ids - c.ids) AS part FROM found f JOIN claimed c USING (batch_id)) rest
+    )
+    SELECT count(*) FROM claimed c LEFT JOIN found f USING (batch_id) WHERE f.ids IS NULL OR NOT f.ids @> c.ids
+"""  # noqa: S608  # constants only
+_HAND_ON: Final = f"""
+    WITH handed AS ({_GIVEN}), known AS (
+        DELETE FROM etl_work w USING handed h WHERE w.asset = :asset AND w.batch_id = h.batch_id
+        RETURNING w.batch_id, int8range(w.low, w.high, '[]') AS part
+    ), together AS (
+        SELECT batch_id, unnest(ids) AS part FROM handed UNION ALL SELECT batch_id, part FROM known
+    ), joined AS (
+        SELECT batch_id, unnest(range_agg(part)) AS part FROM together GROUP BY batch_id
+    )
+    INSERT INTO etl_work (asset, batch_id, low, high)
+    SELECT :asset, batch_id, lower(part), upper(part) - 1 FROM joined
+"""  # noqa: S608  # constants only
 
 
 def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
