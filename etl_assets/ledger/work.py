@@ -90,7 +90,7 @@ def hand_on(connection: sa.Connection, consumers: Iterable[AssetName], ranges: S
         connection.execute(sa.text(_HAND_ON), {"asset": consumer, **_arrays(ranges)})
 
 
-# The queue is a set of raw ids for each asset and batch. Its rows may overlap (a range is handed on while it is pending),
+# The queue is a set of raw ids for each asset and batch. Its rows may overlap (a range is handed on while pending),
 # so everything reads and writes their union, as multiranges.
 _GIVEN: Final = """
     SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
