@@ -81,8 +81,8 @@ def naive_order(lines: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
         texts = [row["n"], row["price"]]
         bad = [text for text in texts if text and not text.strip().lstrip("-").replace(".", "", 1).isdigit()]
         misread = misread or next(iter(bad), None)
-        if all(texts) and not bad:
-            total = (total or Decimal(0)) + Decimal(row["n"].strip()) * Decimal(row["price"].strip())
+        if row["price"] and not bad:
+            total = (total or Decimal(0)) + Decimal((row["n"] or "1").strip()) * Decimal(row["price"].strip())
     extra = {header: first(header) for header in ("note", "tag") if first(header)}
     items = [item for item in items if item]
     return dict.fromkeys(RAW_ORDER_SCHEMA.names()) | {
@@ -146,7 +146,12 @@ def test_an_amount_is_written_in_the_format_that_the_preset_reads() -> None:
 
 
 def test_an_order_without_a_priced_line_has_no_amount() -> None:
-    assert [row["amount"] for row in gathered([line(id="1", n="3"), line(id="1", price="2")])] == [None]
+    assert [row["amount"] for row in gathered([line(id="1", n="3"), line(id="1", name="a")])] == [None]
+
+
+def test_a_line_without_quantity_counts_once_as_its_item_does() -> None:
+    rows = [line(id="1", name="a", price="3.00"), line(id="1", name="b", n="2", price="1.5")]
+    assert [row["amount"] for row in gathered(rows)] == ["6"]
 
 
 def test_what_is_no_number_becomes_the_amount_so_that_it_is_rejected() -> None:

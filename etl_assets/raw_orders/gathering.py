@@ -142,6 +142,7 @@ def _worth(preset: Preset) -> list[pl.Expr]:
         pl.when(text.is_not_null() & number.is_null()).then(text)
         for text, number in zip(texts, (quantity, price), strict=True)
     ]
+    quantity = pl.when(texts[0].is_null()).then(pl.lit(1, _EXACT)).otherwise(quantity)  # as order_items reads it
     return [(quantity * price).alias("worth"), pl.coalesce(misread).alias("misread")]
 
 
