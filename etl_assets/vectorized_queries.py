@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from etl_assets.customers.transform import CUSTOMER_SCHEMA
 from etl_assets.database.frames import fetch_frame, stage_rows
 from etl_assets.values.numbers import TOTAL
-from etl_assets.values.text import clean_text
+from etl_assets.values.text import fold_text
 from etl_assets.values.timestamps import INSTANT
 
 if TYPE_CHECKING:
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
 
 DEFAULT_ORDER_TYPE: Final = "BULK"
 
-CUSTOMER_SCHEMA: Final = {
-    "customer_global_id": pl.String(),
-    "customer_key": pl.String(),
-    "shop_id": pl.Int32(),
-    "customer_nickname": pl.String(),
-    "first_order_at": INSTANT,
-    "last_order_at": INSTANT,
-    "order_count": pl.Int32(),
-}
 LEAD_SCHEMA: Final = {
     "lead_id": pl.String(),
     "customer_global_id": pl.String(),
@@ -115,11 +107,11 @@ class VectorizedQueries:
         series = order_types if isinstance(order_types, pl.Series) else pl.Series(list(order_types), dtype=pl.String)
         with self._within(connection) as inside:
             mappings = fetch_frame(inside, _ORDER_TYPE_MAPPINGS, {"raw": pl.String(), "system_order_type": pl.String()})
-        mappings = mappings.select(_matched(pl.col("raw")).alias("match"), "system_order_type").unique(
+        mappings = mappings.select(fold_text(pl.col("raw")).alias("match"), "system_order_type").unique(
             "match", keep="first"
         )
         given = series.cast(pl.String).alias("order_type").to_frame().unique(maintain_order=True)
-        found = given.with_columns(match=_matched(pl.col("order_type"))).join(
+        found = given.with_columns(match=fold_text(pl.col("order_type"))).join(
             mappings, on="match", how="left", maintain_order="left"
         )
         return found.select(
@@ -158,10 +150,6 @@ class VectorizedQueries:
         else:
             with self.database.transaction() as own:
                 yield own
-
-
-def _matched(order_type: pl.Expr) -> pl.Expr:
-    return clean_text(order_type).str.to_lowercase()
 
 
 def _select(columns: Iterable[str], table: str, join: str) -> str:

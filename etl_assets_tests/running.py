@@ -72,10 +72,10 @@ def land_frames(services: Services, frames: Iterable[pl.DataFrame], preset: Pres
     """Land frames of raw orders as one import."""
     import_id = register_import(services.database, "test", preset)
     with services.database.transaction() as connection:
-        _land(connection, import_id, frames, None)
+        batch_id = _land(connection, import_id, frames, None)
         statement = "SELECT count(*) FROM raw_orders WHERE import_id = :import_id"
         rows = connection.execute(sa.text(statement), {"import_id": import_id}).scalar_one()
-        _complete(connection, import_id, lines=rows, rows=rows)
+        _complete(connection, import_id, batch_id=batch_id, lines=rows, rows=rows)
     return import_id
 
 

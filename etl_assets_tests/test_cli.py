@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from etl_assets.cli import doctor
 from etl_assets.cli.main import MODULES, app
-from etl_assets.orders.order_types import matched_order_type
 from etl_assets.presets.catalog import get_preset
 from etl_assets.presets.model import Preset
+from etl_assets.values.text import folded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,8 +213,8 @@ def test_order_types_are_stored_as_they_are_compared_each_once(services: Service
 
 
 def test_an_order_type_that_says_nothing_matches_nothing() -> None:
-    assert matched_order_type(" \u3000") is None
-    assert matched_order_type("Ｂｕｌｋ") == "bulk"
+    assert folded(" \u3000") is None
+    assert folded("Ｂｕｌｋ") == "bulk"
 
 
 def test_db_upgrade_makes_the_schema_that_other_commands_ask_for(

@@ -18,7 +18,7 @@ from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import as_values
-from etl_assets.pipeline.line_sets import compare_lines
+from etl_assets.pipeline.fates import compare_rows, count_fates
 from etl_assets.pipeline.step import Batch, Loaded
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class CustomersStep:
         deleted = delete_vacant_customers(connection, keys.join(current, on=_KEY, how="anti"))
         stored = queries.batch_lookup_customers(keys, connection=connection)
         left_alone = without_orders(stored.join(current, on=_KEY, how="anti"))
-        decided = compare_lines(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY).join(
+        decided = compare_rows(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY).join(
             current.select(*_KEY, "raw_id", "order_id"), on=_KEY, how="left"
         )
         refused = write_isolated(connection, decided, lambda part: _write(connection, part))
@@ -81,11 +81,8 @@ class CustomersStep:
         quarantine_rows(connection, self.asset, rejected)
         is_good = ~pl.col("customer_global_id").is_in(refused["customer_global_id"].implode())
         resolve_rows(connection, self.asset, orders.with_columns(is_good=is_good))
-        fates = dict(decided.join(refused, on=_KEY, how="anti").group_by("fate").len().iter_rows())
-        counts = BatchCounts(
-            inserted=fates.get("inserted", 0),
-            updated=fates.get("updated", 0),
-            unchanged=fates.get("unchanged", 0),
+        counts = count_fates(
+            decided.join(refused, on=_KEY, how="anti"),
             quarantined=rejected.height,
             deleted=deleted,
             without_customer=rows.filter(pl.col("is_order") & pl.col("customer_global_id").is_null()).height,

@@ -13,17 +13,16 @@ from etl_assets.database.isolation import write_isolated
 from etl_assets.leads.transform import (
     FIGURES,
     LEAD_ORDER_SCHEMA,
-    ORDER_KEY,
     Attachment,
     attach_orders,
     empty_figures,
     lead_figures,
     withdrawn_leads,
 )
-from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import as_values
-from etl_assets.pipeline.line_sets import compare_lines
+from etl_assets.orders.transform import ORDER_KEY
+from etl_assets.pipeline.fates import compare_rows, count_fates
 from etl_assets.pipeline.step import Batch, Loaded
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class LeadsStep:
         empty = concerned.join(members, on="lead_id", how="anti")
         withdrawn = withdrawn_leads(empty, leads)
         figures = pl.concat([lead_figures(members), empty_figures(empty.join(withdrawn, on="lead_id", how="anti"))])
-        decided = compare_lines(figures, leads.select(figures.columns), _LEAD_KEY).join(
+        decided = compare_rows(figures, leads.select(figures.columns), _LEAD_KEY).join(
             _rows_of(plan, rows), on="lead_id", how="left"
         )
 
@@ -87,11 +86,9 @@ class LeadsStep:
         delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
         withdraw_customers(connection, withdrawn, batch.run_id)
         written = decided.join(refused, on="lead_id", how="anti").join(plan.reopened, on="lead_id", how="anti")
-        fates = dict(written.group_by("fate").len().iter_rows())
-        counts = BatchCounts(
-            inserted=fates.get("inserted", 0),
-            updated=fates.get("updated", 0) + plan.reopened.join(refused, on="lead_id", how="anti").height,
-            unchanged=fates.get("unchanged", 0),
+        counts = count_fates(
+            written,
+            updated=plan.reopened.join(refused, on="lead_id", how="anti").height,
             quarantined=rejected.height,
             deleted=withdrawn.height,
             without_customer=rows["customer_global_id"].null_count(),

@@ -7,11 +7,11 @@ from typing import Final
 
 import polars as pl
 
+from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.values.identifiers import lead_id
 from etl_assets.values.numbers import MONEY, TOTAL
 from etl_assets.values.timestamps import INSTANT
 
-ORDER_KEY: Final = ("shop_id", "order_id")
 ACTIVE_STAGES: Final = ("OPEN", "COLD")
 """The stages of a lead that orders are attached to; a customer has at most one such lead."""
 

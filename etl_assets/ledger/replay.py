@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from etl_assets.events.subjects import AssetName
 
 ONE_REPLAY_AT_A_TIME: Final = 7_305_461_903
-"""The advisory lock of replays: two at once would put the same rows on the queue."""
+"""The advisory lock of replays: two at once would land the same mended rows."""
 
 FIRST_CONSUMER: Final[dict[AssetName, AssetName]] = {
     "orders": "shop",
@@ -35,25 +35,15 @@ _OPEN_SCHEMA: Final = {
     "asset": pl.String(),
     "raw_id": pl.Int64(),
     "batch_id": pl.Int64(),
-    "is_pending": pl.Boolean(),
 }
 _OPEN: Final = """
-    SELECT p.quarantine_id, p.asset, p.raw_id, p.batch_id, EXISTS (
-        SELECT FROM etl_work w JOIN (VALUES
-            ('orders', 'shop'), ('orders', 'orders'), ('order_items', 'order_items'), ('process_items', 'order_items'),
-            ('process_items', 'process_items'), ('customers', 'customers'), ('leads', 'customers'), ('leads', 'leads')
-        ) way (rejected_by, passes) ON w.asset = way.passes
-        WHERE way.rejected_by = p.asset AND w.batch_id = p.batch_id AND p.raw_id BETWEEN w.low AND w.high
-    )
-    FROM (
-        SELECT q.quarantine_id, q.asset, q.raw_id, CASE WHEN q.asset = 'orders' THEN t.batch_id ELSE o.batch_id END
-        FROM quarantine q
-        JOIN raw_orders r USING (raw_id)
-        JOIN import_tasks t ON t.import_id = r.import_id
-        LEFT JOIN orders o ON o.raw_id = q.raw_id AND q.asset <> 'orders'
-        WHERE q.resolved_at IS NULL
-    ) p (quarantine_id, asset, raw_id, batch_id)
-    ORDER BY p.raw_id
+    SELECT q.quarantine_id, q.asset, q.raw_id, CASE WHEN q.asset = 'orders' THEN t.batch_id ELSE o.batch_id END
+    FROM quarantine q
+    JOIN raw_orders r USING (raw_id)
+    JOIN import_tasks t ON t.import_id = r.import_id
+    LEFT JOIN orders o ON o.raw_id = q.raw_id AND q.asset <> 'orders'
+    WHERE q.resolved_at IS NULL
+    ORDER BY q.raw_id
 """
 
 
@@ -74,7 +64,7 @@ class Requeued:
 def requeue(database: Database, quarantine_ids: Sequence[int] | None = None) -> Requeued:
     """Put open rows of quarantine back on the queue; run the assets afterwards.
 
-    A row that is pending already is not put there twice, so this may be repeated.
+    The queue is a set, so this may be repeated and a row may be pending already.
 
     Args:
         database: the store.
@@ -87,9 +77,8 @@ def requeue(database: Database, quarantine_ids: Sequence[int] | None = None) -> 
             found = found.filter(pl.col("quarantine_id").is_in(list(quarantine_ids)))
         current = found.filter(pl.col("batch_id").is_not_null())
         for asset, consumer in FIRST_CONSUMER.items():
-            rows = current.filter((pl.col("asset") == asset) & ~pl.col("is_pending"))
-            places = rows.select("batch_id", "raw_id", high="raw_id").unique().sort("raw_id")
-            ranges = [WorkRange(*place) for place in places.iter_rows()]
+            rows = current.filter(pl.col("asset") == asset)
+            ranges = [WorkRange(*place) for place in rows.select("batch_id", "raw_id", high="raw_id").iter_rows()]
             work.hand_on(connection, [consumer], ranges)
         not_open = sorted(set(quarantine_ids or ()) - set(found["quarantine_id"]))
         resolved = existing_ids(connection, not_open)

@@ -6,11 +6,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-TABLES: Final = (
-    "raw_orders", "shop_configs", "orders", "order_items", "process_items", "customers", "business_leads",
-    "lead_orders",
-)  # fmt: skip
-ASSETS: Final = ("shop", "orders", "order_items", "process_items", "customers", "leads")
+from etl_assets.database.schema import TABLE_OF
+
+TABLES: Final = (*TABLE_OF.values(), "lead_orders")
+ASSETS: Final = tuple(asset for asset in TABLE_OF if asset != "raw_orders")
 
 _IMPORTS: Final = """
     SELECT import_id, source, preset, status, line_count, row_count, error, created_at, completed_at

@@ -10,10 +10,11 @@ import dagster as dg
 
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database, sqlstate_of
+from etl_assets.database.schema import TABLE_OF
 from etl_assets.errors import EtlError
 from etl_assets.events.subjects import AssetName
 from etl_assets.orchestration.metadata import column_schema, result_metadata, sample_rows
-from etl_assets.pipeline.assets import TABLE_OF, run_asset
+from etl_assets.pipeline.assets import run_asset
 from etl_assets.pipeline.step import Services
 from etl_assets.raw_orders.load import fail_interrupted_imports, landed_totals
 from etl_assets.vectorized_queries import VectorizedQueries

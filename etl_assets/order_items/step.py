@@ -8,11 +8,10 @@ import polars as pl
 
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA
 from etl_assets.ledger.work import as_values
-from etl_assets.order_items.transform import read_items
+from etl_assets.order_items.transform import LINE_SCHEMA, read_items
 from etl_assets.pipeline.line_sets import LineTable, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.presets.imports import rows_by_preset
-from etl_assets.values.numbers import MONEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,16 +23,7 @@ if TYPE_CHECKING:
 ORDER_ITEMS: Final = LineTable(
     asset="order_items",
     key=("shop_id", "order_id", "line_no"),
-    schema={
-        "shop_id": pl.Int32(),
-        "order_id": pl.String(),
-        "line_no": pl.Int32(),
-        "product": pl.String(),
-        "variant": pl.String(),
-        "sku": pl.String(),
-        "quantity": pl.Int32(),
-        "unit_price": MONEY,
-    },
+    schema={name: dtype for name, dtype in LINE_SCHEMA.items() if name not in ("raw_id", "processes")},
 )
 
 ORDER_TEXT_SCHEMA: Final = {

@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from etl_assets.ledger.quarantine import REJECTED_SCHEMA
 from etl_assets.order_items.grammar import read_free_text
 from etl_assets.order_items.json_arrays import (
     NUL,
@@ -34,15 +35,7 @@ LINE_SCHEMA: Final = pl.Schema(
     }
 )
 """What `read_items` returns for each order line."""
-UNREADABLE_SCHEMA: Final = pl.Schema(
-    {
-        "shop_id": pl.Int32(),
-        "order_id": pl.String(),
-        "raw_id": pl.Int64(),
-        "reason_code": pl.String(),
-        "reason": pl.String(),
-    }
-)
+UNREADABLE_SCHEMA: Final = pl.Schema(REJECTED_SCHEMA)
 """What is returned for each order that can't be read."""
 
 _JSON_NUMBERS: Final = NumberFormat(decimal=".", thousands="", currency_signs=())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.database.schema import order_type_mappings
 from etl_assets.errors import EtlError
-from etl_assets.values.text import clean_text
+from etl_assets.values.text import folded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,12 +20,6 @@ SYSTEM_ORDER_TYPES: Final = ("SAMPLE", "PROOF", "BULK")
 
 class OrderTypeError(EtlError):
     """A mapping of an order type can't be stored."""
-
-
-def matched_order_type(text: str) -> str | None:
-    """An order type in the form in which types are compared: cleaned, lower case; None where it says nothing."""
-    matched: str | None = pl.select(clean_text(pl.lit(text, pl.String)).str.to_lowercase()).item()
-    return matched
 
 
 def list_order_types(database: Database) -> dict[str, str]:
@@ -44,7 +37,7 @@ def set_order_types(database: Database, mappings: Mapping[str, str]) -> dict[str
     """
     stored: dict[str, str] = {}
     for raw, system in mappings.items():
-        matched = matched_order_type(raw)
+        matched = folded(raw)
         if matched is None or "\0" in matched:
             msg = "The raw order type is empty or holds a character that the database can't store."
             raise OrderTypeError(msg)
@@ -54,7 +47,7 @@ def set_order_types(database: Database, mappings: Mapping[str, str]) -> dict[str
         stored[matched] = system.upper()
     with database.transaction() as connection:
         known = connection.execute(sa.select(order_type_mappings.c.raw_order_type)).scalars()
-        outdated = [raw for raw in known if matched_order_type(raw) in stored]
+        outdated = [raw for raw in known if folded(raw) in stored]
         connection.execute(sa.delete(order_type_mappings).where(order_type_mappings.c.raw_order_type.in_(outdated)))
         rows = [{"raw_order_type": raw, "system_order_type": system} for raw, system in stored.items()]
         if rows:

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_rows, fetch_frame, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
-from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import WorkRange, as_values
 from etl_assets.orders.transform import (
@@ -19,6 +18,7 @@ from etl_assets.orders.transform import (
     newest_versions,
     read_orders,
 )
+from etl_assets.pipeline.fates import count_fates
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.presets.imports import rows_by_preset
 
@@ -68,14 +68,7 @@ class OrdersStep:
         quarantine_rows(batch.connection, self.asset, rejected)
         _resolve(batch.connection, versions.join(refused, on="raw_id", how="anti"), rejected)
         written = decided.join(refused, on="raw_id", how="anti")
-        fates = dict(written.group_by("fate").len().iter_rows())
-        counts = BatchCounts(
-            inserted=fates.get("inserted", 0),
-            updated=fates.get("updated", 0),
-            unchanged=fates.get("unchanged", 0),
-            superseded=fates.get("superseded", 0) + versions.height - newest.height,
-            quarantined=rejected.height,
-        )
+        counts = count_fates(written, superseded=versions.height - newest.height, quarantined=rejected.height)
         return Loaded(counts, _changed(batch))
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA
 from etl_assets.values.identifiers import customer_global_id, customer_key
 from etl_assets.values.numbers import MONEY, parse_money
-from etl_assets.values.text import clean_name, clean_text
+from etl_assets.values.text import clean_name, clean_text, folded
 from etl_assets.values.timestamps import INSTANT, has_timestamp, parse_instants
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def read_orders(
         nickname=clean_name(pl.col("customer_name")),
         status=clean_text(pl.col("order_status")),
     ).with_columns(code=_reason_code())
-    cancelled = pl.Series([_folded(status) for status in preset.cancelled_statuses], dtype=pl.String)
+    cancelled = pl.Series([folded(status) for status in preset.cancelled_statuses], dtype=pl.String)
     good = (
         values.filter(pl.col("code").is_null())
         .join(order_types, on="order_type", how="left", nulls_equal=True, maintain_order="left")
@@ -158,8 +158,3 @@ def _reason_code() -> pl.Expr:
         .when(clean_text(pl.col("amount")).is_not_null() & pl.col("money").is_null()).then(pl.lit("BAD_AMOUNT"))
         .when(bad_time).then(pl.lit("BAD_TIMESTAMP"))
     )  # fmt: skip
-
-
-def _folded(status: str) -> str:
-    """A status as `clean_text` and lower case make it."""
-    return str(pl.select(clean_text(pl.lit(status)).str.to_lowercase()).item())

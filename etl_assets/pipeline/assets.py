@@ -31,17 +31,6 @@ STEPS: Final[dict[AssetName, Step]] = {
 }
 """Each asset's step, upstream first."""
 
-TABLE_OF: Final[dict[AssetName, str]] = {
-    "raw_orders": "raw_orders",
-    "shop": "shop_configs",
-    "orders": "orders",
-    "order_items": "order_items",
-    "process_items": "process_items",
-    "customers": "customers",
-    "leads": "business_leads",
-}
-"""The table that each asset's counts are about."""
-
 
 def build_services(settings: Settings) -> Services:
     """The services that the settings describe, for use outside Dagster."""

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
-from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+from etl_assets.orders.transform import ORDER_KEY
+from etl_assets.pipeline.fates import compare_rows, count_fates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import sqlalchemy as sa
 
     from etl_assets.events.subjects import AssetName
-
-ORDER_KEY: Final = ("shop_id", "order_id")
+    from etl_assets.ledger.batches import BatchCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def replace_lines(
     """
     stage_rows(connection, "orders", orders.select(ORDER_KEY), name="order_keys")
     stored = fetch_frame(connection, table.query, table.schema)
-    decided = compare_lines(lines.select(*table.schema), stored, table.key)
+    decided = compare_rows(lines.select(*table.schema), stored, table.key)
     gone = stored.join(lines, on=table.key, how="anti")
     delete_rows(connection, table.asset, gone.select(table.key))
     refused = write_isolated(
@@ -72,28 +70,7 @@ def replace_lines(
     resolve_rows(
         connection, table.asset, orders.with_columns(is_good=~pl.col("raw_id").is_in(rejected["raw_id"].implode()))
     )
-    fates = dict(decided.group_by("fate").len().iter_rows())
-    return BatchCounts(
-        inserted=fates.get("inserted", 0),
-        updated=fates.get("updated", 0),
-        unchanged=fates.get("unchanged", 0),
-        quarantined=rejected.height,
-        deleted=gone.height,
-    )
-
-
-def compare_lines(lines: pl.DataFrame, stored: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """`lines`, sorted by key, with their `fate`: inserted, updated or unchanged."""
-    values = [name for name in lines.columns if name not in key]
-    known = stored.with_columns(is_known=pl.lit(value=True))
-    both = lines.join(known, on=list(key), how="left", suffix="_stored", maintain_order="left")
-    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in values)
-    fate = (
-        pl.when(pl.col("is_known").is_null()).then(pl.lit("inserted"))
-        .when(differs).then(pl.lit("updated"))
-        .otherwise(pl.lit("unchanged"))
-    )  # fmt: skip
-    return both.select(*lines.columns, fate=fate).sort(key)
+    return count_fates(decided, quarantined=rejected.height, deleted=gone.height)
 
 
 def _write(connection: sa.Connection, table: LineTable, decided: pl.DataFrame) -> None:

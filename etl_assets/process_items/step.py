@@ -12,7 +12,7 @@ from etl_assets.order_items.transform import read_items
 from etl_assets.pipeline.line_sets import LineTable, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.presets.imports import rows_by_preset
-from etl_assets.process_items.transform import read_processes
+from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,17 +24,7 @@ if TYPE_CHECKING:
 PROCESS_ITEMS: Final = LineTable(
     asset="process_items",
     key=("shop_id", "order_id", "line_no", "process_no"),
-    schema={
-        "shop_id": pl.Int32(),
-        "order_id": pl.String(),
-        "line_no": pl.Int32(),
-        "process_no": pl.Int32(),
-        "process_type": pl.String(),
-        "position": pl.String(),
-        "picture_count": pl.Int32(),
-        "quantity": pl.Int32(),
-        "picture_print_quantity": pl.Int64(),
-    },
+    schema={name: dtype for name, dtype in PROCESS_SCHEMA.items() if name != "raw_id"},
 )
 
 

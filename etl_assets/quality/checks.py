@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import sqlalchemy as sa
 
+from etl_assets.database.schema import TABLE_OF
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -44,10 +46,6 @@ class CheckOutcome:
 
 
 MAX_VIOLATIONS: Final = 20
-ALL_ASSETS: Final[tuple[AssetName, ...]] = (
-    "raw_orders", "shop", "orders", "order_items", "process_items", "customers", "leads",
-)  # fmt: skip
-
 SECONDS_PER_1000_ROWS: Final[dict[AssetName, float]] = {
     "shop": 5.0,
     "orders": 5.0,
@@ -236,20 +234,19 @@ _FIGURES_EQUAL_ORDERS: Final = Check(
     """,
 )
 
-_TABLES: Final[dict[AssetName, tuple[str, str]]] = {
-    "raw_orders": ("raw_orders", "raw_id"),
-    "shop": ("shop_configs", "platform, shop_name"),
-    "orders": ("orders", "shop_id, order_id"),
-    "order_items": ("order_items", "shop_id, order_id, line_no"),
-    "process_items": ("process_items", "shop_id, order_id, line_no, process_no"),
-    "customers": ("customers", "customer_key"),
-    "leads": ("business_leads", "lead_id"),
+_KEY_OF: Final[dict[AssetName, str]] = {
+    "shop": "platform, shop_name",
+    "orders": "shop_id, order_id",
+    "order_items": "shop_id, order_id, line_no",
+    "process_items": "shop_id, order_id, line_no, process_no",
+    "customers": "customer_key",
+    "leads": "lead_id",
 }
 
 CHECKS: Final[tuple[Check, ...]] = (
-    *(_row_count_equation(asset) for asset in ALL_ASSETS),
-    *(_table_matches_ledger(asset, table) for asset, (table, _) in _TABLES.items()),
-    *(_unique_keys(asset, *_TABLES[asset]) for asset in ALL_ASSETS if asset != "raw_orders"),
+    *(_row_count_equation(asset) for asset in TABLE_OF),
+    *(_table_matches_ledger(asset, table) for asset, table in TABLE_OF.items()),
+    *(_unique_keys(asset, TABLE_OF[asset], key) for asset, key in _KEY_OF.items()),
     _no_orphans("orders", "orders", "shop_configs", "shop_id"),
     _no_orphans("order_items", "order_items", "orders", "shop_id, order_id"),
     _no_orphans("process_items", "process_items", "orders", "shop_id, order_id"),
@@ -260,7 +257,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _ONE_ACTIVE_LEAD,
     _FIGURES_EQUAL_ORDERS,
     _UNMAPPED_ORDER_TYPES,
-    *(_open_quarantine(asset) for asset in ALL_ASSETS if asset not in ("raw_orders", "shop")),
+    *(_open_quarantine(asset) for asset in TABLE_OF if asset not in ("raw_orders", "shop")),
     *(_within_time_limit(asset, limit) for asset, limit in SECONDS_PER_1000_ROWS.items()),
     *(_near_recent_median(asset) for asset in SECONDS_PER_1000_ROWS),
 )

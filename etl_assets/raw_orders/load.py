@@ -93,9 +93,9 @@ def land_raw_orders(
         with database.transaction() as connection:
             if claim is not None:
                 claim(connection)
-            _land(connection, import_id, frames, run_id)
+            batch_id = _land(connection, import_id, frames, run_id)
             lines, rows = frames.lines, frames.rows
-            _complete(connection, import_id, lines=lines, rows=rows)
+            _complete(connection, import_id, batch_id=batch_id, lines=lines, rows=rows)
     except EtlError as error:
         fail_import(database, import_id, str(error))
         return ImportResult(import_id, str(path), preset.name, frames.lines, 0, "failed", str(error))
@@ -168,8 +168,8 @@ def fail_interrupted_imports(database: Database) -> int:
         ).rowcount
 
 
-def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFrame], run_id: str | None) -> None:
-    """COPY the rows and put them on the queue of the assets that read imports."""
+def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFrame], run_id: str | None) -> int:
+    """COPY the rows and put them on the queue of the assets that read imports. Returns the ledger's batch."""
     connection.execute(
         sa.select(import_tasks.c.import_id).where(import_tasks.c.import_id == import_id).with_for_update()
     )
@@ -184,14 +184,12 @@ def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFr
         high = connection.execute(sa.text("SELECT currval('raw_orders_raw_id_seq')")).scalar_one()
         work.hand_on(connection, work.CONSUMERS["raw_orders"], [WorkRange(record.batch_id, low, high)])
     close_batch(connection, record, BatchCounts(inserted=rows), [import_id])
-    connection.execute(
-        sa.update(import_tasks).where(import_tasks.c.import_id == import_id).values(batch_id=record.batch_id)
-    )
+    return record.batch_id
 
 
-def _complete(connection: sa.Connection, import_id: UUID, *, lines: int, rows: int) -> None:
+def _complete(connection: sa.Connection, import_id: UUID, *, batch_id: int, lines: int, rows: int) -> None:
     connection.execute(
         sa.update(import_tasks)
         .where(import_tasks.c.import_id == import_id)
-        .values(status="completed", row_count=rows, line_count=lines, completed_at=sa.func.now())
+        .values(status="completed", batch_id=batch_id, row_count=rows, line_count=lines, completed_at=sa.func.now())
     )

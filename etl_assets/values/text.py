@@ -37,6 +37,17 @@ _ODD: Final = r"^['=\s]|\s$|[^\x20-\x7e]|^$"
 """Texts that cleaning may change; most are plain ASCII, and leaving those alone makes it fifty times faster."""
 
 
+def fold_text(text: pl.Expr) -> pl.Expr:
+    """Clean text and ignore its case: how statuses and order types are compared."""
+    return clean_text(text).str.to_lowercase()
+
+
+def folded(text: str) -> str | None:
+    """One text as `fold_text` makes it; None where it says nothing."""
+    result: str | None = pl.select(fold_text(pl.lit(text, pl.String))).item()
+    return result
+
+
 def clean_name(text: pl.Expr) -> pl.Expr:
     """Clean a customer's name; a masked one (``张**``) names nobody and becomes null."""
     cleaned = clean_text(text)

@@ -1,0 +1,32 @@
+"""What becomes of rows: compared with those that are stored, and counted for the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from etl_assets.ledger.batches import BatchCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def compare_rows(rows: pl.DataFrame, stored: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """`rows`, sorted by key, with their `fate`: inserted, updated or unchanged."""
+    values = [name for name in rows.columns if name not in key]
+    known = stored.with_columns(is_known=pl.lit(value=True))
+    both = rows.join(known, on=list(key), how="left", suffix="_stored", maintain_order="left")
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in values)
+    fate = (
+        pl.when(pl.col("is_known").is_null()).then(pl.lit("inserted"))
+        .when(differs).then(pl.lit("updated"))
+        .otherwise(pl.lit("unchanged"))
+    )  # fmt: skip
+    return both.select(*rows.columns, fate=fate).sort(key)
+
+
+def count_fates(decided: pl.DataFrame, **besides: int) -> BatchCounts:
+    """The counts of a batch: the `fate` of each row of `decided`, and what is counted besides (added to those)."""
+    fates = BatchCounts(**dict(decided.group_by("fate").len().iter_rows()))
+    return fates + BatchCounts(**besides)
