@@ -68,8 +68,12 @@ def land_with_progress(
 
 
 def show_imports(results: Sequence[ImportResult], *, as_json: bool) -> None:
-    """Print what imports came to; without `--json` the errors on stderr."""
+    """Print what imports came to; on stderr, what the files lack and, without `--json`, the errors."""
     records = [result.as_dict() for result in results]
+    for result in results:
+        if result.unmatched:
+            columns = ", ".join(result.unmatched)
+            note(f"{result.source}: the file lacks headers that the mapping names for {columns}.", "yellow")
     if as_json:
         print_json({"imports": records})
         return

@@ -14,13 +14,16 @@ from typer.core import TyperGroup
 
 MODULES: Final = {
     "import": "imports",
+    "sources": "sources",
     "run": "runs",
     "status": "status",
     "quarantine": "quarantine",
+    "explain": "explain",
     "presets": "presets",
     "order-types": "order_types",
     "db": "databases",
     "doctor": "doctor",
+    "notices": "notices",
     "generate": "generate",
     "demo": "demo",
 }

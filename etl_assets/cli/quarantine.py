@@ -1,10 +1,11 @@
-"""`etl-assets quarantine`: shows bad rows, writes them out for mending, runs them again."""
+"""`etl-assets quarantine`: shows bad rows, writes them out for mending, runs them again, gives them up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  # Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID  # noqa: TC003  # as above
 
 import typer
 
@@ -20,13 +21,14 @@ from etl_assets.cli.output import (
 )
 from etl_assets.cli.runs import report_dict, run_with_progress, show_report
 from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.ledger.dismissal import dismiss
 from etl_assets.ledger.replay import FIRST_CONSUMER, open_ids, requeue, still_open
 from etl_assets.ledger.status import is_anything_pending, open_quarantine
 from etl_assets.raw_orders.mended import land_mended
-from etl_assets.raw_orders.mending_file import SUFFIXES, export_quarantine
+from etl_assets.raw_orders.mending_file import SUFFIXES, export_quarantine, read_mending_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from etl_assets.database.database import Database
     from etl_assets.orchestration.launch import RunReport
@@ -39,6 +41,7 @@ app = typer.Typer(help="Rows that can't be loaded: show, mend, run again.", no_a
 def show_open(
     *,
     asset: Annotated[str | None, typer.Option(metavar="ASSET", help="Only rows that this asset rejected.")] = None,
+    import_id: Annotated[UUID | None, typer.Option("--import", metavar="ID", help="Only rows of this import.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many rows, the oldest.")] = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +51,7 @@ def show_open(
             msg = f"--asset: no row can be in quarantine for {asset!r}; use one of {', '.join(FIRST_CONSUMER)}."
             raise WrongUseError(msg)
         with opened_database(load_settings()) as database, database.transaction() as connection:
-            rows, total = open_quarantine(connection, asset=asset, limit=limit)
+            rows, total = open_quarantine(connection, asset=asset, limit=limit, import_id=import_id)
         if as_json:
             print_json({"open": total, "rows": rows})
             return
@@ -109,6 +112,30 @@ def replay(
             raise typer.Exit(FAILED)
 
 
+@app.command("dismiss")
+def give_up(
+    *,
+    ids: Annotated[list[int], typer.Option("--id", metavar="N", help="A row to give up; repeatable.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with the row.")],
+    as_json: AsJson = False,
+) -> None:
+    """Close rows that need no mending: test orders, say. They are not run again."""
+    with failures_reported(as_json=as_json):
+        if not reason.strip():
+            msg = "--reason: say why these rows are given up."
+            raise WrongUseError(msg)
+        with opened_database(load_settings()) as database:
+            done = dismiss(database, ids, reason.strip())
+        if as_json:
+            outcome = {"dismissed": done.dismissed, "already_resolved": done.resolved, "unknown": done.unknown}
+            print_json({name: list(numbers) for name, numbers in outcome.items()})
+        else:
+            say(f"{len(done.dismissed):,} rows dismissed")
+            _note_ids({"Resolved before": done.resolved, "There are no such rows": done.unknown})
+        if done.unknown:
+            raise typer.Exit(FAILED)
+
+
 @dataclass(slots=True)
 class _Replay:
     """What a replay came to; rows as quarantine ids."""
@@ -163,7 +190,7 @@ def _prepare_ids(database: Database, ids: Sequence[int] | None) -> _Replay:
 
 
 def _prepare_file(database: Database, file: Path) -> _Replay:
-    mended = land_mended(database, file)
+    mended = land_mended(database, read_mending_file(file), file)
     return _Replay(
         replayed=mended.landed,
         raw_ids=mended.raw_ids,
@@ -181,12 +208,18 @@ def _show(done: _Replay, report: RunReport | None) -> None:
     for result in done.imports:
         if result.error is not None:
             note(f"Not landed: {result.error}", "red")
-    for label, ids in (
-        ("Not changed in the file, so not run", done.unchanged),
-        ("Outdated, their order has come from another row since", done.outdated),
-        ("Resolved before", done.already_resolved),
-        ("There are no such rows", done.unknown),
-    ):
+    _note_ids(
+        {
+            "Not changed in the file, so not run": done.unchanged,
+            "Outdated, their order has come from another row since": done.outdated,
+            "Resolved before": done.already_resolved,
+            "There are no such rows": done.unknown,
+        }
+    )
+
+
+def _note_ids(groups: Mapping[str, Sequence[int]]) -> None:
+    for label, ids in groups.items():
         if ids:
             note(f"{label}: {_listed(ids)}", "yellow")
 

@@ -86,8 +86,11 @@ def show_report(report: RunReport) -> None:
     print_table("Assets", ["asset", *COLUMNS], rows)
     say(f"Run {report.run_id}: {report.status}")
     for asset, entry in report.assets.items():
-        if "error" in entry:
+        if entry["status"] == "failed":
             note(f"{asset}: {entry['error']}", "red")
+    skipped = [asset for asset, entry in report.assets.items() if entry["status"] == "skipped"]
+    if skipped:
+        note(f"Not run, because an asset or a blocking check before them failed: {', '.join(skipped)}", "yellow")
     if report.failed_checks:
         note(f"Failed checks: {', '.join(report.failed_checks)}", "red")
     if any(entry.get("quarantined") for entry in report.assets.values()):

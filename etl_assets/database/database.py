@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from etl_assets.database import embedded
+from etl_assets.database.reader_uri import reader_uri
 from etl_assets.errors import DatabaseUnavailableError, ReadError
 
 if TYPE_CHECKING:
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
     from etl_assets.settings import Settings
 
-CONNECT_TIMEOUT_SECONDS = 10
-SESSION_OPTIONS = (
-    "-c lock_timeout=60s -c idle_in_transaction_session_timeout=300s -c timezone=UTC -c client_min_messages=warning"
+CONNECTION_DEFAULTS = {"connect_timeout": 10, "application_name": "etl_assets"}
+TUNING = (
+    "-c lock_timeout=60s -c idle_in_transaction_session_timeout=300s -c client_min_messages=warning"
     " -c work_mem=64MB -c temp_buffers=64MB"  # a batch's joins and staging tables stay in memory
 )
+"""Session settings that `options` in the user's URL may overrule."""
+FORMATS = "-c timezone=UTC -c datestyle=ISO,YMD"
+"""Session settings that what is read here relies on."""
 
 
 class Database:
@@ -70,9 +74,9 @@ class Database:
             hide_parameters=True,
             pool_pre_ping=True,
             connect_args={
-                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "application_name": "etl_assets",
-                "options": f"-c search_path={self.schema} {SESSION_OPTIONS}",
+                **{name: value for name, value in CONNECTION_DEFAULTS.items() if name not in self.url.query},
+                "client_encoding": "utf8",
+                "options": self._options,
             },
         )
 
@@ -105,9 +109,13 @@ class Database:
 
         Raises:
             ReadError: the read failed. The message holds no data.
+            DatabaseUnavailableError: the server can't be reached, or the URL asks for what the reader can't do.
         """
+        with self.transaction() as connection:
+            driver: Any = connection.connection.driver_connection
+            uri = reader_uri(driver.info, self._options)
         try:
-            frame = pl.read_database_uri(query, self._reader_uri, engine="connectorx")
+            frame = pl.read_database_uri(query, uri, engine="connectorx")
         except BaseException as error:
             if isinstance(error, Exception) or type(error).__name__ == "PanicException":
                 msg = f"The bulk read of the database failed ({type(error).__name__}): see the server's log."
@@ -120,16 +128,11 @@ class Database:
         if "engine" in self.__dict__:
             self.engine.dispose()
 
-    @cached_property
-    def _reader_uri(self) -> str:
-        options = f"-c search_path={self.schema} {SESSION_OPTIONS}"
-        query = {key: value for key, value in self.url.query.items() if key in {"host", "sslmode", "port"}}
-        url = self.url.set(drivername="postgresql", query={**query, "options": options})
-        if not url.host:
-            url = url.set(host="localhost")
-        # libpq reads '+' in a query literally, so blanks must be written as %20.
-        base, _, parameters = url.render_as_string(hide_password=False).partition("?")
-        return f"{base}?{parameters.replace('+', '%20')}"
+    @property
+    def _options(self) -> str:
+        """The session settings of all connections: ours, then those of the user's URL, then what has to hold."""
+        wanted = self.url.normalized_query.get("options", ())
+        return " ".join([TUNING, *wanted, FORMATS, f"-c search_path={self.schema}"])
 
 
 def sqlstate_of(error: BaseException) -> str | None:

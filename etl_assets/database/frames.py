@@ -10,30 +10,77 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import sqlalchemy as sa
+from pgpq import ArrowToPostgresBinaryEncoder
+from pgpq.encoders import LargeStringEncoderBuilder
+from pgpq.schema import Jsonb
 from psycopg import sql
+from sqlalchemy.dialects.postgresql import JSONB, UUID
 
+from etl_assets.database.schema import metadata
 from etl_assets.values.timestamps import INSTANT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import psycopg
-    import sqlalchemy as sa
 
 STAGING = "staged_rows"
+ROWS_PER_WRITE = 20_000
+"""How many rows are encoded at once: small enough that the server begins at once and memory stays flat."""
 
 
-def copy_rows(connection: sa.Connection, table: str, rows: pl.DataFrame) -> int:
-    """Append `rows` to `table` by COPY; the columns are those of the frame. Returns the number of rows."""
+def copy_rows(connection: sa.Connection, table: str, rows: pl.DataFrame, *, like: str | None = None) -> int:
+    """Append `rows` to `table` by COPY. Returns the number of rows.
+
+    Args:
+        connection: an open transaction.
+        table: the table's name.
+        rows: columns of the table: uuid and jsonb ones as text, the others in the Polars type of the same meaning.
+        like: the table of the schema that a temporary one has its columns from.
+    """
     if rows.is_empty():
         return 0
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(sql.Identifier(table), _columns(rows.columns))
-    text = rows.write_csv(include_header=False, quote_style="non_numeric", datetime_format="%Y-%m-%dT%H:%M:%S%.6f%:z")
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(sql.Identifier(table), _columns(rows.columns))
+    described = metadata.tables[like or table].columns
     with _driver(connection).cursor() as cursor:
         with cursor.copy(statement) as copy:
-            copy.write(text)
+            for piece in _as_binary(rows, described):
+                copy.write(piece)
         _expect(cursor.rowcount, rows.height, f"COPY into {table}")
     return rows.height
+
+
+def _as_binary(rows: pl.DataFrame, described: sa.ColumnCollection[str, sa.Column[Any]]) -> Iterator[bytes]:
+    """The frame in PostgreSQL's binary format, which the server reads several times faster than text."""
+    types = {column: described[column].type for column in rows.columns if column in described}
+    arrow = rows.select(_as_stored(column, types.get(column)) for column in rows.columns).to_arrow(
+        compat_level=pl.CompatLevel.oldest()
+    )
+    encoders = {field.name: ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in arrow.schema}
+    for column, stored in types.items():
+        if isinstance(stored, JSONB):
+            encoders[column] = LargeStringEncoderBuilder.new_with_output(arrow.schema.field(column), Jsonb())
+    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(arrow.schema, encoders)
+    yield encoder.write_header()
+    for batch in arrow.to_batches(max_chunksize=ROWS_PER_WRITE):
+        yield encoder.write_batch(batch)
+    yield encoder.finish()
+
+
+def _as_stored(column: str, stored: sa.types.TypeEngine[Any] | None) -> pl.Expr:
+    """A column in the type whose binary form the stored one has."""
+    match stored:
+        case UUID():
+            return pl.col(column).str.replace_all("-", "", literal=True).str.decode("hex")
+        case sa.BigInteger():
+            return pl.col(column).cast(pl.Int64)
+        case sa.Integer():
+            return pl.col(column).cast(pl.Int32)
+        case sa.Text():
+            return pl.col(column).cast(pl.String)
+        case _:
+            return pl.col(column)
 
 
 def stage_rows(connection: sa.Connection, like: str, rows: pl.DataFrame, *, name: str = STAGING) -> None:
@@ -53,7 +100,7 @@ def stage_rows(connection: sa.Connection, like: str, rows: pl.DataFrame, *, name
             sql.Identifier(name), sql.SQL(", ").join(selected), sql.Identifier(like)
         )
     )
-    copy_rows(connection, name, rows)
+    copy_rows(connection, name, rows, like=like)
     driver.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
 
 

@@ -71,6 +71,7 @@ import_tasks: Final = Table(
     Column("line_count", BigInteger, comment="lines read from the source"),
     Column("batch_id", BigInteger, unique=True, comment="the ledger's batch of a completed import"),
     Column("error", Text),
+    Column("unmatched", ARRAY(Text), comment="columns that the mapping takes from headers that the source lacks"),
     _now("created_at"),
     _instant("completed_at"),
 )
@@ -132,6 +133,11 @@ orders: Final = Table(
     Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that last changed the row"),
     _now("created_at"),
     _now("updated_at"),
+    Column(
+        "latest_raw_id",
+        BigInteger,
+        comment="a later good raw row that was an older version, read before earlier rows; null where there is none",
+    ),
     Index(None, "batch_id", "raw_id"),
     Index(None, "customer_global_id", postgresql_where=text("customer_global_id IS NOT NULL")),
 )
@@ -201,6 +207,7 @@ business_leads: Final = Table(
     Column("other_currency_count", Integer, nullable=False, comment="orders whose amount is in another currency"),
     _now("created_at"),
     _now("updated_at"),
+    Column("batch_id", BigInteger, comment="the batch of the ledger that made it"),
     Index(None, "customer_global_id"),
     Index(
         "uq_business_leads_active_customer",
@@ -218,6 +225,47 @@ lead_orders: Final = Table(
     Column("lead_id", UUID(as_uuid=True), nullable=False, index=True),
     Column("strategy", Text, nullable=False, comment="new or reuse"),
     _now("attached_at"),
+    Column("batch_id", BigInteger, comment="the batch of the ledger that attached it"),
+)
+
+lead_changes: Final = Table(
+    "lead_changes",
+    metadata,
+    Column("change_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("lead_id", UUID(as_uuid=True), nullable=False),
+    Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that made the change"),
+    _now("changed_at"),
+    Column("what", Text, nullable=False, comment="figures, reopened, cooled or withdrawn"),
+    Column("shop_id", Integer, comment="with order_id: the order that reopened the lead"),
+    Column("order_id", Text),
+    _instant("first_order_at"),
+    _instant("last_order_at"),
+    Column("order_count", Integer, comment="this and the other figures are those before the change"),
+    Column("total_amount", Numeric(38, 4)),
+    Column("sample_count", Integer),
+    Column("sample_amount", Numeric(38, 4)),
+    Column("proof_count", Integer),
+    Column("proof_amount", Numeric(38, 4)),
+    Column("bulk_count", Integer),
+    Column("bulk_amount", Numeric(38, 4)),
+    Column("currency", Text),
+    Column("other_currency_count", Integer),
+    Index(None, "lead_id", "change_id"),
+)
+
+lead_departures: Final = Table(
+    "lead_departures",
+    metadata,
+    Column("departure_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("lead_id", UUID(as_uuid=True), nullable=False, index=True, comment="the lead that the order left"),
+    Column("shop_id", Integer, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="cancelled, moved, no_customer or lead_gone"),
+    Column("strategy", Text, nullable=False, comment="how it had been attached: new or reuse"),
+    _instant("attached_at", required=True),
+    Column("attached_batch_id", BigInteger, comment="the batch of the ledger that had attached it"),
+    _now("left_at"),
+    Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that took it out"),
 )
 
 quarantine: Final = Table(
@@ -234,7 +282,8 @@ quarantine: Final = Table(
     Column("row", JSONB, nullable=False),
     _now("quarantined_at"),
     _instant("resolved_at"),
-    Column("resolution", Text, comment="superseded or replayed"),
+    Column("resolution", Text, comment="superseded, replayed or dismissed"),
+    Column("note", Text, comment="why people dismissed it"),
     UniqueConstraint("asset", "raw_id", "reason_code"),
     Index("ix_quarantine_open_order", "shop_id", "order_id", postgresql_where=text("resolved_at IS NULL")),
     Index("ix_quarantine_open_row", "raw_id", postgresql_where=text("resolved_at IS NULL")),
@@ -269,7 +318,60 @@ etl_events: Final = Table(
     Column("subject", Text, nullable=False),
     Column("payload", JSONB, nullable=False),
     _now("created_at"),
-    Index(None, "subject", "event_id"),
+    Column(
+        "tx",
+        BigInteger,
+        nullable=False,
+        server_default=text("pg_current_xact_id()::text::bigint"),
+        comment="the transaction that wrote it: read below the snapshot's xmin, so that no late commit is overlooked",
+    ),
+    Index(None, "subject", "tx"),
+)
+
+event_listeners: Final = Table(
+    "event_listeners",
+    metadata,
+    Column("listener", Text, primary_key=True),
+    Column("heard_until", BigInteger, nullable=False, comment="it has heard the events of all transactions before"),
+    _now("updated_at"),
+)
+
+refused_events: Final = Table(
+    "refused_events",
+    metadata,
+    Column("listener", Text, primary_key=True),
+    Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    _now("refused_at"),
+)
+
+inbox_files: Final = Table(
+    "inbox_files",
+    metadata,
+    Column("content_hash", Text, primary_key=True, comment="SHA-256 of the file, in hex"),
+    Column("import_id", UUID(as_uuid=True), nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("byte_count", BigInteger, nullable=False),
+    _now("imported_at"),
+)
+
+source_progress: Final = Table(
+    "source_progress",
+    metadata,
+    Column("source", Text, primary_key=True, comment="its name in sources.yaml"),
+    Column("position", JSONB, comment="how far the source was read, in the terms of its kind"),
+    Column("epoch", BigInteger, nullable=False, comment="pulls so far; the fence against a second one"),
+    _instant("pulled_at"),
+    _instant("reconciled_at"),
+)
+
+source_rows: Final = Table(
+    "source_rows",
+    metadata,
+    Column("source", Text, primary_key=True, comment="its name in sources.yaml"),
+    Column("row_key", UUID(as_uuid=True), primary_key=True, comment="a hash of the order's key in the source"),
+    Column("row_hash", UUID(as_uuid=True), nullable=False, comment="a hash of what was landed of it last"),
 )
 
 etl_work: Final = Table(

@@ -26,3 +26,13 @@ SUBJECT_OF: Final[dict[AssetName, str]] = {
     "leads": LEADS_ETL_COMPLETED,
 }
 """What each asset publishes when a batch of it is committed."""
+
+LISTENS_TO: Final[dict[AssetName, str]] = {
+    "shop": DATA_IMPORT_COMPLETED,
+    "orders": DATA_IMPORT_COMPLETED,
+    "order_items": ORDERS_ETL_COMPLETED,
+    "customers": ORDERS_ETL_COMPLETED,
+    "process_items": ORDER_ITEMS_ETL_COMPLETED,
+    "leads": CUSTOMERS_ETL_COMPLETED,
+}
+"""The event that wakes each asset, upstream first. `orders` follows `shop`, which hands the imports on to it."""

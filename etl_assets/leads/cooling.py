@@ -27,10 +27,12 @@ def cool_down(database: Database, *, cold_after_days: int, run_id: str | None = 
         record = open_batch(connection, "leads", run_id, expected_epoch=None)
         cooled = connection.execute(
             sa.text(
-                "UPDATE business_leads SET current_stage = 'COLD', updated_at = now() WHERE current_stage = 'OPEN'"
-                " AND last_order_at < now() - make_interval(days => :days)"
+                "WITH cooled AS (UPDATE business_leads SET current_stage = 'COLD', updated_at = now()"
+                " WHERE current_stage = 'OPEN' AND last_order_at < now() - make_interval(days => :days)"
+                " RETURNING lead_id)"
+                " INSERT INTO lead_changes (lead_id, batch_id, what) SELECT lead_id, :batch_id, 'cooled' FROM cooled"
             ),
-            {"days": cold_after_days},
+            {"days": cold_after_days, "batch_id": record.batch_id},
         ).rowcount
         counts = BatchCounts(updated=cooled)
         close_batch(connection, record, counts, [])

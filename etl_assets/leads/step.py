@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from etl_assets.customers.step import withdraw_customers
 from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
+from etl_assets.leads.history import detach_orders, log_changes
 from etl_assets.leads.transform import (
     FIGURES,
     LEAD_ORDER_SCHEMA,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
+    from etl_assets.vectorized_queries import VectorizedQueries
 
 CHANGED_ORDER_SCHEMA: Final = {
     "work_no": pl.Int32(),
@@ -59,30 +61,36 @@ class LeadsStep:
             CHANGED_ORDER_SCHEMA,
         )
 
-    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
+        """Nothing: everything depends on what is stored when the batch is loaded."""
+        return rows
+
+    def load(self, batch: Batch, transformed: pl.DataFrame) -> Loaded:
         """Attach the orders, recompute the leads concerned, withdraw those that have no order left."""
-        connection = batch.connection
+        connection, rows = batch.connection, transformed
         customers = pl.concat([rows["customer_global_id"], rows["lead_customer"]]).drop_nulls().unique()
         _lock_leads(connection, customers)
         leads = batch.queries.batch_lookup_leads(customers, connection=connection)
-        plan = attach_orders(rows.drop("work_no", "lead_customer"), leads)
-        concerned = pl.concat([rows.select("lead_id").drop_nulls(), plan.attached.select("lead_id")]).unique()
+        orders, plan = _plan(connection, rows.drop("work_no", "lead_customer"), leads)
+        known = leads.select("lead_id").join(orders, on="lead_id", how="semi")
+        concerned = pl.concat([known, plan.attached.select("lead_id")]).unique()
         others = _attached_orders(connection, concerned.join(plan.new_leads, on="lead_id", how="anti"))
-        others = others.join(rows, on=ORDER_KEY, how="anti")
+        others = others.join(orders, on=ORDER_KEY, how="anti")
         members = pl.concat([others, plan.kept.select(others.columns), plan.attached.select(others.columns)])
         empty = concerned.join(members, on="lead_id", how="anti")
         withdrawn = withdrawn_leads(empty, leads)
         figures = pl.concat([lead_figures(members), empty_figures(empty.join(withdrawn, on="lead_id", how="anti"))])
         decided = compare_rows(figures, leads.select(figures.columns), _LEAD_KEY).join(
-            _rows_of(plan, rows), on="lead_id", how="left"
+            _rows_of(plan, orders), on="lead_id", how="left"
         )
 
-        delete_rows(connection, "lead_orders", plan.detached)
-        refused = write_isolated(connection, decided, lambda part: _write(connection, part, plan))
+        detach_orders(connection, batch.batch_id, plan.detached)
+        refused = write_isolated(connection, decided, lambda part: _write(batch, part, plan, leads))
         rejected = refused.select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
         is_good = ~pl.col("lead_id").is_in(refused["lead_id"].implode())
         resolve_rows(connection, self.asset, members.with_columns(is_good=is_good))
+        log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, withdrawn))
         delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
         withdraw_customers(connection, withdrawn, batch.run_id)
         written = decided.join(refused, on="lead_id", how="anti").join(plan.reopened, on="lead_id", how="anti")
@@ -107,10 +115,33 @@ def _lock_leads(connection: sa.Connection, customers: pl.Series) -> None:
     )
 
 
+def _plan(connection: sa.Connection, orders: pl.DataFrame, leads: pl.DataFrame) -> tuple[pl.DataFrame, Attachment]:
+    """Attach the orders; returns them and what becomes of them.
+
+    If people have deleted a lead, its orders are attached anew together: also those that have not changed, so that
+    a new lead, which may get the same id again, has the figures of all of them.
+    """
+    done = pl.DataFrame(schema={"lead_id": pl.String()})
+    customers = pl.concat([leads["customer_global_id"], orders["customer_global_id"]]).drop_nulls().unique()
+    while True:
+        plan = attach_orders(orders, leads)
+        gone = orders.select("lead_id").drop_nulls().join(leads, on="lead_id", how="anti")
+        absent = pl.concat([gone, plan.new_leads.select("lead_id")]).unique().join(done, on="lead_id", how="anti")
+        left_over = _attached_orders(connection, absent).join(orders, on=ORDER_KEY, how="anti")
+        # An order of a customer that this batch has not locked comes with a batch of that customer.
+        left_over = left_over.filter(
+            pl.col("customer_global_id").is_null() | pl.col("customer_global_id").is_in(customers.implode())
+        )
+        if left_over.is_empty():
+            return orders, plan
+        orders = pl.concat([orders, left_over.select(orders.columns)])
+        done = pl.concat([done, absent])
+
+
 def _attached_orders(connection: sa.Connection, leads: pl.DataFrame) -> pl.DataFrame:
     """All orders attached to the given leads: `LEAD_ORDER_SCHEMA` and `lead_id`."""
     schema = {**LEAD_ORDER_SCHEMA, "lead_id": pl.String()}
-    if leads.is_empty():
+    if leads.is_empty() or not connection.execute(sa.text("SELECT EXISTS (SELECT FROM lead_orders)")).scalar_one():
         return pl.DataFrame(schema=schema)
     stage_rows(connection, "business_leads", leads.select("lead_id"), name="lead_ids")
     return fetch_frame(connection, _ATTACHED, schema)
@@ -133,8 +164,13 @@ def _rows_of(plan: Attachment, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _write(connection: sa.Connection, leads: pl.DataFrame, plan: Attachment) -> None:
-    """Write some leads and the orders that join them."""
+def _figures_of(stored: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
+    return stored.join(leads, on="lead_id", how="semi").select("lead_id", *FIGURES)
+
+
+def _write(batch: Batch, leads: pl.DataFrame, plan: Attachment, stored: pl.DataFrame) -> None:
+    """Write some leads and the orders that join them, and note what changed of the stored ones."""
+    connection = batch.connection
     new = leads.filter(pl.col("fate") == "inserted").join(plan.new_leads, on="lead_id")
     copy_rows(
         connection,
@@ -146,13 +182,16 @@ def _write(connection: sa.Connection, leads: pl.DataFrame, plan: Attachment) -> 
             *FIGURES,
             current_stage=pl.lit("OPEN"),
             opened_at=pl.lit(_transaction_time(connection)),
+            batch_id=pl.lit(batch.batch_id),
         ),
     )
     changed = leads.filter(pl.col("fate") == "updated").select("lead_id", *FIGURES)
+    reopened = plan.reopened.join(leads, on="lead_id", how="semi")
+    log_changes(connection, batch.batch_id, "reopened", reopened)
+    log_changes(connection, batch.batch_id, "figures", _figures_of(stored, changed))
     update_rows(connection, "business_leads", changed, key=_LEAD_KEY, touch="updated_at")
-    reopened = leads.join(plan.reopened, on="lead_id", how="semi").select("lead_id")
     if reopened.height:
-        stage_rows(connection, "business_leads", reopened, name="reopened_leads")
+        stage_rows(connection, "business_leads", reopened.select("lead_id"), name="reopened_leads")
         connection.execute(
             sa.text(
                 "UPDATE business_leads l SET current_stage = 'OPEN', reopened_at = now(), updated_at = now(),"
@@ -160,7 +199,8 @@ def _write(connection: sa.Connection, leads: pl.DataFrame, plan: Attachment) -> 
             )
         )
     attached = plan.attached.join(leads, on="lead_id", how="semi")
-    copy_rows(connection, "lead_orders", attached.select(*ORDER_KEY, "lead_id", "strategy").sort(ORDER_KEY))
+    rows = attached.select(*ORDER_KEY, "lead_id", "strategy", batch_id=pl.lit(batch.batch_id))
+    copy_rows(connection, "lead_orders", rows.sort(ORDER_KEY))
 
 
 def _transaction_time(connection: sa.Connection) -> object:

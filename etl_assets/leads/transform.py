@@ -51,11 +51,11 @@ FIGURES: Final = {
 class Attachment:
     """What becomes of the orders of a batch.
 
-    detached: `shop_id`, `order_id`: leave the lead they are attached to.
+    detached: `shop_id`, `order_id`, `reason` (lead_gone, cancelled, no_customer, moved): leave their lead.
     attached: `LEAD_ORDER_SCHEMA`, `lead_id`, `strategy`: orders that join a lead now.
     kept: `LEAD_ORDER_SCHEMA`, `lead_id`: orders that stay where they are.
     new_leads: `lead_id`, `customer_global_id`, `lead_no`.
-    reopened: `lead_id` of COLD leads that become OPEN.
+    reopened: `lead_id` of COLD leads that become OPEN; `shop_id`, `order_id` of the first order that joins them.
     """
 
     detached: pl.DataFrame
@@ -70,6 +70,7 @@ def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame) -> Attachment:
 
     An order belongs to a lead if it is not cancelled and has a customer. Those that belong to none yet join their
     customer's OPEN or COLD lead (reuse), or the first of them makes one (new) that the customer's later ones join.
+    An order of a lead that is not among `leads` (people deleted it) belongs to none.
 
     Args:
         orders: changed orders, `LEAD_ORDER_SCHEMA`, with `lead_id` (the lead they are attached to now, or null).
@@ -92,12 +93,23 @@ def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame) -> Attachment:
         )
     )
     return Attachment(
-        detached=known.filter(pl.col("lead_id").is_not_null() & ~stays).select(ORDER_KEY),
+        detached=known.filter(pl.col("lead_id").is_not_null() & ~stays).select(*ORDER_KEY, reason=_reason_to_leave()),
         attached=attached.select(*LEAD_ORDER_SCHEMA, "lead_id", "strategy"),
         kept=kept,
         new_leads=targets.filter("is_new").select("lead_id", "customer_global_id", "lead_no"),
-        reopened=targets.filter(pl.col("current_stage") == "COLD").select("lead_id"),
+        reopened=attached.filter(pl.col("current_stage") == "COLD")
+        .unique("lead_id", keep="first", maintain_order=True)
+        .select("lead_id", *ORDER_KEY),
     )
+
+
+def _reason_to_leave() -> pl.Expr:
+    return (
+        pl.when(pl.col("lead_customer").is_null()).then(pl.lit("lead_gone"))
+        .when("is_cancelled").then(pl.lit("cancelled"))
+        .when(pl.col("customer_global_id").is_null()).then(pl.lit("no_customer"))
+        .otherwise(pl.lit("moved"))
+    )  # fmt: skip
 
 
 def _targets(free: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:

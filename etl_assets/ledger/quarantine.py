@@ -36,7 +36,7 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
     Args:
         connection: the batch's transaction.
         asset: the asset that rejected them.
-        rejected: rows of `REJECTED_SCHEMA`.
+        rejected: rows of `REJECTED_SCHEMA`; the first of those with the same raw row and reason code is kept.
 
     Returns:
         How many rows were rejected, new in quarantine or known.
@@ -45,7 +45,11 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
         return 0
     # An order id that no index can hold is no order's, and nothing could ever be found by it.
     is_indexable = pl.col("order_id").str.len_bytes() <= MAX_INDEXED_BYTES
-    kept = rejected.select(*REJECTED_SCHEMA).with_columns(pl.when(is_indexable).then("order_id").alias("order_id"))
+    kept = (
+        rejected.select(*REJECTED_SCHEMA)
+        .unique(["raw_id", "reason_code"], keep="first", maintain_order=True)
+        .with_columns(pl.when(is_indexable).then("order_id").alias("order_id"))
+    )
     stage_rows(connection, "quarantine", kept, name="rejected_rows")
     connection.execute(
         sa.text(

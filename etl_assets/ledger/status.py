@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from etl_assets.database.schema import TABLE_OF
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 TABLES: Final = (*TABLE_OF.values(), "lead_orders")
 ASSETS: Final = tuple(asset for asset in TABLE_OF if asset != "raw_orders")
@@ -30,10 +33,12 @@ _QUARANTINE: Final = """
 _OPEN_ROWS: Final = """
     SELECT quarantine_id, asset, reason_code, reason, order_id, import_id, raw_id, quarantined_at FROM quarantine
     WHERE resolved_at IS NULL AND (CAST(:asset AS text) IS NULL OR asset = :asset)
+      AND (CAST(:import_id AS uuid) IS NULL OR import_id = :import_id)
     ORDER BY quarantine_id FETCH FIRST :limit ROWS ONLY
 """
 _OPEN_COUNT: Final = """
     SELECT count(*) FROM quarantine WHERE resolved_at IS NULL AND (CAST(:asset AS text) IS NULL OR asset = :asset)
+      AND (CAST(:import_id AS uuid) IS NULL OR import_id = :import_id)
 """
 
 
@@ -61,10 +66,16 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
     }
 
 
-def open_quarantine(connection: sa.Connection, *, asset: str | None, limit: int) -> tuple[list[dict[str, Any]], int]:
-    """The oldest open rows of quarantine (ids, codes and reasons), at most `limit`, and how many there are in all."""
-    rows = _records(connection, _OPEN_ROWS, asset=asset, limit=limit)
-    total: int = connection.execute(sa.text(_OPEN_COUNT), {"asset": asset}).scalar_one()
+def open_quarantine(
+    connection: sa.Connection, *, asset: str | None, limit: int, import_id: UUID | None = None
+) -> tuple[list[dict[str, Any]], int]:
+    """The oldest open rows of quarantine (ids, codes and reasons), at most `limit`, and how many there are in all.
+
+    Only those of an asset, and of an import, where these are given.
+    """
+    wanted = {"asset": asset, "import_id": import_id}
+    rows = _records(connection, _OPEN_ROWS, limit=limit, **wanted)
+    total: int = connection.execute(sa.text(_OPEN_COUNT), wanted).scalar_one()
     return rows, total
 
 

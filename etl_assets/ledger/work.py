@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.errors import FencedError
@@ -47,6 +46,25 @@ class WorkRange:
     def width(self) -> int:
         """How many rows it can hold at most."""
         return self.high - self.low + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What an asset has yet to consume: at most so many rows, and the number of the newest piece of work (or None)."""
+
+    rows: int
+    newest: int | None
+
+
+def read_backlog(connection: sa.Connection, asset: AssetName) -> Backlog:
+    """What is pending for `asset`."""
+    rows, newest = connection.execute(
+        sa.text(
+            "SELECT CAST(coalesce(sum(high - low + 1), 0) AS bigint), max(work_id) FROM etl_work WHERE asset = :asset"
+        ),
+        {"asset": asset},
+    ).one()
+    return Backlog(rows, newest)
 
 
 def pending(
@@ -172,37 +190,6 @@ _ALL_ORDERS_AND_MOVES: Final = """
 def as_values(ranges: Sequence[WorkRange]) -> str:
     """The ranges as rows `(work_no, batch_id, low, high)` of a VALUES list for a bulk read: integers only."""
     return ", ".join(f"({no:d}, {r.batch_id:d}, {r.low:d}, {r.high:d})" for no, r in enumerate(ranges))
-
-
-def split_by_batch(page: pl.DataFrame, ranges: Sequence[WorkRange], batch_size: int) -> dict[int, list[WorkRange]]:
-    """Which part of each range each batch of a page covers, so that the parts tile the ranges without gap or overlap.
-
-    Args:
-        page: rows with `work_no` and `raw_id`, sorted by `work_no` (the range's place in `ranges`) and raw_id.
-        ranges: the ranges that the page was read for; one that has no rows (any more) goes to the first batch.
-        batch_size: rows per batch.
-    """
-    last = (
-        page.select("work_no", "raw_id", batch_no=pl.int_range(pl.len()) // batch_size)
-        .group_by("work_no", "batch_no")
-        .agg(pl.col("raw_id").max())
-        .sort("work_no", "batch_no")
-    )
-    parts: dict[int, list[WorkRange]] = {}
-    seen: dict[int, tuple[int, int]] = {}
-    for work_no, batch_no, high in last.iter_rows():
-        low = seen[work_no][1] + 1 if work_no in seen else ranges[work_no].low
-        seen[work_no] = (batch_no, high)
-        parts.setdefault(batch_no, []).append(WorkRange(ranges[work_no].batch_id, low, high))
-    for work_no, whole in enumerate(ranges):
-        batch_no, high = seen.get(work_no, (0, whole.low - 1))
-        if work_no not in seen:
-            parts.setdefault(0, []).append(whole)
-        elif high < whole.high:
-            end = parts[batch_no]
-            at = next(i for i, part in enumerate(end) if part.batch_id == whole.batch_id and part.high == high)
-            end[at] = WorkRange(whole.batch_id, end[at].low, whole.high)
-    return parts
 
 
 def _arrays(ranges: Sequence[WorkRange]) -> dict[str, list[int]]:

@@ -1,26 +1,35 @@
 """The seven assets of the graph. Each only calls its step of `etl_assets.pipeline` and reports what it came to.
 
+`pipeline_health`, which sums them up, is in `orchestration.health`.
+
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
+from pydantic import Field
 
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database, sqlstate_of
 from etl_assets.database.schema import TABLE_OF
 from etl_assets.errors import EtlError
 from etl_assets.events.subjects import AssetName
-from etl_assets.orchestration.metadata import column_schema, result_metadata, sample_rows
+from etl_assets.orchestration.health import pipeline_health
+from etl_assets.orchestration.landing import land_what_waits
+from etl_assets.orchestration.metadata import OWNERS, result_metadata, sample_rows, table_metadata
+from etl_assets.orchestration.pictures import picture_metadata
 from etl_assets.pipeline.assets import run_asset
 from etl_assets.pipeline.step import Services
 from etl_assets.raw_orders.load import fail_interrupted_imports, landed_totals
 from etl_assets.vectorized_queries import VectorizedQueries
 
 GROUP: Final = "order_to_lead"
-OWNERS: Final = ("team:order_to_lead",)
+RULES_VERSION: Final = "1"
+"""Raise it when rules change so that stored rows would come out differently: the UI then marks what is out of date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +38,53 @@ class AssetDescription:
 
     deps: tuple[AssetName, ...]
     description: str
+    layer: str = "core"
 
 
 DESCRIPTIONS: Final[dict[AssetName, AssetDescription]] = {
     "shop": AssetDescription(
         ("raw_orders",),
-        "The webshops that orders come from, one per platform and name.\n\n"
-        "Answers: which shops do we sell through, in which currency and time zone?",
+        "The webshops that orders come from: a row per platform and shop name. What people change in it stays.\n\n"
+        "Answers:\n"
+        "- Which shops do we sell through, on which platforms?\n"
+        "- Which currency and time zone are a shop's orders in?\n",
     ),
     "orders": AssetDescription(
         ("raw_orders", "shop"),
-        "The newest version of each order.\n\n"
-        "Answers: what was ordered when, by whom, for how much, and is it cancelled? Rows that can't be read wait in"
-        " `quarantine`.",
+        "The newest version of each order: a row per shop and order id. What can't be read is in `quarantine`.\n\n"
+        "Answers:\n"
+        "- What was ordered when, in which shop, by whom, for how much?\n"
+        "- Is it a sample, a proof or a bulk order, and is it cancelled?\n"
+        "- How many orders does each shop bring, and each day? See the picture of the last materialisation.\n",
     ),
     "order_items": AssetDescription(
-        ("orders",), "The line items of each order.\n\nAnswers: which products, variants and quantities?"
+        ("orders",),
+        "The lines of each order: a row per product, variant and quantity.\n\n"
+        "Answers:\n"
+        "- Which products sell, in which variants, how many pieces, at what price?\n"
+        "- What has to be made for an order?\n",
     ),
     "process_items": AssetDescription(
         ("order_items",),
-        "The processes (工艺) of items and orders: printing, embroidery, engraving.\n\n"
-        "Answers: what has to be done where, and how many pictures have to be printed?",
+        "The processes (工艺) of lines and orders: printing, embroidery, engraving. `line_no` 0 is the whole order.\n\n"
+        "Answers:\n"
+        "- What has to be done to which product, in which position?\n"
+        "- How many pictures have to be printed?\n",
     ),
     "customers": AssetDescription(
         ("shop", "orders"),
-        "The customers of each shop.\n\n"
-        "Answers: who buys, since when, how often? The id is the same in every database.",
+        "The buyers: a row per shop and nickname. The id of a customer is the same in every database.\n\n"
+        "Answers:\n"
+        "- Who buys, since when, and how often?\n"
+        "- Who has not bought for a long time?\n",
     ),
     "leads": AssetDescription(
         ("customers", "orders"),
-        "Sales leads (商机) with the figures of their orders, split into sample, proof and bulk.\n\n"
-        "Answers: whom should sales people talk to, and what is at stake? People own the stage.",
+        "Sales leads (商机) with the figures of their orders, split into sample, proof, bulk. People own the stage.\n\n"
+        "Answers:\n"
+        "- Whom should sales people talk to, and what is at stake?\n"
+        "- How many leads come from a sample to a bulk order? See the picture of the last materialisation.\n",
+        layer="sales",
     ),
 }
 
@@ -71,9 +96,13 @@ class EtlConfig(dg.Config):
     """Process everything again instead of what is pending, after a rule or a mapping changed."""
 
 
-def _table_metadata(asset: AssetName) -> dict[str, Any]:
-    table = TABLE_OF[asset]
-    return {"dagster/table_name": f"etl.{table}", "dagster/column_schema": column_schema(table)}
+class LandingConfig(dg.Config):
+    """What `raw_orders` reads besides the inbox."""
+
+    pull: list[str] = Field(default_factory=list)
+    """Sources of sources.yaml of which to land what changed."""
+    reconcile: list[str] = Field(default_factory=list)
+    """Sources to read as a whole, to land what pulls should have brought."""
 
 
 @dg.asset(
@@ -81,23 +110,53 @@ def _table_metadata(asset: AssetName) -> dict[str, Any]:
     group_name=GROUP,
     kinds={"postgres"},
     owners=OWNERS,
-    metadata=_table_metadata("raw_orders"),
-    description="The rows of imported exports, every value as text, untouched; landed by `etl-assets import`.\n\n"
-    "Answers: what exactly did the platform send us?",
+    tags={"layer": "raw"},
+    code_version=RULES_VERSION,
+    metadata=table_metadata("raw_orders"),
+    pool="raw_orders",
+    description="The rows of imported exports, every value as text, untouched: a row per order and import.\n\n"
+    "Answers:\n"
+    "- What exactly did the platform send us, in which import, on which line?\n"
+    "- How many imports came in, and how many failed?\n",
 )
-def raw_orders(database: dg.ResourceParam[Database]) -> dg.MaterializeResult[None]:
-    """Report what imports have landed; mark imports failed whose process is gone."""
+def raw_orders(
+    context: dg.AssetExecutionContext, config: LandingConfig, database: dg.ResourceParam[Database]
+) -> dg.MaterializeResult[None]:
+    """Land what waits; mark imports failed whose process is gone; report what imports have landed."""
     interrupted = fail_interrupted_imports(database)
+    with reported_errors("raw_orders"):
+        landed = land_what_waits(database, run_id=context.run.run_id, pulled=config.pull, reconciled=config.reconcile)
+    if landed.problems:
+        raise dg.Failure("\n".join(landed.problems))
     totals = landed_totals(database)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": totals.rows,
+            "dagster/table_name": f"{database.schema}.raw_orders",
             "imports_completed": totals.completed,
             "imports_failed": totals.failed,
             "imports_interrupted": interrupted,
+            "files_taken_in": landed.files,
+            "files_failed": landed.failed_files,
+            "rows_pulled": landed.pulled_rows,
             "sample_rows": sample_rows(database, "raw_orders"),
         }
     )
+
+
+@contextmanager
+def reported_errors(asset: AssetName) -> Iterator[None]:
+    """Turn errors into Dagster failures that hold our own words only.
+
+    The text of a driver's error quotes values, and Dagster stores it: of those only the kind is passed on.
+    """
+    try:
+        yield
+    except EtlError as error:
+        raise dg.Failure(str(error)) from None
+    except Exception as error:  # noqa: BLE001  # whatever it is
+        msg = f"{asset}: {type(error).__name__} (SQLSTATE {sqlstate_of(error) or '-'}); see the database's log."
+        raise dg.Failure(msg) from None
 
 
 def build_asset(asset: AssetName) -> dg.AssetsDefinition:
@@ -111,7 +170,10 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
         kinds={"postgres", "polars"},
         owners=OWNERS,
         description=described.description,
-        metadata=_table_metadata(asset),
+        tags={"layer": described.layer},
+        code_version=RULES_VERSION,
+        metadata=table_metadata(asset),
+        pool=asset,
     )
     def materialize_asset(
         context: dg.AssetExecutionContext,
@@ -121,18 +183,13 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
         vectorized_queries: dg.ResourceParam[VectorizedQueries],
     ) -> dg.MaterializeResult[None]:
         services = Services(database, batch_processor, vectorized_queries)
-        try:
+        with reported_errors(asset):
             result = run_asset(asset, services, run_id=context.run.run_id, full_refresh=config.full_refresh)
-        except EtlError as error:
-            raise dg.Failure(str(error)) from None
-        except Exception as error:  # noqa: BLE001  # whatever it is
-            # The text of a driver's error quotes values, and Dagster stores it: only its kind is passed on.
-            msg = f"{asset}: {type(error).__name__} (SQLSTATE {sqlstate_of(error) or '-'}); see the database's log."
-            raise dg.Failure(msg) from None
         context.log.info("%s: %s", asset, result.as_dict())
-        return dg.MaterializeResult(metadata=result_metadata(database, asset, TABLE_OF[asset], result))
+        said = result_metadata(database, asset, TABLE_OF[asset], result)
+        return dg.MaterializeResult(metadata=picture_metadata(database, asset, context.log) | said)
 
     return materialize_asset
 
 
-ALL_ASSETS: Final = (raw_orders, *(build_asset(asset) for asset in DESCRIPTIONS))
+ALL_ASSETS: Final = (raw_orders, *(build_asset(asset) for asset in DESCRIPTIONS), pipeline_health)

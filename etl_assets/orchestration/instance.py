@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import yaml
@@ -12,16 +12,48 @@ import yaml
 if TYPE_CHECKING:
     from etl_assets.settings import Settings
 
-INSTANCE_SETTINGS = {"telemetry": {"enabled": False}, "nux": {"enabled": False}}
+MARKER: Final = "# Written by etl_assets at each start; delete this line to keep a version of your own.\n"
+
+INSTANCE_SETTINGS: Final[dict[str, Any]] = {
+    "telemetry": {"enabled": False},
+    "nux": {"enabled": False},
+    "run_coordinator": {
+        "module": "dagster.core.run_coordinator",
+        "class": "QueuedRunCoordinator",
+        # The queue is looked at every second: five would be a third of the time from an import to its leads.
+        "config": {"dequeue_interval_seconds": 1},
+    },
+    # One run at a time for each asset. Counted by runs, not by steps: a killed step would keep its place.
+    "concurrency": {"runs": {"max_concurrent_runs": 4}, "pools": {"default_limit": 1, "granularity": "run"}},
+    "run_monitoring": {
+        "enabled": True,
+        "poll_interval_seconds": 30,
+        "start_timeout_seconds": 180,
+        "cancel_timeout_seconds": 60,
+        "max_runtime_seconds": 6 * 3600,
+    },
+    # A run whose worker died is started again; one whose asset failed is asked for again by the sensors, after a while.
+    "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
+    "retention": {
+        "sensor": {"purge_after_days": {"skipped": 1, "failure": 30, "success": 30, "started": 30}},
+        "schedule": {"purge_after_days": {"skipped": 1, "failure": 30, "success": 30, "started": 30}},
+    },
+}
+"""The instance of `make dev` and of the commands. For production see deploy/dagster.yaml."""
+
+_FIRST_VERSION: Final = "nux:\n  enabled: false\ntelemetry:\n  enabled: false\n"
+"""What was written before there was a marker."""
 
 
 def dagster_home(settings: Settings) -> Path:
-    """The folder of the instance, made with its `dagster.yaml` where it does not exist yet."""
+    """The folder of the instance, made with its `dagster.yaml` where that does not exist or is ours."""
     home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home).resolve()
     home.mkdir(parents=True, exist_ok=True)
     configuration = home / "dagster.yaml"
-    if not configuration.exists():
-        configuration.write_text(yaml.safe_dump(INSTANCE_SETTINGS), encoding="utf-8")
+    text = configuration.read_text(encoding="utf-8") if configuration.exists() else MARKER
+    wanted = MARKER + yaml.safe_dump(INSTANCE_SETTINGS, sort_keys=False)
+    if text != wanted and (text.startswith(MARKER) or text == _FIRST_VERSION):
+        configuration.write_text(wanted, encoding="utf-8")
     return home
 
 

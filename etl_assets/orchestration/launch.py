@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
-import psutil
 import sqlalchemy as sa
 
 from etl_assets.batch_processor import BatchProcessor
@@ -17,6 +14,7 @@ from etl_assets.definitions import build_defs
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
+from etl_assets.orchestration.lost_runs import end_lost_runs, process_tag
 from etl_assets.pipeline.assets import STEPS
 from etl_assets.pipeline.step import StepResult
 from etl_assets.vectorized_queries import VectorizedQueries
@@ -27,8 +25,8 @@ if TYPE_CHECKING:
     from etl_assets.events.subjects import AssetName
     from etl_assets.settings import Settings
 
-PROCESS_TAG: Final = "etl_assets/process"
-"""Host and process of a run, so that a later one can tell that it was killed."""
+CONSOLE_LOG_LEVEL: Final = "CRITICAL"
+"""Dagster's own lines hold stack traces; the run's record has them all, and the report says what failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,41 +64,22 @@ def run_assets(
     job = build_defs(resources=resources).resolve_job_def(PIPELINE_JOB)
     config = {
         "ops": {asset: {"config": {"full_refresh": full_refresh}} for asset in selected},
-        "loggers": {"console": {"config": {"log_level": "WARNING"}}},
+        "loggers": {"console": {"config": {"log_level": CONSOLE_LOG_LEVEL}}},
     }
     selection = [dg.AssetKey(asset) for asset in (selected if only else ["raw_orders", *selected])]
-    with open_instance(settings) as instance:
-        end_killed_runs(instance)
-        result = job.execute_in_process(
-            instance=instance,
-            run_config=config,
-            asset_selection=selection,
-            raise_on_error=False,
-            tags={PROCESS_TAG: _process_name(os.getpid())},
-        )
-    report = _report(database, result, selected)
-    database.dispose()
-    return report
-
-
-def end_killed_runs(instance: dg.DagsterInstance) -> int:
-    """Report runs as failed that were started by a process of this machine which is gone. Returns how many."""
-    started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-    killed = [run for run in started if _is_gone(run.tags.get(PROCESS_TAG))]
-    for run in killed:
-        instance.report_run_failed(run, "The process of this run was killed; the next run does what is left.")
-    return len(killed)
-
-
-def _process_name(pid: int) -> str:
-    return f"{socket.gethostname()}/{pid}/{int(psutil.Process(pid).create_time())}"
-
-
-def _is_gone(process: str | None) -> bool:
-    if process is None or not process.startswith(f"{socket.gethostname()}/"):
-        return False
-    pid = int(process.split("/")[1])
-    return not psutil.pid_exists(pid) or _process_name(pid) != process
+    try:
+        with open_instance(settings) as instance:
+            end_lost_runs(instance)
+            result = job.execute_in_process(
+                instance=instance,
+                run_config=config,
+                asset_selection=selection,
+                raise_on_error=False,
+                tags=process_tag(),
+            )
+        return _report(database, result, selected)
+    finally:
+        database.dispose()
 
 
 def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Sequence[AssetName]) -> RunReport:
@@ -118,7 +97,7 @@ def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Seq
     for asset in selected:
         entry = ledger.get(asset, StepResult(asset)).as_dict()
         if asset in errors:
-            entry |= {"status": "failed", "error": errors[asset]}
+            entry |= {"status": "failed", "error": (errors[asset] or "failed").removeprefix(f"{asset}: ")}
         elif asset not in done:
             entry |= {"status": "skipped", "error": "an asset or a blocking check before it failed"}
         assets[asset] = entry

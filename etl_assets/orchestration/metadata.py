@@ -1,22 +1,53 @@
-"""What the Dagster UI is told about a table: its schema, sample rows, counts and rates, under the standard keys."""
+"""What the Dagster UI is told about an asset: table, columns and their lineage, counts, rates, sample rows, freshness.
+
+Standard keys wherever Dagster has one, so that its UI and others that read its metadata know what they mean.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from etl_assets.database.schema import TABLE_OF
 from etl_assets.database.schema import metadata as tables
+from etl_assets.orchestration.lineage import column_lineage
 
 if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.pipeline.step import StepResult
+    from etl_assets.settings import Settings
 
+OWNERS: Final = ("team:order_to_lead",)
 SAMPLE_ROWS: Final = 5
 _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
+
+
+def table_metadata(asset: AssetName) -> dict[str, Any]:
+    """What is known of an asset's table before any run."""
+    lineage = column_lineage(asset)
+    return {
+        "dagster/column_schema": column_schema(TABLE_OF[asset]),
+        **({"dagster/column_lineage": lineage} if lineage.deps_by_column else {}),
+    }
+
+
+def with_settings(spec: dg.AssetSpec, settings: Settings) -> dg.AssetSpec:
+    """The asset with what depends on the settings: the schema of its table, and how old it may become.
+
+    Work arrives whenever somebody imports: an asset is late when nothing has come for longer than usual, with a warning
+    after `freshness_hours`, as a failure after twice as long.
+    """
+    window = dt.timedelta(hours=settings.freshness_hours)
+    fresh = spec.replace_attributes(
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=2 * window, warn_window=window)
+    )
+    table = {str(asset): table for asset, table in TABLE_OF.items()}.get(spec.key.to_user_string())
+    return fresh.merge_attributes(metadata={"dagster/table_name": f"{settings.db_schema}.{table}"}) if table else fresh
 
 
 def column_schema(table: str) -> dg.TableSchema:
@@ -43,14 +74,14 @@ def result_metadata(database: Database, asset: AssetName, table: str, result: St
         f"rows_{name.removesuffix('_rows')}": value for name, value in result.as_dict().items() if name in _COUNTS
     }
     with database.transaction() as connection:
-        total = connection.execute(
-            sa.text("SELECT coalesce(sum(inserted - deleted), 0) FROM etl_batches WHERE asset = :asset"),
-            {"asset": asset},
-        ).scalar_one()
+        total, pending, quarantined = connection.execute(sa.text(_STANDING), {"asset": asset}).one()
     rows = result.counts.input_rows
     return {
         "dagster/row_count": int(total),
+        "dagster/table_name": f"{database.schema}.{table}",
         **counts,
+        "rows_pending": int(pending),
+        "open_quarantine": int(quarantined),
         "batches": result.batches,
         "duration_seconds": round(seconds, 3),
         "rows_per_second": round(rows / seconds) if seconds and rows else 0,
@@ -73,6 +104,11 @@ def sample_rows(database: Database, table: str) -> dg.TableMetadataValue:
     )
 
 
+_STANDING: Final = """
+    SELECT (SELECT coalesce(sum(inserted - deleted), 0) FROM etl_batches WHERE asset = :asset),
+           (SELECT coalesce(sum(high - low + 1), 0) FROM etl_work WHERE asset = :asset),
+           (SELECT count(*) FROM quarantine WHERE asset = :asset AND resolved_at IS NULL)
+"""
 _COUNTS: Final = frozenset(
     ("input_rows", "inserted", "updated", "unchanged", "superseded", "quarantined", "deleted", "without_customer")
 )

@@ -15,6 +15,7 @@ import dagster as dg
 from etl_assets.batch_processor import ATTEMPTS, BatchProcessor
 from etl_assets.database import migrate
 from etl_assets.database.database import Database
+from etl_assets.orchestration.lost_runs import process_tag
 from etl_assets.settings import Settings
 from etl_assets.vectorized_queries import VectorizedQueries
 
@@ -23,8 +24,13 @@ class DatabaseResource(dg.ConfigurableResource[Database]):
     """The store that the settings name: the embedded PostgreSQL, or ETL_DATABASE_URL."""
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Database]:  # noqa: ARG002  # Dagster passes it
-        """Hand out a migrated database; an own server that is not migrated is refused with what to type."""
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Database]:
+        """Hand out a migrated database; an own server that is not migrated is refused with what to type.
+
+        As the first thing that a run's worker does, it also notes which process that is.
+        """
+        if context.run is not None and context.instance is not None:
+            context.instance.add_run_tags(context.run.run_id, process_tag())
         database = Database(Settings())
         try:
             migrate.require_current(database)

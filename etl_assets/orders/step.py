@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
+    from etl_assets.vectorized_queries import VectorizedQueries
 
 _RAW_TEXTS: Final = (
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency", "ordered_at",
@@ -38,6 +39,15 @@ RAW_ORDER_SCHEMA: Final = {
     "import_id": pl.String(),
     **dict.fromkeys(_RAW_TEXTS, pl.String()),
 }
+
+
+class ReadOrders(NamedTuple):
+    """What raw rows say."""
+
+    versions: pl.DataFrame
+    """The good ones (`ORDER_SCHEMA`)."""
+    rejected: pl.DataFrame
+    """The others (`REJECTED_SCHEMA`)."""
 
 
 class OrdersStep:
@@ -56,33 +66,50 @@ class OrdersStep:
             RAW_ORDER_SCHEMA,
         )
 
-    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
-        """Write the newest versions; reject what can't be read; hand on what changed."""
-        versions, rejected = _read(batch, rows)
-        newest = newest_versions(versions)
-        decided = compare_with_stored(newest, _stored(batch.connection, newest))
-        refused = write_isolated(
-            batch.connection, decided, lambda part: _write(batch, part, refresh=_older_work_is_pending(batch))
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> ReadOrders:
+        """Read the rows as versions of orders."""
+        shops = queries.batch_lookup_shops()
+        types = queries.batch_lookup_order_type_mappings(rows["order_type"]).drop("is_mapped")
+        with queries.database.transaction() as connection:
+            read = [read_orders(part, preset, shops, types) for preset, part in rows_by_preset(connection, rows)]
+        return ReadOrders(
+            pl.concat([pl.DataFrame(schema=ORDER_SCHEMA), *(good for good, _ in read)]),
+            pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(rejected for _, rejected in read)]),
         )
+
+    def load(self, batch: Batch, transformed: ReadOrders) -> Loaded:
+        """Write the newest versions; reject what can't be read; hand on what changed."""
+        versions, rejected = transformed
+        is_early = _older_work_is_pending(batch)
+        written, refused = _write_newest(batch, versions, refresh=is_early)
         rejected = pl.concat([rejected, refused.select(*REJECTED_SCHEMA)])
         quarantine_rows(batch.connection, self.asset, rejected)
-        _resolve(batch.connection, versions.join(refused, on="raw_id", how="anti"), rejected)
-        written = decided.join(refused, on="raw_id", how="anti")
-        counts = count_fates(written, superseded=versions.height - newest.height, quarantined=rejected.height)
+        latest = _latest_rows(versions.join(refused, on="raw_id", how="anti"))
+        if is_early:
+            current = written.filter(pl.col("fate") != "superseded")
+            _remember(batch.connection, latest.join(current, on="raw_id", how="anti"))
+        _resolve(batch.connection, latest, rejected)
+        overtaken = versions.height - written.height - refused.height
+        counts = count_fates(written, superseded=overtaken, quarantined=rejected.height)
         return Loaded(counts, _changed(batch))
 
 
-def _read(batch: Batch, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    shops = batch.queries.batch_lookup_shops(connection=batch.connection)
-    types = batch.queries.batch_lookup_order_type_mappings(rows["order_type"], connection=batch.connection)
-    read = [
-        read_orders(part, preset, shops, types.drop("is_mapped"))
-        for preset, part in rows_by_preset(batch.connection, rows)
-    ]
-    if not read:
-        return pl.DataFrame(schema=ORDER_SCHEMA), pl.DataFrame(schema=REJECTED_SCHEMA)
-    good, rejected = zip(*read, strict=True)
-    return pl.concat(good), pl.concat(rejected)
+def _write_newest(batch: Batch, versions: pl.DataFrame, *, refresh: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write the newest version of each order that the store takes.
+
+    Returns:
+        What became of the versions that it took, and those that it refused. All others are older than one it took.
+    """
+    written, refused = [], []
+    while True:
+        newest = newest_versions(versions)
+        decided = compare_with_stored(newest, _stored(batch.connection, newest))
+        refused.append(write_isolated(batch.connection, decided, lambda part: _write(batch, part, refresh=refresh)))
+        written.append(decided.join(refused[-1], on="raw_id", how="anti"))
+        # An order whose newest version is refused has its next older one.
+        versions = versions.join(refused[-1], on=ORDER_KEY, how="semi").join(refused[-1], on="raw_id", how="anti")
+        if versions.is_empty():
+            return pl.concat(written), pl.concat(refused)
 
 
 def _stored(connection: sa.Connection, newest: pl.DataFrame) -> pl.DataFrame:
@@ -137,17 +164,35 @@ def _older_work_is_pending(batch: Batch) -> bool:
     )
 
 
-def _resolve(connection: sa.Connection, good: pl.DataFrame, rejected: pl.DataFrame) -> None:
-    """Resolve earlier bad rows of the orders that have a good one now, and bad rows that come after a good one."""
-    latest = good.group_by(ORDER_KEY).agg(pl.col("raw_id").max()).with_columns(is_good=pl.lit(value=True))
-    resolve_rows(connection, "orders", latest)
+def _latest_rows(good: pl.DataFrame) -> pl.DataFrame:
+    """The last good raw row of each order, whichever version it is."""
+    return good.group_by(ORDER_KEY).agg(pl.col("raw_id").max())
+
+
+def _remember(connection: sa.Connection, losers: pl.DataFrame) -> None:
+    """Note good rows that come after the stored version's and did not win: bad rows before them may yet be read."""
+    if losers.is_empty():
+        return
+    stage_rows(connection, "orders", losers, name="latest_rows")
+    connection.execute(
+        sa.text(
+            "UPDATE orders o SET latest_raw_id = l.raw_id FROM latest_rows l WHERE o.shop_id = l.shop_id"
+            " AND o.order_id = l.order_id AND l.raw_id > greatest(o.raw_id, o.latest_raw_id)"
+        )
+    )
+
+
+def _resolve(connection: sa.Connection, latest: pl.DataFrame, rejected: pl.DataFrame) -> None:
+    """Resolve earlier bad rows of orders that have a good one now, and bad rows read after a later good one."""
+    resolve_rows(connection, "orders", latest.with_columns(is_good=pl.lit(value=True)))
     keyed = rejected.drop_nulls(ORDER_KEY).select(*ORDER_KEY).unique()
     if keyed.is_empty():
         return
     stage_rows(connection, "orders", keyed, name="order_keys")
     stored = fetch_frame(
         connection,
-        "SELECT shop_id, order_id, raw_id, false FROM order_keys JOIN orders USING (shop_id, order_id)",
+        "SELECT shop_id, order_id, greatest(raw_id, latest_raw_id), false"
+        " FROM order_keys JOIN orders USING (shop_id, order_id)",
         {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "is_good": pl.Boolean()},
     )
     resolve_rows(connection, "orders", stored)

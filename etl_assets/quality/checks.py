@@ -1,7 +1,7 @@
 """What must hold in the tables: each check declared once, in plain SQL, without Dagster.
 
-`orchestration.asset_checks` makes Dagster asset checks of them. A check's query returns rows of violations or of
-observations; `verdict` turns them into a result.
+`orchestration.asset_checks` makes Dagster asset checks of them. A check's query returns rows of violations; where only
+the pipeline's own rule can tell whether a row is one, the check names a function that narrows them down.
 """
 
 from __future__ import annotations
@@ -9,22 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.database.schema import TABLE_OF
+from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
 
 Severity = Literal["error", "warn"]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of one asset. It fails if its query returns a row.
+    """One check of one asset. It fails if its query returns a row, and `narrow`, if there is one, leaves one of them.
 
     `query` may use the parameter `:asset`. A blocking check stops the downstream assets of the same run.
     """
@@ -35,6 +38,7 @@ class Check:
     query: str
     severity: Severity = "error"
     is_blocking: bool = False
+    narrow: Callable[[Database, list[Row]], list[Row]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class CheckOutcome:
     """Whether a check passed, and the first rows that speak against it."""
 
     passed: bool
-    violations: Sequence[dict[str, Any]]
+    violations: Sequence[Row]
 
 
 MAX_VIOLATIONS: Final = 20
@@ -65,8 +69,11 @@ def run_check(database: Database, check: Check) -> CheckOutcome:
     statement = sa.text(check.query)
     parameters = {"asset": check.asset} if ":asset" in check.query else {}
     with database.transaction() as connection:
-        rows = connection.execute(statement, parameters).mappings().fetchmany(MAX_VIOLATIONS)
-    return CheckOutcome(passed=not rows, violations=[dict(row) for row in rows])
+        result = connection.execute(statement, parameters).mappings()
+        found = [dict(row) for row in (result.fetchmany(MAX_VIOLATIONS) if check.narrow is None else result)]
+    if check.narrow is not None:
+        found = check.narrow(database, found)[:MAX_VIOLATIONS]
+    return CheckOutcome(passed=not found, violations=found)
 
 
 def _row_count_equation(asset: AssetName) -> Check:
@@ -176,16 +183,23 @@ _PER_1000: Final = (
     " FROM etl_batches WHERE asset = :asset AND input_rows > 0)"
 )
 
+
+def _without_mapping(database: Database, order_types: list[Row]) -> list[Row]:
+    found = VectorizedQueries(database).batch_lookup_order_type_mappings(row["order_type"] for row in order_types)
+    unmapped = set(found.filter(~pl.col("is_mapped"))["order_type"])
+    return [row for row in order_types if row["order_type"] in unmapped]
+
+
 _UNMAPPED_ORDER_TYPES: Final = Check(
     name="order_types_are_mapped",
     asset="orders",
     description="Every order type is mapped; unmapped ones count as BULK: map them with `etl-assets order-types set`.",
     query=(
-        "SELECT order_type, count(*) AS orders FROM orders o WHERE order_type IS NOT NULL AND NOT EXISTS ("
-        "SELECT FROM order_type_mappings m WHERE lower(btrim(m.raw_order_type)) = lower(o.order_type))"
-        " GROUP BY order_type ORDER BY orders DESC"
+        "SELECT order_type, count(*) AS orders FROM orders WHERE order_type IS NOT NULL"
+        " GROUP BY order_type ORDER BY orders DESC, order_type"
     ),
     severity="warn",
+    narrow=_without_mapping,
 )
 
 _ONE_ACTIVE_LEAD: Final = Check(

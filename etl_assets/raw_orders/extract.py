@@ -24,7 +24,13 @@ class RawOrderFrames:
     """The raw orders of one file: an iterator of frames that also counts. Close it if it is not used up."""
 
     def __init__(
-        self, path: Path, preset: Preset, *, chunk_rows: int, on_progress: Callable[[int], None] | None
+        self,
+        path: Path,
+        preset: Preset,
+        *,
+        chunk_rows: int,
+        is_detected: bool,
+        on_progress: Callable[[int], None] | None,
     ) -> None:
         """Prepare; nothing is opened before the first frame is asked for."""
         self.lines = 0
@@ -32,7 +38,8 @@ class RawOrderFrames:
         self.rows = 0
         """How many raw orders were handed out so far."""
         self.unmatched: tuple[str, ...] = ()
-        """The columns that the preset maps to headers none of which the file has (after the first frame)."""
+        """The columns that the mapping takes from headers that the file lacks (after the first frame)."""
+        self._is_detected = is_detected
         self._on_progress = on_progress
         self._frames = _resized(self._read(path, preset), chunk_rows)
 
@@ -53,7 +60,8 @@ class RawOrderFrames:
     def _read(self, path: Path, preset: Preset) -> Iterator[pl.DataFrame]:
         with read_source(path, preset) as source:
             check_required(path, source.headers, preset)
-            self.unmatched = unmatched_columns(source.headers, preset)
+            if not self._is_detected:
+                self.unmatched = unmatched_columns(source.headers, preset)
             counted = self._counted(source.frames)
             if preset.shape == "line_item":
                 yield from gather_orders(counted, preset)
@@ -73,40 +81,52 @@ def extract_raw_orders(
     preset: Preset,
     *,
     chunk_rows: int = CHUNK_ROWS,
+    is_detected: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> RawOrderFrames:
     """Read a file as frames of `RAW_ORDER_SCHEMA` (at most `chunk_rows` rows each), whatever its format and shape.
 
-    `on_progress` is called with the number of lines read so far. The result counts lines and rows.
+    `on_progress` is called with the number of lines read so far. The result counts lines and rows, and knows the
+    columns that the file lacks; not where the preset `is_detected`: its format may well leave some of them out.
 
     Raises:
         ImportFileError: from the iterator. Some frames may have been handed out by then: land them in one transaction.
 
     """
-    return RawOrderFrames(path, preset, chunk_rows=chunk_rows, on_progress=on_progress)
+    return RawOrderFrames(path, preset, chunk_rows=chunk_rows, is_detected=is_detected, on_progress=on_progress)
 
 
 def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:
     """Raise `ImportFileError` unless the file can give an order number and a shop."""
-    missing = dict.fromkeys(unmatched_columns(headers, preset))
+    missing = {
+        column
+        for column in ("order_id", "shop")
+        if (source := preset.columns.get(column)) is not None
+        and source.constant is None
+        and not set(source.headers).intersection(headers)
+    }
     if "order_id" in missing:
         wanted = _quoted(preset.columns["order_id"].headers)
         remedy = f"Choose another preset than {preset.name!r} or write a mapping; the header must be the first row"
         raise ImportFileError(path, None, f"it has no column {wanted} for the order number", remedy)
     if "shop" not in preset.columns or "shop" in missing:
-        source = preset.columns.get("shop")
-        wanted = f"column {_quoted(source.headers)} for the shop" if source else "column for the shop"
+        named = preset.columns.get("shop")
+        wanted = f"column {_quoted(named.headers)} for the shop" if named else "column for the shop"
         raise ImportFileError(path, None, f"it has no {wanted}", "Name the shop with --shop or in the mapping")
 
 
 def unmatched_columns(headers: Sequence[str], preset: Preset) -> tuple[str, ...]:
-    """Return the mapped columns that nothing in a file with these headers gives a value."""
+    """Return the mapped columns that name headers of which a file with these headers lacks what matters.
+
+    That is: all that the value could be copied from, or one that a rule looks at.
+    """
     sources: list[tuple[str, ColumnSource]] = [*preset.columns.items()]
     sources += ((f"item.{column}", source) for column, source in preset.item.items())
+    present = set(headers)
     return tuple(
         column
         for column, source in sources
-        if source.constant is None and not set(source.headers).intersection(headers)
+        if (source.columns and present.isdisjoint(source.columns)) or any(r.when not in present for r in source.rules)
     )
 
 

@@ -1,7 +1,7 @@
 """Gathers the lines of an export with a row per line item into one raw row per order.
 
 An order's lines may lie anywhere in the file. Small files are gathered in memory; larger ones are spread over bucket
-files by a hash of the order's key, so that one bucket, which then holds all lines of its orders, fits in memory.
+files by a hash of the order's number, so that one bucket, which then holds all lines of its orders, fits in memory.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from etl_assets.raw_orders.transform import (
     file_headers,
     filled,
     json_object,
+    order_constant,
     order_value,
     source_value,
     unmapped_headers,
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
 
 IN_MEMORY_LINES: Final = 200_000
 BUCKETS: Final = 64
-KEY: Final = "__key"
+ORDER: Final = "__order"
+"""String, never null: the order's number once cleaned; what lines without one have is their own."""
+PLATFORM: Final = "__platform"
+SHOP: Final = "__shop"
+"""String: the platform and the shop once cleaned; null where the line does not say."""
+KEY: Final = (ORDER, PLATFORM, SHOP)
 _EXTRA: Final = "extra."
 _ITEM: Final = "item."
 _EXACT: Final = pl.Decimal(38, 8)
@@ -73,27 +79,28 @@ def gather_orders(
 
 
 def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
-    """Map lines to the order's columns, ``item.…`` and ``extra.…`` (all String, null where empty), and the order's key.
+    """Map lines to the order's columns, ``item.…`` and ``extra.…`` (all String, null where empty), and to the `KEY`.
 
-    A line without an order number gets a key of its own.
+    Constants of the order's columns are left out: they are for orders of which no line says anything.
     """
     headers = file_headers(lines)
     mapped = lines.select(
         pl.col(LINE, DEFECT),
-        *(order_value(preset, column, headers) for column in RAW_COLUMNS),
+        *(order_value(preset, column, headers, with_constant=False) for column in RAW_COLUMNS),
         *(source_value(preset.item.get(column), headers).alias(_ITEM + column) for column in ITEM_COLUMNS),
         *(filled(pl.col(header)).alias(_EXTRA + header) for header in unmapped_headers(headers, preset)),
     )
-    parts = [clean_text(pl.col(column)).fill_null("") for column in ("platform", "shop", "order_id")]
-    alone = (
-        pl.when(~is_filled(pl.col("order_id"))).then(_SEPARATOR + pl.col(LINE).cast(pl.String)).otherwise(pl.lit(""))
+    number = pl.when(is_filled(pl.col("order_id"))).then(clean_text(pl.col("order_id")))
+    return mapped.with_columns(
+        number.fill_null(_SEPARATOR + pl.col(LINE).cast(pl.String)).alias(ORDER),
+        clean_text(pl.col("platform")).alias(PLATFORM),
+        clean_text(pl.col("shop")).alias(SHOP),
     )
-    return mapped.with_columns(pl.concat_str(*parts, alone, separator=_SEPARATOR).alias(KEY))
 
 
 def gather(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     """Gather all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no."""
-    lines = mapped.sort(LINE).with_columns(_split_variant(preset.item_variant_separator))
+    lines = with_shops(mapped.sort(LINE)).with_columns(_split_variant(preset.item_variant_separator))
     items = json_object({column: pl.col(_ITEM + column) for column in ITEM_COLUMNS})
     worth = _worth(preset)
     extras = [
@@ -105,7 +112,8 @@ def gather(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
         .group_by(KEY, maintain_order=True)
         .agg(
             pl.col(LINE).first().cast(pl.Int32).alias("row_no"),
-            pl.col(*first_of, *extras, DEFECT).first(ignore_nulls=True),
+            *(pl.col(column).first(ignore_nulls=True).fill_null(order_constant(preset, column)) for column in first_of),
+            pl.col(*extras, DEFECT).first(ignore_nulls=True),
             pl.when(pl.col("items").is_not_null().any())
             .then("[" + pl.col("items").str.join(",", ignore_nulls=True) + "]")
             .alias("items"),
@@ -114,6 +122,34 @@ def gather(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     )
     extra = json_object({column.removeprefix(_EXTRA): pl.col(column) for column in extras})
     return gathered.with_columns(extra.alias("extra"), pl.col(DEFECT).alias("defect")).select(RAW_ORDER_SCHEMA.names())
+
+
+def with_shops(lines: pl.DataFrame) -> pl.DataFrame:
+    """Complete the `KEY` of lines that leave out platform or shop, as many exports do after an order's first line.
+
+    Such a line belongs to the one shop that has an order of this number in the file and that agrees with what the line
+    says. Where several do, it stays as it is. `lines` must hold all lines of an order; their order is kept.
+    """
+    if all(lines[column].null_count() in {0, lines.height} for column in (PLATFORM, SHOP)):
+        return lines  # all lines say it, or none does
+    stated = lines.select(KEY).unique()
+    has_shop = pl.col(SHOP).is_not_null()
+    platforms = pl.col(PLATFORM).filter(has_shop)  # with null: one that is not named may be any
+    of_shop = pl.when(has_shop).then(_only(pl.col(PLATFORM).drop_nulls(), ORDER, SHOP))
+    of_order = pl.when(~has_shop).then(_only(platforms, ORDER))
+    completed = stated.with_columns(pl.coalesce(PLATFORM, of_shop, of_order).alias("platform_found")).with_columns(
+        pl.coalesce(SHOP, _only(pl.col(SHOP).drop_nulls(), ORDER, "platform_found")).alias("shop_found")
+    )
+    return (
+        lines.join(completed, on=KEY, how="left", nulls_equal=True, maintain_order="left")
+        .drop(PLATFORM, SHOP)
+        .rename({"platform_found": PLATFORM, "shop_found": SHOP})
+    )
+
+
+def _only(values: pl.Expr, *by: str) -> pl.Expr:
+    """The value that is the only one among `values` of a group, null where there are several or none."""
+    return pl.when(values.n_unique().over(by) == 1).then(values.first().over(by))
 
 
 def _split_variant(separator: str | None) -> list[pl.Expr]:
@@ -148,7 +184,7 @@ def _worth(preset: Preset) -> list[pl.Expr]:
 
 def _amount(preset: Preset) -> pl.Expr:
     if not preset.amount_from_items:
-        return pl.col("amount").first(ignore_nulls=True)
+        return pl.col("amount").first(ignore_nulls=True).fill_null(order_constant(preset, "amount"))
     plain = pl.col("worth").sum().cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
     total = plain.str.replace(".", preset.numbers.decimal, literal=True)  # read back in the format of the preset
     has_total = pl.col("worth").is_not_null().any()
@@ -175,7 +211,7 @@ def _spill(first: Iterable[pl.DataFrame], further: Iterable[pl.DataFrame], folde
         writers: dict[int, pa.RecordBatchStreamWriter] = {}
         for batches in (first, further):
             for lines in batches:
-                numbered = lines.with_columns((pl.col(KEY).hash() % buckets).alias("__bucket"))
+                numbered = lines.with_columns((pl.col(ORDER).hash() % buckets).alias("__bucket"))
                 for (bucket,), part in numbered.partition_by("__bucket", as_dict=True, include_key=False).items():
                     table = part.to_arrow()
                     if bucket not in writers:

@@ -9,7 +9,7 @@ from etl_assets.errors import EtlError
 from etl_assets.presets.catalog import detect_preset, list_presets
 from etl_assets.raw_orders.errors import ImportFileError
 from etl_assets.raw_orders.extract import extract_raw_orders
-from etl_assets.raw_orders.load import ImportResult, fail_import, land_raw_orders, register_import
+from etl_assets.raw_orders.load import land_raw_orders, refuse_import
 from etl_assets.raw_orders.readers import sniff_headers
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
+    from etl_assets.raw_orders.load import ImportResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ def import_file(
     Args:
         database: the store.
         path: the file.
-        preset: its format; without one it is detected from the headers.
+        preset: its format; without one it is detected from the headers. Headers that a given one names and that the
+            file lacks are in the result's `unmatched`.
         overrides: what to replace in the preset for this import.
         run_id: the Dagster run, for the ledger.
         on_progress: called with the number of lines read so far.
@@ -54,17 +56,19 @@ def import_file(
     try:
         found = preset or require_preset(path)
     except EtlError as error:
-        import_id = register_import(database, str(path), None)
-        fail_import(database, import_id, str(error))
-        return ImportResult(import_id, str(path), None, 0, 0, "failed", str(error))
+        return refuse_import(database, path, error)
     chosen = found.with_overrides(platform=overrides.platform, shop=overrides.shop, timezone=overrides.timezone)
-    frames = extract_raw_orders(path, chosen, on_progress=on_progress)
+    frames = extract_raw_orders(path, chosen, is_detected=preset is None, on_progress=on_progress)
     return land_raw_orders(database, path, chosen, frames, run_id=run_id)
 
 
 def require_preset(path: Path) -> Preset:
     """The preset that fits the headers of a file. Raises `ImportFileError` where none does."""
-    preset = detect_preset(sniff_headers(path))
+    headers = sniff_headers(path)
+    if "quarantine_id" in headers:  # it has the columns of the generic preset too
+        remedy = "Mend its rows and pass it to `etl-assets quarantine replay --file`"
+        raise ImportFileError(path, None, "it is an export of quarantine, whose rows are not new orders", remedy)
+    preset = detect_preset(headers)
     if preset is None:
         names = ", ".join(preset.name for preset in list_presets())
         remedy = f"Name one with --preset ({names}), or describe the columns in a mapping file for --mapping"

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_rows
 from etl_assets.database.schema import import_tasks
-from etl_assets.errors import EtlError
+from etl_assets.errors import DatabaseUnavailableError, EtlError
 from etl_assets.ledger import work
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.work import WorkRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from etl_assets.database.database import Database
@@ -31,6 +31,8 @@ class Landable(Protocol):
 
     lines: int
     rows: int
+    unmatched: tuple[str, ...]
+    """Columns that the mapping takes from headers that the source lacks, where the user should know; else empty."""
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """Frames of columns of `raw_orders` but import_id and raw_id; `replaces_raw_id` where rows mend others."""
@@ -52,9 +54,11 @@ class ImportResult:
     rows: int
     status: str
     error: str | None = None
+    unmatched: tuple[str, ...] = ()
+    """The columns that the mapping takes from headers that the file lacks; never those of a detected preset."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as the commands print it."""
+        """The result as the commands print it; `error` and `unmatched` only where there is something to say."""
         result: dict[str, Any] = {
             "import_id": str(self.import_id),
             "source": self.source,
@@ -63,48 +67,66 @@ class ImportResult:
             "rows": self.rows,
             "status": self.status,
         }
-        return result if self.error is None else {**result, "error": self.error}
+        if self.error is not None:
+            result["error"] = self.error
+        if self.unmatched:
+            result["unmatched"] = list(self.unmatched)
+        return result
 
 
 def land_raw_orders(
     database: Database,
-    path: Path,
+    path: Path | str,
     preset: Preset,
     frames: Landable,
     *,
     run_id: str | None = None,
-    claim: Callable[[sa.Connection], None] | None = None,
+    claim: Callable[[sa.Connection, UUID], None] | None = None,
 ) -> ImportResult:
     """Land the raw orders of one file.
 
     Args:
         database: the store.
-        path: the file, named in the ledger.
+        path: the file, or what else the rows came from, named in the ledger.
         preset: the format it was read with; stored with the import.
         frames: the file's raw orders.
         run_id: the Dagster run, for the ledger.
-        claim: called first in the transaction of the rows; an `EtlError` from it fails the import.
+        claim: called first in the transaction of the rows, with the import's id; its `EtlError` fails the import.
 
     Returns:
         The completed import, or the failed one with its error when the file can't be read: then it has no rows.
+
+    Raises:
+        DatabaseUnavailableError: the server can't be reached; nothing was landed.
     """
     import_id = register_import(database, str(path), preset)
     try:
         with database.transaction() as connection:
+            # The file is read inside: hours may pass before the first rows. Nobody waits for an import's only lock.
+            connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             if claim is not None:
-                claim(connection)
+                claim(connection, import_id)
             batch_id = _land(connection, import_id, frames, run_id)
-            lines, rows = frames.lines, frames.rows
-            _complete(connection, import_id, batch_id=batch_id, lines=lines, rows=rows)
+            lines, rows, unmatched = frames.lines, frames.rows, frames.unmatched
+            _complete(connection, import_id, batch_id=batch_id, lines=lines, rows=rows, unmatched=unmatched)
     except EtlError as error:
         fail_import(database, import_id, str(error))
+        if isinstance(error, DatabaseUnavailableError):
+            raise  # no fault of the file
         return ImportResult(import_id, str(path), preset.name, frames.lines, 0, "failed", str(error))
     except BaseException:
         fail_import(database, import_id, INTERRUPTED)
         raise
     finally:
         frames.close()
-    return ImportResult(import_id, str(path), preset.name, lines, rows, "completed")
+    return ImportResult(import_id, str(path), preset.name, lines, rows, "completed", unmatched=unmatched)
+
+
+def refuse_import(database: Database, path: Path, error: EtlError) -> ImportResult:
+    """Record a file that can't be imported for a reason known before it is read."""
+    import_id = register_import(database, str(path), None)
+    fail_import(database, import_id, str(error))
+    return ImportResult(import_id, str(path), None, 0, 0, "failed", str(error))
 
 
 def register_import(database: Database, source: str, preset: Preset | None) -> UUID:
@@ -114,7 +136,7 @@ def register_import(database: Database, source: str, preset: Preset | None) -> U
         connection.execute(
             sa.insert(import_tasks).values(
                 import_id=import_id,
-                source=source.encode("utf-8", "replace").decode(),
+                source=_storable(source),
                 preset=preset.name if preset else None,
                 mapping=preset.model_dump(mode="json") if preset else None,
                 status="pending",
@@ -129,7 +151,7 @@ def fail_import(database: Database, import_id: UUID, error: str) -> None:
         connection.execute(
             sa.update(import_tasks)
             .where(import_tasks.c.import_id == import_id, import_tasks.c.status == "pending")
-            .values(status="failed", error=error, completed_at=sa.func.now())
+            .values(status="failed", error=_storable(error), completed_at=sa.func.now())
         )
 
 
@@ -187,9 +209,29 @@ def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFr
     return record.batch_id
 
 
-def _complete(connection: sa.Connection, import_id: UUID, *, batch_id: int, lines: int, rows: int) -> None:
+def _storable(text: str) -> str:
+    """The text without what no database holds: bytes in the name of a file that are not UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _complete(
+    connection: sa.Connection,
+    import_id: UUID,
+    *,
+    batch_id: int,
+    lines: int,
+    rows: int,
+    unmatched: Sequence[str] = (),
+) -> None:
     connection.execute(
         sa.update(import_tasks)
         .where(import_tasks.c.import_id == import_id)
-        .values(status="completed", batch_id=batch_id, row_count=rows, line_count=lines, completed_at=sa.func.now())
+        .values(
+            status="completed",
+            batch_id=batch_id,
+            row_count=rows,
+            line_count=lines,
+            unmatched=list(unmatched),
+            completed_at=sa.func.now(),
+        )
     )

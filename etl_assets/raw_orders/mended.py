@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -13,11 +13,12 @@ from etl_assets.errors import EtlError
 from etl_assets.ledger.replay import ONE_REPLAY_AT_A_TIME, existing_ids
 from etl_assets.presets.model import RAW_COLUMNS, Preset
 from etl_assets.raw_orders.load import ImportResult, land_raw_orders
-from etl_assets.raw_orders.mending_file import RAW_TEXTS, read_mending_file
+from etl_assets.raw_orders.mending_file import RAW_TEXTS
 from etl_assets.raw_orders.source import NUL_SYMBOL
+from etl_assets.raw_orders.transform import filled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from etl_assets.database.database import Database
@@ -65,17 +66,21 @@ class Mended:
     unknown: tuple[int, ...] = ()
 
 
-def land_mended(database: Database, path: Path) -> Mended:
+def land_mended(database: Database, file: pl.DataFrame, source: Path, *, run_id: str | None = None) -> Mended:
     """Land what people changed in an export of quarantine; run the assets afterwards.
 
     Each changed row becomes a raw order that replaces the quarantined one, read with the preset of its import. A row
     that `orders` had rejected is resolved in the same transaction: from then on its mended row stands for it.
 
+    Args:
+        database: the store.
+        file: the mended rows, as `read_mending_file` and `corrected_rows` return them.
+        source: where they come from; the imports are named after it.
+        run_id: the Dagster run, for the ledger.
+
     Raises:
-        ImportFileError: the file can't be read.
         MendedRowsError: two rows of the file mend one raw order in different ways.
     """
-    file = read_mending_file(path)
     with database.transaction() as connection:
         stage_rows(connection, "quarantine", file.select("quarantine_id"), name="mended_ids")
         originals = fetch_frame(connection, _ORIGINALS, _ORIGINAL_SCHEMA)
@@ -83,7 +88,8 @@ def land_mended(database: Database, path: Path) -> Mended:
         not_open = sorted(set(file["quarantine_id"]) - set(originals["quarantine_id"]))
         resolved = existing_ids(connection, not_open)
     changed = changed_rows(file, originals, earlier)
-    results = [_land(database, path, part) for part in changed.sort("mapping", "raw_id").partition_by("mapping")]
+    parts = changed.sort("mapping", "raw_id").partition_by("mapping")
+    results = [_land(database, source, part, run_id) for part in parts]
     landed = {number for ids in changed["quarantine_ids"] for number in ids}
     return Mended(
         imports=tuple(results),
@@ -92,6 +98,42 @@ def land_mended(database: Database, path: Path) -> Mended:
         unchanged=tuple(sorted(set(originals["quarantine_id"]) - landed)),
         resolved=tuple(number for number in not_open if number in resolved),
         unknown=tuple(number for number in not_open if number not in resolved),
+    )
+
+
+def corrected_rows(database: Database, corrections: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Corrections that were typed, as the frame that `read_mending_file` returns for a file with the same changes.
+
+    Args:
+        database: the store.
+        corrections: for each row its `quarantine_id` and the new texts of some of `RAW_COLUMNS`; a blank one empties
+            the column, and columns that are not named stay as they are.
+
+    Raises:
+        MendedRowsError: a correction names no row or changes nothing.
+    """
+    for number, correction in enumerate(corrections, start=1):
+        if "quarantine_id" not in correction or not set(correction) & set(RAW_COLUMNS):
+            msg = f"Correction {number}: give a quarantine_id and at least one of {', '.join(RAW_COLUMNS)}."
+            raise MendedRowsError(msg)
+    columns = [column for column in RAW_COLUMNS if any(column in one for one in corrections)]
+    texts: dict[str, list[Any]] = {column: [one.get(column) for one in corrections] for column in columns}
+    flags: dict[str, list[Any]] = {f"{column}_is_given": [column in one for one in corrections] for column in columns}
+    given = pl.DataFrame(
+        {"quarantine_id": [one["quarantine_id"] for one in corrections], **texts, **flags},
+        schema_overrides={"quarantine_id": pl.Int64(), **dict.fromkeys(columns, pl.String())},
+    ).with_row_index("row_no", offset=1)
+    with database.transaction() as connection:
+        stage_rows(connection, "quarantine", given.select("quarantine_id"), name="mended_ids")
+        originals = fetch_frame(connection, _ORIGINALS, _ORIGINAL_SCHEMA)
+    both = given.join(originals, on="quarantine_id", how="left", suffix="_original", maintain_order="left")
+    return both.select(
+        "quarantine_id",
+        pl.col("row_no").cast(pl.Int32),
+        *(
+            pl.when(f"{column}_is_given").then(filled(pl.col(column))).otherwise(f"{column}_original").alias(column)
+            for column in columns
+        ),
     )
 
 
@@ -152,6 +194,7 @@ class _Rows:
     def __init__(self, frame: pl.DataFrame) -> None:
         self.frame = frame
         self.lines = self.rows = frame.height
+        self.unmatched: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         yield self.frame
@@ -160,7 +203,7 @@ class _Rows:
         """Nothing is open."""
 
 
-def _land(database: Database, path: Path, rows: pl.DataFrame) -> ImportResult:
+def _land(database: Database, source: Path, rows: pl.DataFrame, run_id: str | None) -> ImportResult:
     preset = Preset.model_validate_json(rows["mapping"][0])
     ids = rows["quarantine_ids"].explode().to_list()
     raw_ids = rows["raw_id"].to_list()
@@ -168,10 +211,11 @@ def _land(database: Database, path: Path, rows: pl.DataFrame) -> ImportResult:
     frame = rows.select("row_no", *RAW_COLUMNS, "extra", "defect", replaces_raw_id="raw_id")
     return land_raw_orders(
         database,
-        path,
+        source,
         preset,
         _Rows(frame),
-        claim=lambda connection: _claim(connection, ids, raw_ids, mended_before),
+        run_id=run_id,
+        claim=lambda connection, _: _claim(connection, ids, raw_ids, mended_before),
     )
 
 

@@ -63,8 +63,13 @@ def restored(text: pl.Expr) -> pl.Expr:
     return pl.when(text.str.contains(f"^'+{_FORMULA_START}")).then(text.str.slice(1)).otherwise(text)
 
 
-def export_quarantine(database: Database, path: Path) -> int:
-    """Write all open rows of quarantine, with the raw texts as they are, to a .csv (UTF-8 with mark) or .xlsx file.
+def export_quarantine(database: Database, path: Path, *, asset: str | None = None) -> int:
+    """Write open rows of quarantine, with the raw texts as they are, to a .csv (UTF-8 with mark) or .xlsx file.
+
+    Args:
+        database: the store.
+        path: the file; it is replaced where it exists.
+        asset: only rows that this asset rejected.
 
     Returns:
         How many rows were written.
@@ -74,6 +79,8 @@ def export_quarantine(database: Database, path: Path) -> int:
     """
     with database.transaction() as connection:
         rows = fetch_frame(connection, _OPEN, EXPORT_SCHEMA)
+    if asset is not None:
+        rows = rows.filter(pl.col("asset") == asset)
     texts = rows.with_columns(neutralised(pl.col(name)).alias(name) for name in RAW_COLUMNS)
     if path.suffix.lower() == ".xlsx":
         _check_workbook(path, texts)

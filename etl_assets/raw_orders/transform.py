@@ -56,11 +56,23 @@ def unmapped_headers(headers: Iterable[str], preset: Preset) -> list[str]:
     return [header for header in headers if header not in named]
 
 
-def order_value(preset: Preset, column: str, headers: Collection[str]) -> pl.Expr:
-    """Value one column of `raw_orders` (String, null where the export says nothing); default platform: the preset."""
-    default = ColumnSource(constant=preset.name) if column == "platform" else None
-    source = dict(preset.columns).get(column, default)  # type: ignore[call-overload]  # any name may be asked for
+def order_value(preset: Preset, column: str, headers: Collection[str], *, with_constant: bool = True) -> pl.Expr:
+    """Value one column of `raw_orders` (String, null where the export says nothing)."""
+    source = _order_source(preset, column)
+    if source is not None and not with_constant:
+        source = source.model_copy(update={"constant": None})
     return source_value(source, headers).alias(column)
+
+
+def order_constant(preset: Preset, column: str) -> pl.Expr:
+    """What a column of `raw_orders` is where the export says nothing: the constant, if there is one (String)."""
+    source = _order_source(preset, column)
+    return pl.lit(source.constant if source else None, pl.String)
+
+
+def _order_source(preset: Preset, column: str) -> ColumnSource | None:
+    default = ColumnSource(constant=preset.name) if column == "platform" else None
+    return dict(preset.columns).get(column, default)  # type: ignore[call-overload,no-any-return]  # any name may be asked for
 
 
 def source_value(source: ColumnSource | None, headers: Collection[str]) -> pl.Expr:

@@ -1,0 +1,167 @@
+"""`etl-assets sources`: orders that live in other databases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from etl_assets.cli.output import (
+    FAILED,
+    AsJson,
+    WrongUseError,
+    failures_reported,
+    note,
+    print_json,
+    print_records,
+    say,
+)
+from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.errors import EtlError, FencedError
+from etl_assets.sources.config import load_sources, source_url
+from etl_assets.sources.errors import SourceConfigError
+from etl_assets.sources.ledger import progress_of_all
+from etl_assets.sources.pull import pull, reconcile
+from etl_assets.sources.session import SourceSession, open_backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.settings import Settings
+    from etl_assets.sources.model import SourceConfig
+    from etl_assets.sources.pull import PullResult
+
+app = typer.Typer(help="Pull orders that live in other databases.", no_args_is_help=True, add_completion=False)
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Sources; by default all.")]
+
+
+@app.command("list")
+def show_all(*, as_json: AsJson = False) -> None:
+    """List the sources and when each was pulled."""
+    with failures_reported(as_json=as_json):
+        settings = load_settings()
+        sources = _chosen(settings, None)
+        with opened_database(settings) as database:
+            progress = progress_of_all(database)
+        records: list[dict[str, Any]] = []
+        for source in sources:
+            seen = progress.get(source.name)
+            records.append(
+                {
+                    "name": source.name,
+                    "changes": source.changes.kind,
+                    "reads": source.table or "query",
+                    "url_env": source.url_env,
+                    "every_seconds": source.every_seconds,
+                    "pulled_at": seen.pulled_at if seen else None,
+                    "reconciled_at": seen.reconciled_at if seen else None,
+                }
+            )
+        if as_json:
+            print_json({"sources": records})
+        else:
+            print_records("Sources", records, list(records[0]) if records else ["name"])
+
+
+@app.command("check")
+def check(names: Names = None, *, as_json: AsJson = False) -> None:
+    """Connect to sources, compare them with their description, and look for keys that are empty or not unique."""
+    with failures_reported(as_json=as_json):
+        records = [_check(source) for source in _chosen(load_settings(), names)]
+        if as_json:
+            print_json({"sources": records})
+        else:
+            print_records("Sources", records, ["name", "status", "columns", "problem"])
+        if any(record["status"] != "ok" for record in records):
+            raise typer.Exit(FAILED)
+
+
+@app.command("pull")
+def pull_sources(names: Names = None, *, as_json: AsJson = False) -> None:
+    """Land what changed since the last pull. The assets then read it like any import."""
+    _each(names, pull, as_json=as_json)
+
+
+@app.command("reconcile")
+def reconcile_sources(names: Names = None, *, as_json: AsJson = False) -> None:
+    """Read sources as a whole, land what is not known, and say how much pulls should have brought."""
+    _each(names, reconcile, as_json=as_json)
+
+
+@app.command("setup")
+def setup(name: Annotated[str, typer.Argument(metavar="NAME")], *, as_json: AsJson = False) -> None:
+    """Print the SQL that the owner of the source's database runs once, so that its changes can be found."""
+    with failures_reported(as_json=as_json):
+        [source] = _chosen(load_settings(), [name])
+        text = open_backend(source, source_url(source)).setup(source)
+        if as_json:
+            print_json({"name": source.name, "sql": text})
+        else:
+            typer.echo(text, nl=False)
+
+
+def _chosen(settings: Settings, names: Sequence[str] | None) -> list[SourceConfig]:
+    if settings.sources is None:
+        msg = "ETL_SOURCES is not set: put the path of sources.yaml in it. See docs/sources.md."
+        raise WrongUseError(msg)
+    try:
+        sources = load_sources(settings)
+    except SourceConfigError as error:
+        raise WrongUseError(str(error)) from None
+    if not names:
+        return sources
+    by_name = {source.name: source for source in sources}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        msg = f"There is no source {unknown[0]!r} in {settings.sources}; there are: {', '.join(by_name) or 'none'}."
+        raise WrongUseError(msg)
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def _check(source: SourceConfig) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": source.name, "status": "ok", "columns": None, "problem": None}
+    try:
+        with SourceSession(source) as session:
+            record["columns"] = len(session.columns())
+            session.backend.window(session.run, source, None)
+            doubtful = session.count_doubtful_keys()
+    except EtlError as error:
+        return {**record, "status": "failed", "problem": str(error)}
+    if doubtful:
+        problem = f"{doubtful} keys ({', '.join(source.key)}) are NULL or not unique. Choose other columns for key."
+        return {**record, "status": "failed", "problem": problem}
+    return record
+
+
+def _each(names: Sequence[str] | None, work: Callable[[Database, SourceConfig], PullResult], *, as_json: bool) -> None:
+    with failures_reported(as_json=as_json):
+        settings = load_settings()
+        sources = _chosen(settings, names)
+        with opened_database(settings) as database:
+            records = [_attempt(database, source, work) for source in sources]
+        if as_json:
+            print_json({"sources": records})
+        else:
+            columns = ["source", "status", "mode", "read", "landed", "missed", "import_id", "duration"]
+            print_records("Pulls", records, columns)
+            for record in records:
+                if record["status"] == "failed":
+                    note(f"Not pulled: {record['error']}", "red")
+                elif record["status"] == "fenced":
+                    say(record["error"])
+        if any(record["status"] == "failed" for record in records):
+            raise typer.Exit(FAILED)
+
+
+def _attempt(
+    database: Database, source: SourceConfig, work: Callable[[Database, SourceConfig], PullResult]
+) -> dict[str, Any]:
+    """One source's failure does not keep the others from being pulled."""
+    try:
+        return {"status": "done", **work(database, source).as_dict()}
+    except FencedError as error:
+        return {"status": "fenced", "source": source.name, "error": str(error)}
+    except EtlError as error:
+        return {"status": "failed", "source": source.name, "error": str(error)}

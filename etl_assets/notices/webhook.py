@@ -1,0 +1,75 @@
+"""Notices as JSON to a URL. The field `text` is what Slack, Mattermost and the like show; the others are for programs.
+
+The URL of a webhook is a secret (whoever knows it may post), so it is in no message and no log.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from etl_assets.notices.notice import NoticeError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from etl_assets.notices.notice import Notice
+
+ATTEMPTS: Final = 3
+TIMEOUT_SECONDS: Final = 4.0
+TOO_MANY_REQUESTS: Final = 429
+SERVER_ERROR: Final = 500
+
+# httpx logs each request with its URL at INFO.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class WebhookChannel:
+    """POSTs each notice to one URL."""
+
+    name = "webhook"
+    reaches_people = True
+
+    def __init__(self, url: SecretStr, *, attempts: int = ATTEMPTS, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        """Raises `NoticeError` where the URL is none."""
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            msg = "ETL_NOTIFY_WEBHOOK_URL is no URL of a webhook: it should be https://host/path."
+            raise NoticeError(msg)
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+        self._retrying = Retrying(
+            stop=stop_after_attempt(attempts),
+            wait=wait_random_exponential(multiplier=0.2, max=2),
+            retry=retry_if_exception(_may_pass),
+            reraise=True,
+        )
+
+    def send(self, notice: Notice) -> None:
+        """POST the notice; refused connections, time-outs, 429 and 5xx are tried again. Raises `NoticeError`."""
+        content = {"text": notice.body, **notice.model_dump(mode="json", exclude={"text"}), "detail": notice.text}
+        try:
+            self._retrying(self._post, content)
+        except httpx.HTTPStatusError as error:
+            msg = (
+                f"The webhook refused the notice with status {error.response.status_code}: see ETL_NOTIFY_WEBHOOK_URL."
+            )
+            raise NoticeError(msg) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            msg = f"The webhook can't be reached ({type(error).__name__}): see ETL_NOTIFY_WEBHOOK_URL and the network."
+            raise NoticeError(msg) from None
+
+    def _post(self, content: dict[str, Any]) -> None:
+        response = httpx.post(self._url.get_secret_value(), json=content, timeout=self._timeout_seconds)
+        response.raise_for_status()
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        status = error.response.status_code
+        return status == TOO_MANY_REQUESTS or status >= SERVER_ERROR
+    return isinstance(error, httpx.TransportError)

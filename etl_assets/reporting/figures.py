@@ -1,0 +1,128 @@
+"""The figures behind the pictures: read from the ledger, or from a whole table within a time budget.
+
+What is here must stay cheap however many orders there are: a run reads it after each asset.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.database.database import sqlstate_of
+from etl_assets.database.frames import fetch_frame
+from etl_assets.errors import EtlError
+from etl_assets.values.numbers import TOTAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+
+RUNS_SHOWN: Final = 20
+DAYS_SHOWN: Final = 90
+
+RATE_SCHEMA: Final = {"rows": pl.Int64(), "seconds": pl.Float64()}
+FUNNEL_SCHEMA: Final = {
+    "currency": pl.String(),
+    "leads": pl.Int64(),
+    **{
+        f"{kind}_{figure}": dtype
+        for kind in ("sample", "proof", "bulk")
+        for figure, dtype in (("leads", pl.Int64()), ("orders", pl.Int64()), ("amount", TOTAL))
+    },
+    "sample_then_bulk": pl.Int64(),
+}
+SHOP_SCHEMA: Final = {"shop_id": pl.Int32(), "platform": pl.String(), "shop_name": pl.String(), "orders": pl.Int64()}
+DAY_SCHEMA: Final = {"day": pl.Date(), "orders": pl.Int64()}
+
+# A run may have many batches and only the last runs are shown: the newest batches of the asset, by its index.
+_RATES: Final = f"""
+    WITH newest AS (
+        SELECT batch_id, run_id, input_rows, duration FROM etl_batches
+        WHERE asset = :asset AND input_rows > 0 ORDER BY batch_id DESC LIMIT 1000
+    ), runs AS (
+        SELECT max(batch_id) AS last_batch, CAST(sum(input_rows) AS bigint) AS rows, sum(duration) AS seconds
+        FROM newest GROUP BY coalesce(run_id, CAST(batch_id AS text)) ORDER BY 1 DESC LIMIT {RUNS_SHOWN:d}
+    )
+    SELECT rows, seconds FROM runs ORDER BY last_batch
+"""  # noqa: S608  # a number of ours
+
+_FUNNEL: Final = """
+    SELECT currency, count(*),
+           count(*) FILTER (WHERE sample_count > 0), sum(sample_count), sum(sample_amount),
+           count(*) FILTER (WHERE proof_count > 0), sum(proof_count), sum(proof_amount),
+           count(*) FILTER (WHERE bulk_count > 0), sum(bulk_count), sum(bulk_amount),
+           count(*) FILTER (WHERE sample_count > 0 AND bulk_count > 0)
+    FROM business_leads GROUP BY currency ORDER BY 2 DESC, 1
+"""
+_ORDERS: Final = """
+    CREATE TEMPORARY TABLE counted_orders ON COMMIT DROP AS
+    SELECT shop_id, day, CAST(sum(orders) AS bigint) AS orders, grouping(shop_id) AS is_day FROM (
+        SELECT shop_id, CAST(ordered_at AS date) AS day, count(*) AS orders FROM orders GROUP BY 1, 2
+    ) o GROUP BY GROUPING SETS ((shop_id), (day))
+"""
+_BY_SHOP: Final = """
+    SELECT shop_id, platform, shop_name, orders FROM counted_orders JOIN shop_configs USING (shop_id)
+    WHERE is_day = 0 ORDER BY orders DESC, shop_id
+"""
+_BY_DAY: Final = f"""
+    WITH days AS (SELECT day, orders FROM counted_orders WHERE is_day = 1 AND day IS NOT NULL)
+    SELECT day, orders FROM days WHERE day > (SELECT max(day) FROM days) - {DAYS_SHOWN:d} ORDER BY day
+"""  # noqa: S608  # a number of ours
+
+
+class TooSlowError(EtlError):
+    """The tables are too large for these figures to be read within the time budget."""
+
+
+def read_rates(database: Database, asset: AssetName) -> pl.DataFrame:
+    """The last runs of an asset that had rows, oldest first (`RATE_SCHEMA`): input and seconds of their batches."""
+    with database.transaction() as connection:
+        rows = connection.execute(sa.text(_RATES), {"asset": asset}).all()
+    return pl.DataFrame([tuple(row) for row in rows], schema=RATE_SCHEMA, orient="row")
+
+
+def read_lead_funnel(database: Database, *, seconds: float) -> pl.DataFrame:
+    """How many leads have orders of each type, per currency of the lead (`FUNNEL_SCHEMA`), most leads first.
+
+    `…_leads` have at least one such order, `…_orders` and `…_amount` are those orders; orders in another currency than
+    their lead's count, their amounts do not.
+
+    Raises:
+        TooSlowError: it would take longer than `seconds`.
+    """
+    with _bounded(database, seconds) as connection:
+        return fetch_frame(connection, _FUNNEL, FUNNEL_SCHEMA)
+
+
+def read_order_counts(database: Database, *, seconds: float) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Orders per shop (`SHOP_SCHEMA`, most first) and per day (`DAY_SCHEMA`, UTC, the last 90 days that have any).
+
+    Raises:
+        TooSlowError: it would take longer than `seconds`.
+    """
+    with _bounded(database, seconds) as connection:
+        connection.execute(sa.text(_ORDERS))
+        return fetch_frame(connection, _BY_SHOP, SHOP_SCHEMA), fetch_frame(connection, _BY_DAY, DAY_SCHEMA)
+
+
+@contextmanager
+def _bounded(database: Database, seconds: float) -> Iterator[sa.Connection]:
+    """A transaction in which a statement that takes longer than `seconds` is cancelled by the server."""
+    try:
+        with database.transaction() as connection:
+            budget = str(max(round(seconds * 1000), 1))
+            connection.execute(sa.text("SELECT set_config('statement_timeout', :budget, true)"), {"budget": budget})
+            yield connection
+    except Exception as error:
+        if sqlstate_of(error) != _QUERY_CANCELED:
+            raise
+        msg = f"The figures could not be read within {seconds:g} s: the tables are too large for it now."
+        raise TooSlowError(msg) from None
+
+
+_QUERY_CANCELED: Final = "57014"

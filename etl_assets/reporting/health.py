@@ -1,0 +1,151 @@
+"""How the pipeline is, as its tables tell it: how old each asset is, what waits for it, what is in quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from etl_assets.database.schema import TABLE_OF
+from etl_assets.reporting.pages import table
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    from etl_assets.database.database import Database
+
+FAILED_IMPORTS_SHOWN: Final = 5
+IMPORT_DAYS: Final = 7
+
+_ASSETS: Final = """
+    SELECT a.asset, b.finished_at AS last_batch_at, CAST(extract(epoch FROM now() - b.finished_at) AS float) AS age,
+           coalesce(w.rows, 0) AS pending_rows, CAST(extract(epoch FROM now() - w.since) AS float) AS waiting
+    FROM unnest(CAST(:assets AS text[])) WITH ORDINALITY a (asset, place)
+    LEFT JOIN LATERAL (
+        SELECT finished_at FROM etl_batches WHERE asset = a.asset ORDER BY batch_id DESC LIMIT 1
+    ) b ON true
+    LEFT JOIN LATERAL (
+        SELECT CAST(sum(q.high - q.low + 1) AS bigint) AS rows, min(u.finished_at) AS since
+        FROM etl_work q LEFT JOIN etl_batches u USING (batch_id) WHERE q.asset = a.asset
+    ) w ON true
+    ORDER BY a.place
+"""
+_QUARANTINE: Final = """
+    SELECT asset, reason_code, count(*) AS rows, min(quarantined_at) AS since FROM quarantine
+    WHERE resolved_at IS NULL GROUP BY asset, reason_code ORDER BY rows DESC, asset, reason_code
+"""
+_FAILED_IMPORTS: Final = f"""
+    SELECT created_at, source, error, count(*) OVER () AS total FROM import_tasks
+    WHERE status = 'failed' AND created_at > now() - interval '{IMPORT_DAYS:d} days'
+    ORDER BY created_at DESC, import_id LIMIT {FAILED_IMPORTS_SHOWN:d}
+"""  # noqa: S608  # numbers of ours
+
+
+@dataclass(frozen=True, slots=True)
+class AssetState:
+    """One asset: when its last batch was committed, and what it has yet to consume. Ages are in seconds."""
+
+    asset: str
+    last_batch_at: dt.datetime | None
+    age: float | None
+    pending_rows: int
+    """At most so many: a range of the queue may hold numbers without a row."""
+    waiting: float | None
+    """How long the oldest of it has been pending."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineState:
+    """What the tables say of the whole pipeline; holds no customer's data."""
+
+    assets: Sequence[AssetState]
+    quarantine: Sequence[dict[str, Any]]
+    """`asset`, `reason_code`, `rows`, `since` of what is open."""
+    failed_imports: Sequence[dict[str, Any]]
+    """The last ones of the week: `created_at`, `source`, `error`, and of them all `total`."""
+
+    @property
+    def pending_rows(self) -> int:
+        """What waits for any asset."""
+        return sum(state.pending_rows for state in self.assets)
+
+    @property
+    def quarantined_rows(self) -> int:
+        """Open entries of quarantine."""
+        return sum(entry["rows"] for entry in self.quarantine)
+
+    @property
+    def failed_import_count(self) -> int:
+        """Imports of the week that failed."""
+        return self.failed_imports[0]["total"] if self.failed_imports else 0
+
+
+def read_pipeline_state(database: Database) -> PipelineState:
+    """Read it in one transaction; cheap however many orders there are, as nothing but the ledger is looked at."""
+    with database.transaction() as connection:
+        assets = connection.execute(sa.text(_ASSETS), {"assets": list(TABLE_OF)}).all()
+        quarantine = connection.execute(sa.text(_QUARANTINE)).mappings().all()
+        failed_imports = connection.execute(sa.text(_FAILED_IMPORTS)).mappings().all()
+    return PipelineState(
+        [AssetState(*row) for row in assets],
+        [dict(row) for row in quarantine],
+        [dict(row) for row in failed_imports],
+    )
+
+
+def summary(state: PipelineState) -> str:
+    """The state in a few words."""
+    waiting = max((one.waiting or 0.0 for one in state.assets), default=0.0)
+    pending = (
+        f"{state.pending_rows:,} rows pending for {duration(waiting)}" if state.pending_rows else "nothing pending"
+    )
+    return f"{pending} · {state.quarantined_rows:,} rows in quarantine · {state.failed_import_count:,} failed imports"
+
+
+def state_sections(state: PipelineState) -> dict[str, str]:
+    """The state as sections of a page: title → Markdown."""
+    assets = [
+        [one.asset, _instant(one.last_batch_at), duration(one.age), one.pending_rows, duration(one.waiting)]
+        for one in state.assets
+    ]
+    quarantine = [[one["asset"], one["reason_code"], one["rows"], _instant(one["since"])] for one in state.quarantine]
+    imports = [
+        [_instant(one["created_at"]), PurePath(one["source"]).name, (one["error"] or "")[:300]]
+        for one in state.failed_imports
+    ]
+    mend = "Mend them with `etl-assets quarantine export FILE` and `etl-assets quarantine replay --file FILE`."
+    return {
+        "Freshness and backlog": table(
+            ["asset", "last batch (UTC)", "age", "rows pending, at most", "oldest for"], assets
+        ),
+        "Open quarantine": f"{table(['asset', 'code', 'rows', 'since'], quarantine)}\n\n{mend}" if quarantine else NONE,
+        f"Imports that failed in the last {IMPORT_DAYS} days": (
+            f"{state.failed_import_count} in all, the last ones:\n\n{table(['at (UTC)', 'file', 'why'], imports)}"
+            if imports
+            else NONE
+        ),
+    }
+
+
+NONE: Final = "None."
+
+
+def duration(seconds: float | None) -> str | None:
+    """Seconds in the two largest units: 40 s, 3 min, 2 h 5 min, 4 d 3 h."""
+    if seconds is None:
+        return None
+    minutes = int(seconds) // 60
+    if minutes < 1:
+        return f"{max(int(seconds), 0)} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 1:
+        return f"{minutes} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"
+
+
+def _instant(instant: dt.datetime | None) -> str | None:
+    return None if instant is None else f"{instant:%Y-%m-%d %H:%M}"

@@ -1,0 +1,128 @@
+"""Pages in Markdown made of figures: a picture first, the exact numbers below it.
+
+Nothing is read here, and nothing is drawn before there is something to show.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SHOPS_SHOWN: Final = 12
+KINDS: Final = ("sample", "proof", "bulk")
+_LONGEST_LABEL: Final = 24
+
+
+def image(alt: str, png: bytes) -> str:
+    """A picture that needs no file and no server."""
+    return f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table; whatever the cells hold, it is shown as text."""
+    lines = [header, ["---"] * len(header), *([cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell(value: object) -> str:
+    """A value as text without any meaning for Markdown or HTML."""
+    if value is None:
+        return "–"
+    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else " ".join(str(value).split())
+    return "".join(f"&#{ord(character)};" if character in _SPECIAL else character for character in text)
+
+
+_SPECIAL: Final = frozenset(r"\`*_{}[]()<>#+!|~&$")
+
+
+def rates_page(rates: pl.DataFrame) -> str | None:
+    """The rates of the last runs of one asset, in less than the 1,000 characters that the UI shows in place.
+
+    Args:
+        rates: rows of `figures.RATE_SCHEMA` of one asset, oldest first.
+
+    Returns:
+        None where there was no run with rows yet.
+    """
+    if rates.is_empty():
+        return None
+    from etl_assets.reporting import pictures  # noqa: PLC0415  # Matplotlib is slow to import, and not always needed
+
+    per_second = rates.select(rate=pl.col("rows") / pl.col("seconds").clip(lower_bound=1e-6))["rate"]
+    png = pictures.draw_rates(per_second.to_list())
+    last, usual = pictures.short(per_second[-1]), pictures.short(cast("float", per_second.median()))
+    said = f"Last run: {last} rows/s; median of {rates.height}: {usual} rows/s."
+    return f"{image('rows per second', png)}\n\n{said}"
+
+
+def leads_page(funnel: pl.DataFrame) -> str | None:
+    """How many leads came as far as a sample, a proof, a bulk order.
+
+    Args:
+        funnel: rows of `figures.FUNNEL_SCHEMA`.
+
+    Returns:
+        None where there are no leads.
+    """
+    if funnel.is_empty():
+        return None
+    from etl_assets.reporting import pictures  # noqa: PLC0415  # as above
+
+    total = funnel.select(pl.exclude("currency").sum()).row(0, named=True)
+    # The currency of most leads: amounts of several are never added together.
+    main = funnel.drop_nulls("currency").head(1)
+    stages = []
+    for kind in KINDS:
+        amount = f" · {pictures.short(float(main[f'{kind}_amount'][0]))} {main['currency'][0]}" if main.height else ""
+        leads, orders = total[f"{kind}_leads"], total[f"{kind}_orders"]
+        share = f"{leads / total['leads']:.0%}"
+        stages.append((kind, leads, f"{share} · {leads:,} leads · {orders:,} orders{amount}"))
+    rows = [
+        [kind, row["currency"], row[f"{kind}_leads"], row[f"{kind}_orders"], f"{row[f'{kind}_amount']:,.2f}"]
+        for row in funnel.head(5).iter_rows(named=True)
+        for kind in KINDS
+    ]
+    parts = [image("leads by type of order", pictures.draw_funnel(stages, total["leads"]))]
+    if total["sample_leads"]:
+        went_on = total["sample_then_bulk"] / total["sample_leads"]
+        parts.append(f"Of the leads with a sample, {went_on:.1%} have a bulk order too.")
+    parts.append(table(["type", "currency of the lead", "leads", "orders", "amount"], rows))
+    return "\n\n".join(parts)
+
+
+def orders_page(by_shop: pl.DataFrame, by_day: pl.DataFrame) -> str | None:
+    """Orders per shop and per day.
+
+    Args:
+        by_shop: rows of `figures.SHOP_SCHEMA`, most orders first.
+        by_day: rows of `figures.DAY_SCHEMA`, oldest first.
+
+    Returns:
+        None where there are no orders.
+    """
+    if by_shop.is_empty():
+        return None
+    from etl_assets.reporting import pictures  # noqa: PLC0415  # as above
+
+    shown = by_shop.head(SHOPS_SHOWN)
+    names = [
+        _shortened(name) if pictures.is_drawable(name) else f"shop {shop_id}"
+        for shop_id, name in shown.select("shop_id", "shop_name").iter_rows()
+    ]
+    title = f"Orders per shop ({shown.height} of {by_shop.height} shops)"
+    bars = list(zip(names, shown["orders"].to_list(), strict=True))
+    parts = [image("orders per shop", pictures.draw_shops(bars, title))]
+    if by_day.height:
+        days = list(by_day.select("day", "orders").iter_rows())
+        parts.append(image("orders per day", pictures.draw_days(days, "Orders per day (UTC), the last 90 days")))
+    parts.append(table(["shop", "platform", "name", "orders"], shown.iter_rows()))
+    return "\n\n".join(parts)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…"

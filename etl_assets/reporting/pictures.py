@@ -1,0 +1,151 @@
+"""Pictures drawn from figures, as small PNG files.
+
+Only who draws imports this module: Matplotlib takes half a second to import. No state of pyplot is used, so that
+pictures can be drawn in any thread.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager, get_font
+from PIL import Image
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+WIDTH: Final = 6.4
+DPI: Final = 110
+COLOURS: Final = 24
+INK: Final = "#3b3f46"
+COLOUR: Final = "#4a7dbd"
+SHADES: Final = ("#cfe0f2", "#a9c9ea", "#7fb0e0")
+
+LATIN: Final = "DejaVu Sans"
+"""Comes with Matplotlib."""
+CHINESE: Final = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "PingFang SC",
+    "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
+    "Droid Sans Fallback", "Arial Unicode MS",
+)  # fmt: skip
+"""Fonts with Chinese glyphs; the first that is installed is used."""
+
+
+@cache
+def families() -> tuple[str, ...]:
+    """The fonts to draw with: each glyph is taken from the first that has it."""
+    installed = {font.name for font in fontManager.ttflist}
+    return (LATIN, *[name for name in CHINESE if name in installed][:1])
+
+
+def is_drawable(text: str) -> bool:
+    """Whether the installed fonts have a glyph for every character of a text."""
+    fonts = [get_font(fontManager.findfont(FontProperties(family=name))) for name in families()]
+    return all(any(font.get_char_index(ord(character)) for font in fonts) for character in text)
+
+
+def short(number: float) -> str:
+    """A number in at most four digits: 950, 1.2k, 35k, 4.1M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size * 0.9995:
+            scaled = number / size
+            return f"{scaled:.1f}{unit}" if abs(scaled) < 9.95 else f"{scaled:.0f}{unit}"  # noqa: PLR2004  # two digits
+    return f"{number:.0f}"
+
+
+def draw_rates(rates: Sequence[float]) -> bytes:
+    """Bars without a word, in two colours and so some hundred bytes: small enough for the UI to show it in a line."""
+    figure = Figure(figsize=(2.6, 0.36), dpi=100, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    _bars(axes, rates)
+    axes.set_xlim(-0.5, max(len(rates), 20) - 0.5)
+    axes.set_ylim(0, max(rates))
+    return _png(figure, colours=2)
+
+
+def draw_funnel(stages: Sequence[tuple[str, int, str]], leads: int) -> bytes:
+    """How many of the leads have orders of each type: (type, leads with such orders, what to write beside)."""
+    figure, axes = _figure(1.7, (0.1, 0.04, 0.88, 0.78), f"Of {leads:,} leads have orders of the type …")
+    _bars(axes, [leads] * len(stages), colour="#f0f3f6", across=True)
+    for place, (name, count, text) in enumerate(stages):
+        axes.stairs([count], [place - 0.35, place + 0.35], orientation="horizontal", fill=True, color=SHADES[place])
+        axes.text(leads * 0.012, place, text, ha="left", va="center_baseline", **_font(8.5))
+        axes.text(-leads * 0.008, place, name, ha="right", va="center_baseline", **_font(9))
+    axes.set_xlim(0, leads)
+    axes.set_ylim(len(stages) - 0.5, -0.5)
+    return _png(figure)
+
+
+def draw_shops(shops: Sequence[tuple[str, int]], title: str) -> bytes:
+    """Orders of shops, as (name, orders), the largest first."""
+    height = 0.5 + 0.22 * len(shops)
+    figure, axes = _figure(height, (0.33, 0.06 / height, 0.57, (height - 0.42) / height), title)
+    _bars(axes, [count for _, count in shops], across=True)
+    most = max(count for _, count in shops)
+    for place, (name, count) in enumerate(shops):
+        axes.text(count, place, f" {count:,}", ha="left", va="center_baseline", **_font(8))
+        axes.text(-0.01 * most, place, name, ha="right", va="center_baseline", **_font(8.5, fonts=families()))
+    axes.set_xlim(0, most)
+    axes.set_ylim(len(shops) - 0.4, -0.6)
+    return _png(figure)
+
+
+def draw_days(days: Sequence[tuple[dt.date, int]], title: str) -> bytes:
+    """Orders of days, as (day, orders), the oldest first; days that are left out had none."""
+    first, last = days[0][0], days[-1][0]
+    figure, axes = _figure(1.9, (0.07, 0.14, 0.91, 0.68), title)
+    counts = [0] * ((last - first).days + 1)
+    for day, count in days:
+        counts[(day - first).days] = count
+    most = max(counts)
+    axes.stairs(counts, fill=True, color=COLOUR)
+    axes.set_xlim(0, max(len(counts), 7))
+    axes.set_ylim(0, most)
+    for height in (0, most):
+        axes.text(-0.01, height / most, short(height), ha="right", va="center", transform=axes.transAxes, **_font(8))
+    axes.text(0, -0.04, first.isoformat(), ha="left", va="top", transform=axes.transAxes, **_font(8))
+    if last > first:
+        axes.text(1, -0.04, last.isoformat(), ha="right", va="top", transform=axes.transAxes, **_font(8))
+    return _png(figure)
+
+
+def _figure(height: float, box: tuple[float, float, float, float], title: str) -> tuple[Figure, Axes]:
+    """A picture of `height` inches with nothing but a title, the plot in `box` (left, bottom, width, height)."""
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
+    axes = figure.add_axes(box)
+    axes.set_axis_off()
+    figure.text(0.01, 1 - 0.08 / height, title, ha="left", va="top", **_font(9))
+    return figure, axes
+
+
+def _bars(axes: Axes, values: Sequence[float], *, colour: str = COLOUR, across: bool = False) -> None:
+    """Bars at 0, 1, … as one shape, which is drawn much faster than one for each."""
+    edges = [place + side for place in range(len(values)) for side in (-0.35, 0.35)]
+    steps = [step for value in values for step in (value, 0)][:-1]
+    axes.stairs(
+        steps, edges, orientation="horizontal" if across else "vertical", fill=True, color=colour, antialiased=False
+    )
+
+
+def _font(size: float, colour: str = INK, fonts: Sequence[str] = (LATIN,)) -> dict[str, Any]:
+    """How a text is written: as it is, whatever dollar signs it holds."""
+    return {"fontsize": size, "color": colour, "fontfamily": list(fonts), "parse_math": False}
+
+
+def _png(figure: Figure, *, colours: int = COLOURS) -> bytes:
+    """The file, in few colours: a third of the size."""
+    canvas: Any = FigureCanvasAgg(figure)  # Matplotlib has no types for it
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(colours)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()

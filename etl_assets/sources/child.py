@@ -1,0 +1,154 @@
+"""The process that touches a source's database, so that no driver can hang or kill the one that loads.
+
+Started as ``python -m etl_assets.sources.child driver`` (small statements, through SQLAlchemy) or ``… reader`` (bulk
+reads, through ConnectorX): one never does the other's work, because two SQLite libraries in a process drop each other's
+locks. It reads a request a line on stdin, answers a line on stdout, and ends with its parent. Answers to failures hold
+the kind of error and its code, never its text, which quotes values.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BATCH_ROWS: Final = 20_000
+CONNECT_SECONDS: Final = 5
+CODES_OF_TEXTS: Final = {
+    "password authentication failed": "28P01",
+    "due to statement timeout": "57014",
+    "due to administrator command": "57P01",
+    "read-only transaction": "25006",
+    "permission denied": "42501",
+}
+
+
+def run_statements(request: dict[str, Any]) -> dict[str, Any]:
+    """Run statements one after the other, each in a transaction of its own; returns columns and rows of each."""
+    import sqlalchemy as sa  # noqa: PLC0415  # the other kind of child does not need it
+
+    url = sa.make_url(request["url"])
+    seconds = int(request["seconds"])
+    arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
+    if url.get_backend_name() == "mysql":
+        arguments |= {"read_timeout": seconds, "write_timeout": seconds}
+        if url.password:
+            arguments["password"] = url.password.encode()  # PyMySQL would send texts as Latin-1
+    elif url.get_backend_name() == "sqlite":
+        arguments = {"timeout": min(seconds, 30), "uri": True}
+    engine = sa.create_engine(
+        url, poolclass=sa.NullPool, hide_parameters=True, connect_args=arguments, isolation_level="AUTOCOMMIT"
+    )
+    try:
+        connection = engine.connect()
+    except BaseException as error:  # noqa: BLE001  # a panic of Rust code is no Exception
+        raise ConnectFailedError(error) from None
+    with connection:
+        unformatted = connection.execution_options(no_parameters=True)
+        return {"results": [_result(unformatted.exec_driver_sql(statement)) for statement in request["statements"]]}
+
+
+def read_into_file(request: dict[str, Any]) -> dict[str, Any]:
+    """Read a query through ConnectorX into an Arrow file, batch by batch; returns the number of rows."""
+    import connectorx  # noqa: PLC0415  # as above
+    import pyarrow as pa  # noqa: PLC0415  # as above
+
+    batches: Any = connectorx.read_sql(
+        request["uri"],
+        request["query"],
+        return_type="arrow_stream",
+        pre_execution_query=request["before"] or None,
+        batch_size=BATCH_ROWS,
+    )
+    rows = 0
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.OSFile(request["file"], "wb") as file, pa.ipc.new_stream(file, batches.schema, options=options) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    return {"rows": rows}
+
+
+ROLES: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "driver": run_statements,
+    "reader": read_into_file,
+}
+
+
+class ConnectFailedError(Exception):
+    """The server could not be reached, or refused us."""
+
+
+def describe_failure(error: BaseException) -> dict[str, Any]:
+    """What may be said about an error: its kind and its code."""
+    stage = "connect" if isinstance(error, ConnectFailedError) else "statement"
+    if isinstance(error, ConnectFailedError):
+        error = error.args[0]
+    original = getattr(error, "orig", None) or error
+    if original.args and isinstance(original.args[0], int):
+        code: str | None = str(original.args[0])  # PyMySQL: says more than its SQLSTATE
+    else:
+        code = getattr(original, "sqlstate", None)
+    if code is None:
+        code = _code_in(str(original))
+    return {"failed": stage, "error": type(original).__name__, "code": code}
+
+
+def _code_in(text: str) -> str | None:
+    """The code that ConnectorX and libpq only have in their texts."""
+    for part, code in CODES_OF_TEXTS.items():
+        if part in text:
+            return code
+    found = re.search(r"SqlState\(E([0-9A-Z]{5})\)|ERROR (\d{4}) \(", text)
+    return found and (found[1] or found[2])
+
+
+def main() -> None:
+    """Answer requests until stdin ends; then end at once, whatever is under way."""
+    work = ROLES[sys.argv[1]]
+    # Whatever a library prints must not end up between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(requests,), daemon=True).start()
+    _answer(answers, {"ready": True})
+    while True:
+        try:
+            answer = work(json.loads(requests.get()))
+        except BaseException as error:  # noqa: BLE001  # a panic of Rust code is no Exception
+            answer = describe_failure(error)
+        _answer(answers, answer)
+
+
+def _receive(requests: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(0)
+
+
+def _answer(answers: TextIO, answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+def _result(result: Any) -> dict[str, Any]:  # noqa: ANN401  # SQLAlchemy's cursor result, imported late
+    if not result.returns_rows:
+        return {"columns": [], "rows": []}
+    fields = getattr(getattr(result.cursor, "_result", None), "fields", None)  # PyMySQL: has the character set too
+    columns = [
+        {"name": one[0], "type": str(one[1]), "charset": fields[at].charsetnr if fields else None}
+        for at, one in enumerate(result.cursor.description)
+    ]
+    rows = [[cell if isinstance(cell, int | None) else str(cell) for cell in row] for row in result]
+    return {"columns": columns, "rows": rows}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Rows of a source as raw orders, each with what identifies it and a hash of what it says, in frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+from uuid import UUID
+
+import polars as pl
+import polars_hash as plh
+import pyarrow as pa
+
+from etl_assets.presets.model import RAW_COLUMNS
+from etl_assets.raw_orders.gathering import gather_orders
+from etl_assets.raw_orders.source import BAD_TEXT, DEFECT, LINE, with_defects
+from etl_assets.raw_orders.transform import order_value, to_raw_orders
+from etl_assets.sources.errors import SourceError
+from etl_assets.values.text import clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl_assets.sources.backend import Backend
+    from etl_assets.sources.model import SourceConfig
+    from etl_assets.sources.session import RowFile
+
+ROW_KEY: Final = "row_key"
+"""String (a UUID): which order of the source it is."""
+ROW_HASH: Final = "row_hash"
+"""String (a UUID): of everything that the raw order says."""
+PENDING: Final = "pending"
+"""Boolean: the next ordinary pull would have brought it."""
+ADDED: Final = (ROW_KEY, ROW_HASH, PENDING)
+
+FRAME_ROWS: Final = 50_000
+NAMESPACE: Final = UUID("0b6f3c0e-6d5c-5b0e-9a52-3d1b7e2f4a61")
+_CONTENT: Final = (*RAW_COLUMNS, "extra", "defect")
+_IDENTITY: Final = ("platform", "shop", "order_id")
+_BETWEEN: Final = "\x1f"
+_NOTHING: Final = "\x1e"
+
+
+def raw_order_frames(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
+    """Yield frames of `RAW_ORDER_SCHEMA` and `ADDED`.
+
+    Raises:
+        SourceError: two rows have the same key, where each row is an order.
+    """
+    frames = _gathered(source, file, backend) if source.mapping.shape == "line_item" else _rows(source, file, backend)
+    for frame in frames:
+        if frame[ROW_KEY].is_duplicated().any():
+            msg = f"Source {source.name}: several rows have the same {', '.join(source.key)}. Its key must be unique."
+            raise SourceError(msg)
+        yield frame
+
+
+def line_frames(file: RowFile, backend: Backend) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
+    """Yield frames of lines as the readers of files make them (`LINE` counts the rows read), and `PENDING` of each."""
+    first = 1
+    for cells in _batches(file):
+        pending = (cells[cells.columns[-1]] == "1").rename(PENDING)
+        cells = cells.select(cells.columns[:-1]).rename(dict(zip(cells.columns, file.headers, strict=False)))  # noqa: PLW2901
+        texts = cells.select(backend.decode(pl.col(name)).alias(name) for name in file.headers)
+        spelled = cells.select(backend.spelled(pl.col(name)).alias(name) for name in file.headers)
+        lines = with_defects(
+            pl.DataFrame([texts[name].fill_null(spelled[name]) for name in file.headers]), file.headers
+        )
+        unreadable = [
+            texts[name].is_null() & spelled[name].is_not_null()
+            for name in file.headers
+            if texts[name].null_count() > spelled[name].null_count()
+        ]
+        if unreadable:
+            bad = pl.DataFrame([column.alias(str(at)) for at, column in enumerate(unreadable)])
+            is_bad = bad.select(pl.any_horizontal(pl.all())).to_series()
+            lines = lines.with_columns(pl.when(is_bad).then(pl.lit(BAD_TEXT)).otherwise(pl.col(DEFECT)).alias(DEFECT))
+        yield lines.with_columns(pl.int_range(first, first + lines.height, dtype=pl.Int64).alias(LINE)), pending
+        first += lines.height
+
+
+def _batches(file: RowFile) -> Iterator[pl.DataFrame]:
+    """Join the reader's batches to frames of about `FRAME_ROWS`."""
+    if not file.rows:
+        return
+    with pa.OSFile(str(file.path)) as opened, pa.ipc.open_stream(opened) as reader:
+        waiting: list[pa.RecordBatch] = []
+        for batch in reader:
+            waiting.append(batch)
+            if sum(one.num_rows for one in waiting) >= FRAME_ROWS:
+                yield _frame(waiting)
+                waiting = []
+        if waiting:
+            yield _frame(waiting)
+
+
+def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
+    frame = cast("pl.DataFrame", pl.from_arrow(pa.Table.from_batches(batches)))
+    return frame.with_columns(pl.all().cast(pl.String))
+
+
+def _rows(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
+    for lines, pending in line_frames(file, backend):
+        keyed = lines.select(_joined(source.key), pl.all_horizontal(pl.col(*source.key).is_not_null()).alias("whole"))
+        raw = to_raw_orders(lines, source.mapping)
+        yield _identified(raw, keyed["key"], keyed["whole"]).with_columns(pending)
+
+
+def _gathered(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
+    """An order is pending if a line with its number is."""
+    preset, number = source.mapping, clean_text(pl.col("order_id"))
+    pending_numbers = [pl.Series("order_id", [], pl.String)]
+
+    def noted() -> Iterator[pl.DataFrame]:
+        for lines, pending in line_frames(file, backend):
+            numbers = lines.filter(pending).select(order_value(preset, "order_id", file.headers)).select(number)
+            pending_numbers.append(numbers.to_series().unique())
+            yield lines
+
+    for raw in gather_orders(noted(), preset):
+        key = raw.select(_identity()).to_series()
+        is_pending = raw.select(number.is_in(pl.concat(pending_numbers).unique().implode()).fill_null(value=True))
+        named = raw["order_id"].is_not_null() & ~key.is_duplicated()
+        yield _identified(raw, key, named).with_columns(is_pending.to_series().alias(PENDING))
+
+
+def _identified(raw: pl.DataFrame, key: pl.Series, is_whole: pl.Series) -> pl.DataFrame:
+    """Add `ROW_KEY` and `ROW_HASH`; what has no key is known by what it says, and is there once."""
+    content = raw.select(_joined(_CONTENT)).to_series()
+    hashed = pl.DataFrame({"content": content, "key": key, "whole": is_whole}).select(
+        _uuid(pl.when("whole").then("key").otherwise(_NOTHING + pl.col("content"))).alias(ROW_KEY),
+        _uuid(pl.col("content")).alias(ROW_HASH),
+        "whole",
+    )
+    identified = raw.hstack(hashed)
+    if not is_whole.all():
+        identified = identified.filter(pl.col("whole") | pl.col(ROW_KEY).is_first_distinct())
+    return identified.drop("whole")
+
+
+def _identity() -> pl.Expr:
+    return pl.concat_str([clean_text(pl.col(name)).fill_null("") for name in _IDENTITY], separator=_BETWEEN).alias(
+        "key"
+    )
+
+
+def _joined(columns: tuple[str, ...]) -> pl.Expr:
+    return pl.concat_str([pl.col(name).fill_null(_NOTHING) for name in columns], separator=_BETWEEN).alias("key")
+
+
+def _uuid(text: pl.Expr) -> pl.Expr:
+    hashed: pl.Expr = plh.concat_str(text).uuidhash.uuid5(str(NAMESPACE))
+    return hashed

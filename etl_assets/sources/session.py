@@ -1,0 +1,135 @@
+"""One source, opened: its description checked against its database, its rows read into a file of plain text."""
+
+# ruff: noqa: S608  # only quoted names and integers are put into SQL here
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from etl_assets.raw_orders.extract import check_required
+from etl_assets.raw_orders.source import named_headers
+from etl_assets.sources.backend import Backend, Column, Window, bare_list, relation
+from etl_assets.sources.config import source_url
+from etl_assets.sources.errors import SourceError
+from etl_assets.sources.model import SourceConfig, XidColumn
+from etl_assets.sources.mysql import MySQL
+from etl_assets.sources.postgresql import PostgreSQL
+from etl_assets.sources.process import Child
+from etl_assets.sources.sqlite import SQLite
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from sqlalchemy import URL
+
+FURTHER_SECONDS = 10
+"""How much longer than the server's own limit a call may take before its process is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowFile:
+    """What was read: an Arrow stream of texts, the columns in order, then whether the row is pending ('1' or '0')."""
+
+    path: Path
+    headers: tuple[str, ...]
+    rows: int
+
+
+def open_backend(source: SourceConfig, url: URL) -> Backend:
+    """What knows the source's kind of database. Raises `SourceConfigError` where the URL can't be used."""
+    match url.get_backend_name():
+        case "postgresql":
+            return PostgreSQL(source, url)
+        case "sqlite":
+            return SQLite(source, url)
+        case _:
+            return MySQL(source, url)
+
+
+class SourceSession:
+    """A source while it is pulled; use it as a context manager. All access is in processes of their own."""
+
+    def __init__(self, source: SourceConfig) -> None:
+        """Check the URL; the processes start when they are needed."""
+        self.source = source
+        self.backend = open_backend(source, source_url(source))
+        self._driver: Child | None = None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process."""
+        if self._driver is not None:
+            self._driver.kill()
+
+    def run(self, *statements: str) -> list[list[list[Any]]]:
+        """Run small statements; returns the rows of each. Raises `SourceReadError`."""
+        return [result["rows"] for result in self._call(statements)]
+
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the source, without the one that only tells the transaction.
+
+        Raises:
+            SourceError: the key is not among them.
+            ImportFileError: the mapping can't be used with them.
+            SourceReadError: they can't be read.
+        """
+        source = self.source
+        [described] = self._call([f"select * from {relation(source, self.backend)} limit 0"])
+        own = source.changes.column if isinstance(source.changes, XidColumn) else None
+        found = tuple(Column(**column) for column in described["columns"] if column["name"] != own)
+        origin = Path(f"source:{source.name}")
+        headers = named_headers(origin, (column.name for column in found), None)
+        missing = [column for column in source.key if column not in headers]
+        if missing:
+            msg = f"Source {source.name}: it has no column {missing[0]!r}, which key names."
+            raise SourceError(msg)
+        check_required(origin, headers, source.mapping)
+        return found
+
+    def read(self, window: Window, folder: Path, *, full: bool) -> RowFile:
+        """Read all rows, or those of the window, in one statement and so in one snapshot. Raises `SourceReadError`."""
+        columns = self.columns()
+        texts = [f"{self.backend.as_text(column)} as c{at}" for at, column in enumerate(columns)]
+        texts.append(f"case when {window.pending if full else 'true'} then '1' else '0' end as c{len(columns)}")
+        query = f"select {', '.join(texts)} from {relation(self.source, self.backend)}"
+        if not full and window.changed is not None:
+            query += f" where {window.changed}"
+        file = folder / "rows.arrow"
+        request = {
+            "uri": self.backend.reader_uri(),
+            "query": query,
+            "before": list(self.backend.before),
+            "file": str(file),
+        }
+        with Child(self.source.name, "reader") as reader:
+            answer = reader.call(request, self.source.timeout_seconds + FURTHER_SECONDS)
+        return RowFile(file, tuple(column.name.strip() for column in columns), answer["rows"])
+
+    def count_doubtful_keys(self) -> int:
+        """How many keys are NULL or, where each row is an order, not unique. Reads the whole source."""
+        keys = bare_list(self.backend, self.source.key, "q.")
+        empty = " or ".join(f"q.{self.backend.quote(column)} is null" for column in self.source.key)
+        of = relation(self.source, self.backend)
+        counts = [f"select count(*) from {of} where {empty}"]
+        if self.source.mapping.shape == "order":
+            counts.append(f"select count(*) from (select {keys} from {of} group by {keys} having count(*) > 1) d")
+        return sum(rows[0][0] for rows in self.run(*counts))
+
+    def _call(self, statements: Any) -> list[dict[str, Any]]:  # noqa: ANN401  # any sequence of texts
+        if self._driver is None:
+            self._driver = Child(self.source.name, "driver")
+        request = {
+            "url": self.backend.driver_url().render_as_string(hide_password=False),
+            "statements": list(statements),
+            "seconds": self.source.timeout_seconds,
+        }
+        answer = self._driver.call(request, self.source.timeout_seconds + FURTHER_SECONDS)
+        results: list[dict[str, Any]] = answer["results"]
+        return results

@@ -1,0 +1,270 @@
+"""The sensors: what wakes them, what they ask for, and when they don't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from etl_assets.definitions import build_defs
+from etl_assets.events.listening import hear_events
+from etl_assets.events.payload import EventPayload, publish
+from etl_assets.events.subjects import LISTENS_TO, SUBJECT_OF
+from etl_assets.ledger.work import read_backlog
+from etl_assets.orchestration.instance import open_instance
+from etl_assets.orchestration.requests import ASSET_TAG, FIRST_WAIT_SECONDS
+from etl_assets.pipeline.assets import STEPS, run_asset
+from etl_assets.presets.catalog import get_preset
+from etl_assets.raw_orders.importing import import_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.pipeline.step import Services
+    from etl_assets.settings import Settings
+
+
+@pytest.fixture
+def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with open_instance(settings) as opened:
+        yield opened
+
+
+def land(services: Services, folder: Path, *numbers: int) -> None:
+    lines = [f"etsy,North,{number},Ann,paid,bulk,10,EUR,2026-01-02 10:00:00" for number in numbers]
+    header = "platform,shop,order_id,customer_name,order_status,order_type,amount,currency,ordered_at"
+    path = folder / f"{numbers[0]}.csv"
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    assert import_file(services.database, path, get_preset("generic")).status == "completed"
+
+
+def tick(asset: AssetName, services: Services, instance: dg.DagsterInstance) -> dg.RunRequest | str:
+    """Evaluate the asset's sensor: its request, or why there is none."""
+    defs = build_defs()
+    sensor = defs.resolve_sensor_def(f"{asset}_on_{LISTENS_TO[asset].lower()}")
+    context = dg.build_sensor_context(
+        instance=instance, definitions=defs, resources={"database": services.database}, sensor_name=sensor.name
+    )
+    data = sensor.evaluate_tick(context)
+    if data.run_requests:
+        (request,) = data.run_requests
+        return request
+    assert data.skip_message
+    return data.skip_message
+
+
+def requested(outcome: dg.RunRequest | str) -> set[str]:
+    assert isinstance(outcome, dg.RunRequest), outcome
+    return {key.to_user_string() for key in outcome.asset_selection or ()}
+
+
+def test_an_import_wakes_shop_with_everything_after_it(
+    services: Services, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    assert "Nothing is pending" in str(tick("shop", services, instance))
+    land(services, tmp_path, 1, 2)
+    assert requested(tick("shop", services, instance)) >= {"raw_orders", *STEPS}
+    assert "Nothing is pending" in str(tick("orders", services, instance))
+
+
+def test_two_hundred_materialisations_between_two_ticks_are_one_run(
+    services: Services, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    for number in range(200):
+        land(services, tmp_path, number)
+        run_asset("shop", services)
+    request = tick("orders", services, instance)
+    assert requested(request) >= {"orders", "order_items", "process_items", "customers", "leads"}
+    assert isinstance(request, dg.RunRequest)
+    execute(request, services, instance)
+    assert "Nothing is pending" in str(tick("orders", services, instance))
+    with services.database.transaction() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM orders")).scalar_one() == 200
+
+
+def execute(request: dg.RunRequest, services: Services, instance: dg.DagsterInstance) -> bool:
+    """Run what was asked for, as the daemon does, in this process."""
+    resources = {
+        "database": dg.ResourceDefinition.hardcoded_resource(services.database),
+        "batch_processor": dg.ResourceDefinition.hardcoded_resource(services.batch_processor),
+        "vectorized_queries": dg.ResourceDefinition.hardcoded_resource(services.vectorized_queries),
+    }
+    result = (
+        build_defs(resources=resources)
+        .resolve_job_def("etl_pipeline")
+        .execute_in_process(
+            instance=instance,
+            asset_selection=list(request.asset_selection or ()),
+            tags=dict(request.tags),
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    )
+    return result.success
+
+
+def test_a_run_on_its_way_is_not_asked_for_twice(
+    services: Services, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    land(services, tmp_path, 1)
+    request = tick("shop", services, instance)
+    assert isinstance(request, dg.RunRequest)
+    job = build_defs().resolve_job_def("etl_pipeline")
+    run = instance.create_run_for_job(
+        job, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset(request.asset_selection or ())
+    )
+    assert run.run_id in str(tick("shop", services, instance))
+    run_asset("shop", services)
+    assert run.run_id in str(tick("orders", services, instance))
+
+
+def test_a_failed_run_is_asked_for_again_after_a_while_and_not_for_ever(
+    services: Services, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(services, tmp_path, 1)
+    keys = set()
+    clock = 0.0
+    monkeypatch.setattr("etl_assets.orchestration.requests.time.time", lambda: clock)
+    job = build_defs().resolve_job_def("etl_pipeline")
+    waits = []
+    for attempt in range(8):
+        request = tick("shop", services, instance)
+        while not isinstance(request, dg.RunRequest):
+            assert attempt, request
+            clock += 10
+            request = tick("shop", services, instance)
+        keys.add(request.run_key)
+        waits.append(clock)
+        run = instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
+        instance.report_run_failed(run)
+        clock = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))[0].end_time or 0.0
+    assert len(keys) == 8
+    clock += 1e6
+    assert "mend the cause" in str(tick("shop", services, instance))
+    land(services, tmp_path, 2)
+    assert isinstance(tick("shop", services, instance), dg.RunRequest)
+
+
+def test_a_failed_blocking_check_upstream_holds_the_asset_back_until_it_is_mended(
+    services: Services, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    land(services, tmp_path, 1)
+    run_asset("shop", services)
+    with services.database.transaction() as connection:
+        connection.execute(sa.text("UPDATE etl_batches SET inserted = inserted + 1 WHERE asset = 'shop'"))
+    assert "shop:row_count_equation" in str(tick("orders", services, instance))
+    with services.database.transaction() as connection:
+        connection.execute(sa.text("UPDATE etl_batches SET inserted = inserted - 1 WHERE asset = 'shop'"))
+    assert "orders" in requested(tick("orders", services, instance))
+
+
+@pytest.mark.parametrize("change", [{"event_version": "2.0"}, {"import_ids": None}])
+def test_a_payload_that_does_not_fit_is_refused_once_recorded_and_blocks_nothing(
+    services: Services,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    change: dict[str, object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    payload = EventPayload(
+        event=SUBJECT_OF["raw_orders"],
+        batch_id=1,
+        import_ids=(),
+        status="success",
+        success_count=1,
+        error_count=0,
+        duration=0.1,
+    ).model_copy(update=change)
+    with services.database.transaction() as connection:
+        publish(connection, payload)
+    assert "Nothing is pending" in str(tick("shop", services, instance))
+    assert "refused an event" in caplog.text
+    land(services, tmp_path, 1)
+    assert isinstance(tick("shop", services, instance), dg.RunRequest)
+    tick("shop", services, instance)
+    with services.database.transaction() as connection:
+        refused = connection.execute(sa.text("SELECT listener, subject, reason FROM refused_events")).all()
+    assert [row[:2] for row in refused] == [("shop_on_data_import_completed", "DATA_IMPORT_COMPLETED")]
+
+
+def test_the_schedule_finds_what_no_event_announced(
+    services: Services, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    land(services, tmp_path, 1)
+    for asset in ("shop", "orders", "order_items"):
+        run_asset(asset, services)
+    defs = build_defs()
+    context = dg.build_schedule_context(
+        instance=instance, resources={"database": services.database}, repository_def=defs.get_repository_def()
+    )
+    data = defs.resolve_schedule_def("what_no_event_announced").evaluate_tick(context)
+    assert data.run_requests is not None
+    assert [request.tags[ASSET_TAG] for request in data.run_requests] == ["customers", "process_items"]
+
+
+def test_every_sensor_of_an_event_is_made_through_the_handler() -> None:
+    names = {f"{asset}_on_{subject.lower()}" for asset, subject in LISTENS_TO.items()}
+    assert names <= {sensor.name for sensor in build_defs().sensors or ()}
+    package = Path(__file__).parents[1] / "etl_assets"
+    checking = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "event_version" in path.read_text(encoding="utf-8")
+    ]
+    assert sorted(checking) == ["events/handler.py", "events/payload.py"]
+
+
+def test_events_of_a_transaction_that_commits_late_are_heard(services: Services) -> None:
+    heard: list[int] = []
+
+    def event(number: int) -> EventPayload:
+        return EventPayload(
+            event="X",
+            batch_id=number,
+            import_ids=(),
+            status="success",
+            success_count=0,
+            error_count=0,
+            duration=0.0,
+        )
+
+    def hear() -> list[int]:
+        heard.clear()
+        hear_events(services.database, "me", "X", lambda payload: heard.append(payload["batch_id"]))
+        return list(heard)
+
+    with services.database.transaction() as late:
+        publish(late, event(1))
+        with services.database.transaction() as connection:
+            publish(connection, event(2))
+        early = hear()
+    assert sorted([*early, *hear()]) == [1, 2]
+    assert hear() == []
+    with services.database.transaction() as connection:
+        assert read_backlog(connection, "shop").newest is None
+
+
+def test_the_wait_for_the_next_run_does_not_grow_by_dagsters_own_retries(
+    services: Services, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(services, tmp_path, 1)
+    request = tick("shop", services, instance)
+    assert isinstance(request, dg.RunRequest)
+    job = build_defs().resolve_job_def("etl_pipeline")
+    parent = None
+    for _ in range(3):
+        started = dg.DagsterRunStatus.STARTED
+        run = instance.create_run_for_job(
+            job, tags=dict(request.tags), status=started, parent_run_id=parent, root_run_id=parent
+        )
+        instance.report_run_failed(run)
+        parent = parent or run.run_id
+    end = instance.get_run_records(limit=1)[0].end_time or 0.0
+    monkeypatch.setattr("etl_assets.orchestration.requests.time.time", lambda: end + FIRST_WAIT_SECONDS - 1)
+    assert "run 1 for it failed" in str(tick("shop", services, instance))
+    monkeypatch.setattr("etl_assets.orchestration.requests.time.time", lambda: end + FIRST_WAIT_SECONDS + 1)
+    assert isinstance(tick("shop", services, instance), dg.RunRequest)
