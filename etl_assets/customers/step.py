@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
+    from etl_assets.vectorized_queries import VectorizedQueries
 
 TOUCHED_SCHEMA: Final = {
     "work_no": pl.Int32(),
@@ -63,9 +64,13 @@ class CustomersStep:
             pl.col("left_customer").drop_nulls().first(),
         )
 
-    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
+        """Nothing: everything depends on what is stored when the batch is loaded."""
+        return rows
+
+    def load(self, batch: Batch, transformed: pl.DataFrame) -> Loaded:
         """Recompute the touched customers from all their orders; drop those that have none and no lead."""
-        connection, queries = batch.connection, batch.queries
+        connection, queries, rows = batch.connection, batch.queries, transformed
         touched = pl.concat([rows["customer_global_id"], rows["left_customer"]]).drop_nulls().unique()
         keys = touched.alias("customer_global_id").to_frame()
         orders = orders_of_customers(connection, keys)

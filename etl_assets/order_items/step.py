@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.ledger.quarantine import REJECTED_SCHEMA
 from etl_assets.ledger.work import as_values
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
-from etl_assets.pipeline.line_sets import LineTable, replace_lines
+from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
-from etl_assets.presets.imports import rows_by_preset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
+    from etl_assets.vectorized_queries import VectorizedQueries
 
 ORDER_ITEMS: Final = LineTable(
     asset="order_items",
@@ -58,19 +57,10 @@ class OrderItemsStep:
         """The changed orders with their items."""
         return extract_order_texts(database, ranges)
 
-    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> ReadLines:
+        """Read the items of each order as its lines."""
+        return read_lines(queries, ORDER_ITEMS, rows, lambda part, preset: read_items(part, preset.numbers))
+
+    def load(self, batch: Batch, transformed: ReadLines) -> Loaded:
         """Replace the lines of each order."""
-        lines = [pl.DataFrame(schema=ORDER_ITEMS.schema)]
-        unreadable = [pl.DataFrame(schema=REJECTED_SCHEMA)]
-        for preset, part in rows_by_preset(batch.connection, rows):
-            read, bad = read_items(part, preset.numbers)
-            lines.append(read.select(*ORDER_ITEMS.schema))
-            unreadable.append(bad.select(*REJECTED_SCHEMA))
-        counts = replace_lines(
-            batch.connection,
-            ORDER_ITEMS,
-            rows.select("shop_id", "order_id", "raw_id"),
-            pl.concat(lines),
-            pl.concat(unreadable),
-        )
-        return Loaded(counts, batch.ranges)
+        return Loaded(replace_lines(batch.connection, ORDER_ITEMS, transformed), batch.ranges)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -12,12 +12,17 @@ from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.pipeline.fates import compare_rows, count_fates
+from etl_assets.presets.imports import rows_by_preset
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import sqlalchemy as sa
 
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.batches import BatchCounts
+    from etl_assets.presets.model import Preset
+    from etl_assets.vectorized_queries import VectorizedQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +40,47 @@ class LineTable:
         return f"SELECT {columns} FROM order_keys k JOIN {self.asset} t USING (shop_id, order_id)"  # noqa: S608  # constants
 
 
-def replace_lines(
-    connection: sa.Connection, table: LineTable, orders: pl.DataFrame, lines: pl.DataFrame, unreadable: pl.DataFrame
-) -> BatchCounts:
-    """Make the stored lines of `orders` equal to `lines`, and keep the ledger of quarantine true.
+class ReadLines(NamedTuple):
+    """What the orders of a batch say of their lines."""
+
+    orders: pl.DataFrame
+    """`shop_id`, `order_id`, `raw_id` of all orders of the batch."""
+    lines: pl.DataFrame
+    """The lines they have now, in the table's columns."""
+    unreadable: pl.DataFrame
+    """The orders whose lines can't be read (`REJECTED_SCHEMA`): they have none."""
+
+
+def read_lines(
+    queries: VectorizedQueries,
+    table: LineTable,
+    rows: pl.DataFrame,
+    read: Callable[[pl.DataFrame, Preset], tuple[pl.DataFrame, pl.DataFrame]],
+) -> ReadLines:
+    """Read the lines of orders, those of each preset by its rules.
 
     Args:
-        connection: the batch's transaction.
-        table: where the lines are stored.
-        orders: `shop_id`, `order_id`, `raw_id` of all orders of the batch.
-        lines: the lines they have now, in the table's columns.
-        unreadable: orders whose lines can't be read (`REJECTED_SCHEMA`): they have none.
+        queries: finds the presets.
+        table: where the lines will be stored.
+        rows: orders with `import_id`, and what `read` needs.
+        read: returns the lines of the orders with one preset, and those that it can't read.
+    """
+    with queries.database.transaction() as connection:
+        parts = [read(part, preset) for preset, part in rows_by_preset(connection, rows)]
+    return ReadLines(
+        rows.select("shop_id", "order_id", "raw_id"),
+        pl.concat([pl.DataFrame(schema=table.schema), *(lines.select(*table.schema) for lines, _ in parts)]),
+        pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(bad.select(*REJECTED_SCHEMA) for _, bad in parts)]),
+    )
+
+
+def replace_lines(connection: sa.Connection, table: LineTable, read: ReadLines) -> BatchCounts:
+    """Make the stored lines of orders equal to those that were read, and keep the ledger of quarantine true.
 
     Returns:
         The counts, in lines; an unreadable order counts as one.
     """
+    orders, lines, unreadable = read
     stage_rows(connection, "orders", orders.select(ORDER_KEY), name="order_keys")
     stored = fetch_frame(connection, table.query, table.schema)
     decided = compare_rows(lines.select(*table.schema), stored, table.key)
@@ -65,7 +96,7 @@ def replace_lines(
         delete_rows(connection, table.asset, gone_too.select(table.key))
         gone = pl.concat([gone, gone_too])
         decided = decided.join(refused, on=ORDER_KEY, how="anti")
-    rejected = pl.concat([unreadable.select(*REJECTED_SCHEMA), refused.select(*REJECTED_SCHEMA)])
+    rejected = pl.concat([unreadable, refused.select(*REJECTED_SCHEMA)])
     quarantine_rows(connection, table.asset, rejected)
     resolve_rows(
         connection, table.asset, orders.with_columns(is_good=~pl.col("raw_id").is_in(rejected["raw_id"].implode()))

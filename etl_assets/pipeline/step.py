@@ -1,18 +1,19 @@
-"""How any of the six assets is run: page by page, batch by batch, each batch one transaction.
+"""How any of the six assets is run: batch by batch, each batch one transaction.
 
-A step of an asset is `extract` (a bulk read of the pending ranges) and `load` (which calls the asset's pure transforms
-and writes). Everything that assets have in common is here: taking work, the fence, the ledger, the event, handing on.
-No rule of an asset is here, and no Dagster.
+A step of an asset is `extract` (a bulk read of the pending ranges), `transform` (the asset's pure rules) and `load`
+(what is written). The next batch is extracted and transformed while this one is loaded, so that the client and the
+server are both at work. Everything that assets have in common is here: taking work, the fence, the ledger, the event,
+handing on. No rule of an asset is here, and no Dagster.
 """
 
 from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.errors import BatchFailedError, FencedError
@@ -24,14 +25,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
     from uuid import UUID
 
+    import polars as pl
+
     from etl_assets.batch_processor import BatchProcessor
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
     from etl_assets.vectorized_queries import VectorizedQueries
-
-MIN_PAGE_ROWS = 20_000
-"""Rows read at once even where batches are smaller: a bulk read costs about 10 ms whatever its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,12 @@ class Step(Protocol):
         """Read the rows of `ranges` with `work_no` (place in `ranges`) and `raw_id` among their columns."""
         ...
 
-    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
-        """Transform the rows and write what they come to, inside the batch's transaction."""
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> Any:  # noqa: ANN401  # the asset's own frames
+        """Make of the rows, sorted by `work_no` and `raw_id`, what `load` takes; outside the batch's transaction."""
+        ...
+
+    def load(self, batch: Batch, transformed: Any) -> Loaded:  # noqa: ANN401  # as above
+        """Compare with what is stored and write, inside the batch's transaction."""
         ...
 
 
@@ -134,12 +138,13 @@ def run_step(step: Step, services: Services, *, run_id: str | None = None) -> St
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
-    """Rows that are being read, and the asset's epoch less this run's own batches when that began."""
+class _Planned:
+    """A batch that is being read, and the asset's epoch less this run's own batches when that began."""
 
     ranges: Sequence[WorkRange]
     foreign_epoch: int
     rows: Future[pl.DataFrame]
+    transformed: Future[Any]
 
 
 class _Runner:
@@ -160,64 +165,60 @@ class _Runner:
         return time.perf_counter() - self.started
 
     def run(self) -> None:
-        """Run page after page; the next one is read while the batches of this one are written."""
+        """Run batch after batch; the next one is read and transformed while this one is written."""
         failed: list[WorkRange] = []
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="page_reader") as reader:
-            page = self._begin_page(reader, failed)
-            while page is not None:
-                following = self._begin_page(reader, [*failed, *page.ranges])
-                failed += self._run_page(page)
-                page = following or self._begin_page(reader, failed)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as reader:
+            planned = self._plan(reader, failed)
+            while planned is not None:
+                following = self._plan(reader, [*failed, *planned.ranges])
+                failed += self._run_batch(planned)
+                planned = following or self._plan(reader, failed)
 
-    def _begin_page(self, reader: Executor, without: Sequence[WorkRange]) -> _Page | None:
-        """Plan a page and begin to read it, or None where nothing is left."""
-        page_rows = max(self.batch_size, MIN_PAGE_ROWS)
+    def _plan(self, reader: Executor, without: Sequence[WorkRange]) -> _Planned | None:
+        """Plan a batch and begin to read it, or None where nothing is left."""
         with self.services.database.transaction() as connection:
-            ranges = work.pending(connection, self.step.asset, page_rows, without=without)
+            ranges = work.pending(connection, self.step.asset, self.batch_size, without=without)
             epoch = batches.read_epoch(connection, self.step.asset)
         if not ranges:
             return None
-        rows = reader.submit(self.step.extract, self.services.database, ranges)
-        return _Page(ranges, epoch - self.result.batches, rows)
+        rows = reader.submit(self._extract, ranges)
+        transformed = reader.submit(self._transform, rows)
+        return _Planned(ranges, epoch - self.result.batches, rows, transformed)
 
-    def _run_page(self, page: _Page) -> list[WorkRange]:
-        """Run the batches of a page; returns the ranges of those that failed."""
-        rows = page.rows.result().sort("work_no", "raw_id")
-        rows = rows.with_columns(batch_no=pl.int_range(pl.len(), dtype=pl.Int64) // self.batch_size)
-        parts = work.split_by_batch(rows, page.ranges, self.batch_size)
-        done: set[int] = set()
-        fenced = False
+    def _extract(self, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+        return self.step.extract(self.services.database, ranges).sort("work_no", "raw_id")
 
-        def process(batch: pl.DataFrame) -> None:
-            nonlocal fenced
-            batch_no = batch["batch_no"][0] if batch.height else 0
-            if not fenced:
-                try:
-                    epoch = page.foreign_epoch + self.result.batches
-                    self._commit(batch.drop("batch_no"), parts[batch_no], expected_epoch=epoch)
-                except FencedError:
-                    # Another run committed since the page was read: what is left of the page is planned and read anew.
-                    fenced = True
-            done.add(batch_no)
+    def _transform(self, rows: Future[pl.DataFrame]) -> object:
+        return self.step.transform(self.services.vectorized_queries, rows.result())
+
+    def _run_batch(self, planned: _Planned) -> Sequence[WorkRange]:
+        """Load a batch; returns its ranges if that failed."""
+        rows = planned.rows.result()
+
+        def load(_rows: pl.DataFrame) -> None:
+            # Another run may have committed since the batch was read: then it is planned and read anew.
+            with suppress(FencedError):
+                epoch = planned.foreign_epoch + self.result.batches
+                self._commit(planned.transformed.result(), planned.ranges, expected_epoch=epoch)
 
         if rows.is_empty():
-            process(rows)
+            load(rows)
             return []
-        _, failed_rows = self.processor.process_in_batches(rows, self.batch_size, process)
-        failed = [part for number, part in parts.items() if number not in done]
-        self.result.failed_batches += len(failed)
+        _, failed_rows = self.processor.process_in_batches(rows, rows.height, load)
+        if not failed_rows:
+            return []
+        self.result.failed_batches += 1
         self.result.failed_rows += failed_rows
-        if failed:
-            self._publish_failure(failed_rows)
-        return [r for part in failed for r in part]
+        self._publish_failure(failed_rows)
+        return planned.ranges
 
-    def _commit(self, rows: pl.DataFrame, ranges: Sequence[WorkRange], *, expected_epoch: int) -> None:
+    def _commit(self, transformed: object, ranges: Sequence[WorkRange], *, expected_epoch: int) -> None:
         """One batch, one transaction: data, quarantine, queue, ledger row and event."""
         with self.services.database.transaction() as connection:
             record = batches.open_batch(connection, self.step.asset, self.run_id, expected_epoch=expected_epoch)
             work.claim(connection, self.step.asset, ranges)
             batch = Batch(connection, record.batch_id, ranges, self.services.vectorized_queries, self.run_id)
-            loaded = self.step.load(batch, rows)
+            loaded = self.step.load(batch, transformed)
             work.hand_on(connection, work.CONSUMERS[self.step.asset], loaded.hand_on)
             batches.close_batch(connection, record, loaded.counts, _import_ids(connection, ranges))
         self.result.counts += loaded.counts

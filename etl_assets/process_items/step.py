@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
-
-from etl_assets.ledger.quarantine import REJECTED_SCHEMA
 from etl_assets.order_items.step import extract_order_texts
 from etl_assets.order_items.transform import read_items
-from etl_assets.pipeline.line_sets import LineTable, replace_lines
+from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
-from etl_assets.presets.imports import rows_by_preset
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import polars as pl
+
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
+    from etl_assets.vectorized_queries import VectorizedQueries
 
 PROCESS_ITEMS: Final = LineTable(
     asset="process_items",
@@ -38,20 +37,15 @@ class ProcessItemsStep:
         """The changed orders with their items and processes."""
         return extract_order_texts(database, ranges)
 
-    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
-        """Replace the process rows of each order; unreadable items, `order_items`' to report, have none."""
-        processes = [pl.DataFrame(schema=PROCESS_ITEMS.schema)]
-        unreadable = [pl.DataFrame(schema=REJECTED_SCHEMA)]
-        for preset, part in rows_by_preset(batch.connection, rows):
-            lines, _ = read_items(part, preset.numbers)
-            read, bad = read_processes(part, lines)
-            processes.append(read.select(*PROCESS_ITEMS.schema))
-            unreadable.append(bad.select(*REJECTED_SCHEMA))
-        counts = replace_lines(
-            batch.connection,
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> ReadLines:
+        """Read the processes of each order; one whose items can't be read, `order_items`' to report, has none."""
+        return read_lines(
+            queries,
             PROCESS_ITEMS,
-            rows.select("shop_id", "order_id", "raw_id"),
-            pl.concat(processes),
-            pl.concat(unreadable),
+            rows,
+            lambda part, preset: read_processes(part, read_items(part, preset.numbers)[0]),
         )
-        return Loaded(counts, ())
+
+    def load(self, batch: Batch, transformed: ReadLines) -> Loaded:
+        """Replace the process rows of each order."""
+        return Loaded(replace_lines(batch.connection, PROCESS_ITEMS, transformed), ())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
+    from etl_assets.vectorized_queries import VectorizedQueries
 
 RAW_SHOP_SCHEMA: Final = {
     "work_no": pl.Int32(),
@@ -46,14 +47,16 @@ class ShopStep:
             RAW_SHOP_SCHEMA,
         )
 
-    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> pl.DataFrame:
+        """The distinct shops of the rows."""
+        with queries.database.transaction() as connection:
+            seen = [distinct_shops(part, preset) for preset, part in rows_by_preset(connection, rows)]
+        return pl.concat(seen or [distinct_shops(rows, None)]).unique(SHOP_KEY, keep="first", maintain_order=True)
+
+    def load(self, batch: Batch, transformed: pl.DataFrame) -> Loaded:
         """Add the shops that are not known yet; the imports' rows are then ready for `orders`."""
-        seen = pl.concat(
-            [distinct_shops(part, preset) for preset, part in rows_by_preset(batch.connection, rows)]
-            or [distinct_shops(rows, None)]
-        ).unique(SHOP_KEY, keep="first", maintain_order=True)
         known = batch.queries.batch_lookup_shops(connection=batch.connection)
-        new = new_shops(seen, known)
+        new = new_shops(transformed, known)
         copy_rows(batch.connection, "shop_configs", new)
-        counts = BatchCounts(inserted=new.height, unchanged=seen.height - new.height)
+        counts = BatchCounts(inserted=new.height, unchanged=transformed.height - new.height)
         return Loaded(counts, batch.ranges)
