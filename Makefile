@@ -3,10 +3,11 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+TOOLS := .venv-bench/.ready
 export ETL_HOME ?= $(CURDIR)/.etl
 export DAGSTER_HOME ?= $(ETL_HOME)/dagster
 
-.PHONY: help demo dev test bench lint format typecheck check clean
+.PHONY: help demo dev test bench bench-full lint format typecheck check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +29,21 @@ dev: $(READY) ## The Dagster UI with its daemon on http://127.0.0.1:3000
 	$(BIN)/dg dev -w workspace.yaml --host 127.0.0.1 --port 3000
 
 test: $(READY) ## All tests, on a PostgreSQL of their own
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-bench: $(READY) ## Time the pipeline on generated orders (ORDERS=1000000 for the large case)
-	$(BIN)/python benchmarks/first_load.py --orders $(or $(ORDERS),100000)
+$(TOOLS): pyproject.toml benchmarks/constraints.txt
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@echo "Installing dlt, dbt and matplotlib into .venv-bench (once) …"
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c benchmarks/constraints.txt --group bench
+	@touch $@
+
+bench: $(READY) $(TOOLS) ## Time the pipeline against other ways, up to 100,000 orders: a few minutes
+	$(BIN)/python -m benchmarks --quick --out .etl/bench/quick.json
+
+bench-full: $(READY) $(TOOLS) ## The same up to 10,000,000 orders (hours, 60 GB), into docs/performance.md
+	$(BIN)/python -m benchmarks --full --out benchmarks/results.json
+	.venv-bench/bin/python -m benchmarks.report benchmarks/results.json docs/performance.md
 
 lint: $(READY) ## Lint and format checks
 	$(BIN)/ruff check .
@@ -48,4 +60,4 @@ check: lint typecheck test ## Everything that CI runs
 
 clean: ## Stop the embedded database and remove it and the environment
 	@test ! -x $(BIN)/etl-assets || $(BIN)/etl-assets db stop
-	rm -rf .venv .etl
+	rm -rf .venv .venv-bench .etl

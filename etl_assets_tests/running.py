@@ -165,7 +165,9 @@ def comparable(services: Services) -> dict[str, Any]:
     tables = read_tables(services).tables
     return {
         "shops": tables.shops,
-        "orders": {key: _without(row, {*_HISTORY, "raw_id", "shop_id"}) for key, row in tables.orders.items()},
+        "orders": {
+            key: _without(row, {*_HISTORY, "raw_id", "latest_raw_id", "shop_id"}) for key, row in tables.orders.items()
+        },
         "order_items": tables.order_items,
         "process_items": tables.process_items,
         "customers": {key: _without(row, {*_HISTORY, "shop_id"}) for key, row in tables.customers.items()},

@@ -54,13 +54,20 @@ def line(**values: str | None) -> tuple[Any, ...]:
 
 def naive_gather(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Follow the same rule row by row."""
-    orders: dict[tuple[str, str, int], list[tuple[int, dict[str, Any]]]] = {}
+    lines = []
+    shops: dict[str, set[str]] = {}
     for number, values in enumerate(rows, start=2):
         row = dict(zip((*HEADERS, "defect"), values, strict=True))
         row = {header: value if (value or "").strip() else None for header, value in row.items()}
-        order_id = (row["id"] or "").strip()
-        key = ((row["shop"] or "").strip(), order_id, 0 if order_id else number)
-        orders.setdefault(key, []).append((number, row))
+        order_id, shop = (row["id"] or "").strip(), (row["shop"] or "").strip()
+        lines.append((number, row, order_id, shop))
+        if shop:
+            shops.setdefault(order_id, set()).add(shop)
+    orders: dict[tuple[str, str, int], list[tuple[int, dict[str, Any]]]] = {}
+    for number, row, order_id, shop in lines:
+        of_order = shops.get(order_id, set())
+        found = next(iter(of_order)) if not shop and order_id and len(of_order) == 1 else shop
+        orders.setdefault((found, order_id, 0 if order_id else number), []).append((number, row))
     return [naive_order(lines) for lines in orders.values()]
 
 
@@ -162,6 +169,72 @@ def test_what_is_no_number_becomes_the_amount_so_that_it_is_rejected() -> None:
 def test_lines_without_order_number_stay_rows_of_their_own() -> None:
     orders = gathered([line(name="a"), line(id="1", name="b"), line(id=" ", name="c")])
     assert [row["order_id"] for row in orders] == [None, "1", None]
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+def test_lines_that_leave_the_shop_out_belong_to_the_one_shop_that_has_the_order(limit: int) -> None:
+    rows = [
+        line(id="1", shop=None, name="a"),
+        line(id="2", name="b"),
+        line(id="1", name="c"),
+        line(id=" 1", shop=" ", name="d"),
+        line(id="2", shop="t", name="e"),
+        line(id="2", shop=None, name="f"),
+        line(id="3", shop=None, name="g"),
+    ]
+    pieces = [frame_of([row], at) for at, row in enumerate(rows, start=2)]
+    orders = pl.concat(list(gather_orders(pieces, PRESET, in_memory_lines=limit))).sort("row_no")
+    assert [(order["order_id"], order["shop"], names_of(order)) for order in orders.to_dicts()] == [
+        ("1", "s", ["a", "c", "d"]),
+        ("2", "s", ["b"]),
+        ("2", "t", ["e"]),
+        ("2", None, ["f"]),
+        ("3", None, ["g"]),
+    ]
+
+
+def test_lines_that_leave_platform_and_shop_out_belong_to_the_one_shop_that_has_the_order() -> None:
+    columns = {"platform": "tag", "shop": "shop", "order_id": "id"}
+    preset = Preset.model_validate(PRESET.model_dump() | {"columns": columns})
+    rows = [
+        line(id="1", tag="p", name="a"),
+        line(id="1", shop=None, name="b"),
+        line(id="2", tag="p", name="c"),
+        line(id="2", tag="q", shop="t", name="d"),
+        line(id="2", tag="q", shop=None, name="e"),
+        line(id="2", shop="t", name="f"),
+        line(id="2", shop=None, name="g"),
+    ]
+    (frame,) = gather_orders([frame_of(rows)], preset)
+    assert [(order["platform"], order["shop"], names_of(order)) for order in frame.to_dicts()] == [
+        ("p", "s", ["a", "b"]),
+        ("p", "s", ["c"]),
+        ("q", "t", ["d", "e", "f"]),
+        (None, None, ["g"]),
+    ]
+
+
+def test_a_constant_stands_only_where_no_line_of_the_order_says_anything() -> None:
+    columns = {
+        "shop": {"columns": ["shop"], "constant": "main"},
+        "order_id": "id",
+        "order_status": {"columns": ["note"], "constant": "open"},
+    }
+    preset = Preset.model_validate(PRESET.model_dump() | {"columns": columns})
+    rows = [
+        line(id="1", shop=None, name="a"),
+        line(id="1", shop="t", name="b", note="paid"),
+        line(id="2", shop=None, name="c"),
+    ]
+    (frame,) = gather_orders([frame_of(rows)], preset)
+    assert [(order["shop"], order["order_status"], names_of(order)) for order in frame.to_dicts()] == [
+        ("t", "paid", ["a", "b"]),
+        ("main", "open", ["c"]),
+    ]
+
+
+def names_of(order: dict[str, Any]) -> list[str]:
+    return [item["name"] for item in json.loads(order["items"])]
 
 
 def test_the_disk_is_clean_after_use_and_after_giving_up(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -11,19 +12,25 @@ import pytest
 import sqlalchemy as sa
 
 from etl_assets.batch_processor import BatchProcessor
+from etl_assets.cli.runs import show_report
+from etl_assets.database.database import Database
+from etl_assets.database.schema import TABLE_OF
 from etl_assets.definitions import build_defs
 from etl_assets.errors import BatchFailedError, FencedError
 from etl_assets.events.subjects import SUBJECT_OF
 from etl_assets.ledger import work
 from etl_assets.ledger.work import WorkRange
+from etl_assets.orchestration.assets import GROUP
 from etl_assets.orchestration.instance import open_instance
-from etl_assets.orchestration.launch import PROCESS_TAG, end_killed_runs, run_assets
+from etl_assets.orchestration.launch import run_assets
+from etl_assets.orchestration.lost_runs import PROCESS_TAG, end_lost_runs
 from etl_assets.pipeline.assets import STEPS, run_asset
 from etl_assets.pipeline.async_runs import run_etl_orders, run_etl_shop
 from etl_assets.pipeline.step import Services
 from etl_assets.presets.catalog import get_preset
 from etl_assets.quality.checks import CHECKS, Check, run_check
 from etl_assets.raw_orders.importing import import_file
+from etl_assets_tests.running import land, query, raw_fields, run_all, scalar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,13 +80,20 @@ def test_the_graph_has_exactly_the_seven_assets_and_the_arrows_of_the_design() -
         "process_items": {"order_items"},
         "customers": {"shop", "orders"},
         "leads": {"customers", "orders"},
+        "pipeline_health": {"process_items", "leads"},
+    }
+    assert {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).group_name == GROUP} == {
+        *TABLE_OF
     }
 
 
 def test_every_asset_says_which_table_it_is_and_what_it_answers() -> None:
+    tables = {str(asset): table for asset, table in TABLE_OF.items()}
     for spec in build_defs().resolve_all_asset_specs():
-        assert spec.metadata["dagster/table_name"].startswith("etl.")
-        assert spec.metadata["dagster/column_schema"].columns
+        asset = spec.key.to_user_string()
+        if asset != "pipeline_health":
+            assert spec.metadata["dagster/table_name"] == f"etl.{tables[asset]}"
+            assert spec.metadata["dagster/column_schema"].columns
         assert spec.description is not None
         assert "Answers:" in spec.description
         assert spec.owners
@@ -178,6 +192,28 @@ def test_a_check_fails_when_what_it_guards_is_broken(
     assert not run_check(landed.database, check).passed
 
 
+@pytest.mark.parametrize(
+    ("sold_as", "mapped_as"),
+    [
+        ("ｂｕｌｋ", "Bulk"),
+        ("sample", " ＳＡＭＰＬＥ\u3000"),
+        ("ÄNDERUNG", "änderung"),
+        ('="1"', "1"),
+        ("大货", "大货"),
+    ],
+)
+def test_an_order_type_is_mapped_to_the_check_whenever_it_is_to_the_rule(
+    services: Services, sold_as: str, mapped_as: str
+) -> None:
+    """A mapping that somebody types in by SQL is compared as the rule compares it."""
+    land(services, [raw_fields("1", order_type=sold_as), raw_fields("2", order_type="other")])
+    query(services, "INSERT INTO order_type_mappings VALUES (:mapped_as, 'PROOF')", mapped_as=mapped_as)
+    run_all(services)
+    assert scalar(services, "SELECT system_order_type FROM orders WHERE order_id = '1'") == "PROOF"
+    outcome = run_check(services.database, _check("order_types_are_mapped", "orders"))
+    assert [row["order_type"] for row in outcome.violations] == ["other"]
+
+
 def test_a_failed_blocking_check_stops_the_assets_after_it(landed: Services, settings: Settings) -> None:
     run_assets(settings, only=["shop"])
     _break(landed, "UPDATE etl_batches SET inserted = inserted + 1 WHERE asset = 'shop'")
@@ -186,6 +222,34 @@ def test_a_failed_blocking_check_stops_the_assets_after_it(landed: Services, set
     assert report.assets["shop"]["status"] == "success"
     assert report.assets["orders"]["status"] == "skipped"
     assert "shop:row_count_equation" in report.failed_checks
+
+
+def test_a_failed_run_says_what_failed_in_a_line_without_a_stack_trace(
+    landed: Services, settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _break(landed, "ALTER TABLE orders RENAME COLUMN amount TO sum")
+    report = run_assets(settings)
+    assert report.assets["orders"]["error"].startswith("1 of 1 batches failed and stay pending")
+    show_report(report)
+    printed, errors = capfd.readouterr()
+    assert "failed" in printed
+    assert not re.search("Stack Trace|Traceback|dagster", errors)
+    lines = errors.splitlines()
+    assert len([line for line in lines if line.startswith("orders: 1 of 1 batches failed")]) == 1
+    assert [line for line in lines if "leads" in line] == [
+        "Not run, because an asset or a blocking check before them failed: order_items, process_items, customers, leads"
+    ]
+
+
+def test_connections_are_closed_when_a_run_can_not_begin(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    disposed: list[Database] = []
+    monkeypatch.setattr(Database, "dispose", lambda self: disposed.append(self))  # noqa: PLW0108  # bound as a method
+    home = settings.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "dagster.yaml").write_text("no_such_setting: 1", encoding="utf-8")
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        run_assets(settings)
+    assert len(disposed) == 1
 
 
 def test_an_error_reaches_dagster_without_the_drivers_text(landed: Services, settings: Settings) -> None:
@@ -202,7 +266,7 @@ def test_a_run_whose_process_was_killed_is_ended_by_the_next(settings: Settings)
         run = instance.create_run_for_job(
             job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: f"{_host()}/999999999/1"}
         )
-        assert end_killed_runs(instance) == 1
+        assert end_lost_runs(instance) == 1
         ended = instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status == dg.DagsterRunStatus.FAILURE

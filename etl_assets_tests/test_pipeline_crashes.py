@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import psutil
 import pytest
 
 from etl_assets.batch_processor import BatchProcessor
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import sqlalchemy as sa
+
     from etl_assets.pipeline.step import Batch, Loaded, Step
+    from etl_assets.vectorized_queries import VectorizedQueries
 
 Row = dict[str, str | None]
 _uninterrupted: dict[str, Any] = {}
@@ -157,9 +161,12 @@ class LostConnectionStep:
     def extract(self, *args: Any) -> pl.DataFrame:
         return self.step.extract(*args)
 
-    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
+    def transform(self, *args: Any) -> Any:
+        return self.step.transform(*args)
+
+    def load(self, batch: Batch, transformed: Any) -> Loaded:
         self.calls += 1
-        loaded = self.step.load(batch, rows)
+        loaded = self.step.load(batch, transformed)
         if self.calls == 2:
             driver: Any = batch.connection.connection.driver_connection
             batch.queries.database.dispose()
@@ -214,6 +221,35 @@ def test_the_same_assets_run_by_two_processes_and_two_threads_at_once(
     assert_queue_is_empty_and_ledger_exact(services, 160)
 
 
+@pytest.mark.parametrize("asset", ["orders", "leads"])
+@pytest.mark.parametrize("moment", ["read", "written"])
+def test_a_worker_that_was_frozen_comes_back_when_another_run_has_done_its_work(
+    services: Services, uninterrupted: dict[str, Any], asset: str, moment: str, database_url: sa.URL
+) -> None:
+    for rows in history():
+        land(services, rows)
+    # What a frozen transaction has locked is free again after this time (300 s by default).
+    url = database_url.update_query_dict({"options": "-c idle_in_transaction_session_timeout=2s"})
+    environment = {
+        **os.environ,
+        "ETL_BATCH_SIZE": "30",
+        "ETL_DATABASE_URL": url.render_as_string(hide_password=False),
+    }
+    command = [sys.executable, "-m", "etl_assets_tests.freezing", asset, moment]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as worker:
+        os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED
+        run_all(with_batch_size(services, 50))
+        assert scalar(services, "SELECT count(*) FROM etl_work") == 0
+        before = running.snapshot(services)
+        worker.send_signal(signal.SIGCONT)
+        output, _ = worker.communicate(timeout=120)
+    assert (worker.returncode, output) == (0, b"done\n")
+    assert running.snapshot(services) == before
+    assert_same_outcome(outcome(services), uninterrupted)
+    assert_queue_is_empty_and_ledger_exact(services, 160)
+
+
 class FailingStep:
     """A step that fails every batch with the given raw row, until it is mended."""
 
@@ -224,12 +260,16 @@ class FailingStep:
     def extract(self, *args: Any) -> pl.DataFrame:
         return self.step.extract(*args)
 
-    def load(self, batch: Batch, rows: pl.DataFrame) -> Loaded:
-        if not self.is_mended and self.raw_id in rows["raw_id"]:
-            self.step.load(batch, rows)
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> tuple[bool, Any]:
+        return self.raw_id in rows["raw_id"], self.step.transform(queries, rows)
+
+    def load(self, batch: Batch, transformed: tuple[bool, Any]) -> Loaded:
+        has_the_row, inner = transformed
+        loaded = self.step.load(batch, inner)
+        if has_the_row and not self.is_mended:
             msg = "the customer Ann has a secret"
             raise RuntimeError(msg)
-        return self.step.load(batch, rows)
+        return loaded
 
 
 @pytest.mark.parametrize("asset", list(STEPS))
@@ -334,6 +374,7 @@ class InterruptedFrames:
 
     def __init__(self, error: BaseException) -> None:
         self.error, self.lines, self.rows, self.is_closed = error, 0, 0, False
+        self.unmatched: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         self.lines = self.rows = 1

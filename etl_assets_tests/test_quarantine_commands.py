@@ -310,6 +310,44 @@ def test_a_row_is_put_on_the_queue_once_and_not_when_its_order_has_moved_on(impo
     ]
 
 
+def test_list_may_be_of_one_import(imported: Path, services: Services) -> None:
+    answer("import", imported)
+    answer("run")
+    (first, second) = fetch(services, "SELECT import_id FROM import_tasks ORDER BY created_at")
+    found = answer("quarantine", "list", "--import", second[0])
+    # The order with bad items is unchanged, so its row is the first import's.
+    assert (found["open"], {row["import_id"] for row in found["rows"]}) == (3, {str(second[0])})
+    assert answer("quarantine", "list", "--import", first[0])["open"] == 4
+    assert answer("quarantine", "list", "--import", first[0], "--asset", "order_items")["open"] == 1
+    assert call("quarantine", "list", "--import", "mine").exit_code == 2
+
+
+def test_dismissed_rows_are_closed_with_their_reason_and_never_run_again(imported: Path, services: Services) -> None:
+    ids = {row["reason_code"]: row["quarantine_id"] for row in answer("quarantine", "list")["rows"]}
+    chosen = [ids["BAD_AMOUNT"], ids["BAD_ITEMS"]]
+    done = answer("quarantine", "dismiss", "--id", chosen[0], "--id", chosen[1], "--reason", " test orders ")
+    assert done == {"dismissed": sorted(chosen), "already_resolved": [], "unknown": []}
+    assert open_codes(services) == ["MISSING_ORDER_ID", "MISSING_SHOP"]
+    query = "SELECT DISTINCT resolution, note FROM quarantine WHERE resolved_at IS NOT NULL"
+    assert fetch(services, query) == [("dismissed", "test orders")]
+    assert answer("quarantine", "replay")["replayed"] == 2
+    answer("run", "--full-refresh")
+    assert fetch(services, query) == [("dismissed", "test orders")]
+    again = answer("quarantine", "dismiss", "--id", chosen[0], "--reason", "once more")
+    assert (again["dismissed"], again["already_resolved"]) == ([], [chosen[0]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--id", 4711, "--reason", "x"], 1), (["--id", 1, "--reason", " "], 2), (["--id", 1], 2), (["--reason", "x"], 2)],
+)
+def test_what_cannot_be_dismissed_is_refused(
+    imported: Path, services: Services, arguments: list[object], code: int
+) -> None:
+    assert call("quarantine", "dismiss", *arguments).exit_code == code
+    assert len(open_codes(services)) == 4
+
+
 @given(st.text(alphabet="'=+-@\t\r＝＋－＠12.a \n,\"", max_size=8))
 def test_neutralised_text_is_harmless_and_restored_exactly(text: str) -> None:
     frame = pl.DataFrame({"text": [text]}).select(safe=neutralised(pl.col("text")))

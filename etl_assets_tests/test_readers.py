@@ -15,6 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from etl_assets.presets.catalog import get_preset
+from etl_assets.presets.model import Preset
 from etl_assets.raw_orders import csv_reader, csv_text, xlsx_reader
 from etl_assets.raw_orders.errors import ImportFileError
 from etl_assets.raw_orders.extract import extract_raw_orders
@@ -23,8 +24,6 @@ from etl_assets.raw_orders.source import DEFECT, LINE
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from etl_assets.presets.model import Preset
 
 GENERIC = get_preset("generic")
 PERSON = "Zhang-San-13800000000"  # stands for a customer's data: no error may show it
@@ -364,3 +363,21 @@ def test_frames_keep_to_the_chunk_size_and_lines_are_counted(tmp_path: Path) -> 
     assert [frame.height for frame in frames] == [4, 4, 2]
     assert (frames.lines, frames.rows, seen) == (10, 10, [10])
     assert frames.unmatched == tuple(column for column in GENERIC.columns if column not in {"order_id", "shop"})
+
+
+def test_headers_that_the_mapping_names_and_the_file_lacks_are_known_but_for_detected_presets(tmp_path: Path) -> None:
+    columns = {
+        "shop": {"columns": ["branch"], "constant": "main"},
+        "order_id": "order_id",
+        "customer_name": ["mail", "phone"],
+        "order_status": {"rules": [{"when": "gone on", "matches": ".", "value": "cancelled"}], "columns": ["state"]},
+        "currency": {"constant": "EUR"},
+    }
+    preset = Preset.model_validate({"name": "own", "columns": columns})
+    path = write(tmp_path, "a.csv", "order_id,phone,state\n1,2,paid\n")
+    frames = extract_raw_orders(path, preset)
+    assert pl.concat(list(frames))["shop"].to_list() == ["main"]
+    assert frames.unmatched == ("shop", "order_status")
+    detected = extract_raw_orders(path, preset, is_detected=True)
+    assert len(list(detected)) == 1
+    assert detected.unmatched == ()

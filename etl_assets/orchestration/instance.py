@@ -21,7 +21,12 @@ INSTANCE_SETTINGS: Final[dict[str, Any]] = {
         "module": "dagster.core.run_coordinator",
         "class": "QueuedRunCoordinator",
         # The queue is looked at every second: five would be a third of the time from an import to its leads.
-        "config": {"dequeue_interval_seconds": 1},
+        # A run is kept in the queue while its code server is being started again.
+        "config": {
+            "dequeue_interval_seconds": 1,
+            "max_user_code_failure_retries": 5,
+            "user_code_failure_retry_delay": 10,
+        },
     },
     # One run at a time for each asset. Counted by runs, not by steps: a killed step would keep its place.
     "concurrency": {"runs": {"max_concurrent_runs": 4}, "pools": {"default_limit": 1, "granularity": "run"}},

@@ -8,6 +8,12 @@ import dagster as dg
 
 PIPELINE_JOB: Final = "etl_pipeline"
 
+health_job: Final = dg.define_asset_job(
+    "pipeline_health_report",
+    selection=dg.AssetSelection.assets("pipeline_health"),
+    description="Sum up how the pipeline is, without running it.",
+)
+
 pipeline_job: Final = dg.define_asset_job(
     PIPELINE_JOB,
     selection=dg.AssetSelection.all(),

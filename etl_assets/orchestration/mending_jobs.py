@@ -78,9 +78,7 @@ class Correction(dg.Config):
 class ReplayConfig(dg.Config):
     """What is run again. All three empty: every open row as it is, after a rule or a preset changed."""
 
-    file: str = Field(
-        default="", description="A mended export: a file in the folder `quarantine` of ETL_HOME, or in ETL_INBOX."
-    )
+    file: str = Field(default="", description="A mended export: a file in the folder `quarantine` of ETL_HOME.")
     corrections: list[Correction] = Field(
         default=[], description='Corrections typed here, such as {quarantine_id: 3, ordered_at: "2026-05-15 17:45"}.'
     )
@@ -169,21 +167,17 @@ def allowed_file(settings: Settings, name: str) -> Path:
     """The regular file that was named in the UI, links resolved.
 
     Args:
-        settings: where ETL_HOME and ETL_INBOX are.
-        name: a path, absolute or as seen from one of the folders.
+        settings: where ETL_HOME is.
+        name: a path, absolute or as seen from the folder.
 
     Raises:
-        MendingError: there is no such file in the folder `quarantine` of ETL_HOME or in ETL_INBOX.
+        MendingError: there is no such file in the folder `quarantine` of ETL_HOME.
     """
-    folders = [quarantine_folder(settings), *([settings.inbox.resolve()] if settings.inbox else [])]
-    for folder in folders:
-        path = (folder / name).resolve()
-        if any(path.is_relative_to(allowed) for allowed in folders) and path.is_file():
-            return path
-    msg = (
-        f"file: {name!r} is no file inside {' or '.join(map(str, folders))}. Put the mended file into one of these"
-        " folders and name it as it is seen from there."
-    )
+    folder = quarantine_folder(settings)
+    path = (folder / name).resolve()
+    if path.is_relative_to(folder) and path.is_file():
+        return path
+    msg = f"file: {name!r} is no file inside {folder}. Put the mended file there and give its name."
     raise MendingError(msg)
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.json as pa_json
 from polars.exceptions import ComputeError
 
 if TYPE_CHECKING:
@@ -18,11 +20,15 @@ if TYPE_CHECKING:
 NUL: Final = "\0"
 """The one character that PostgreSQL's text can't hold."""
 
-_STRING = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*"'
-_SCALAR = rf"(?:{_STRING}|-?(?:0|[1-9][0-9]{{0,14}})(?:\.[0-9]{{1,15}})?|true|false|null)"
+STRING: Final = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*"'
+"""Pattern of a JSON string without ``\\u`` escapes."""
+_SCALAR = rf"(?:{STRING}|-?(?:0|[1-9][0-9]{{0,14}})(?:\.[0-9]{{1,15}})?|true|false|null)"
 _SPACE = r"[ \t\r\n]*"
 _COMMA = rf"{_SPACE},{_SPACE}"
 _COLON = rf"{_SPACE}:{_SPACE}"
+
+
+_BLOCK_BYTES = 1 << 20
 
 
 def _array_of(pair: str) -> str:
@@ -30,7 +36,7 @@ def _array_of(pair: str) -> str:
     return rf"\[{_SPACE}(?:{an_object}(?:{_COMMA}{an_object})*)?{_SPACE}\]"
 
 
-_FLAT_PAIR = rf"{_STRING}{_COLON}{_SCALAR}"
+_FLAT_PAIR = rf"{STRING}{_COLON}{_SCALAR}"
 FLAT_ARRAY: Final = _array_of(_FLAT_PAIR)
 """Pattern of a JSON array of objects whose values are text, numbers, booleans or null; no ``\\u`` escapes."""
 
@@ -38,6 +44,32 @@ FLAT_ARRAY: Final = _array_of(_FLAT_PAIR)
 def array_with(key: str) -> str:
     """Pattern like `FLAT_ARRAY`, where ``key`` may also hold a `FLAT_ARRAY`."""
     return _array_of(rf'(?:{_FLAT_PAIR}|"{key}"{_COLON}{FLAT_ARRAY})')
+
+
+def decode_exact(texts: pl.DataFrame, column: str, dtype: pa.DataType) -> pl.DataFrame:
+    """Decode texts that are known to be JSON of exactly this type, several times faster than `decode_arrays`.
+
+    Args:
+        texts: any columns besides ``column``.
+        column: JSON without line breaks, with no other type of value than ``dtype`` has.
+        dtype: what to decode to; keys that it does not name are left out.
+
+    Returns:
+        The frame with ``decoded``.
+    """
+    if texts.is_empty():
+        return texts.with_columns(pl.Series("decoded", pa.array([], dtype)))
+    documents = texts.select(pl.concat_str(pl.lit('{"v":'), column, pl.lit("}\n"))).to_series()
+    buffer = documents.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()[2]
+    longest: int = documents.str.len_bytes().max()  # type: ignore[assignment]  # of a series of integers
+    read = pa_json.read_json(
+        pa.BufferReader(buffer),
+        read_options=pa_json.ReadOptions(block_size=max(_BLOCK_BYTES, 2 * longest)),
+        parse_options=pa_json.ParseOptions(
+            explicit_schema=pa.schema([("v", dtype)]), unexpected_field_behavior="ignore"
+        ),
+    )
+    return texts.with_columns(pl.Series("decoded", read.column("v")))
 
 
 def looks_like_json(text: pl.Expr) -> pl.Expr:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
+    from etl_assets.presets.model import Preset
     from etl_assets.vectorized_queries import VectorizedQueries
 
 ORDER_ITEMS: Final = LineTable(
@@ -47,6 +48,10 @@ def extract_order_texts(database: Database, ranges: Sequence[WorkRange]) -> pl.D
     )
 
 
+def _read(orders: pl.DataFrame, preset: Preset) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return read_items(orders, preset.numbers, with_processes=False)
+
+
 class OrderItemsStep:
     """orders → order_items."""
 
@@ -59,7 +64,7 @@ class OrderItemsStep:
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> ReadLines:
         """Read the items of each order as its lines."""
-        return read_lines(queries, ORDER_ITEMS, rows, lambda part, preset: read_items(part, preset.numbers))
+        return read_lines(queries, ORDER_ITEMS, rows, _read)
 
     def load(self, batch: Batch, transformed: ReadLines) -> Loaded:
         """Replace the lines of each order."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 import polars as pl
+import pyarrow as pa
 
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA
 from etl_assets.order_items.grammar import read_free_text
 from etl_assets.order_items.json_arrays import (
     NUL,
+    STRING,
     array_with,
     decode_arrays,
+    decode_exact,
     decode_valid,
     looks_like_json,
     quote_numbers,
@@ -48,16 +51,35 @@ _LINES: Final = pl.List(
     pl.Struct({**dict.fromkeys((*_TEXTS, _PROCESSES_TEXT), pl.String), "processes": pl.List(_PROCESS)})
 )
 _PLAIN_ITEMS: Final = array_with("processes")
+
+
+def _usual_array(number: str) -> str:
+    """Pattern of items as programs write them: a fixed order of keys, no blanks between the marks."""
+    process = rf'\{{"process":{STRING}(?:,"position":{STRING})?(?:,"pictures":{number})?\}}'
+    item = (
+        rf'\{{"name":{STRING}(?:,"variant":{STRING})?(?:,"sku":{STRING})?(?:,"quantity":{number})?'
+        rf'(?:,"unit_price":{STRING})?(?:,"processes":\[(?:{process}(?:,{process})*)?\])?\}}'
+    )
+    return rf"^\[{item}(?:,{item})*\]$"
+
+
+_USUAL_ITEMS: Final = (
+    (_usual_array(r"-?(?:0|[1-9][0-9]{0,8})"), pa.int64()),
+    (_usual_array(STRING), pa.string()),  # as this project's own gathering writes them
+)
 _RAW_LINES: Final = ("row", "line_no", "is_object", *_TEXTS, "processes")
 
 
-def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_items(
+    orders: pl.DataFrame, numbers: NumberFormat, *, with_processes: bool = True
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read the lines of each order from its ``items``: a JSON array of objects, or free text.
 
     Args:
         orders: ``shop_id`` Int32, ``order_id`` String, ``raw_id`` Int64, ``items`` String; more columns are ignored. An
             order without items has no lines, which is no error.
         numbers: how the export writes prices in text. A bare JSON number is read as JSON writes it.
+        with_processes: whether ``processes`` is needed; else it may be null.
 
     Returns:
         The lines (`LINE_SCHEMA`), by order and ``line_no``, 1-based; ``processes`` is the text that `read_processes`
@@ -68,7 +90,9 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     filled = rows.filter(pl.col("items").str.strip_chars().is_in(["", "null"]).not_())
     texts = filled.select("row", "items", is_json=looks_like_json(pl.col("items")))
     has_nul = pl.col("items").str.contains(NUL, literal=True)
-    json_lines, json_faults = _read_json(texts.filter("is_json").drop("is_json"))
+    json_texts = texts.filter("is_json").drop("is_json")
+    usual_lines, others = _read_usual_json(json_texts, with_processes=with_processes)
+    json_lines, json_faults = _read_json(others)
     free = texts.filter(~pl.col("is_json"))
     free_lines = read_free_text(free.filter(~has_nul), numbers).with_columns(
         pl.lit(None, pl.String).alias(_BARE_PRICE),
@@ -76,7 +100,7 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
         is_object=pl.lit(value=True),
     )
     nul_faults = free.filter(has_nul).select("row", reason=pl.lit("the text holds a NUL character"))
-    raw_lines = pl.concat([json_lines, free_lines.select(_RAW_LINES)]).sort("row", maintain_order=True)
+    raw_lines = pl.concat([usual_lines, json_lines, free_lines.select(_RAW_LINES)]).sort("row", maintain_order=True)
     lines = _clean_lines(raw_lines, numbers)
     line_faults = (
         lines.filter(pl.col("fault").is_not_null())
@@ -96,6 +120,28 @@ def unreadable(keys: pl.DataFrame, faults: pl.DataFrame, code: str) -> pl.DataFr
     """Build the rows of `UNREADABLE_SCHEMA` from ``keys`` (row and an order's keys) and ``faults`` (row, reason)."""
     named = faults.join(keys, on="row", how="left", maintain_order="left").with_columns(reason_code=pl.lit(code))
     return named.select(UNREADABLE_SCHEMA.names()).cast(UNREADABLE_SCHEMA)
+
+
+def _read_usual_json(texts: pl.DataFrame, *, with_processes: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read items that are written as programs write them; return also the texts that are not."""
+    lines = []
+    for pattern, number in _USUAL_ITEMS:
+        is_usual = pl.col("items").str.contains(pattern)
+        marked = texts.with_columns(is_usual=is_usual)
+        usual, texts = (
+            part.drop("is_usual") for part in (marked.filter("is_usual"), marked.filter(~pl.col("is_usual")))
+        )
+        process = pa.struct([("process", pa.string()), ("position", pa.string()), ("pictures", number)])
+        item = [*((name, pa.string()) for name in ("name", "variant", "sku", "unit_price")), ("quantity", number)]
+        wanted = [("processes", pa.list_(process))] if with_processes else []
+        exploded = _exploded(decode_exact(usual, "items", pa.list_(pa.struct([*item, *wanted]))))
+        read = exploded.with_columns(
+            pl.col("quantity").cast(pl.String),
+            pl.lit(None, pl.String).alias(_BARE_PRICE),
+            processes=_as_json(pl.col("processes")) if with_processes else pl.lit(None, pl.String),
+        )
+        lines.append(read.select(_RAW_LINES))
+    return pl.concat(lines), texts
 
 
 def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -128,16 +174,20 @@ def _as_json(value: pl.Expr) -> pl.Expr:
 
 
 def _explode(decoded: pl.DataFrame, processes: pl.Expr) -> pl.DataFrame:
+    given = pl.coalesce(pl.col(_PROCESSES_TEXT), processes).alias("processes")
+    return _exploded(decoded).with_columns(given).select(_RAW_LINES)
+
+
+def _exploded(decoded: pl.DataFrame) -> pl.DataFrame:
+    """A row per element of the arrays, with ``line_no`` and ``is_object``."""
     positions = pl.int_ranges(1, pl.col("decoded").list.len() + 1, dtype=pl.Int32)
-    lines = (
+    return (
         decoded.filter(pl.col("decoded").list.len() > 0)
         .with_columns(line_no=positions)
         .explode("line_no", "decoded")
         .with_columns(is_object=pl.col("decoded").is_not_null())
         .unnest("decoded")
     )
-    given = pl.coalesce(pl.col(_PROCESSES_TEXT), processes).alias("processes")
-    return lines.with_columns(given).select(_RAW_LINES)
 
 
 def _clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:

@@ -93,7 +93,14 @@ def draw_shops(shops: Sequence[tuple[str, int]], title: str) -> bytes:
     most = max(count for _, count in shops)
     for place, (name, count) in enumerate(shops):
         axes.text(count, place, f" {count:,}", ha="left", va="center_baseline", **_font(8))
-        axes.text(-0.01 * most, place, name, ha="right", va="center_baseline", **_font(8.5, fonts=families()))
+        axes.text(
+            -0.01 * most,
+            place,
+            name,
+            ha="right",
+            va="center_baseline",
+            **_font(8.5, fonts=(LATIN,) if name.isascii() else families()),
+        )
     axes.set_xlim(0, most)
     axes.set_ylim(len(shops) - 0.4, -0.6)
     return _png(figure)

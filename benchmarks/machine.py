@@ -1,0 +1,31 @@
+"""What the measurements were made on, in words."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from etl_assets.database.embedded import SERVER_SETTINGS
+
+
+def describe_machine(server_version: str) -> dict[str, str]:
+    """The machine and the versions that matter."""
+    return {
+        "cores": str(psutil.cpu_count()),
+        "processor": _processor(),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "PostgreSQL": f"{server_version}, embedded, {', '.join(f'{k} = {v}' for k, v in SERVER_SETTINGS.items())}",
+        "libraries": ", ".join(f"{name} {version(name)}" for name in ("polars", "connectorx", "psycopg", "SQLAlchemy")),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

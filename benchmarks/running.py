@@ -1,0 +1,261 @@
+"""Runs a case: every way in alternation, one run that is counted and compared, then those that are timed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from benchmarks import landing
+from benchmarks.cases import ORM_ORDERS, Case
+from benchmarks.compare import Print, fingerprints, require_equal
+from benchmarks.proxy import CountingProxy
+from benchmarks.ways import floor
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from benchmarks.server import Server
+
+ROOT = Path(__file__).parents[1]
+TOOLS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+SCHEMAS = {"ours": "etl", "floor": "etl", "set_sql": "set_sql", "dlt_dbt": "dlt_dbt", "orm": "orm"}
+
+
+@dataclass(slots=True)
+class Measured:
+    """What one way came to in one case. `scale` is what its seconds were multiplied by (orders not really run)."""
+
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    counted: dict[str, int] = field(default_factory=dict)
+    scale: float = 1.0
+
+
+class Worker:
+    """A process of one way (see `benchmarks/worker.py`)."""
+
+    def __init__(self, way: str, url: str, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = folder / "worker.log"
+        self._way = way
+        self._log = self.log.open("a", encoding="utf-8")
+        python = TOOLS_PYTHON if way == "dlt_dbt" else Path(sys.executable)
+        self._process = subprocess.Popen(  # noqa: S603  # this program's own worker
+            [python, "-m", "benchmarks.worker", way, url, folder],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+        self._log.close()
+
+    def do(self, what: str) -> dict[str, Any]:
+        """`prepare` or `run`; returns seconds per asset, their total and the peak memory so far."""
+        if self._process.stdin is None or self._process.stdout is None:
+            msg = "the worker has no pipes"
+            raise RuntimeError(msg)
+        self._process.stdin.write(what + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            tail = "".join(self.log.read_text(encoding="utf-8").splitlines(keepends=True)[-15:])
+            msg = f"{self._way} failed:\n{tail}"
+            raise RuntimeError(msg)
+        answer: dict[str, Any] = json.loads(line)
+        return {**answer, "total": sum(answer["seconds"].values())}
+
+
+@dataclass(slots=True)
+class Bench:
+    """The server, a folder to work in, and what was made there already."""
+
+    server: Server
+    folder: Path
+    repeat: int
+    imports: list[dict[str, float]] = field(default_factory=list)
+    _landed: dict[Path, str] = field(default_factory=dict)
+    _bases: dict[tuple[str, int], str] = field(default_factory=dict)
+    _prints: dict[Path, dict[str, Print]] = field(default_factory=dict)
+    _thousands: int = 0
+
+    def run(self, case: Case) -> dict[str, Any]:
+        """Measure a case; returns it as results hold it."""
+        runner = {"first_load": self._first_load, "imports": self._imports}.get(case.kind, self._on_base)
+        measured = {way: Measured() for way in case.ways}
+        runner(case, measured)
+        return {
+            "name": case.name, **asdict(case), "handled": case.handled,
+            "measured": {way: asdict(result) for way, result in measured.items()},
+        }  # fmt: skip
+
+    def forget(self, orders: int) -> None:
+        """Drop the databases that hold so many orders: they are large."""
+        for key, name in [(key, name) for key, name in self._bases.items() if key[1] == orders]:
+            self.server.drop(name)
+            del self._bases[key]
+        for path, name in list(self._landed.items()):
+            if f"_{orders}_" in path.name:
+                self.server.drop(name)
+                del self._landed[path]
+
+    # One kind of case each.
+
+    def _first_load(self, case: Case, measured: dict[str, Measured]) -> None:
+        path = landing.orders_file(self.folder, case.orders, bad_share=case.bad_share)
+        for repetition in range(self.repeat + 1):
+            for way, result in measured.items():
+                source = path
+                if way == "orm":
+                    source = landing.orders_file(self.folder, min(ORM_ORDERS, case.orders), bad_share=case.bad_share)
+                    result.scale = case.orders / min(ORM_ORDERS, case.orders)
+                template = landing.EMPTY if way == "floor" else self._template(source)
+                database = self.server.create("run", template=template)
+                if repetition == 0:
+                    result.counted = self._counted(way, database, prepare=True)
+                    self._check(way, database, source)
+                else:
+                    result.runs.append(self._timed(way, database, prepare=True))
+                self.server.drop(database)
+            self._progress(case, measured, repetition)
+        shutil.rmtree(self.folder / "floor", ignore_errors=True)
+
+    def _on_base(self, case: Case, measured: dict[str, Measured]) -> None:
+        path = landing.orders_file(self.folder, case.orders)
+        for repetition in range(self.repeat + 1):
+            delta = self._delta(case, path)
+            prints = {}
+            for way, result in measured.items():
+                database = self._base(way, case.orders, path)
+                if delta is not None:
+                    landing.land(self.server, database, delta)
+                if repetition == 0:
+                    result.counted = self._counted(way, database, prepare=False)
+                    prints[way] = fingerprints(self.server.url(database), SCHEMAS[way])
+                    require_equal(way, prints[way], prints["ours"])
+                else:
+                    result.runs.append(self._timed(way, database, prepare=False))
+            self._progress(case, measured, repetition)
+
+    def _imports(self, case: Case, measured: dict[str, Measured]) -> None:
+        paths = landing.split_file(self.folder, landing.orders_file(self.folder, case.orders), case.parts)
+        prints: dict[str, dict[str, Print]] = {}
+        for repetition in range(self.repeat + 1):
+            for way, result in measured.items():
+                database = self.server.create("run", template=landing.EMPTY)
+                if repetition == 0:
+                    result.counted = self._counted(way, database, prepare=True, paths=paths)
+                    prints[way] = fingerprints(self.server.url(database), SCHEMAS[way])
+                    require_equal(way, prints[way], prints["ours"])
+                else:
+                    result.runs.append(self._timed(way, database, prepare=True, paths=paths))
+                self.server.drop(database)
+            self._progress(case, measured, repetition)
+
+    # What they are made of.
+
+    def _template(self, path: Path) -> str:
+        if path not in self._landed:
+            name, seconds = landing.landed_template(self.server, path)
+            self._landed[path] = name
+            self.imports.append({"orders": int(path.stem.split("_")[1]), "seconds": seconds})
+        return self._landed[path]
+
+    def _base(self, way: str, orders: int, path: Path) -> str:
+        """The way's own database with all orders loaded, which the cases work on one after the other."""
+        if (way, orders) not in self._bases:
+            name = self.server.create(f"base_{way}_{orders}", template=self._template(path))
+            with self._worker(way, name) as worker:
+                worker.do("prepare")
+                worker.do("run")
+            self._bases[way, orders] = name
+        return self._bases[way, orders]
+
+    def _delta(self, case: Case, path: Path) -> Path | None:
+        """The file that is landed before each run."""
+        if case.kind == "changed":
+            self._thousands += 1
+            return landing.changed_orders_file(self.folder, path, self._thousands)
+        return path if case.kind == "reimport" else None
+
+    def _worker(self, way: str, database: str, *, proxy_port: int | None = None) -> Worker:
+        folder = self.folder / way
+        return Worker(way, self.server.url(database, proxy_port=proxy_port), folder)
+
+    def _timed(self, way: str, database: str, *, prepare: bool, paths: list[Path] | None = None) -> dict[str, Any]:
+        with self._worker(way, database) as worker:
+            if prepare:
+                worker.do("prepare")
+            return self._go(worker, database, paths)
+
+    def _counted(self, way: str, database: str, *, prepare: bool, paths: list[Path] | None = None) -> dict[str, int]:
+        proxy = CountingProxy(self.server.socket)
+        with self._worker(way, database, proxy_port=proxy.port) as worker:
+            if prepare:
+                worker.do("prepare")
+            time.sleep(0.2)
+            before = proxy.traffic.snapshot()
+            rows = self.server.rows_written(database, SCHEMAS[way])
+            wal = self.server.wal_bytes()
+            self._go(worker, database, paths)
+            traffic = proxy.traffic.since(before)
+            wal = self.server.wal_bytes() - wal
+        proxy.close()
+        rows = self.server.rows_written(database, SCHEMAS[way]) - rows
+        return {**traffic, "wal_bytes": wal, "rows_written": rows}
+
+    def _go(self, worker: Worker, database: str, paths: list[Path] | None) -> dict[str, Any]:
+        """One run, or one for each file as it arrives, added up."""
+        if paths is None:
+            self.server.settle()
+            return worker.do("run")
+        total: dict[str, Any] = {"seconds": {}, "total": 0.0}
+        for path in paths:
+            landing.land(self.server, database, path)
+            part = worker.do("run")
+            seconds = {step: total["seconds"].get(step, 0.0) + value for step, value in part["seconds"].items()}
+            total = {**part, "seconds": seconds, "total": total["total"] + part["total"]}
+        return total
+
+    def _check(self, way: str, database: str, path: Path) -> None:
+        """Compare with what ours came to from the same file."""
+        if way == "floor":
+            return
+        if way != "ours" and path not in self._prints:
+            self._run_ours_on(path)
+        prints = fingerprints(self.server.url(database), SCHEMAS[way])
+        if way == "ours":
+            self._prints[path] = prints
+            (self.folder / "floor").mkdir(exist_ok=True)
+            floor.export(self.server.url(database), self.folder / "floor")
+        else:
+            require_equal(way, prints, self._prints[path])
+
+    def _run_ours_on(self, path: Path) -> None:
+        database = self.server.create("ours_on_fewer", template=self._template(path))
+        with self._worker("ours", database) as worker:
+            worker.do("run")
+        self._prints[path] = fingerprints(self.server.url(database), SCHEMAS["ours"])
+        self.server.drop(database)
+
+    def _progress(self, case: Case, measured: dict[str, Measured], repetition: int) -> None:
+        if repetition == 0:
+            print(f"{case.name}: results compared, queries counted", flush=True)
+            return
+        totals = "  ".join(f"{way} {m.runs[-1]['total'] * m.scale:.2f} s" for way, m in measured.items())
+        print(f"{case.name} run {repetition}: {totals}", flush=True)

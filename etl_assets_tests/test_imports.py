@@ -1,0 +1,103 @@
+"""Landing a file: what is recorded of it, what is said of headers that it lacks, and how long reading it may take."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from etl_assets.cli.main import app
+from etl_assets.errors import DatabaseUnavailableError
+from etl_assets.presets.catalog import get_preset
+from etl_assets.raw_orders.importing import import_file
+from etl_assets.raw_orders.load import land_raw_orders
+from etl_assets_tests.running import PRESET, query, scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import psycopg
+
+    from etl_assets.pipeline.step import Services
+
+MAPPING = """
+name: own
+columns: {shop: {constant: s}, order_id: number, amount: totl, currency: {constant: EUR}}
+"""
+
+
+class Frames:
+    """One raw order, before which something happens."""
+
+    def __init__(self, before: Callable[[], None]) -> None:
+        self.before, self.lines, self.rows = before, 1, 1
+        self.unmatched: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        self.before()
+        yield pl.DataFrame({"row_no": [1], "order_id": ["1"], "platform": ["p"], "shop": ["s"]})
+
+    def close(self) -> None:
+        pass
+
+
+def test_headers_that_the_file_lacks_are_noted_beside_the_result_and_recorded(
+    services: Services, tmp_path: Path
+) -> None:
+    (tmp_path / "mapping.yaml").write_text(MAPPING)
+    (tmp_path / "orders.csv").write_text("number,total\n1,5.00\n")
+    arguments = ["import", str(tmp_path / "orders.csv"), "--mapping", str(tmp_path / "mapping.yaml")]
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    (entry,) = json.loads(result.stdout)["imports"]
+    assert (result.exit_code, entry["status"], entry["unmatched"]) == (0, "completed", ["amount"])
+    assert "lacks headers that the mapping names for amount" in result.stderr
+    assert "lacks headers that the mapping names for amount" in CliRunner().invoke(app, arguments).stderr
+    recorded = query(services, "SELECT unmatched FROM import_tasks")
+    assert [row["unmatched"] for row in recorded] == [["amount"]] * 2
+
+
+def test_nothing_is_noted_of_a_detected_preset_or_where_nothing_lacks(services: Services, tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("shop,order_id\ns,1\n")
+    detected = import_file(services.database, path, None)
+    assert (detected.status, detected.unmatched, "unmatched" in detected.as_dict()) == ("completed", (), False)
+    assert "amount" in import_file(services.database, path, get_preset("generic")).unmatched
+    (tmp_path / "full.csv").write_text(",".join(get_preset("generic").columns) + "\n" + "p,s,1" + "," * 10 + "\n")
+    full = import_file(services.database, tmp_path / "full.csv", get_preset("generic"))
+    assert (full.status, full.unmatched) == ("completed", ())
+
+
+def test_a_file_may_be_read_for_longer_than_an_idle_transaction_may_wait(services: Services, tmp_path: Path) -> None:
+    def be_impatient(connection: psycopg.Connection, _: object) -> None:
+        connection.execute("SET idle_in_transaction_session_timeout = '100ms'")
+        connection.commit()
+
+    sa.event.listen(services.database.engine, "connect", be_impatient)
+    frames = Frames(before=lambda: time.sleep(0.5))
+    assert land_raw_orders(services.database, tmp_path / "orders.csv", PRESET, frames).status == "completed"
+    assert scalar(services, "SHOW idle_in_transaction_session_timeout") == "100ms"
+
+
+def test_an_unreachable_database_is_no_failed_import(services: Services, tmp_path: Path) -> None:
+    def lose() -> None:
+        msg = "The database does not accept connections."
+        raise DatabaseUnavailableError(msg)
+
+    with pytest.raises(DatabaseUnavailableError):
+        land_raw_orders(services.database, tmp_path / "orders.csv", PRESET, Frames(before=lose))
+    assert query(services, "SELECT status FROM import_tasks") == [{"status": "failed"}]
+
+
+def test_a_claim_knows_its_import_and_stands_or_falls_with_it(services: Services, tmp_path: Path) -> None:
+    claimed = []
+    frames = Frames(before=lambda: None)
+    result = land_raw_orders(
+        services.database, tmp_path / "orders.csv", PRESET, frames, claim=lambda _, import_id: claimed.append(import_id)
+    )
+    assert claimed == [result.import_id]

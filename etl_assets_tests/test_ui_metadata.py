@@ -1,0 +1,355 @@
+"""What the Dagster UI is told: metadata, lineage, pictures, the page about the pipeline's health."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import io
+import logging
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from PIL import Image
+
+from etl_assets.database.schema import TABLE_OF
+from etl_assets.database.schema import metadata as tables
+from etl_assets.definitions import build_defs
+from etl_assets.orchestration.health import failed_checks, failed_runs
+from etl_assets.orchestration.instance import open_instance
+from etl_assets.orchestration.jobs import PIPELINE_JOB
+from etl_assets.orchestration.lineage import LINEAGE
+from etl_assets.orchestration.pictures import picture_metadata
+from etl_assets.pipeline.assets import STEPS, run_asset
+from etl_assets.reporting import figures, pages, pictures
+from etl_assets.reporting.figures import TooSlowError
+from etl_assets.reporting.health import duration, read_pipeline_state, state_sections, summary
+from etl_assets_tests.running import land, raw_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.pipeline.step import Services
+    from etl_assets.settings import Settings
+
+LOG: Final = logging.getLogger("test")
+PICTURE: Final = re.compile(r"!\[[^\]]*\]\(data:image/png;base64,([A-Za-z0-9+/=]+)\)")
+SHOWN_IN_PLACE: Final = 1000
+"""Markdown that is shorter is shown by the UI where it stands, longer one in a dialog."""
+ASSETS: Final = tuple(TABLE_OF)
+
+
+def orders(shop: str = "North") -> list[dict[str, str | None]]:
+    def order(number: int, kind: str, amount: str, currency: str, customer: str = "Ann") -> dict[str, str | None]:
+        ordered_at = f"2026-01-0{number} 10:00:00"
+        fields = {"order_type": kind, "amount": amount, "currency": currency, "ordered_at": ordered_at}
+        return raw_fields(
+            str(number), shop=shop, customer_name=customer, items="Mug*2", processes="print:front", **fields
+        )
+
+    return [
+        order(1, "sample", "10", "EUR"),
+        order(2, "proof", "20", "EUR"),
+        order(3, "bulk", "300", "EUR"),
+        order(4, "sample", "7", "EUR", "Ben"),
+        order(5, "bulk", "900", "USD", "Cid"),
+        order(6, "bulk", "not a number", "USD", "Dan"),
+    ]
+
+
+@pytest.fixture
+def loaded(services: Services) -> Services:
+    """Five good orders and a bad one, gone through all assets."""
+    with services.database.transaction() as connection:
+        connection.execute(
+            sa.text("INSERT INTO order_type_mappings VALUES ('sample', 'SAMPLE'), ('proof', 'PROOF')"
+                    " ON CONFLICT DO NOTHING")
+        )  # fmt: skip
+    land(services, orders())
+    for step in STEPS:
+        run_asset(step, services, run_id="first")
+    return services
+
+
+@pytest.fixture
+def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with open_instance(settings) as opened:
+        yield opened
+
+
+def pipeline_job(services: Services) -> dg.JobDefinition:
+    made = {
+        "database": services.database,
+        "batch_processor": services.batch_processor,
+        "vectorized_queries": services.vectorized_queries,
+    }
+    resources = {name: dg.ResourceDefinition.hardcoded_resource(value) for name, value in made.items()}
+    return build_defs(resources=resources).resolve_job_def(PIPELINE_JOB)
+
+
+def run_job(
+    services: Services, instance: dg.DagsterInstance, *, expect_success: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Run the whole job as the UI does; the metadata of each asset that was materialised."""
+    result = pipeline_job(services).execute_in_process(instance=instance, raise_on_error=False)
+    assert result.success == expect_success
+    materialised = (event.step_materialization_data for event in result.get_asset_materialization_events())
+    return {
+        data.materialization.asset_key.to_user_string(): {
+            name: value.value for name, value in data.materialization.metadata.items()
+        }
+        for data in materialised
+    }
+
+
+def pictures_in(page: str) -> list[Image.Image]:
+    """The pictures of a page, decoded."""
+    found: list[Image.Image] = [Image.open(io.BytesIO(base64.b64decode(data))) for data in PICTURE.findall(page)]
+    for picture in found:
+        picture.load()
+    return found
+
+
+def test_every_asset_is_described_owned_tagged_and_has_a_freshness_policy() -> None:
+    specs = list(build_defs().resolve_all_asset_specs())
+    assert {spec.key.to_user_string() for spec in specs} == {*ASSETS, "pipeline_health"}
+    for spec in specs:
+        assert spec.owners
+        assert spec.kinds
+        assert "layer" in spec.tags
+        assert spec.description is not None
+        assert re.search(r"^Answers:\n- .+\?", spec.description, re.MULTILINE)
+        policy = spec.freshness_policy
+        assert isinstance(policy, dg.FreshnessPolicy)
+
+
+def test_freshness_and_schema_follow_the_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ETL_FRESHNESS_HOURS", "3")
+    monkeypatch.setenv("ETL_SCHEMA", "shops")
+    by_key = {spec.key.to_user_string(): spec for spec in build_defs().resolve_all_asset_specs()}
+    policy = dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(hours=6), warn_window=dt.timedelta(hours=3))
+    assert all(spec.freshness_policy == policy for spec in by_key.values())
+    assert by_key["leads"].metadata["dagster/table_name"] == "shops.business_leads"
+
+
+@pytest.mark.parametrize("asset", [asset for asset in ASSETS if asset != "raw_orders"])
+def test_every_column_of_the_lineage_exists(asset: AssetName) -> None:
+    lineage = LINEAGE[asset]
+    assert set(lineage) <= set(tables.tables[TABLE_OF[asset]].columns.keys())
+    assert set(tables.tables[TABLE_OF[asset]].primary_key.columns.keys()) - {"shop_id"} <= set(lineage)
+    upstream: dict[str, str] = {str(name): table for name, table in TABLE_OF.items()}
+    graph = build_defs().resolve_asset_graph()
+    before = {key.to_user_string() for key in graph.get_ancestor_asset_keys(dg.AssetKey(asset))}
+    for source in " ".join(lineage.values()).split():
+        source_asset, column = source.split(".")
+        assert column in tables.tables[upstream[source_asset]].columns
+        assert source_asset in before
+
+
+def test_a_run_of_empty_tables_has_metadata_and_no_pictures(services: Services, instance: dg.DagsterInstance) -> None:
+    metadata = run_job(services, instance)
+    assert metadata.keys() == {*ASSETS, "pipeline_health"}
+    assert not any(PICTURE.search(str(values)) for values in metadata.values())
+    assert metadata["leads"]["rows_pending"] == 0
+
+
+def test_a_run_has_the_figures_that_are_plotted_and_its_pictures(
+    services: Services, instance: dg.DagsterInstance
+) -> None:
+    land(services, orders())
+    metadata = run_job(services, instance)
+    for asset in STEPS:
+        values = metadata[asset]
+        assert values["dagster/table_name"] == f"etl.{TABLE_OF[asset]}"
+        for name in ("dagster/row_count", "rows_input", "rows_inserted", "rows_quarantined", "duration_seconds",
+                     "rows_per_second", "quarantined_share", "rows_pending", "open_quarantine"):  # fmt: skip
+            assert isinstance(values[name], int | float)
+        assert len(pictures_in(values["rate_of_the_last_runs"])) == 1
+        assert len(values["rate_of_the_last_runs"]) < SHOWN_IN_PLACE
+    assert len(pictures_in(metadata["orders"]["orders_per_shop_and_day"])) == 2
+    assert len(pictures_in(metadata["leads"]["lead_funnel"])) == 1
+    assert metadata["orders"]["open_quarantine"] == 1
+    health = metadata["pipeline_health"]
+    assert (health["rows_pending"], health["open_quarantine"], health["unreadable_parts"]) == (0, 1, 0)
+    assert "BAD&#95;AMOUNT" in health["health"]
+    assert "1 rows in quarantine" in health["summary"]
+
+
+def test_the_funnel_counts_leads_and_orders_by_type_and_never_adds_currencies(loaded: Services) -> None:
+    funnel = figures.read_lead_funnel(loaded.database, seconds=10)
+    euros = funnel.row(by_predicate=pl.col("currency") == "EUR", named=True)
+    assert funnel["currency"].to_list() == ["EUR", "USD"]
+    assert (euros["leads"], euros["sample_leads"], euros["bulk_leads"], euros["sample_then_bulk"]) == (2, 2, 1, 1)
+    assert (euros["sample_amount"], euros["bulk_amount"]) == (Decimal(17), Decimal(300))
+    page = pages.leads_page(funnel)
+    assert page is not None
+    assert "50.0% have a bulk order too" in page
+    assert "1,200" not in page
+
+
+def test_orders_are_counted_per_shop_and_day(loaded: Services) -> None:
+    land(loaded, orders("South")[:2])
+    run_asset("shop", loaded)
+    run_asset("orders", loaded)
+    by_shop, by_day = figures.read_order_counts(loaded.database, seconds=10)
+    assert by_shop.select("shop_name", "orders").rows() == [("North", 5), ("South", 2)]
+    assert by_day.rows()[:3] == [(dt.date(2026, 1, 1), 2), (dt.date(2026, 1, 2), 2), (dt.date(2026, 1, 3), 1)]
+
+
+def test_rates_are_those_of_the_last_runs_oldest_first(services: Services) -> None:
+    with services.database.transaction() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO etl_batches"
+                " (asset, run_id, import_ids, status, input_rows, inserted, duration, started_at)"
+                " SELECT 'orders', 'run ' || i / 2, '{}', 'success', i, i, 0.5, now() FROM generate_series(2, 61) i"
+            )
+        )
+    rates = figures.read_rates(services.database, "orders")
+    assert rates.height == figures.RUNS_SHOWN
+    assert rates.row(-1) == (60 + 61, 1.0)
+    assert rates.row(0) == (22 + 23, 1.0)
+    assert figures.read_rates(services.database, "leads").is_empty()
+
+
+def test_figures_that_take_too_long_are_left_out_and_said(loaded: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "_FUNNEL", "SELECT pg_sleep(5)")
+    monkeypatch.setattr("etl_assets.orchestration.pictures.SECONDS", 0.05)
+    with pytest.raises(TooSlowError, match=r"within 0\.05 s"):
+        figures.read_lead_funnel(loaded.database, seconds=0.05)
+    shown = picture_metadata(loaded.database, "leads", LOG)
+    assert str(shown["lead_funnel"].value).startswith("Left out.")
+    assert pictures_in(str(shown["rate_of_the_last_runs"].value))
+
+
+def test_a_picture_that_fails_is_logged_without_the_drivers_text(
+    loaded: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(figures, "_FUNNEL", "SELECT 'secret 4711'::int")
+    shown = picture_metadata(loaded.database, "leads", LOG)
+    assert "Could not be drawn" in str(shown["lead_funnel"].value)
+    assert "lead_funnel could not be drawn" in caplog.text
+    assert "4711" not in f"{caplog.text}{shown}"
+
+
+NAMES: Final = ["定制店", "$a$ & <b>|c|", "🎁 gifts", "x" * 80, "", "שלום"]
+
+
+@pytest.mark.parametrize("fonts", ["as installed", "Latin only"])
+def test_any_shop_name_is_drawn_or_named_by_its_id_and_is_text_in_the_table(
+    fonts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fonts == "Latin only":
+        monkeypatch.setattr(pictures, "families", lambda: (pictures.LATIN,))
+        assert not pictures.is_drawable("定制店")
+    by_shop = pl.DataFrame(
+        [(number, "p", name, 9 - number) for number, name in enumerate(NAMES)], figures.SHOP_SCHEMA, orient="row"
+    )
+    page = pages.orders_page(by_shop, pl.DataFrame(schema=figures.DAY_SCHEMA))
+    assert page is not None
+    assert len(pictures_in(page)) == 1
+    assert "定制店" in page
+    assert "<b>" not in page
+    assert "|c|" not in page
+
+
+def test_pictures_are_small_however_much_they_show() -> None:
+    many_shops = pl.DataFrame(
+        [(number, "淘宝", f"定制店 {number} 旗舰店", 10**9 - number) for number in range(500)],
+        figures.SHOP_SCHEMA,
+        orient="row",
+    )
+    first = dt.date(2026, 1, 1)
+    many_days = pl.DataFrame(
+        [(first + dt.timedelta(days=day), 10**6 + day * day) for day in range(90)], figures.DAY_SCHEMA, orient="row"
+    )
+    page = pages.orders_page(many_shops, many_days)
+    assert page is not None
+    assert page.count("\n| ") < 20
+    assert all(len(data) < 30_000 for data in PICTURE.findall(page))
+
+
+def test_one_day_of_orders_and_leads_without_currency_can_be_drawn() -> None:
+    shop = pl.DataFrame([(1, "p", "North", 1)], figures.SHOP_SCHEMA, orient="row")
+    day = pl.DataFrame([(dt.date(2026, 1, 1), 1)], figures.DAY_SCHEMA, orient="row")
+    assert len(pictures_in(pages.orders_page(shop, day) or "")) == 2
+    row = (None, 1, 0, 0, Decimal(0), 0, 0, Decimal(0), 1, 1, Decimal(0), 0)
+    funnel = pl.DataFrame([row], figures.FUNNEL_SCHEMA, orient="row")
+    assert len(pictures_in(pages.leads_page(funnel) or "")) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (999, "999"), (999.7, "1.0k"), (1234, "1.2k"), (9960, "10k"), (35_400, "35k"), (4.1e6, "4.1M")],
+)
+def test_numbers_are_written_short(number: float, text: str) -> None:
+    assert pictures.short(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, None), (0.4, "0 s"), (59, "59 s"), (60, "1 min"), (7500, "2 h 5 min"), (4 * 86400 + 3 * 3600, "4 d 3 h")],
+)
+def test_durations_are_written_in_two_units(seconds: float | None, text: str | None) -> None:
+    assert duration(seconds) == text
+
+
+def test_the_state_names_backlog_quarantine_and_failed_imports(loaded: Services) -> None:
+    land(loaded, orders("South"))
+    with loaded.database.transaction() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO import_tasks (import_id, source, status, error)"
+                " VALUES (gen_random_uuid(), '/data/bad.csv', 'failed', 'its headers fit | none')"
+            )
+        )
+    state = read_pipeline_state(loaded.database)
+    by_asset = {one.asset: one for one in state.assets}
+    assert list(by_asset) == list(TABLE_OF)
+    assert by_asset["shop"].pending_rows == state.pending_rows == 6
+    assert by_asset["shop"].waiting is not None
+    assert by_asset["leads"].waiting is None
+    assert by_asset["leads"].age is not None
+    assert summary(state).endswith("1 rows in quarantine · 1 failed imports")
+    sections = state_sections(state)
+    assert "| shop |" in sections["Freshness and backlog"]
+    assert "bad.csv" in sections["Imports that failed in the last 7 days"]
+    assert "fit &#124; none" in sections["Imports that failed in the last 7 days"]
+
+
+def test_the_health_page_names_failed_checks_and_failed_runs_in_our_own_words(
+    services: Services, instance: dg.DagsterInstance
+) -> None:
+    land(services, orders())
+    run_job(services, instance)
+    assert ("orders", "no_open_quarantine", "warn") in [one[:3] for one in failed_checks(instance)]
+    assert failed_runs(instance) == []
+    with services.database.transaction() as connection:
+        connection.execute(sa.text("ALTER TABLE business_leads RENAME COLUMN sample_count TO secret_4711"))
+    land(services, orders("South"))
+    assert "pipeline_health" not in run_job(services, instance, expect_success=False)
+    ((_, _, why),) = failed_runs(instance)
+    assert "leads" in why
+    assert "4711" not in why
+
+
+def test_a_health_page_that_can_not_read_a_part_says_so_and_is_materialised(
+    services: Services, instance: dg.DagsterInstance
+) -> None:
+    with services.database.transaction() as connection:
+        connection.execute(sa.text("ALTER TABLE import_tasks RENAME COLUMN error TO secret_4711"))
+    result = pipeline_job(services).execute_in_process(
+        instance=instance, asset_selection=[dg.AssetKey("pipeline_health")]
+    )  # fmt: skip
+    (event,) = result.get_asset_materialization_events()
+    values = event.step_materialization_data.materialization.metadata
+    assert values["unreadable_parts"].value == 1
+    assert values["failed_checks"].value == 0
+    page = str(values["health"].value)
+    assert "Could not be read: ProgrammingError (SQLSTATE 42703)." in page
+    assert "4711" not in page
