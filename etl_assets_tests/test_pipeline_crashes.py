@@ -260,8 +260,8 @@ class FailingStep:
     def extract(self, *args: Any) -> pl.DataFrame:
         return self.step.extract(*args)
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> tuple[bool, Any]:
-        return self.raw_id in rows["raw_id"], self.step.transform(queries, rows)
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Any) -> tuple[bool, Any]:
+        return self.raw_id in rows["raw_id"], self.step.transform(queries, rows, ranges)
 
     def load(self, batch: Batch, transformed: tuple[bool, Any]) -> Loaded:
         has_the_row, inner = transformed

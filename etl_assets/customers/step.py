@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from etl_assets.customers.transform import (
     summarise_customers,
     without_orders,
 )
-from etl_assets.database.frames import copy_rows, fetch_frame, stage_rows, update_rows
+from etl_assets.database.frames import copy_rows, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
@@ -39,11 +39,24 @@ TOUCHED_SCHEMA: Final = {
 _KEY: Final = ("customer_global_id",)
 
 
+class TouchedCustomers(NamedTuple):
+    """The customers of a batch."""
+
+    keys: pl.DataFrame
+    """`customer_global_id` of all of them."""
+    orders: pl.DataFrame
+    """All their orders (`CUSTOMER_ORDER_SCHEMA`)."""
+    current: pl.DataFrame
+    """Those that have orders, as `summarise_customers` returns them."""
+    nameless: int
+    """How many orders of the batch name nobody."""
+
+
 class CustomersStep:
     """orders → customers."""
 
     asset: AssetName = "customers"
-    batch_factor = 5
+    batch_factor = 10
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The customers of changed orders and those that orders left, a row per raw_id (`TOUCHED_SCHEMA`)."""
@@ -64,19 +77,22 @@ class CustomersStep:
             pl.col("left_customer").drop_nulls().first(),
         )
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
-        """Nothing: everything depends on what is stored when the batch is loaded."""
-        return rows
-
-    def load(self, batch: Batch, transformed: pl.DataFrame) -> Loaded:
-        """Recompute the touched customers from all their orders; drop those that have none and no lead."""
-        connection, queries, rows = batch.connection, batch.queries, transformed
+    def transform(
+        self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]
+    ) -> TouchedCustomers:
+        """Summarise the touched customers from all their orders."""
         touched = pl.concat([rows["customer_global_id"], rows["left_customer"]]).drop_nulls().unique()
-        keys = touched.alias("customer_global_id").to_frame()
-        orders = orders_of_customers(connection, keys)
-        current = summarise_customers(orders, queries.batch_lookup_shops(connection=connection))
+        orders = orders_of_customers(queries.database, ranges)
+        current = summarise_customers(orders, queries.batch_lookup_shops())
+        nameless = rows.filter(pl.col("is_order") & pl.col("customer_global_id").is_null()).height
+        return TouchedCustomers(touched.alias("customer_global_id").to_frame(), orders, current, nameless)
+
+    def load(self, batch: Batch, transformed: TouchedCustomers) -> Loaded:
+        """Write the customers that differ; drop those that have no order and no lead."""
+        connection = batch.connection
+        keys, orders, current, nameless = transformed
         deleted = delete_vacant_customers(connection, keys.join(current, on=_KEY, how="anti"))
-        stored = queries.batch_lookup_customers(keys, connection=connection)
+        stored = batch.queries.batch_lookup_customers(keys, connection=connection)
         left_alone = without_orders(stored.join(current, on=_KEY, how="anti"))
         decided = compare_rows(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY).join(
             current.select(*_KEY, "raw_id", "order_id"), on=_KEY, how="left"
@@ -90,19 +106,23 @@ class CustomersStep:
             decided.join(refused, on=_KEY, how="anti"),
             quarantined=rejected.height,
             deleted=deleted,
-            without_customer=rows.filter(pl.col("is_order") & pl.col("customer_global_id").is_null()).height,
+            without_customer=nameless,
         )
         return Loaded(counts, batch.ranges)
 
 
-def orders_of_customers(connection: sa.Connection, customers: pl.DataFrame) -> pl.DataFrame:
-    """All orders of the given customers (`CUSTOMER_ORDER_SCHEMA`)."""
-    stage_rows(connection, "customers", customers.select(_KEY), name="customer_ids")
-    return fetch_frame(
-        connection,
-        "SELECT o.customer_global_id, o.shop_id, o.order_id, o.customer_nickname, o.is_cancelled, o.ordered_at,"
-        " o.raw_id"
-        " FROM customer_ids JOIN orders o USING (customer_global_id)",
+def orders_of_customers(database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+    """All orders of the customers that the orders of `ranges` name or left (`CUSTOMER_ORDER_SCHEMA`)."""
+    values = as_values(ranges)
+    return database.read(
+        "SELECT o.customer_global_id, o.shop_id, o.order_id, o.customer_nickname, o.is_cancelled, o.ordered_at,"  # noqa: S608  # integers only
+        " o.raw_id FROM ("
+        f"SELECT o.customer_global_id FROM (VALUES {values}) w (work_no, batch_id, low, high)"
+        " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
+        " UNION "
+        f"SELECT m.customer_global_id FROM (VALUES {values}) w (work_no, batch_id, low, high)"
+        " JOIN order_moves m ON m.batch_id = w.batch_id AND m.raw_id BETWEEN w.low AND w.high"
+        ") touched JOIN orders o USING (customer_global_id)",
         CUSTOMER_ORDER_SCHEMA,
     )
 

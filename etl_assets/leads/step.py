@@ -47,7 +47,7 @@ class LeadsStep:
     """customers, orders → business_leads, lead_orders."""
 
     asset: AssetName = "leads"
-    batch_factor = 5
+    batch_factor = 10
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
@@ -61,7 +61,7 @@ class LeadsStep:
             CHANGED_ORDER_SCHEMA,
         )
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
         """Nothing: everything depends on what is stored when the batch is loaded."""
         return rows
 

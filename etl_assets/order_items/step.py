@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 ORDER_ITEMS: Final = LineTable(
     asset="order_items",
-    key=("shop_id", "order_id", "line_no"),
-    schema={name: dtype for name, dtype in LINE_SCHEMA.items() if name not in ("raw_id", "processes")},
+    key=("order_no", "line_no"),
+    schema={
+        "order_no": pl.Int64(),
+        **{name: dtype for name, dtype in LINE_SCHEMA.items() if name not in ("raw_id", "processes")},
+    },
 )
 
 ORDER_TEXT_SCHEMA: Final = {
     "work_no": pl.Int32(),
     "raw_id": pl.Int64(),
+    "order_no": pl.Int64(),
     "import_id": pl.String(),
     "shop_id": pl.Int32(),
     "order_id": pl.String(),
@@ -40,7 +44,7 @@ ORDER_TEXT_SCHEMA: Final = {
 def extract_order_texts(database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
     """The changed orders with the items and processes of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
     return database.read(
-        "SELECT w.work_no, o.raw_id, r.import_id, o.shop_id, o.order_id, r.items, r.processes"  # noqa: S608  # integers only
+        "SELECT w.work_no, o.raw_id, o.order_no, r.import_id, o.shop_id, o.order_id, r.items, r.processes"  # noqa: S608  # integers only
         f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
         " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
         " JOIN raw_orders r ON r.raw_id = o.raw_id",
@@ -62,7 +66,7 @@ class OrderItemsStep:
         """The changed orders with their items."""
         return extract_order_texts(database, ranges)
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> ReadLines:
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> ReadLines:  # noqa: ARG002  # of the protocol
         """Read the items of each order as its lines."""
         return read_lines(queries, ORDER_ITEMS, rows, _read)
 

@@ -66,7 +66,7 @@ class OrdersStep:
             RAW_ORDER_SCHEMA,
         )
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> ReadOrders:
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> ReadOrders:  # noqa: ARG002  # of the protocol
         """Read the rows as versions of orders."""
         shops = queries.batch_lookup_shops()
         types = queries.batch_lookup_order_type_mappings(rows["order_type"]).drop("is_mapped")
@@ -130,7 +130,8 @@ def _write(batch: Batch, decided: pl.DataFrame, *, refresh: bool) -> None:
     """Write the inserted and updated orders; with `refresh` also which raw row an unchanged one was last seen in."""
     numbered = decided.with_columns(batch_id=pl.lit(batch.batch_id, pl.Int64))
     stored = [*ORDER_SCHEMA, "batch_id"]
-    copy_rows(batch.connection, "orders", numbered.filter(pl.col("fate") == "inserted").select(stored))
+    inserted = numbered.filter(pl.col("fate") == "inserted").select(*stored, order_no="raw_id")
+    copy_rows(batch.connection, "orders", inserted)
     updated = numbered.filter(pl.col("fate") == "updated")
     update_rows(batch.connection, "orders", updated.select(stored), key=ORDER_KEY, touch="updated_at")
     moved = updated.filter(pl.col("stored_customer").is_not_null()).filter(

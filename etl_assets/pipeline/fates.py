@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def compare_rows(rows: pl.DataFrame, stored: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     """`rows`, sorted by key, with their `fate`: inserted, updated or unchanged."""
+    if stored.is_empty():
+        return rows.with_columns(fate=pl.lit("inserted")).sort(key)
     values = [name for name in rows.columns if name not in key]
     known = stored.with_columns(is_known=pl.lit(value=True))
     both = rows.join(known, on=list(key), how="left", suffix="_stored", maintain_order="left")

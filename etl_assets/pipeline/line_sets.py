@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
+import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.pipeline.fates import compare_rows, count_fates
 from etl_assets.presets.imports import rows_by_preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import sqlalchemy as sa
 
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.batches import BatchCounts
@@ -37,14 +35,19 @@ class LineTable:
     def query(self) -> str:
         """Reads the stored lines of the staged orders."""
         columns = ", ".join("t." + name for name in self.schema)
-        return f"SELECT {columns} FROM order_keys k JOIN {self.asset} t USING (shop_id, order_id)"  # noqa: S608  # constants
+        return f"SELECT {columns} FROM order_keys k JOIN {self.asset} t USING (order_no)"  # noqa: S608  # constants
+
+    @property
+    def last_order(self) -> str:
+        """Reads the number of the last order that has stored lines."""
+        return f"SELECT coalesce(max(order_no), 0) FROM {self.asset}"  # noqa: S608  # a constant
 
 
 class ReadLines(NamedTuple):
     """What the orders of a batch say of their lines."""
 
     orders: pl.DataFrame
-    """`shop_id`, `order_id`, `raw_id` of all orders of the batch."""
+    """`order_no`, `shop_id`, `order_id`, `raw_id` of all orders of the batch."""
     lines: pl.DataFrame
     """The lines they have now, in the table's columns."""
     unreadable: pl.DataFrame
@@ -62,14 +65,16 @@ def read_lines(
     Args:
         queries: finds the presets.
         table: where the lines will be stored.
-        rows: orders with `import_id`, and what `read` needs.
+        rows: orders with `raw_id`, `order_no`, `import_id`, and what `read` needs.
         read: returns the lines of the orders with one preset, and those that it can't read.
     """
     with queries.database.transaction() as connection:
         parts = [read(part, preset) for preset, part in rows_by_preset(connection, rows)]
+    numbers = rows.select("raw_id", "order_no")
+    lines = [part.join(numbers, on="raw_id", how="left", maintain_order="left") for part, _ in parts]
     return ReadLines(
-        rows.select("shop_id", "order_id", "raw_id"),
-        pl.concat([pl.DataFrame(schema=table.schema), *(lines.select(*table.schema) for lines, _ in parts)]),
+        rows.select("order_no", "shop_id", "order_id", "raw_id"),
+        pl.concat([pl.DataFrame(schema=table.schema), *(part.select(*table.schema) for part in lines)]),
         pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(bad.select(*REJECTED_SCHEMA) for _, bad in parts)]),
     )
 
@@ -81,27 +86,36 @@ def replace_lines(connection: sa.Connection, table: LineTable, read: ReadLines) 
         The counts, in lines; an unreadable order counts as one.
     """
     orders, lines, unreadable = read
-    stage_rows(connection, "orders", orders.select(ORDER_KEY), name="order_keys")
-    stored = fetch_frame(connection, table.query, table.schema)
-    decided = compare_rows(lines.select(*table.schema), stored, table.key)
+    stored = _stored(connection, table, orders)
+    decided = compare_rows(lines, stored, table.key)
     gone = stored.join(lines, on=table.key, how="anti")
     delete_rows(connection, table.asset, gone.select(table.key))
     refused = write_isolated(
         connection,
-        orders.join(decided, on=ORDER_KEY, how="semi", maintain_order="left").sort(ORDER_KEY),
-        lambda part: _write(connection, table, decided.join(part, on=ORDER_KEY, how="semi", maintain_order="left")),
+        orders.join(decided, on="order_no", how="semi").sort("order_no"),
+        lambda part: _write(connection, table, decided.join(part, on="order_no", how="semi", maintain_order="left")),
     )
     if refused.height:
-        gone_too = stored.join(refused, on=ORDER_KEY, how="semi").join(gone, on=table.key, how="anti")
+        gone_too = stored.join(refused, on="order_no", how="semi").join(gone, on=table.key, how="anti")
         delete_rows(connection, table.asset, gone_too.select(table.key))
         gone = pl.concat([gone, gone_too])
-        decided = decided.join(refused, on=ORDER_KEY, how="anti")
+        decided = decided.join(refused, on="order_no", how="anti")
     rejected = pl.concat([unreadable, refused.select(*REJECTED_SCHEMA)])
     quarantine_rows(connection, table.asset, rejected)
     resolve_rows(
         connection, table.asset, orders.with_columns(is_good=~pl.col("raw_id").is_in(rejected["raw_id"].implode()))
     )
     return count_fates(decided, quarantined=rejected.height, deleted=gone.height)
+
+
+def _stored(connection: sa.Connection, table: LineTable, orders: pl.DataFrame) -> pl.DataFrame:
+    """The stored lines of orders. Those that are newer than any with lines are not even looked up."""
+    last: int = connection.execute(sa.text(table.last_order)).scalar_one()
+    known = orders.filter(pl.col("order_no") <= last)
+    if known.is_empty():
+        return pl.DataFrame(schema=table.schema)
+    stage_rows(connection, "orders", known.select("order_no"), name="order_keys")
+    return fetch_frame(connection, table.query, table.schema)
 
 
 def _write(connection: sa.Connection, table: LineTable, decided: pl.DataFrame) -> None:

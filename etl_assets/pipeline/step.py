@@ -73,8 +73,12 @@ class Step(Protocol):
         """Read the rows of `ranges` with `work_no` (place in `ranges`) and `raw_id` among their columns."""
         ...
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> Any:  # noqa: ANN401  # the asset's own frames
-        """Make of the rows, sorted by `work_no` and `raw_id`, what `load` takes; outside the batch's transaction."""
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> Any:  # noqa: ANN401  # the asset's own frames
+        """Make of the rows of `ranges`, sorted by `work_no` and `raw_id`, what `load` takes.
+
+        Outside the batch's transaction: what it reads besides may change before that, but only by what will be handed
+        on as work again.
+        """
         ...
 
     def load(self, batch: Batch, transformed: Any) -> Loaded:  # noqa: ANN401  # as above
@@ -182,14 +186,14 @@ class _Runner:
         if not ranges:
             return None
         rows = reader.submit(self._extract, ranges)
-        transformed = reader.submit(self._transform, rows)
+        transformed = reader.submit(self._transform, rows, ranges)
         return _Planned(ranges, epoch - self.result.batches, rows, transformed)
 
     def _extract(self, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         return self.step.extract(self.services.database, ranges).sort("work_no", "raw_id")
 
-    def _transform(self, rows: Future[pl.DataFrame]) -> object:
-        return self.step.transform(self.services.vectorized_queries, rows.result())
+    def _transform(self, rows: Future[pl.DataFrame], ranges: Sequence[WorkRange]) -> object:
+        return self.step.transform(self.services.vectorized_queries, rows.result(), ranges)
 
     def _run_batch(self, planned: _Planned) -> Sequence[WorkRange]:
         """Load a batch; returns its ranges if that failed."""

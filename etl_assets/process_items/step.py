@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import polars as pl
+
 from etl_assets.order_items.step import extract_order_texts
 from etl_assets.order_items.transform import read_items
 from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
@@ -13,8 +15,6 @@ from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import polars as pl
-
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 PROCESS_ITEMS: Final = LineTable(
     asset="process_items",
-    key=("shop_id", "order_id", "line_no", "process_no"),
-    schema={name: dtype for name, dtype in PROCESS_SCHEMA.items() if name != "raw_id"},
+    key=("order_no", "line_no", "process_no"),
+    schema={
+        "order_no": pl.Int64(),
+        **{name: dtype for name, dtype in PROCESS_SCHEMA.items() if name != "raw_id"},
+    },
 )
 
 
@@ -37,7 +40,7 @@ class ProcessItemsStep:
         """The changed orders with their items and processes."""
         return extract_order_texts(database, ranges)
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> ReadLines:
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> ReadLines:  # noqa: ARG002  # of the protocol
         """Read the processes of each order; one whose items can't be read, `order_items`' to report, has none."""
         return read_lines(
             queries,

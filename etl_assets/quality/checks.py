@@ -251,8 +251,8 @@ _FIGURES_EQUAL_ORDERS: Final = Check(
 _KEY_OF: Final[dict[AssetName, str]] = {
     "shop": "platform, shop_name",
     "orders": "shop_id, order_id",
-    "order_items": "shop_id, order_id, line_no",
-    "process_items": "shop_id, order_id, line_no, process_no",
+    "order_items": "order_no, line_no",
+    "process_items": "order_no, line_no, process_no",
     "customers": "customer_key",
     "leads": "lead_id",
 }
@@ -262,8 +262,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     *(_table_matches_ledger(asset, table) for asset, table in TABLE_OF.items()),
     *(_unique_keys(asset, TABLE_OF[asset], key) for asset, key in _KEY_OF.items()),
     _no_orphans("orders", "orders", "shop_configs", "shop_id"),
-    _no_orphans("order_items", "order_items", "orders", "shop_id, order_id"),
-    _no_orphans("process_items", "process_items", "orders", "shop_id, order_id"),
+    _no_orphans("order_items", "order_items", "orders", "order_no, shop_id, order_id"),
+    _no_orphans("process_items", "process_items", "orders", "order_no, shop_id, order_id"),
     _no_orphans("customers", "customers", "shop_configs", "shop_id"),
     _no_orphans("leads", "business_leads", "customers", "customer_global_id"),
     _no_orphans("leads", "lead_orders", "business_leads", "lead_id"),

@@ -35,7 +35,7 @@ class ShopStep:
     """raw_orders → shop_configs."""
 
     asset: AssetName = "shop"
-    batch_factor = 5
+    batch_factor = 10
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The shop columns of the pending raw rows."""
@@ -47,7 +47,7 @@ class ShopStep:
             RAW_SHOP_SCHEMA,
         )
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame) -> pl.DataFrame:
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
         """The distinct shops of the rows."""
         with queries.database.transaction() as connection:
             seen = [distinct_shops(part, preset) for preset, part in rows_by_preset(connection, rows)]

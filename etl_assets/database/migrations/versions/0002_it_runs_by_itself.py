@@ -95,10 +95,35 @@ def upgrade() -> None:
     _add_history_of_leads()
     op.add_column("quarantine", sa.Column("note", sa.Text(), nullable=True, comment="why people dismissed it"))
     op.alter_column("quarantine", "resolution", comment="superseded, replayed or dismissed")
+    _narrow_the_key_of_lines()
+
+
+def _narrow_the_key_of_lines() -> None:
+    """Give orders a number, and lines that number as their key: half the size, and new lines always come last."""
+    op.add_column(
+        "orders",
+        sa.Column("order_no", sa.BigInteger(), comment="the raw row of its first version: the narrow key of lines"),
+    )
+    op.execute("UPDATE orders SET order_no = raw_id")
+    op.alter_column("orders", "order_no", nullable=False)
+    for table, rest in (("order_items", ["line_no"]), ("process_items", ["line_no", "process_no"])):
+        op.add_column(table, sa.Column("order_no", sa.BigInteger(), comment="of the order"))
+        op.execute(
+            f"UPDATE {table} t SET order_no = o.order_no FROM orders o"  # noqa: S608  # names of ours
+            " WHERE o.shop_id = t.shop_id AND o.order_id = t.order_id"
+        )
+        op.execute(f"DELETE FROM {table} WHERE order_no IS NULL")  # noqa: S608  # lines without an order
+        op.drop_constraint(f"pk_{table}", table)
+        op.create_primary_key(f"pk_{table}", table, ["order_no", *rest])
 
 
 def downgrade() -> None:
     """Go back to the revision before."""
+    for table, rest in (("order_items", ["line_no"]), ("process_items", ["line_no", "process_no"])):
+        op.drop_constraint(f"pk_{table}", table)
+        op.drop_column(table, "order_no")
+        op.create_primary_key(f"pk_{table}", table, ["shop_id", "order_id", *rest])
+    op.drop_column("orders", "order_no")
     op.alter_column("quarantine", "resolution", comment="superseded or replayed")
     op.drop_column("quarantine", "note")
     _drop_history_of_leads()
