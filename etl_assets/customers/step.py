@@ -19,7 +19,7 @@ from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import as_values
 from etl_assets.pipeline.fates import compare_rows, count_fates
-from etl_assets.pipeline.step import Batch, Loaded
+from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
+    from etl_assets.pipeline.step import Bucket
     from etl_assets.vectorized_queries import VectorizedQueries
 
 TOUCHED_SCHEMA: Final = {
@@ -52,7 +53,7 @@ class TouchedCustomers(NamedTuple):
     """How many orders of the batch name nobody."""
 
 
-class CustomersStep:
+class CustomersStep(CustomerStep):
     """orders → customers."""
 
     asset: AssetName = "customers"
@@ -65,10 +66,12 @@ class CustomersStep:
             "SELECT w.work_no, o.raw_id, true AS is_order, o.customer_global_id, NULL::uuid AS left_customer"  # noqa: S608  # integers only
             f" FROM (VALUES {values}) w (work_no, batch_id, low, high)"
             " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
+            f" WHERE {self.bucket.condition('o.customer_global_id')}"
             " UNION ALL"
             " SELECT w.work_no, m.raw_id, false, NULL::uuid, m.customer_global_id"
             f" FROM (VALUES {values}) w (work_no, batch_id, low, high)"
-            " JOIN order_moves m ON m.batch_id = w.batch_id AND m.raw_id BETWEEN w.low AND w.high",
+            " JOIN order_moves m ON m.batch_id = w.batch_id AND m.raw_id BETWEEN w.low AND w.high"
+            f" WHERE {self.bucket.condition('m.customer_global_id')}",
             TOUCHED_SCHEMA,
         )
         return touched.group_by("work_no", "raw_id").agg(
@@ -82,7 +85,7 @@ class CustomersStep:
     ) -> TouchedCustomers:
         """Summarise the touched customers from all their orders."""
         touched = pl.concat([rows["customer_global_id"], rows["left_customer"]]).drop_nulls().unique()
-        orders = orders_of_customers(queries.database, ranges)
+        orders = orders_of_customers(queries.database, ranges, self.bucket)
         current = summarise_customers(orders, queries.batch_lookup_shops())
         nameless = rows.filter(pl.col("is_order") & pl.col("customer_global_id").is_null()).height
         return TouchedCustomers(touched.alias("customer_global_id").to_frame(), orders, current, nameless)
@@ -111,8 +114,8 @@ class CustomersStep:
         return Loaded(counts, batch.ranges)
 
 
-def orders_of_customers(database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
-    """All orders of the customers that the orders of `ranges` name or left (`CUSTOMER_ORDER_SCHEMA`)."""
+def orders_of_customers(database: Database, ranges: Sequence[WorkRange], bucket: Bucket) -> pl.DataFrame:
+    """All orders of the customers in `bucket` that orders of `ranges` name or left (`CUSTOMER_ORDER_SCHEMA`)."""
     values = as_values(ranges)
     return database.read(
         "SELECT o.customer_global_id, o.shop_id, o.order_id, o.customer_nickname, o.is_cancelled, o.ordered_at,"  # noqa: S608  # integers only
@@ -122,7 +125,8 @@ def orders_of_customers(database: Database, ranges: Sequence[WorkRange]) -> pl.D
         " UNION "
         f"SELECT m.customer_global_id FROM (VALUES {values}) w (work_no, batch_id, low, high)"
         " JOIN order_moves m ON m.batch_id = w.batch_id AND m.raw_id BETWEEN w.low AND w.high"
-        ") touched JOIN orders o USING (customer_global_id)",
+        ") touched JOIN orders o USING (customer_global_id)"
+        f" WHERE {bucket.condition('touched.customer_global_id')}",
         CUSTOMER_ORDER_SCHEMA,
     )
 

@@ -28,7 +28,9 @@ CONNECTION_DEFAULTS = {"connect_timeout": 10, "application_name": "etl_assets"}
 TUNING = (
     "-c lock_timeout=60s -c idle_in_transaction_session_timeout=300s -c client_min_messages=warning"
     " -c work_mem=64MB -c temp_buffers=64MB"  # a batch's joins and staging tables stay in memory
+    " -c jit=off"  # compiling takes longer than any of our queries gains by it
 )
+READER_OPTIONS = "-c max_parallel_workers_per_gather=0"  # what it reads is needed while another batch is written
 """Session settings that `options` in the user's URL may overrule."""
 FORMATS = "-c timezone=UTC -c datestyle=ISO,YMD"
 """Session settings that what is read here relies on."""
@@ -113,7 +115,7 @@ class Database:
         """
         with self.transaction() as connection:
             driver: Any = connection.connection.driver_connection
-            uri = reader_uri(driver.info, self._options)
+            uri = reader_uri(driver.info, f"{self._options} {READER_OPTIONS}")
         try:
             frame = pl.read_database_uri(query, uri, engine="connectorx")
         except BaseException as error:

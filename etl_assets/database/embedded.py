@@ -18,7 +18,6 @@ SERVER_SETTINGS = {
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",  # no checkpoint every few seconds of a first load
     "checkpoint_timeout": "15min",
-    "wal_compression": "on",
 }
 
 

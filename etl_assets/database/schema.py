@@ -155,6 +155,7 @@ order_items: Final = Table(
     Column("sku", Text),
     Column("quantity", Integer, nullable=False),
     _money("unit_price"),
+    Column("processes", Text, comment="the item's processes as the export gives them: what process_items is made from"),
 )
 
 process_items: Final = Table(

@@ -24,7 +24,7 @@ from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resol
 from etl_assets.ledger.work import as_values
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.pipeline.fates import compare_rows, count_fates
-from etl_assets.pipeline.step import Batch, Loaded
+from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ CHANGED_ORDER_SCHEMA: Final = {
 _LEAD_KEY: Final = ("lead_id",)
 
 
-class LeadsStep:
+class LeadsStep(CustomerStep):
     """customers, orders → business_leads, lead_orders."""
 
     asset: AssetName = "leads"
@@ -57,7 +57,8 @@ class LeadsStep:
             f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
             " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
             " LEFT JOIN lead_orders a ON a.shop_id = o.shop_id AND a.order_id = o.order_id"
-            " LEFT JOIN business_leads l ON l.lead_id = a.lead_id",
+            " LEFT JOIN business_leads l ON l.lead_id = a.lead_id"
+            f" WHERE {self.bucket.condition('o.customer_global_id')}",
             CHANGED_ORDER_SCHEMA,
         )
 

@@ -10,6 +10,7 @@ from etl_assets.ledger.work import as_values
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
 from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
+from etl_assets.presets.imports import rows_by_preset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,16 +18,12 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
-    from etl_assets.presets.model import Preset
     from etl_assets.vectorized_queries import VectorizedQueries
 
 ORDER_ITEMS: Final = LineTable(
     asset="order_items",
     key=("order_no", "line_no"),
-    schema={
-        "order_no": pl.Int64(),
-        **{name: dtype for name, dtype in LINE_SCHEMA.items() if name not in ("raw_id", "processes")},
-    },
+    schema={"order_no": pl.Int64(), **{name: dtype for name, dtype in LINE_SCHEMA.items() if name != "raw_id"}},
 )
 
 ORDER_TEXT_SCHEMA: Final = {
@@ -37,23 +34,7 @@ ORDER_TEXT_SCHEMA: Final = {
     "shop_id": pl.Int32(),
     "order_id": pl.String(),
     "items": pl.String(),
-    "processes": pl.String(),
 }
-
-
-def extract_order_texts(database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
-    """The changed orders with the items and processes of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
-    return database.read(
-        "SELECT w.work_no, o.raw_id, o.order_no, r.import_id, o.shop_id, o.order_id, r.items, r.processes"  # noqa: S608  # integers only
-        f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
-        " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
-        " JOIN raw_orders r ON r.raw_id = o.raw_id",
-        ORDER_TEXT_SCHEMA,
-    )
-
-
-def _read(orders: pl.DataFrame, preset: Preset) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return read_items(orders, preset.numbers, with_processes=False)
 
 
 class OrderItemsStep:
@@ -63,12 +44,25 @@ class OrderItemsStep:
     batch_factor = 1
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
-        """The changed orders with their items."""
-        return extract_order_texts(database, ranges)
+        """The changed orders with the items of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
+        return database.read(
+            "SELECT w.work_no, o.raw_id, o.order_no, r.import_id, o.shop_id, o.order_id, r.items"  # noqa: S608  # integers only
+            f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
+            " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
+            " JOIN raw_orders r ON r.raw_id = o.raw_id",
+            ORDER_TEXT_SCHEMA,
+        )
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> ReadLines:  # noqa: ARG002  # of the protocol
-        """Read the items of each order as its lines."""
-        return read_lines(queries, ORDER_ITEMS, rows, _read)
+    def transform(
+        self,
+        queries: VectorizedQueries,
+        rows: pl.DataFrame,
+        ranges: Sequence[WorkRange],  # noqa: ARG002  # of the protocol
+    ) -> ReadLines:
+        """Read the items of each order as its lines, those of each preset by its rules."""
+        with queries.database.transaction() as connection:
+            parts = [read_items(part, preset.numbers) for preset, part in rows_by_preset(connection, rows)]
+        return read_lines(ORDER_ITEMS, rows, parts)
 
     def load(self, batch: Batch, transformed: ReadLines) -> Loaded:
         """Replace the lines of each order."""

@@ -70,16 +70,13 @@ _USUAL_ITEMS: Final = (
 _RAW_LINES: Final = ("row", "line_no", "is_object", *_TEXTS, "processes")
 
 
-def read_items(
-    orders: pl.DataFrame, numbers: NumberFormat, *, with_processes: bool = True
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read the lines of each order from its ``items``: a JSON array of objects, or free text.
 
     Args:
         orders: ``shop_id`` Int32, ``order_id`` String, ``raw_id`` Int64, ``items`` String; more columns are ignored. An
             order without items has no lines, which is no error.
         numbers: how the export writes prices in text. A bare JSON number is read as JSON writes it.
-        with_processes: whether ``processes`` is needed; else it may be null.
 
     Returns:
         The lines (`LINE_SCHEMA`), by order and ``line_no``, 1-based; ``processes`` is the text that `read_processes`
@@ -91,7 +88,7 @@ def read_items(
     texts = filled.select("row", "items", is_json=looks_like_json(pl.col("items")))
     has_nul = pl.col("items").str.contains(NUL, literal=True)
     json_texts = texts.filter("is_json").drop("is_json")
-    usual_lines, others = _read_usual_json(json_texts, with_processes=with_processes)
+    usual_lines, others = _read_usual_json(json_texts)
     json_lines, json_faults = _read_json(others)
     free = texts.filter(~pl.col("is_json"))
     free_lines = read_free_text(free.filter(~has_nul), numbers).with_columns(
@@ -122,7 +119,7 @@ def unreadable(keys: pl.DataFrame, faults: pl.DataFrame, code: str) -> pl.DataFr
     return named.select(UNREADABLE_SCHEMA.names()).cast(UNREADABLE_SCHEMA)
 
 
-def _read_usual_json(texts: pl.DataFrame, *, with_processes: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_usual_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read items that are written as programs write them; return also the texts that are not."""
     lines = []
     for pattern, number in _USUAL_ITEMS:
@@ -132,13 +129,12 @@ def _read_usual_json(texts: pl.DataFrame, *, with_processes: bool) -> tuple[pl.D
             part.drop("is_usual") for part in (marked.filter("is_usual"), marked.filter(~pl.col("is_usual")))
         )
         process = pa.struct([("process", pa.string()), ("position", pa.string()), ("pictures", number)])
-        item = [*((name, pa.string()) for name in ("name", "variant", "sku", "unit_price")), ("quantity", number)]
-        wanted = [("processes", pa.list_(process))] if with_processes else []
-        exploded = _exploded(decode_exact(usual, "items", pa.list_(pa.struct([*item, *wanted]))))
-        read = exploded.with_columns(
+        texts_of_item = [(name, pa.string()) for name in ("name", "variant", "sku", "unit_price")]
+        item = pa.struct([*texts_of_item, ("quantity", number), ("processes", pa.list_(process))])
+        read = _exploded(decode_exact(usual, "items", pa.list_(item))).with_columns(
             pl.col("quantity").cast(pl.String),
             pl.lit(None, pl.String).alias(_BARE_PRICE),
-            processes=_as_json(pl.col("processes")) if with_processes else pl.lit(None, pl.String),
+            processes=_as_json(pl.col("processes")),
         )
         lines.append(read.select(_RAW_LINES))
     return pl.concat(lines), texts

@@ -46,6 +46,8 @@ class ReadOrders(NamedTuple):
 
     versions: pl.DataFrame
     """The good ones (`ORDER_SCHEMA`)."""
+    newest: pl.DataFrame
+    """Of those the newest of each order."""
     rejected: pl.DataFrame
     """The others (`REJECTED_SCHEMA`)."""
 
@@ -72,16 +74,15 @@ class OrdersStep:
         types = queries.batch_lookup_order_type_mappings(rows["order_type"]).drop("is_mapped")
         with queries.database.transaction() as connection:
             read = [read_orders(part, preset, shops, types) for preset, part in rows_by_preset(connection, rows)]
-        return ReadOrders(
-            pl.concat([pl.DataFrame(schema=ORDER_SCHEMA), *(good for good, _ in read)]),
-            pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(rejected for _, rejected in read)]),
-        )
+        versions = pl.concat([pl.DataFrame(schema=ORDER_SCHEMA), *(good for good, _ in read)])
+        rejected = pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(rejected for _, rejected in read)])
+        return ReadOrders(versions, newest_versions(versions), rejected)
 
     def load(self, batch: Batch, transformed: ReadOrders) -> Loaded:
         """Write the newest versions; reject what can't be read; hand on what changed."""
-        versions, rejected = transformed
+        versions, newest, rejected = transformed
         is_early = _older_work_is_pending(batch)
-        written, refused = _write_newest(batch, versions, refresh=is_early)
+        written, refused = _write_newest(batch, versions, newest, refresh=is_early)
         rejected = pl.concat([rejected, refused.select(*REJECTED_SCHEMA)])
         quarantine_rows(batch.connection, self.asset, rejected)
         latest = _latest_rows(versions.join(refused, on="raw_id", how="anti"))
@@ -94,7 +95,9 @@ class OrdersStep:
         return Loaded(counts, _changed(batch))
 
 
-def _write_newest(batch: Batch, versions: pl.DataFrame, *, refresh: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _write_newest(
+    batch: Batch, versions: pl.DataFrame, newest: pl.DataFrame, *, refresh: bool
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Write the newest version of each order that the store takes.
 
     Returns:
@@ -102,7 +105,6 @@ def _write_newest(batch: Batch, versions: pl.DataFrame, *, refresh: bool) -> tup
     """
     written, refused = [], []
     while True:
-        newest = newest_versions(versions)
         decided = compare_with_stored(newest, _stored(batch.connection, newest))
         refused.append(write_isolated(batch.connection, decided, lambda part: _write(batch, part, refresh=refresh)))
         written.append(decided.join(refused[-1], on="raw_id", how="anti"))
@@ -110,6 +112,7 @@ def _write_newest(batch: Batch, versions: pl.DataFrame, *, refresh: bool) -> tup
         versions = versions.join(refused[-1], on=ORDER_KEY, how="semi").join(refused[-1], on="raw_id", how="anti")
         if versions.is_empty():
             return pl.concat(written), pl.concat(refused)
+        newest = newest_versions(versions)
 
 
 def _stored(connection: sa.Connection, newest: pl.DataFrame) -> pl.DataFrame:

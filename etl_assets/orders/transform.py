@@ -15,6 +15,7 @@ from etl_assets.values.timestamps import INSTANT, has_timestamp, parse_instants
 if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
 
+_RAW_SHOP: Final = ("platform", "shop")
 ORDER_KEY: Final = ("shop_id", "order_id")
 
 ORDER_VALUES: Final = {
@@ -60,12 +61,9 @@ def read_orders(
     Returns:
         The good versions (`ORDER_SCHEMA`) and the rejected rows (`REJECTED_SCHEMA`); together one row per raw row.
     """
-    named = raw.with_columns(
-        platform=clean_text(pl.col("platform")),
-        shop_name=clean_text(pl.col("shop")),
-        key=clean_text(pl.col("order_id")),
-    ).join(shops.drop("currency", strict=False), on=["platform", "shop_name"], how="left", maintain_order="left")
+    named = raw.join(_shops_by_raw_name(raw, shops), on=_RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
     values = named.with_columns(
+        key=clean_text(pl.col("order_id")),
         ordered=parse_instants(named["ordered_at"], named["timezone"], preset.timestamp_formats),
         updated=parse_instants(named["updated_at"], named["timezone"], preset.timestamp_formats),
         money=parse_money(pl.col("amount"), preset.numbers),
@@ -82,7 +80,7 @@ def read_orders(
             order_id="key",
             customer_nickname="nickname",
             customer_global_id=customer_global_id(
-                customer_key(pl.col("platform"), pl.col("shop_name"), pl.col("nickname"))
+                customer_key(pl.col("platform_name"), pl.col("shop_name"), pl.col("nickname"))
             ),
             latest_status="status",
             is_cancelled=pl.col("status").str.to_lowercase().is_in(cancelled.implode()).fill_null(value=False),
@@ -102,6 +100,17 @@ def read_orders(
         reason=pl.col("code").replace_strict(REASONS, return_dtype=pl.String),
     )
     return good.select(*ORDER_SCHEMA), rejected.select(*REJECTED_SCHEMA)
+
+
+def _shops_by_raw_name(raw: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
+    """The shop of each distinct `platform` and `shop` as they stand in the raw rows: there are few of them."""
+    cleaned = (
+        raw.select(_RAW_SHOP)
+        .unique()
+        .with_columns(platform_name=clean_text(pl.col("platform")), shop_name=clean_text(pl.col("shop")))
+    )
+    known = shops.select("shop_id", "shop_name", "timezone", platform_name="platform")
+    return cleaned.join(known, on=["platform_name", "shop_name"], how="left")
 
 
 def newest_versions(versions: pl.DataFrame) -> pl.DataFrame:

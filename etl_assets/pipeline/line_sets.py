@@ -12,15 +12,12 @@ from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame, stag
 from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.pipeline.fates import compare_rows, count_fates
-from etl_assets.presets.imports import rows_by_preset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.batches import BatchCounts
-    from etl_assets.presets.model import Preset
-    from etl_assets.vectorized_queries import VectorizedQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +51,14 @@ class ReadLines(NamedTuple):
     """The orders whose lines can't be read (`REJECTED_SCHEMA`): they have none."""
 
 
-def read_lines(
-    queries: VectorizedQueries,
-    table: LineTable,
-    rows: pl.DataFrame,
-    read: Callable[[pl.DataFrame, Preset], tuple[pl.DataFrame, pl.DataFrame]],
-) -> ReadLines:
-    """Read the lines of orders, those of each preset by its rules.
+def read_lines(table: LineTable, rows: pl.DataFrame, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame]]) -> ReadLines:
+    """Put together what was read of the lines of orders.
 
     Args:
-        queries: finds the presets.
         table: where the lines will be stored.
-        rows: orders with `raw_id`, `order_no`, `import_id`, and what `read` needs.
-        read: returns the lines of the orders with one preset, and those that it can't read.
+        rows: all orders of the batch, with `raw_id`, `order_no`, `shop_id`, `order_id`.
+        parts: for some of the orders each, their lines, with `raw_id`, and the orders that could not be read.
     """
-    with queries.database.transaction() as connection:
-        parts = [read(part, preset) for preset, part in rows_by_preset(connection, rows)]
     numbers = rows.select("raw_id", "order_no")
     lines = [part.join(numbers, on="raw_id", how="left", maintain_order="left") for part, _ in parts]
     return ReadLines(

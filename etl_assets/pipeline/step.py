@@ -9,11 +9,12 @@ handing on. No rule of an asset is here, and no Dagster.
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
+import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.errors import BatchFailedError, FencedError
@@ -22,16 +23,18 @@ from etl_assets.ledger.batches import BatchCounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Future
     from uuid import UUID
-
-    import polars as pl
 
     from etl_assets.batch_processor import BatchProcessor
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
     from etl_assets.vectorized_queries import VectorizedQueries
+
+
+BUCKET_FACTOR: Final = 4
+"""How many times the configured batch size a bucket of a batch has, of orders: about so many rows are in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,35 @@ class Step(Protocol):
     def load(self, batch: Batch, transformed: Any) -> Loaded:  # noqa: ANN401  # as above
         """Compare with what is stored and write, inside the batch's transaction."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One of `of` shares of the customers, by a hash of their id; orders without a customer are in the first."""
+
+    number: int = 0
+    of: int = 1
+
+    def condition(self, column: str) -> str:
+        """The SQL condition that the customer id in `column` is in this bucket: integers only."""
+        if self.of == 1:
+            return "true"
+        return f"coalesce(uuid_hash({column}) & 2147483647, 0) % {self.of:d} = {self.number:d}"
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerStep:
+    """A step that looks at all orders of a customer at once.
+
+    Its batches are large, so that few customers are in more than one, and are read and loaded bucket by bucket, so that
+    they need no more memory than others.
+    """
+
+    bucket: Bucket = Bucket()
+
+    def in_buckets(self, of: int) -> list[Self]:
+        """The step for each of so many buckets."""
+        return [replace(self, bucket=Bucket(number, of)) for number in range(of)]
 
 
 @dataclass(slots=True)
@@ -143,12 +175,19 @@ def run_step(step: Step, services: Services, *, run_id: str | None = None) -> St
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A batch that is being read, and the asset's epoch less this run's own batches when that began."""
+    """A batch to be loaded, and the asset's epoch less this run's own batches when that was planned."""
 
     ranges: Sequence[WorkRange]
     foreign_epoch: int
-    rows: Future[pl.DataFrame]
-    transformed: Future[Any]
+    parts: Sequence[Step]
+    """The step itself, or the step for each bucket."""
+    begun: dict[int, Future[Any]] = field(default_factory=dict)
+    """The parts that are being read, or have been."""
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows it has at most."""
+        return sum(part.width for part in self.ranges)
 
 
 class _Runner:
@@ -171,43 +210,44 @@ class _Runner:
     def run(self) -> None:
         """Run batch after batch; the next one is read and transformed while this one is written."""
         failed: list[WorkRange] = []
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as reader:
-            planned = self._plan(reader, failed)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as self.reader:
+            planned = self._plan(failed)
             while planned is not None:
-                following = self._plan(reader, [*failed, *planned.ranges])
-                failed += self._run_batch(planned)
-                planned = following or self._plan(reader, failed)
+                following = self._plan([*failed, *planned.ranges])
+                failed += self._run_batch(planned, following)
+                planned = following or self._plan(failed)
 
-    def _plan(self, reader: Executor, without: Sequence[WorkRange]) -> _Planned | None:
-        """Plan a batch and begin to read it, or None where nothing is left."""
+    def _plan(self, without: Sequence[WorkRange]) -> _Planned | None:
+        """Plan a batch, or None where nothing is left."""
         with self.services.database.transaction() as connection:
             ranges = work.pending(connection, self.step.asset, self.batch_size, without=without)
             epoch = batches.read_epoch(connection, self.step.asset)
         if not ranges:
             return None
-        rows = reader.submit(self._extract, ranges)
-        transformed = reader.submit(self._transform, rows, ranges)
-        return _Planned(ranges, epoch - self.result.batches, rows, transformed)
+        planned = _Planned(ranges, epoch - self.result.batches, [self.step])
+        if isinstance(self.step, CustomerStep):
+            of = -(-planned.most_rows // (BUCKET_FACTOR * self.services.database.settings.batch_size))
+            return replace(planned, parts=self.step.in_buckets(of))
+        return planned
 
-    def _extract(self, ranges: Sequence[WorkRange]) -> pl.DataFrame:
-        return self.step.extract(self.services.database, ranges).sort("work_no", "raw_id")
+    def _begin(self, planned: _Planned, number: int) -> None:
+        """Begin to read and transform a part of a batch, if that has not begun."""
+        if number not in planned.begun:
+            planned.begun[number] = self.reader.submit(self._read, planned.parts[number], planned.ranges)
 
-    def _transform(self, rows: Future[pl.DataFrame], ranges: Sequence[WorkRange]) -> object:
-        return self.step.transform(self.services.vectorized_queries, rows.result(), ranges)
+    def _read(self, part: Step, ranges: Sequence[WorkRange]) -> object:
+        rows = part.extract(self.services.database, ranges).sort("work_no", "raw_id")
+        return part.transform(self.services.vectorized_queries, rows, ranges)
 
-    def _run_batch(self, planned: _Planned) -> Sequence[WorkRange]:
+    def _run_batch(self, planned: _Planned, following: _Planned | None) -> Sequence[WorkRange]:
         """Load a batch; returns its ranges if that failed."""
-        rows = planned.rows.result()
 
         def load(_rows: pl.DataFrame) -> None:
-            # Another run may have committed since the batch was read: then it is planned and read anew.
+            # Another run may have committed since the batch was planned: then it is planned and read anew.
             with suppress(FencedError):
-                epoch = planned.foreign_epoch + self.result.batches
-                self._commit(planned.transformed.result(), planned.ranges, expected_epoch=epoch)
+                self._commit(planned, following)
 
-        if rows.is_empty():
-            load(rows)
-            return []
+        rows = pl.select(row=pl.int_range(planned.most_rows, dtype=pl.Int64))
         _, failed_rows = self.processor.process_in_batches(rows, rows.height, load)
         if not failed_rows:
             return []
@@ -216,16 +256,31 @@ class _Runner:
         self._publish_failure(failed_rows)
         return planned.ranges
 
-    def _commit(self, transformed: object, ranges: Sequence[WorkRange], *, expected_epoch: int) -> None:
+    def _commit(self, planned: _Planned, following: _Planned | None) -> None:
         """One batch, one transaction: data, quarantine, queue, ledger row and event."""
+        asset, ranges = self.step.asset, planned.ranges
+        counts = BatchCounts()
+        hand_on: Sequence[WorkRange] = ()
+        self._begin(planned, 0)
+        wait([planned.begun[0]])  # before the asset is locked
         with self.services.database.transaction() as connection:
-            record = batches.open_batch(connection, self.step.asset, self.run_id, expected_epoch=expected_epoch)
-            work.claim(connection, self.step.asset, ranges)
+            epoch = planned.foreign_epoch + self.result.batches
+            record = batches.open_batch(connection, asset, self.run_id, expected_epoch=epoch)
+            work.claim(connection, asset, ranges)
             batch = Batch(connection, record.batch_id, ranges, self.services.vectorized_queries, self.run_id)
-            loaded = self.step.load(batch, transformed)
-            work.hand_on(connection, work.CONSUMERS[self.step.asset], loaded.hand_on)
-            batches.close_batch(connection, record, loaded.counts, _import_ids(connection, ranges))
-        self.result.counts += loaded.counts
+            for number, part in enumerate(planned.parts):
+                self._begin(planned, number)
+                transformed = planned.begun.pop(number).result()
+                if number + 1 < len(planned.parts):
+                    self._begin(planned, number + 1)
+                elif following is not None:
+                    self._begin(following, 0)
+                loaded = part.load(batch, transformed)
+                counts += loaded.counts
+                hand_on = loaded.hand_on
+            work.hand_on(connection, work.CONSUMERS[asset], hand_on)
+            batches.close_batch(connection, record, counts, _import_ids(connection, ranges))
+        self.result.counts += counts
         self.result.batches += 1
 
     def _publish_failure(self, rows: int) -> None:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.order_items.step import extract_order_texts
-from etl_assets.order_items.transform import read_items
+from etl_assets.ledger.work import as_values
 from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
@@ -30,6 +29,22 @@ PROCESS_ITEMS: Final = LineTable(
 )
 
 
+ORDER_PROCESSES_SCHEMA: Final = {
+    "work_no": pl.Int32(),
+    "raw_id": pl.Int64(),
+    "order_no": pl.Int64(),
+    "shop_id": pl.Int32(),
+    "order_id": pl.String(),
+    "processes": pl.String(),
+}
+LINE_PROCESSES_SCHEMA: Final = {
+    "raw_id": pl.Int64(),
+    "line_no": pl.Int32(),
+    "quantity": pl.Int32(),
+    "processes": pl.String(),
+}
+
+
 class ProcessItemsStep:
     """order_items → process_items."""
 
@@ -37,18 +52,32 @@ class ProcessItemsStep:
     batch_factor = 1
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
-        """The changed orders with their items and processes."""
-        return extract_order_texts(database, ranges)
-
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> ReadLines:  # noqa: ARG002  # of the protocol
-        """Read the processes of each order; one whose items can't be read, `order_items`' to report, has none."""
-        return read_lines(
-            queries,
-            PROCESS_ITEMS,
-            rows,
-            lambda part, preset: read_processes(part, read_items(part, preset.numbers)[0]),
+        """The changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
+        return database.read(
+            "SELECT w.work_no, o.raw_id, o.order_no, o.shop_id, o.order_id, r.processes"  # noqa: S608  # integers only
+            f" FROM {_changed_orders(ranges)} JOIN raw_orders r ON r.raw_id = o.raw_id",
+            ORDER_PROCESSES_SCHEMA,
         )
+
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> ReadLines:
+        """Read the processes of the orders and of their lines; an order whose items can't be read has no lines."""
+        # The bounds let the server read a part of the index, where the orders lie close together, and not the table.
+        low, high = rows.select(low=pl.col("order_no").min(), high=pl.col("order_no").max()).fill_null(0).row(0)
+        lines = queries.database.read(
+            "SELECT o.raw_id, i.line_no, i.quantity, i.processes"  # noqa: S608  # integers only
+            f" FROM {_changed_orders(ranges)} JOIN order_items i USING (order_no)"
+            f" WHERE i.order_no BETWEEN {low:d} AND {high:d}",
+            LINE_PROCESSES_SCHEMA,
+        )
+        return read_lines(PROCESS_ITEMS, rows, [read_processes(rows, lines)])
 
     def load(self, batch: Batch, transformed: ReadLines) -> Loaded:
         """Replace the process rows of each order."""
         return Loaded(replace_lines(batch.connection, PROCESS_ITEMS, transformed), ())
+
+
+def _changed_orders(ranges: Sequence[WorkRange]) -> str:
+    return (
+        f"(VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
+        " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
+    )

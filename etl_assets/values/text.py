@@ -9,8 +9,8 @@ from typing import Final
 
 import polars as pl
 
-MASK: Final = "*"
-"""A platform replaces part of a buyer's name with this; a masked name identifies nobody."""
+_MASKS: Final = "[*＊﹡]"
+"""A platform replaces part of a buyer's name with ``*`` in any of its forms; a masked name identifies nobody."""
 
 
 def clean_text(text: pl.Expr) -> pl.Expr:
@@ -50,8 +50,7 @@ def folded(text: str) -> str | None:
 
 def clean_name(text: pl.Expr) -> pl.Expr:
     """Clean a customer's name; a masked one (``张**``) names nobody and becomes null."""
-    cleaned = clean_text(text)
-    return pl.when(~cleaned.str.contains(MASK, literal=True)).then(cleaned)
+    return pl.when(~text.str.contains(_MASKS)).then(clean_text(text))
 
 
 def is_filled(text: pl.Expr) -> pl.Expr:

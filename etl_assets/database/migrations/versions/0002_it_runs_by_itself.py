@@ -115,10 +115,25 @@ def _narrow_the_key_of_lines() -> None:
         op.execute(f"DELETE FROM {table} WHERE order_no IS NULL")  # noqa: S608  # lines without an order
         op.drop_constraint(f"pk_{table}", table)
         op.create_primary_key(f"pk_{table}", table, ["order_no", *rest])
+    op.add_column(
+        "order_items",
+        sa.Column(
+            "processes",
+            sa.Text(),
+            nullable=True,
+            comment="the item's processes as the export gives them: what process_items is made from",
+        ),
+    )
+    # The next run of order_items fills it in.
+    op.execute(
+        "INSERT INTO etl_work (asset, batch_id, low, high)"
+        " SELECT 'order_items', batch_id, min(raw_id), max(raw_id) FROM orders GROUP BY batch_id"
+    )
 
 
 def downgrade() -> None:
     """Go back to the revision before."""
+    op.drop_column("order_items", "processes")
     for table, rest in (("order_items", ["line_no"]), ("process_items", ["line_no", "process_no"])):
         op.drop_constraint(f"pk_{table}", table)
         op.drop_column(table, "order_no")
