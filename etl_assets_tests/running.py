@@ -42,6 +42,7 @@ PRESET: Final = Preset.model_validate(
 _LINE_VALUES: Final = ("product", "variant", "sku", "quantity", "unit_price")
 _PROCESS_VALUES: Final = ("process_type", "position", "picture_count", "quantity", "picture_print_quantity")
 _HISTORY: Final = {"strategy", "opened_at", "reopened_at", "attached_at", "created_at", "updated_at", "batch_id"}
+_ORDER_HISTORY: Final = {*_HISTORY, "raw_id", "order_no", "latest_raw_id"}
 
 
 @dataclass
@@ -165,9 +166,7 @@ def comparable(services: Services) -> dict[str, Any]:
     tables = read_tables(services).tables
     return {
         "shops": tables.shops,
-        "orders": {
-            key: _without(row, {*_HISTORY, "raw_id", "latest_raw_id", "shop_id"}) for key, row in tables.orders.items()
-        },
+        "orders": {key: _without(row, {*_ORDER_HISTORY, "shop_id"}) for key, row in tables.orders.items()},
         "order_items": tables.order_items,
         "process_items": tables.process_items,
         "customers": {key: _without(row, {*_HISTORY, "shop_id"}) for key, row in tables.customers.items()},

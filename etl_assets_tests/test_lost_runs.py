@@ -76,6 +76,7 @@ def let_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         ("elsewhere/999999999/1", False),
         (f"{socket.gethostname()}.example.org/999999999/1", False),
     ],
+    ids=["alive", "alive, clock set", "number given out again", "gone", "elsewhere", "elsewhere, longer name"],
 )
 def test_a_run_is_lost_when_its_process_on_this_machine_is_gone(
     instance: dg.DagsterInstance, process: str, *, is_lost: bool

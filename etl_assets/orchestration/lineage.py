@@ -26,6 +26,7 @@ LINEAGE: Final[Mapping[AssetName, Mapping[str, str]]] = {
     "orders": {
         "shop_id": f"shop.shop_id shop.platform shop.shop_name {_SHOP_OF_ROW}",
         "order_id": "raw_orders.order_id",
+        "order_no": "raw_orders.raw_id",
         "customer_nickname": "raw_orders.customer_name",
         "customer_global_id": f"raw_orders.customer_name {_SHOP_OF_ROW}",
         "latest_status": "raw_orders.order_status",
@@ -40,16 +41,20 @@ LINEAGE: Final[Mapping[AssetName, Mapping[str, str]]] = {
     },
     "order_items": {
         **_ORDER_KEY,
-        **dict.fromkeys(("line_no", "product", "variant", "sku", "quantity", "unit_price"), "raw_orders.items"),
+        "order_no": "orders.order_no",
+        **dict.fromkeys(
+            ("line_no", "product", "variant", "sku", "quantity", "unit_price", "processes"), "raw_orders.items"
+        ),
     },
     "process_items": {
         **_ORDER_KEY,
+        "order_no": "orders.order_no",
         **dict.fromkeys(
-            ("process_no", "process_type", "position", "picture_count"), "raw_orders.items raw_orders.processes"
+            ("process_no", "process_type", "position", "picture_count"), "order_items.processes raw_orders.processes"
         ),
         "line_no": "order_items.line_no",
         "quantity": "order_items.quantity",
-        "picture_print_quantity": "order_items.quantity raw_orders.items raw_orders.processes",
+        "picture_print_quantity": "order_items.quantity order_items.processes raw_orders.processes",
     },
     "customers": {
         "customer_global_id": "orders.customer_global_id",
