@@ -74,7 +74,7 @@ def draw_rates(rates: Sequence[float]) -> bytes:
 
 def draw_funnel(stages: Sequence[tuple[str, int, str]], leads: int) -> bytes:
     """How many of the leads have orders of each type: (type, leads with such orders, what to write beside)."""
-    figure, axes = _figure(1.7, (0.1, 0.04, 0.88, 0.78), f"Of {leads:,} leads have orders of the type …")
+    figure, axes = _figure(1.7, (0.1, 0.04, 0.88, 0.78), f"How many of the {leads:,} leads have orders of each type")
     _bars(axes, [leads] * len(stages), colour="#f0f3f6", across=True)
     for place, (name, count, text) in enumerate(stages):
         axes.stairs([count], [place - 0.35, place + 0.35], orientation="horizontal", fill=True, color=SHADES[place])

@@ -1,0 +1,213 @@
+"""The whole way in a real browser: a file dropped in the inbox becomes leads, and a bad row is mended in the UI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import expect, sync_playwright
+
+from etl_assets.orchestration.instance import open_instance
+from etl_assets.orchestration.requests import UNFINISHED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Page
+
+    from etl_assets.pipeline.step import Services
+
+PROJECT: Final = Path(__file__).resolve().parents[1]
+CHROMIUM: Final = shutil.which("chromium")
+ARGUMENTS: Final = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+PATIENCE_SECONDS: Final = 120
+UNDER_WAY: Final = dg.RunsFilter(statuses=list(UNFINISHED))
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+
+pytestmark = [
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        CHROMIUM is None and not os.environ.get("ETL_TEST_REQUIRE_SERVERS"), reason="chromium is not installed"
+    ),
+]
+
+ORDERS: Final = """\
+platform,shop,order_id,customer_name,order_status,order_type,amount,currency,ordered_at,items
+etsy,North,1,Ann,paid,sample,10.50,EUR,2026-01-02 10:00:00,Mug*2
+etsy,North,2,Ann,paid,proof,30,EUR,2026-01-03 10:00:00,Mug*5
+etsy,North,3,Ann,paid,bulk,900,EUR,2026-01-09 10:00:00,Mug*200
+taobao,刺绣厂,4,Ben,paid,sample,7,CNY,2026-01-03 11:00:00,Cap
+taobao,刺绣厂,5,Cid,paid,bulk,not a number,CNY,2026-01-03 12:00:00,Cap*40
+"""
+MORE_ORDERS: Final = """\
+platform,shop,order_id,customer_name,order_status,order_type,amount,currency,ordered_at,items
+etsy,North,6,Dee,paid,bulk,55,EUR,2026-02-02 10:00:00,Mug*10
+"""
+
+
+@pytest.fixture
+def dagster_url(services: Services, tmp_path: Path) -> Iterator[str]:  # its settings are in the environment
+    """A `dg dev` of its own on the test's database, as `make dev` starts it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (tmp_path / "dagster.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, str(port)],
+            cwd=PROJECT,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: _answers(url), "the UI answers")
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+_START: Final = """
+import os, sys
+from etl_assets.orchestration.instance import dagster_home
+from etl_assets.settings import Settings
+dagster_home(Settings())
+os.execvp("dg", ["dg", "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", sys.argv[1]])
+"""
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        page = browser.new_page(viewport={"width": 1600, "height": 1300})
+        page.set_default_timeout(PATIENCE_SECONDS * 1000)
+        yield page
+        browser.close()
+
+
+def test_a_dropped_file_becomes_leads_and_a_bad_row_is_mended_in_the_ui(
+    services: Services, dagster_url: str, page: Page, tmp_path: Path
+) -> None:
+    pictures = Path(os.environ.get("ETL_TEST_SCREENSHOTS", tmp_path / "screenshots"))
+    pictures.mkdir(parents=True, exist_ok=True)
+
+    def shot(name: str) -> None:
+        page.screenshot(path=pictures / f"{name}.png")
+
+    with services.database.transaction() as connection:
+        connection.execute(
+            sa.text("INSERT INTO order_type_mappings VALUES ('sample', 'SAMPLE'), ('proof', 'PROOF'), ('bulk', 'BULK')")
+        )
+    drop(services, "orders.csv", ORDERS)
+    wait_until(lambda: leads_of(services) == {"Ann", "Ben"}, "the leads are there without a click")
+    drop(services, "more.csv", MORE_ORDERS)
+    wait_until(lambda: leads_of(services) == {"Ann", "Ben", "Dee"}, "the second file's lead is there")
+    with open_instance(services.database.settings) as instance:
+        wait_until(lambda: not instance.get_runs(UNDER_WAY), "the runs are over")
+
+    page.goto(f"{dagster_url}/locations/etl_assets/asset-groups/order_to_lead")
+    for asset in ("raw_orders", "shop", "orders", "order_items", "process_items", "customers", "leads"):
+        expect(page.get_by_text(asset, exact=True).first).to_be_visible()
+    shot("asset-graph")
+
+    page.goto(f"{dagster_url}/assets/leads")
+    page.get_by_text("[Show Markdown]").first.click()
+    funnel = page.locator("img[src^='data:image']").last
+    expect(funnel).to_be_visible()
+    assert funnel.evaluate("image => image.naturalWidth") > 100
+    shot("lead-funnel")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Plots").click()
+    expect(page.locator("canvas").first).to_be_visible()
+    page.locator("canvas").first.scroll_into_view_if_needed()
+    shot("plots")
+
+    page.goto(f"{dagster_url}/assets/leads?view=checks")
+    expect(page.get_by_text("figures_equal_orders").first).to_be_visible()
+    expect(page.get_by_text("Passed").first).to_be_visible()
+    shot("checks")
+
+    page.goto(f"{dagster_url}/assets/pipeline_health")
+    open_quarantine, dialog = page.get_by_text("BAD_AMOUNT"), page.get_by_text("[Show Markdown]")
+    expect(open_quarantine.or_(dialog).first).to_be_visible()
+    if dialog.count():  # a long page does not stand in the table
+        dialog.first.click()
+    expect(open_quarantine.first).to_be_visible()
+    shot("pipeline-health")
+
+    bad = query(services, "SELECT quarantine_id FROM quarantine WHERE resolved_at IS NULL")[0]
+    page.goto(f"{dagster_url}/locations/etl_assets/jobs/replay_quarantine/playground")
+    correction = f'{{quarantine_id: {bad}, amount: "480"}}'
+    launch(page, f"ops:\n  replay_rows:\n    config:\n      corrections:\n        - {correction}\n")
+    shot("mending")
+    wait_until(lambda: "Cid" in leads_of(services), "the mended order's lead is there")
+    assert query(services, "SELECT resolution FROM quarantine") == ["replayed"]
+    assert query(services, "SELECT CAST(amount AS int) FROM orders WHERE order_id = '5'") == [480]
+
+
+def launch(page: Page, config: str) -> None:
+    """Put a configuration into the launchpad's editor (typed text it would indent by itself) and launch the run."""
+    editor = page.locator(".CodeMirror").first
+    expect(editor).to_contain_text("replay_rows")
+    editor.evaluate("(element, text) => element.CodeMirror.setValue(text)", config)
+    button = page.get_by_role("button", name="Launch run")
+    expect(button).to_be_enabled()
+    button.click()
+    page.wait_for_url("**/runs/**")
+
+
+def drop(services: Services, name: str, text: str) -> None:
+    """Put a file into the inbox as a careful program does: under another name until it is complete."""
+    folder = services.database.settings.inbox_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{name}.part"
+    part.write_text(text, encoding="utf-8")
+    part.rename(folder / name)
+
+
+def leads_of(services: Services) -> set[str]:
+    return set(
+        query(services, "SELECT customer_nickname FROM business_leads JOIN customers USING (customer_global_id)")
+    )
+
+
+def query(services: Services, statement: str) -> list[Any]:
+    with services.database.transaction() as connection:
+        return list(connection.execute(sa.text(statement)).scalars())
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < until, f"not so after {PATIENCE_SECONDS} s: {what}"
+        time.sleep(0.25)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/server_info", timeout=5) as response:  # noqa: S310  # our own
+            return bool(response.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
