@@ -16,7 +16,7 @@ from etl_assets.events.subjects import LISTENS_TO, SUBJECT_OF
 from etl_assets.ledger.work import read_backlog
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.requests import ASSET_TAG, FIRST_WAIT_SECONDS
-from etl_assets.pipeline.assets import STEPS, run_asset
+from etl_assets.pipeline.assets import STEPS, build_services, run_asset
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
 
@@ -105,6 +105,26 @@ def execute(request: dg.RunRequest, services: Services, instance: dg.DagsterInst
         )
     )
     return result.success
+
+
+def test_a_file_that_has_to_stay_in_the_inbox_is_reported_and_holds_nothing_up(
+    settings: Settings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    services = build_services(settings.model_copy(update={"inbox_settle_seconds": 0.0}))
+    stuck = services.database.settings.inbox_folder / "maple"
+    stuck.mkdir(parents=True)
+    (stuck / "mapping.yaml").write_text("no mapping", encoding="utf-8")
+    (stuck / "orders.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    land(services, tmp_path, 1)
+    request = tick("shop", services, instance)
+    assert isinstance(request, dg.RunRequest)
+    assert execute(request, services, instance)
+    key = dg.AssetCheckKey(dg.AssetKey("raw_orders"), "everything_landed")
+    record = instance.get_latest_asset_check_evaluation_record(key)
+    assert record is not None
+    assert record.status.value == "FAILED"
+    with services.database.transaction() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM orders")).scalar_one() == 1
 
 
 def test_a_run_on_its_way_is_not_asked_for_twice(

@@ -116,10 +116,7 @@ def state_sections(state: PipelineState) -> dict[str, str]:
         [_instant(one["created_at"]), PurePath(one["source"]).name, (one["error"] or "")[:300]]
         for one in state.failed_imports
     ]
-    mend = (
-        "Mend them with the jobs `export_quarantine` and `replay_quarantine`, or with"
-        " `etl-assets quarantine export FILE` and `etl-assets quarantine replay --file FILE`."
-    )
+    mend = "Mend them with the jobs `export_quarantine` and `replay_quarantine`, or with `etl-assets quarantine`."
     return {
         "Freshness and backlog": table(
             ["asset", "last batch (UTC)", "age", "rows pending, at most", "oldest for"], assets
