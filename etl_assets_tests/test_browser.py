@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,8 +21,10 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import expect, sync_playwright
 
+from etl_assets.database.schema import TABLE_OF
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.requests import UNFINISHED
+from etl_assets.quality.checks import CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,12 +33,15 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.step import Services
 
+    Shot = Callable[[str], object]
+
 PROJECT: Final = Path(__file__).resolve().parents[1]
 CHROMIUM: Final = shutil.which("chromium")
 ARGUMENTS: Final = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+MISSING: Final = "chromium is not installed (Debian: apt-get install chromium)"
 PATIENCE_SECONDS: Final = 120
 UNDER_WAY: Final = dg.RunsFilter(statuses=list(UNFINISHED))
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
@@ -42,9 +49,7 @@ expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 pytestmark = [
     pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(600),
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("ETL_TEST_REQUIRE_SERVERS"), reason="chromium is not installed"
-    ),
+    pytest.mark.skipif(CHROMIUM is None and not os.environ.get("ETL_TEST_REQUIRE_SERVERS"), reason=MISSING),
 ]
 
 ORDERS: Final = """\
@@ -82,10 +87,11 @@ def dagster_url(services: Services, tmp_path: Path) -> Iterator[str]:  # its set
             yield url
         finally:
             os.killpg(process.pid, signal.SIGTERM)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(30)
-            except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):  # whatever is left of the group
                 os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 _START: Final = """
@@ -98,7 +104,16 @@ os.execvp("dg", ["dg", "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
+def shot(page: Page, tmp_path: Path) -> Shot:
+    """Keeps a picture of the page under a name."""
+    folder = Path(os.environ.get("ETL_TEST_SCREENSHOTS", tmp_path / "screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return lambda name: page.screenshot(path=folder / f"{name}.png")
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    assert CHROMIUM is not None, MISSING
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         page = browser.new_page(viewport={"width": 1600, "height": 1300})
@@ -108,14 +123,8 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 
 def test_a_dropped_file_becomes_leads_and_a_bad_row_is_mended_in_the_ui(
-    services: Services, dagster_url: str, page: Page, tmp_path: Path
+    services: Services, page: Page, dagster_url: str, shot: Shot
 ) -> None:
-    pictures = Path(os.environ.get("ETL_TEST_SCREENSHOTS", tmp_path / "screenshots"))
-    pictures.mkdir(parents=True, exist_ok=True)
-
-    def shot(name: str) -> None:
-        page.screenshot(path=pictures / f"{name}.png")
-
     with services.database.transaction() as connection:
         connection.execute(
             sa.text("INSERT INTO order_type_mappings VALUES ('sample', 'SAMPLE'), ('proof', 'PROOF'), ('bulk', 'BULK')")
@@ -127,16 +136,40 @@ def test_a_dropped_file_becomes_leads_and_a_bad_row_is_mended_in_the_ui(
     with open_instance(services.database.settings) as instance:
         wait_until(lambda: not instance.get_runs(UNDER_WAY), "the runs are over")
 
-    page.goto(f"{dagster_url}/locations/etl_assets/asset-groups/order_to_lead")
-    for asset in ("raw_orders", "shop", "orders", "order_items", "process_items", "customers", "leads"):
-        expect(page.get_by_text(asset, exact=True).first).to_be_visible()
+    the_graph_is_materialised(page, dagster_url, shot)
+    leads_have_their_pictures(page, dagster_url, shot)
+    the_checks_of_leads_have_passed(page, dagster_url, shot)
+    the_bad_row_is_on_the_health_page(page, dagster_url, shot)
+
+    bad = query(services, "SELECT quarantine_id FROM quarantine WHERE resolved_at IS NULL")[0]
+    page.goto(f"{dagster_url}/locations/etl_assets/jobs/replay_quarantine/playground")
+    correction = f'{{quarantine_id: {bad}, amount: "480"}}'
+    type_configuration(page, f"ops:\n  replay_rows:\n    config:\n      corrections:\n        - {correction}\n")
+    shot("mending")
+    page.get_by_role("button", name="Launch run").click()
+    page.wait_for_url("**/runs/**")
+    expect(page.get_by_text("RUN_SUCCESS")).to_be_visible()
+    shot("mended")
+    wait_until(lambda: "Cid" in leads_of(services), "the mended order's lead is there without another click")
+    assert query(services, "SELECT resolution FROM quarantine") == ["replayed"]
+    assert query(services, "SELECT CAST(amount AS int) FROM orders WHERE order_id = '5'") == [480]
+
+
+def the_graph_is_materialised(page: Page, url: str, shot: Shot) -> None:
+    page.goto(f"{url}/locations/etl_assets/asset-groups/order_to_lead")
+    for asset in TABLE_OF:
+        node = page.locator("foreignObject").filter(has=page.get_by_text(asset, exact=True))
+        expect(node).to_contain_text("Materialized")
+        expect(node).to_contain_text("Passed")
     shot("asset-graph")
 
-    page.goto(f"{dagster_url}/assets/leads")
+
+def leads_have_their_pictures(page: Page, url: str, shot: Shot) -> None:
+    page.goto(f"{url}/assets/leads")
     page.get_by_text("[Show Markdown]").first.click()
     funnel = page.locator("img[src^='data:image']").last
     expect(funnel).to_be_visible()
-    assert funnel.evaluate("image => image.naturalWidth") > 100
+    assert funnel.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     shot("lead-funnel")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Plots").click()
@@ -144,38 +177,32 @@ def test_a_dropped_file_becomes_leads_and_a_bad_row_is_mended_in_the_ui(
     page.locator("canvas").first.scroll_into_view_if_needed()
     shot("plots")
 
-    page.goto(f"{dagster_url}/assets/leads?view=checks")
-    expect(page.get_by_text("figures_equal_orders").first).to_be_visible()
-    expect(page.get_by_text("Passed").first).to_be_visible()
+
+def the_checks_of_leads_have_passed(page: Page, url: str, shot: Shot) -> None:
+    page.goto(f"{url}/assets/leads?view=checks")
+    expect(page.get_by_text("Passed", exact=True)).to_be_visible()
+    expect(page.get_by_text("Succeeded", exact=True)).to_have_count(sum(check.asset == "leads" for check in CHECKS))
     shot("checks")
 
-    page.goto(f"{dagster_url}/assets/pipeline_health")
-    open_quarantine, dialog = page.get_by_text("BAD_AMOUNT"), page.get_by_text("[Show Markdown]")
-    expect(open_quarantine.or_(dialog).first).to_be_visible()
+
+def the_bad_row_is_on_the_health_page(page: Page, url: str, shot: Shot) -> None:
+    page.goto(f"{url}/assets/pipeline_health")
+    code, dialog = page.get_by_text("BAD_AMOUNT"), page.get_by_text("[Show Markdown]")
+    expect(code.or_(dialog).first).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile(r"^open_quarantine .* 1$"))).to_have_count(1)
     if dialog.count():  # a long page does not stand in the table
         dialog.first.click()
-    expect(open_quarantine.first).to_be_visible()
+    expect(code.first).to_be_visible()
     shot("pipeline-health")
 
-    bad = query(services, "SELECT quarantine_id FROM quarantine WHERE resolved_at IS NULL")[0]
-    page.goto(f"{dagster_url}/locations/etl_assets/jobs/replay_quarantine/playground")
-    correction = f'{{quarantine_id: {bad}, amount: "480"}}'
-    launch(page, f"ops:\n  replay_rows:\n    config:\n      corrections:\n        - {correction}\n")
-    shot("mending")
-    wait_until(lambda: "Cid" in leads_of(services), "the mended order's lead is there")
-    assert query(services, "SELECT resolution FROM quarantine") == ["replayed"]
-    assert query(services, "SELECT CAST(amount AS int) FROM orders WHERE order_id = '5'") == [480]
 
-
-def launch(page: Page, config: str) -> None:
-    """Put a configuration into the launchpad's editor (typed text it would indent by itself) and launch the run."""
+def type_configuration(page: Page, config: str) -> None:
+    """Put a configuration into the launchpad's editor, which would indent keystrokes; wait until it is found valid."""
     editor = page.locator(".CodeMirror").first
     expect(editor).to_contain_text("replay_rows")
     editor.evaluate("(element, text) => element.CodeMirror.setValue(text)", config)
-    button = page.get_by_role("button", name="Launch run")
-    expect(button).to_be_enabled()
-    button.click()
-    page.wait_for_url("**/runs/**")
+    expect(page.get_by_text("No errors")).to_be_visible()
+    expect(page.get_by_role("button", name="Launch run")).to_be_enabled()
 
 
 def drop(services: Services, name: str, text: str) -> None:

@@ -140,9 +140,9 @@ def _open_quarantine(asset: AssetName) -> Check:
     return Check(
         name="no_open_quarantine",
         asset=asset,
-        description="No row waits in quarantine: mend it with `etl-assets quarantine export` and `replay`.",
+        description="No row waits in quarantine: mend it with the jobs `export_quarantine` and `replay_quarantine`.",
         query=(
-            "SELECT reason_code, count(*) AS rows, min(quarantined_at) AS since FROM quarantine"
+            "SELECT reason_code, count(*) AS rows, date_trunc('second', min(quarantined_at)) AS since FROM quarantine"
             " WHERE asset = :asset AND resolved_at IS NULL GROUP BY reason_code ORDER BY rows DESC"
         ),
         severity="warn",
