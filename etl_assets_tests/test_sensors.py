@@ -16,7 +16,7 @@ from etl_assets.events.subjects import LISTENS_TO, SUBJECT_OF
 from etl_assets.ledger.work import read_backlog
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.requests import ASSET_TAG, FIRST_WAIT_SECONDS
-from etl_assets.pipeline.assets import STEPS, build_services, run_asset
+from etl_assets.pipeline.assets import STEPS, run_asset
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
 
@@ -108,9 +108,10 @@ def execute(request: dg.RunRequest, services: Services, instance: dg.DagsterInst
 
 
 def test_a_file_that_has_to_stay_in_the_inbox_is_reported_and_holds_nothing_up(
-    settings: Settings, instance: dg.DagsterInstance, tmp_path: Path
+    services: Services, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    services = build_services(settings.model_copy(update={"inbox_settle_seconds": 0.0}))
+    at_once = services.database.settings.model_copy(update={"inbox_settle_seconds": 0.0})
+    services.database.settings = at_once
     stuck = services.database.settings.inbox_folder / "maple"
     stuck.mkdir(parents=True)
     (stuck / "mapping.yaml").write_text("no mapping", encoding="utf-8")
