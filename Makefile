@@ -40,6 +40,7 @@ $(TOOLS): pyproject.toml benchmarks/constraints.txt
 
 bench: $(READY) $(TOOLS) ## Time the pipeline against other ways, up to 100,000 orders: a few minutes
 	$(BIN)/python -m benchmarks --quick --out .etl/bench/quick.json
+	$(BIN)/python -m benchmarks.latency
 
 bench-full: $(READY) $(TOOLS) ## The same up to 10,000,000 orders (hours, 60 GB), into docs/performance.md
 	$(BIN)/python -m benchmarks --full --out benchmarks/results.json
