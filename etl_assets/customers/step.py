@@ -17,7 +17,7 @@ from etl_assets.database.frames import copy_rows, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import as_values
+from etl_assets.ledger.work import changed_orders
 from etl_assets.pipeline.fates import compare_rows, count_fates
 from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
 
@@ -61,16 +61,14 @@ class CustomersStep(CustomerStep):
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The customers of changed orders and those that orders left, a row per raw_id (`TOUCHED_SCHEMA`)."""
-        values = as_values(ranges)
+        orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
         touched = database.read(
             "SELECT w.work_no, o.raw_id, true AS is_order, o.customer_global_id, NULL::uuid AS left_customer"  # noqa: S608  # integers only
-            f" FROM (VALUES {values}) w (work_no, batch_id, low, high)"
-            " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
+            f" FROM {orders}"
             f" WHERE {self.bucket.condition('o.customer_global_id')}"
             " UNION ALL"
             " SELECT w.work_no, m.raw_id, false, NULL::uuid, m.customer_global_id"
-            f" FROM (VALUES {values}) w (work_no, batch_id, low, high)"
-            " JOIN order_moves m ON m.batch_id = w.batch_id AND m.raw_id BETWEEN w.low AND w.high"
+            f" FROM {moves}"
             f" WHERE {self.bucket.condition('m.customer_global_id')}",
             TOUCHED_SCHEMA,
         )
@@ -116,15 +114,11 @@ class CustomersStep(CustomerStep):
 
 def orders_of_customers(database: Database, ranges: Sequence[WorkRange], bucket: Bucket) -> pl.DataFrame:
     """All orders of the customers in `bucket` that orders of `ranges` name or left (`CUSTOMER_ORDER_SCHEMA`)."""
-    values = as_values(ranges)
+    orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
     return database.read(
         "SELECT o.customer_global_id, o.shop_id, o.order_id, o.customer_nickname, o.is_cancelled, o.ordered_at,"  # noqa: S608  # integers only
         " o.raw_id FROM ("
-        f"SELECT o.customer_global_id FROM (VALUES {values}) w (work_no, batch_id, low, high)"
-        " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
-        " UNION "
-        f"SELECT m.customer_global_id FROM (VALUES {values}) w (work_no, batch_id, low, high)"
-        " JOIN order_moves m ON m.batch_id = w.batch_id AND m.raw_id BETWEEN w.low AND w.high"
+        f"SELECT o.customer_global_id FROM {orders} UNION SELECT m.customer_global_id FROM {moves}"
         ") touched JOIN orders o USING (customer_global_id)"
         f" WHERE {bucket.condition('touched.customer_global_id')}",
         CUSTOMER_ORDER_SCHEMA,

@@ -28,7 +28,7 @@ REFUSED: Final = (
 )  # fmt: skip
 """Demands that the reader's driver can't meet; all other parameters it may do without."""
 
-_SSL_MODES: Final = {
+SSL_MODES: Final = {
     "disable": "disable",
     "allow": "prefer",
     "prefer": "prefer",
@@ -72,7 +72,7 @@ def _ssl_mode(parameters: Mapping[str, str]) -> str:
         _refuse("sslmode=verify-full", "use sslmode=verify-ca and sslrootcert=FILE, which check who signed")
     if mode == "verify-ca" and not root:
         _refuse("sslmode=verify-ca without sslrootcert", "add sslrootcert=FILE")
-    return _SSL_MODES[mode]
+    return SSL_MODES[mode]
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:

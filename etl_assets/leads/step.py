@@ -21,7 +21,7 @@ from etl_assets.leads.transform import (
     withdrawn_leads,
 )
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import as_values
+from etl_assets.ledger.work import changed_orders
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.pipeline.fates import compare_rows, count_fates
 from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
@@ -54,8 +54,7 @@ class LeadsStep(CustomerStep):
         return database.read(
             f"SELECT w.work_no, {', '.join('o.' + name for name in LEAD_ORDER_SCHEMA)},"  # noqa: S608  # integers only
             " a.lead_id, l.customer_global_id AS lead_customer"
-            f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
-            " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
+            f" FROM {changed_orders(ranges)}"
             " LEFT JOIN lead_orders a ON a.shop_id = o.shop_id AND a.order_id = o.order_id"
             " LEFT JOIN business_leads l ON l.lead_id = a.lead_id"
             f" WHERE {self.bucket.condition('o.customer_global_id')}",

@@ -187,9 +187,32 @@ _ALL_ORDERS_AND_MOVES: Final = """
 """
 
 
-def as_values(ranges: Sequence[WorkRange]) -> str:
+def _as_values(ranges: Sequence[WorkRange]) -> str:
     """The ranges as rows `(work_no, batch_id, low, high)` of a VALUES list for a bulk read: integers only."""
     return ", ".join(f"({no:d}, {r.batch_id:d}, {r.low:d}, {r.high:d})" for no, r in enumerate(ranges))
+
+
+def imported_rows(ranges: Sequence[WorkRange]) -> str:
+    """What to put behind FROM to read ranges of imports: the range `w`, its import `t`, its raw orders `r`."""
+    return (
+        f"(VALUES {_as_values(ranges)}) w (work_no, batch_id, low, high)"
+        " JOIN import_tasks t ON t.batch_id = w.batch_id"
+        " JOIN raw_orders r ON r.import_id = t.import_id AND r.raw_id BETWEEN w.low AND w.high"
+    )
+
+
+def changed_orders(ranges: Sequence[WorkRange], *, table: str = "orders", name: str = "o") -> str:
+    """What to put behind FROM to read ranges of orders: the range `w`, and the rows of it in a table, as `name`.
+
+    Args:
+        ranges: made by batches of `orders`.
+        table: one of ours with `batch_id` and `raw_id`.
+        name: what the table is called in the query.
+    """
+    return (
+        f"(VALUES {_as_values(ranges)}) w (work_no, batch_id, low, high)"
+        f" JOIN {table} {name} ON {name}.batch_id = w.batch_id AND {name}.raw_id BETWEEN w.low AND w.high"
+    )
 
 
 def _arrays(ranges: Sequence[WorkRange]) -> dict[str, list[int]]:

@@ -9,9 +9,7 @@ from email.utils import format_datetime, make_msgid
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
-
-from etl_assets.notices.notice import NoticeError
+from etl_assets.notices.notice import NoticeError, retrying
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,12 +44,7 @@ class EmailChannel:
         self._sender = sender
         self._recipients = tuple(recipients)
         self._timeout_seconds = timeout_seconds
-        self._retrying = Retrying(
-            stop=stop_after_attempt(attempts),
-            wait=wait_random_exponential(multiplier=0.2, max=2),
-            retry=retry_if_exception(_may_pass),
-            reraise=True,
-        )
+        self._retrying = retrying(attempts, _may_pass)
 
     def send(self, notice: Notice) -> None:
         """Send one message; lost connections and refusals "for now" (4xx) are tried again. Raises `NoticeError`."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from etl_assets.errors import EtlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NoticeKind = Literal["run_failed", "check_failed", "test"]
 
@@ -42,6 +46,16 @@ class Notice(BaseModel):
     def body(self) -> str:
         """Title, text and link as plain text."""
         return "\n".join(part for part in (self.title, self.text, self.url) if part)
+
+
+def retrying(attempts: int, may_pass: Callable[[BaseException], bool]) -> Retrying:
+    """Try again, for a few seconds, what may pass; the last error is passed on."""
+    return Retrying(
+        stop=stop_after_attempt(attempts),
+        wait=wait_random_exponential(multiplier=0.2, max=2),
+        retry=retry_if_exception(may_pass),
+        reraise=True,
+    )
 
 
 class Channel(Protocol):

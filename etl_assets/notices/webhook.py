@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import httpx
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from etl_assets.notices.notice import NoticeError
+from etl_assets.notices.notice import NoticeError, retrying
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -42,12 +41,7 @@ class WebhookChannel:
             raise NoticeError(msg)
         self._url = url
         self._timeout_seconds = timeout_seconds
-        self._retrying = Retrying(
-            stop=stop_after_attempt(attempts),
-            wait=wait_random_exponential(multiplier=0.2, max=2),
-            retry=retry_if_exception(_may_pass),
-            reraise=True,
-        )
+        self._retrying = retrying(attempts, _may_pass)
 
     def send(self, notice: Notice) -> None:
         """POST the notice; refused connections, time-outs, 429 and 5xx are tried again. Raises `NoticeError`."""

@@ -5,8 +5,6 @@
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,10 +12,10 @@ import dagster as dg
 from pydantic import Field
 
 from etl_assets.batch_processor import BatchProcessor
-from etl_assets.database.database import Database, sqlstate_of
+from etl_assets.database.database import Database
 from etl_assets.database.schema import TABLE_OF
-from etl_assets.errors import EtlError
 from etl_assets.events.subjects import AssetName
+from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.health import pipeline_health
 from etl_assets.orchestration.landing import land_what_waits
 from etl_assets.orchestration.metadata import OWNERS, result_metadata, sample_rows, table_metadata
@@ -156,21 +154,6 @@ def raw_orders(
             )
         ],
     )
-
-
-@contextmanager
-def reported_errors(asset: AssetName) -> Iterator[None]:
-    """Turn errors into Dagster failures that hold our own words only.
-
-    The text of a driver's error quotes values, and Dagster stores it: of those only the kind is passed on.
-    """
-    try:
-        yield
-    except EtlError as error:
-        raise dg.Failure(str(error)) from None
-    except Exception as error:  # noqa: BLE001  # whatever it is
-        msg = f"{asset}: {type(error).__name__} (SQLSTATE {sqlstate_of(error) or '-'}); see the database's log."
-        raise dg.Failure(msg) from None
 
 
 def build_asset(asset: AssetName) -> dg.AssetsDefinition:

@@ -25,12 +25,13 @@ PROCESS_TAG: Final = "etl_assets/process"
 CLOCK_STEP_SECONDS: Final = 2
 """So far the start of one process may seem to move when the machine's clock is set."""
 
-_UNFINISHED: Final = (
+LAUNCHED: Final = (
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )
+"""The states of an unfinished run that has left the queue."""
 _OUR_ASSETS: Final = frozenset(dg.AssetKey(asset) for asset in SUBJECT_OF)
 
 
@@ -46,7 +47,7 @@ def end_lost_runs(instance: dg.DagsterInstance) -> int:
     instance's `run_monitoring` says. Runs of other people's jobs are theirs to watch.
     """
     ended = 0
-    for record in instance.get_run_records(dg.RunsFilter(statuses=list(_UNFINISHED))):
+    for record in instance.get_run_records(dg.RunsFilter(statuses=list(LAUNCHED))):
         if _is_lost(instance, record):
             # Read again: a process that has ended its run well is gone, too.
             run = instance.get_run_by_id(record.dagster_run.run_id)

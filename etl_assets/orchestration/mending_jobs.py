@@ -5,8 +5,6 @@ Both only read and write the store and two folders; what has to run afterwards i
 No `from __future__ import annotations` here: Dagster reads the annotations of ops when they are defined.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -15,10 +13,11 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
-from etl_assets.database.database import Database, sqlstate_of
+from etl_assets.database.database import Database
 from etl_assets.errors import EtlError
 from etl_assets.ledger.replay import FIRST_CONSUMER, requeue
 from etl_assets.ledger.status import open_quarantine
+from etl_assets.orchestration.failures import reported_errors
 from etl_assets.raw_orders.mended import Mended, corrected_rows, land_mended
 from etl_assets.raw_orders.mending_file import export_quarantine, read_mending_file
 from etl_assets.settings import Settings
@@ -89,7 +88,7 @@ class ReplayConfig(dg.Config):
 def _export_open_rows(
     context: dg.OpExecutionContext, config: ExportConfig, database: dg.ResourceParam[Database]
 ) -> None:
-    with _failures_named("export"):
+    with reported_errors("export"):
         if config.asset and config.asset not in FIRST_CONSUMER:
             msg = f"asset: no row can be in quarantine for {config.asset!r}; use one of {', '.join(FIRST_CONSUMER)}."
             raise MendingError(msg)
@@ -112,7 +111,7 @@ def _export_open_rows(
 
 @dg.op(name="replay_rows")
 def _replay_rows(context: dg.OpExecutionContext, config: ReplayConfig, database: dg.ResourceParam[Database]) -> None:
-    with _failures_named("replay"):
+    with reported_errors("replay"):
         if sum(map(bool, (config.file, config.corrections, config.quarantine_ids))) > 1:
             msg = "Give one of file, corrections and quarantine_ids, or none to run all open rows as they are."
             raise MendingError(msg)
@@ -215,15 +214,3 @@ def _mended_counts(mended: Mended) -> dict[str, Any]:
         "already_resolved": list(mended.resolved),
         "unknown": list(mended.unknown),
     }
-
-
-@contextmanager
-def _failures_named(what: str) -> Iterator[None]:
-    """Pass errors on to Dagster with our own messages only: drivers quote values in theirs, and Dagster stores them."""
-    try:
-        yield
-    except EtlError as error:
-        raise dg.Failure(str(error)) from None
-    except Exception as error:  # noqa: BLE001  # whatever it is
-        msg = f"{what}: {type(error).__name__} (SQLSTATE {sqlstate_of(error) or '-'}); see the database's log."
-        raise dg.Failure(msg) from None

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 import dagster as dg
-from dagster import DagsterRunStatus
 
 from etl_assets.ledger.work import read_backlog
 from etl_assets.orchestration.jobs import PIPELINE_JOB
+from etl_assets.orchestration.lost_runs import LAUNCHED
 from etl_assets.quality.checks import CHECKS, run_check
 
 if TYPE_CHECKING:
@@ -36,13 +36,7 @@ MAX_ATTEMPTS: Final = 8
 FIRST_WAIT_SECONDS: Final = 30
 LONGEST_WAIT_SECONDS: Final = 3600
 
-UNFINISHED: Final = (
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-)
+UNFINISHED: Final = (dg.DagsterRunStatus.QUEUED, *LAUNCHED)
 _ASSET_JOBS: Final = (PIPELINE_JOB, "__ASSET_JOB")
 
 

@@ -26,8 +26,6 @@ _SCALAR = rf"(?:{STRING}|-?(?:0|[1-9][0-9]{{0,14}})(?:\.[0-9]{{1,15}})?|true|fal
 _SPACE = r"[ \t\r\n]*"
 _COMMA = rf"{_SPACE},{_SPACE}"
 _COLON = rf"{_SPACE}:{_SPACE}"
-
-
 _BLOCK_BYTES = 1 << 20
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.ledger.work import as_values
+from etl_assets.ledger.work import changed_orders
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
 from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
@@ -47,8 +47,7 @@ class OrderItemsStep:
         """The changed orders with the items of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
         return database.read(
             "SELECT w.work_no, o.raw_id, o.order_no, r.import_id, o.shop_id, o.order_id, r.items"  # noqa: S608  # integers only
-            f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
-            " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
+            f" FROM {changed_orders(ranges)}"
             " JOIN raw_orders r ON r.raw_id = o.raw_id",
             ORDER_TEXT_SCHEMA,
         )

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from etl_assets.database.frames import copy_rows, fetch_frame, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import WorkRange, as_values
+from etl_assets.ledger.work import WorkRange, imported_rows
 from etl_assets.orders.transform import (
     ORDER_KEY,
     ORDER_SCHEMA,
@@ -62,9 +62,7 @@ class OrdersStep:
         """The pending raw rows; their items and processes stay where they are, other assets read those."""
         return database.read(
             f"SELECT w.work_no, r.raw_id, t.import_id, {', '.join('r.' + name for name in _RAW_TEXTS)}"  # noqa: S608  # integers only
-            f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
-            " JOIN import_tasks t ON t.batch_id = w.batch_id"
-            " JOIN raw_orders r ON r.import_id = t.import_id AND r.raw_id BETWEEN w.low AND w.high",
+            f" FROM {imported_rows(ranges)}",
             RAW_ORDER_SCHEMA,
         )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.ledger.work import as_values
+from etl_assets.ledger.work import changed_orders
 from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
@@ -55,7 +55,7 @@ class ProcessItemsStep:
         """The changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
         return database.read(
             "SELECT w.work_no, o.raw_id, o.order_no, o.shop_id, o.order_id, r.processes"  # noqa: S608  # integers only
-            f" FROM {_changed_orders(ranges)} JOIN raw_orders r ON r.raw_id = o.raw_id",
+            f" FROM {changed_orders(ranges)} JOIN raw_orders r ON r.raw_id = o.raw_id",
             ORDER_PROCESSES_SCHEMA,
         )
 
@@ -65,7 +65,7 @@ class ProcessItemsStep:
         low, high = rows.select(low=pl.col("order_no").min(), high=pl.col("order_no").max()).fill_null(0).row(0)
         lines = queries.database.read(
             "SELECT o.raw_id, i.line_no, i.quantity, i.processes"  # noqa: S608  # integers only
-            f" FROM {_changed_orders(ranges)} JOIN order_items i USING (order_no)"
+            f" FROM {changed_orders(ranges)} JOIN order_items i USING (order_no)"
             f" WHERE i.order_no BETWEEN {low:d} AND {high:d}",
             LINE_PROCESSES_SCHEMA,
         )
@@ -74,10 +74,3 @@ class ProcessItemsStep:
     def load(self, batch: Batch, transformed: ReadLines) -> Loaded:
         """Replace the process rows of each order."""
         return Loaded(replace_lines(batch.connection, PROCESS_ITEMS, transformed), ())
-
-
-def _changed_orders(ranges: Sequence[WorkRange]) -> str:
-    return (
-        f"(VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
-        " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
-    )

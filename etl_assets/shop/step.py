@@ -8,7 +8,7 @@ import polars as pl
 
 from etl_assets.database.frames import copy_rows
 from etl_assets.ledger.batches import BatchCounts
-from etl_assets.ledger.work import as_values
+from etl_assets.ledger.work import imported_rows
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.presets.imports import rows_by_preset
 from etl_assets.shop.transform import SHOP_KEY, distinct_shops, new_shops
@@ -41,9 +41,7 @@ class ShopStep:
         """The shop columns of the pending raw rows."""
         return database.read(
             "SELECT w.work_no, r.raw_id, t.import_id, r.platform, r.shop, r.currency"  # noqa: S608  # integers only
-            f" FROM (VALUES {as_values(ranges)}) w (work_no, batch_id, low, high)"
-            " JOIN import_tasks t ON t.batch_id = w.batch_id"
-            " JOIN raw_orders r ON r.import_id = t.import_id AND r.raw_id BETWEEN w.low AND w.high",
+            f" FROM {imported_rows(ranges)}",
             RAW_SHOP_SCHEMA,
         )
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from etl_assets.sources.errors import SourceConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import polars as pl
     from sqlalchemy import URL
 
-    from etl_assets.sources.model import SourceConfig
+    from etl_assets.sources.model import ChangeSequence, ChangeTable, SourceConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,19 @@ def relation(source: SourceConfig, backend: Backend) -> str:
         return f"{backend.quote(source.table)} q"
     query = (source.query or "").strip().rstrip(";")
     return f"(\n{query}\n) q"  # the line break ends a comment
+
+
+def tables_with_keys(source: SourceConfig, changes: ChangeTable | ChangeSequence) -> dict[str, tuple[str, ...]]:
+    """The tables that get triggers, each with the columns of the source's key; by default the source's own.
+
+    Raises:
+        SourceConfigError: the source is a query, and its tables are not named.
+    """
+    tables = changes.tables or ({source.table: source.key} if source.table else {})
+    if not tables:
+        msg = f"Source {source.name}: name the tables of its query, and their key columns, under changes.tables."
+        raise SourceConfigError(msg)
+    return tables
 
 
 def key_list(backend: Backend, columns: Sequence[str], prefix: str = "q.") -> str:

@@ -6,7 +6,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from etl_assets.sources.backend import Backend, Column, Statements, Window, bare_list, key_list, quoted
+from etl_assets.sources.backend import (
+    Backend,
+    Column,
+    Statements,
+    Window,
+    bare_list,
+    key_list,
+    quoted,
+    tables_with_keys,
+)
 from etl_assets.sources.errors import SourceConfigError
 from etl_assets.sources.model import ChangeTable
 
@@ -115,10 +124,7 @@ class MySQL(Backend):
         changes = source.changes
         if not isinstance(changes, ChangeTable):
             return f"-- Nothing to set up for changes: {changes.kind}.\n"
-        tables = changes.tables or ({source.table: source.key} if source.table else {})
-        if not tables:
-            msg = f"Source {source.name}: name the tables of its query, and their key columns, under changes.tables."
-            raise SourceConfigError(msg)
+        tables = tables_with_keys(source, changes)
         first, columns = next(iter(tables.items()))
         named = ", ".join(
             f"{self.quote(theirs)} AS {self.quote(ours)}" for theirs, ours in zip(columns, source.key, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from etl_assets.database.reader_uri import SSL_MODES
 from etl_assets.sources.backend import Backend, Column, Statements, Window, quoted, with_whole_orders
 from etl_assets.sources.errors import SourceConfigError, SourceError
 from etl_assets.sources.model import XidColumn
@@ -22,14 +23,6 @@ SESSION: Final = (
 )
 KEPT: Final = frozenset({"host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey"})
 """What a URL may say that both drivers understand."""
-SSL_MODES: Final = {
-    "disable": "disable",
-    "allow": "prefer",
-    "prefer": "prefer",
-    "require": "require",
-    "verify-ca": "require",
-}
-"""What the bulk reader has for libpq's modes; with a root certificate its `require` checks who signed."""
 TURN: Final = 2**32
 """System columns hold transaction numbers modulo this."""
 

@@ -11,7 +11,16 @@ from urllib.parse import quote
 import polars as pl
 from sqlalchemy import URL
 
-from etl_assets.sources.backend import Backend, Column, Statements, Window, bare_list, key_list, quoted
+from etl_assets.sources.backend import (
+    Backend,
+    Column,
+    Statements,
+    Window,
+    bare_list,
+    key_list,
+    quoted,
+    tables_with_keys,
+)
 from etl_assets.sources.errors import SourceConfigError, SourceError
 from etl_assets.sources.model import ChangeSequence
 
@@ -112,10 +121,7 @@ class SQLite(Backend):
         changes = source.changes
         if not isinstance(changes, ChangeSequence):
             return f"-- Nothing to set up for changes: {changes.kind}.\n"
-        tables = changes.tables or ({source.table: source.key} if source.table else {})
-        if not tables:
-            msg = f"Source {source.name}: name the tables of its query, and their key columns, under changes.tables."
-            raise SourceConfigError(msg)
+        tables = tables_with_keys(source, changes)
         table, sequence = self.quote(changes.table), self.quote(changes.sequence)
         columns = bare_list(self, source.key)
         lines = [
