@@ -321,6 +321,22 @@ def test_a_file_that_takes_the_name_of_an_imported_one_is_not_moved_with_it(
     assert path.read_text() == "shop,order_id\ns,9\n"
 
 
+def test_the_inbox_is_free_before_the_connection_that_held_it_is_closed(services: Services) -> None:
+    # A server notices the end of a connection some time later: the next one to ask must not be refused until then.
+    held = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()")
+    seen: list[int] = []
+    with services.database.engine.connect() as watcher:
+        sa.event.listen(
+            services.database.engine,
+            "close_detached",
+            lambda _: seen.append(watcher.execute(held).scalar_one()),
+        )
+        with taking_in._lock(services.database) as is_ours:
+            assert is_ours
+            assert watcher.execute(held).scalar_one() == 1
+    assert seen == [0]
+
+
 def test_names_that_are_taken_get_a_number_and_long_ones_are_shortened(services: Services, inbox: Path) -> None:
     long_name = "订" * 83 + ".csv"
     for number in range(3):

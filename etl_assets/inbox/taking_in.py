@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -241,7 +241,11 @@ def _lock(database: Database) -> Iterator[bool]:
     """Whether this process is the one that takes in files, until the end of the block."""
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.detach()  # the lock goes with the connection, which does not return to the pool
-        yield connection.execute(sa.select(sa.func.pg_try_advisory_lock(ONE_TAKES_IN_AT_A_TIME))).scalar_one()
+        is_ours = connection.execute(sa.select(sa.func.pg_try_advisory_lock(ONE_TAKES_IN_AT_A_TIME))).scalar_one()
+        yield is_ours
+        # Closing alone frees it only once the server has noticed, which may be after the next one has asked.
+        with suppress(SQLAlchemyError):  # a connection that is lost has let go of it
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(ONE_TAKES_IN_AT_A_TIME)))
 
 
 def _described(error: Exception) -> str:
