@@ -87,14 +87,22 @@ class VectorizedQueries:
         raise ValueError(msg)
 
     def batch_lookup_leads(
-        self, customer_gids: pl.Series | Iterable[str], *, connection: sa.Connection | None = None
+        self, customer_gids: pl.Series | Iterable[str], *, connection: sa.Connection | None = None, lock: bool = False
     ) -> pl.DataFrame:
-        """All leads of the given customers, whatever their stage: `LEAD_SCHEMA`, sorted by customer and lead."""
+        """All leads of the given customers, whatever their stage: `LEAD_SCHEMA`, sorted by customer and lead.
+
+        Args:
+            customer_gids: ids of customers; duplicates and nulls do no harm.
+            connection: the transaction to look in.
+            lock: keep the leads as they are until that transaction ends.
+        """
         series = (
             customer_gids if isinstance(customer_gids, pl.Series) else pl.Series(list(customer_gids), dtype=pl.String)
         )
         keys = series.cast(pl.String).alias("customer_global_id").to_frame()
-        return self._lookup(keys, "business_leads", _LEADS_BY_CUSTOMER, LEAD_SCHEMA, connection)
+        query = _LEADS_BY_CUSTOMER + (" FOR UPDATE OF t" if lock else "")
+        found = self._lookup(keys, "business_leads", query, LEAD_SCHEMA, connection)
+        return found.sort("customer_global_id", "lead_id")
 
     def batch_lookup_order_type_mappings(
         self, order_types: pl.Series | Iterable[str | None], *, connection: sa.Connection | None = None
@@ -159,6 +167,6 @@ def _select(columns: Iterable[str], table: str, join: str) -> str:
 _CUSTOMERS_BY_ID: Final = _select(CUSTOMER_SCHEMA, "customers", "USING (customer_global_id)")
 _CUSTOMERS_BY_KEY: Final = _select(CUSTOMER_SCHEMA, "customers", "USING (customer_key)")
 _CUSTOMERS_BY_NAME: Final = _select(CUSTOMER_SCHEMA, "customers", "USING (shop_id, customer_nickname)")
-_LEADS_BY_CUSTOMER: Final = _select(LEAD_SCHEMA, "business_leads", "USING (customer_global_id)") + " ORDER BY 2, 1"
+_LEADS_BY_CUSTOMER: Final = _select(LEAD_SCHEMA, "business_leads", "USING (customer_global_id)") + " ORDER BY 1"
 _ORDER_TYPE_MAPPINGS: Final = "SELECT raw_order_type, system_order_type FROM order_type_mappings ORDER BY 1"
 _SHOPS: Final = "SELECT shop_id, platform, shop_name, currency, timezone FROM shop_configs ORDER BY shop_id"

@@ -261,7 +261,8 @@ class FailingStep:
         return self.step.extract(*args)
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Any) -> tuple[bool, Any]:
-        return self.raw_id in rows["raw_id"], self.step.transform(queries, rows, ranges)
+        has_the_row = any(part.low <= self.raw_id <= part.high for part in ranges)
+        return has_the_row, self.step.transform(queries, rows, ranges)
 
     def load(self, batch: Batch, transformed: tuple[bool, Any]) -> Loaded:
         has_the_row, inner = transformed

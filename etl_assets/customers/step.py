@@ -27,16 +27,8 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.work import WorkRange
-    from etl_assets.pipeline.step import Bucket
     from etl_assets.vectorized_queries import VectorizedQueries
 
-TOUCHED_SCHEMA: Final = {
-    "work_no": pl.Int32(),
-    "raw_id": pl.Int64(),
-    "is_order": pl.Boolean(),
-    "customer_global_id": pl.String(),
-    "left_customer": pl.String(),
-}
 _KEY: Final = ("customer_global_id",)
 
 
@@ -60,33 +52,41 @@ class CustomersStep(CustomerStep):
     batch_factor = 10
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
-        """The customers of changed orders and those that orders left, a row per raw_id (`TOUCHED_SCHEMA`)."""
+        """All orders of the customers that changed orders name or have left (`CUSTOMER_ORDER_SCHEMA`).
+
+        Besides, the changed orders that name nobody, and a row without an order for each customer that one has left.
+        """
         orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
-        touched = database.read(
-            "SELECT w.work_no, o.raw_id, true AS is_order, o.customer_global_id, NULL::uuid AS left_customer"  # noqa: S608  # integers only
-            f" FROM {orders}"
-            f" WHERE {self.bucket.condition('o.customer_global_id')}"
-            " UNION ALL"
-            " SELECT w.work_no, m.raw_id, false, NULL::uuid, m.customer_global_id"
-            f" FROM {moves}"
-            f" WHERE {self.bucket.condition('m.customer_global_id')}",
-            TOUCHED_SCHEMA,
+        of_touched, of_moves, of_nobody = (
+            self.bucket.condition(column)
+            for column in ("touched.customer_global_id", "m.customer_global_id", "o.customer_global_id")
         )
-        return touched.group_by("work_no", "raw_id").agg(
-            pl.col("is_order").any(),
-            pl.col("customer_global_id").drop_nulls().first(),
-            pl.col("left_customer").drop_nulls().first(),
+        columns = ", ".join("o." + name for name in CUSTOMER_ORDER_SCHEMA)
+        nothing = ", ".join("NULL" for name in CUSTOMER_ORDER_SCHEMA if name not in ("customer_global_id", "raw_id"))
+        return database.read(
+            f"SELECT {columns} FROM ("  # noqa: S608  # integers only
+            f"SELECT o.customer_global_id FROM {orders} UNION SELECT m.customer_global_id FROM {moves}"
+            f") touched JOIN orders o USING (customer_global_id) WHERE {of_touched}"
+            f" UNION ALL SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL AND {of_nobody}"
+            f" UNION ALL SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moves} WHERE {of_moves}",
+            CUSTOMER_ORDER_SCHEMA,
         )
 
     def transform(
-        self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]
+        self,
+        queries: VectorizedQueries,
+        rows: pl.DataFrame,
+        ranges: Sequence[WorkRange],  # noqa: ARG002  # of the protocol
     ) -> TouchedCustomers:
         """Summarise the touched customers from all their orders."""
-        touched = pl.concat([rows["customer_global_id"], rows["left_customer"]]).drop_nulls().unique()
-        orders = orders_of_customers(queries.database, ranges, self.bucket)
-        current = summarise_customers(orders, queries.batch_lookup_shops())
-        nameless = rows.filter(pl.col("is_order") & pl.col("customer_global_id").is_null()).height
-        return TouchedCustomers(touched.alias("customer_global_id").to_frame(), orders, current, nameless)
+        is_order, has_customer = pl.col("shop_id").is_not_null(), pl.col("customer_global_id").is_not_null()
+        orders = rows.filter(is_order & has_customer)
+        return TouchedCustomers(
+            rows.select(_KEY).drop_nulls().unique(),
+            orders,
+            summarise_customers(orders, queries.batch_lookup_shops()),
+            rows["customer_global_id"].null_count(),
+        )
 
     def load(self, batch: Batch, transformed: TouchedCustomers) -> Loaded:
         """Write the customers that differ; drop those that have no order and no lead."""
@@ -110,19 +110,6 @@ class CustomersStep(CustomerStep):
             without_customer=nameless,
         )
         return Loaded(counts, batch.ranges)
-
-
-def orders_of_customers(database: Database, ranges: Sequence[WorkRange], bucket: Bucket) -> pl.DataFrame:
-    """All orders of the customers in `bucket` that orders of `ranges` name or left (`CUSTOMER_ORDER_SCHEMA`)."""
-    orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
-    return database.read(
-        "SELECT o.customer_global_id, o.shop_id, o.order_id, o.customer_nickname, o.is_cancelled, o.ordered_at,"  # noqa: S608  # integers only
-        " o.raw_id FROM ("
-        f"SELECT o.customer_global_id FROM {orders} UNION SELECT m.customer_global_id FROM {moves}"
-        ") touched JOIN orders o USING (customer_global_id)"
-        f" WHERE {bucket.condition('touched.customer_global_id')}",
-        CUSTOMER_ORDER_SCHEMA,
-    )
 
 
 def withdraw_customers(connection: sa.Connection, candidates: pl.DataFrame, run_id: str | None) -> None:

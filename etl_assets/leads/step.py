@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
@@ -15,8 +15,10 @@ from etl_assets.leads.transform import (
     FIGURES,
     LEAD_ORDER_SCHEMA,
     Attachment,
+    FirstLeads,
     attach_orders,
     empty_figures,
+    first_leads,
     lead_figures,
     withdrawn_leads,
 )
@@ -35,12 +37,20 @@ if TYPE_CHECKING:
     from etl_assets.vectorized_queries import VectorizedQueries
 
 CHANGED_ORDER_SCHEMA: Final = {
-    "work_no": pl.Int32(),
     **LEAD_ORDER_SCHEMA,
     "lead_id": pl.String(),
     "lead_customer": pl.String(),
 }
 _LEAD_KEY: Final = ("lead_id",)
+
+
+class ReadChanges(NamedTuple):
+    """The changed orders of a batch."""
+
+    rows: pl.DataFrame
+    """All of them (`CHANGED_ORDER_SCHEMA`)."""
+    first: FirstLeads
+    """The leads of those whose customers may turn out to have none."""
 
 
 class LeadsStep(CustomerStep):
@@ -52,7 +62,7 @@ class LeadsStep(CustomerStep):
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
         return database.read(
-            f"SELECT w.work_no, {', '.join('o.' + name for name in LEAD_ORDER_SCHEMA)},"  # noqa: S608  # integers only
+            f"SELECT {', '.join('o.' + name for name in LEAD_ORDER_SCHEMA)},"  # noqa: S608  # integers only
             " a.lead_id, l.customer_global_id AS lead_customer"
             f" FROM {changed_orders(ranges)}"
             " LEFT JOIN lead_orders a ON a.shop_id = o.shop_id AND a.order_id = o.order_id"
@@ -61,17 +71,25 @@ class LeadsStep(CustomerStep):
             CHANGED_ORDER_SCHEMA,
         )
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
-        """Nothing: everything depends on what is stored when the batch is loaded."""
-        return rows
+    def transform(
+        self,
+        queries: VectorizedQueries,  # noqa: ARG002  # of the protocol
+        rows: pl.DataFrame,
+        ranges: Sequence[WorkRange],  # noqa: ARG002
+    ) -> ReadChanges:
+        """Work out the leads of customers who have none; who has some is known when the batch is loaded."""
+        return ReadChanges(rows, first_leads(rows.filter(pl.col("lead_id").is_null())))
 
-    def load(self, batch: Batch, transformed: pl.DataFrame) -> Loaded:
+    def load(self, batch: Batch, transformed: ReadChanges) -> Loaded:
         """Attach the orders, recompute the leads concerned, withdraw those that have no order left."""
-        connection, rows = batch.connection, transformed
+        connection, rows = batch.connection, transformed.rows
         customers = pl.concat([rows["customer_global_id"], rows["lead_customer"]]).drop_nulls().unique()
-        _lock_leads(connection, customers)
-        leads = batch.queries.batch_lookup_leads(customers, connection=connection)
-        orders, plan = _plan(connection, rows.drop("work_no", "lead_customer"), leads)
+        leads = batch.queries.batch_lookup_leads(customers, connection=connection, lock=True)
+        deleted = _deleted_leads(connection, customers)
+        has_leads = _customers_with_leads(rows, leads, deleted)
+        first = transformed.first.without(has_leads)
+        changed = rows.join(first.attached, on=ORDER_KEY, how="anti") if first.attached.height else rows
+        orders, plan = _plan(connection, changed.drop("lead_customer"), leads, deleted)
         known = leads.select("lead_id").join(orders, on="lead_id", how="semi")
         concerned = pl.concat([known, plan.attached.select("lead_id")]).unique()
         others = _attached_orders(connection, concerned.join(plan.new_leads, on="lead_id", how="anti"))
@@ -79,8 +97,9 @@ class LeadsStep(CustomerStep):
         members = pl.concat([others, plan.kept.select(others.columns), plan.attached.select(others.columns)])
         empty = concerned.join(members, on="lead_id", how="anti")
         withdrawn = withdrawn_leads(empty, leads)
-        figures = pl.concat([lead_figures(members), empty_figures(empty.join(withdrawn, on="lead_id", how="anti"))])
-        decided = compare_rows(figures, leads.select(figures.columns), _LEAD_KEY).join(
+        figures = [lead_figures(members), empty_figures(empty.join(withdrawn, on="lead_id", how="anti")), first.figures]
+        plan = plan.with_first(first)
+        decided = compare_rows(pl.concat(figures), leads.select(first.figures.columns), _LEAD_KEY).join(
             _rows_of(plan, orders), on="lead_id", how="left"
         )
 
@@ -89,9 +108,11 @@ class LeadsStep(CustomerStep):
         rejected = refused.select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
         is_good = ~pl.col("lead_id").is_in(refused["lead_id"].implode())
+        members = pl.concat([members, first.attached.select(members.columns)])
         resolve_rows(connection, self.asset, members.with_columns(is_good=is_good))
         log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, withdrawn))
         delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
+        _forget_deleted(connection, deleted)
         withdraw_customers(connection, withdrawn, batch.run_id)
         written = decided.join(refused, on="lead_id", how="anti").join(plan.reopened, on="lead_id", how="anti")
         counts = count_fates(
@@ -104,18 +125,35 @@ class LeadsStep(CustomerStep):
         return Loaded(counts, ())
 
 
-def _lock_leads(connection: sa.Connection, customers: pl.Series) -> None:
-    """Keep the stages that people own as they are read here, until the batch commits."""
-    stage_rows(connection, "business_leads", customers.alias("customer_global_id").to_frame(), name="lead_customers")
-    connection.execute(
-        sa.text(
-            "SELECT FROM business_leads l JOIN lead_customers USING (customer_global_id)"
-            " ORDER BY l.lead_id FOR UPDATE OF l"
-        )
+def _customers_with_leads(rows: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame) -> pl.Series:
+    """The customers of a batch who have leads or orders of leads, or had a lead that people deleted."""
+    attached = rows.filter(pl.col("lead_id").is_not_null())["customer_global_id"]
+    return pl.concat([leads["customer_global_id"], deleted["customer_global_id"], attached]).drop_nulls().unique()
+
+
+def _deleted_leads(connection: sa.Connection, customers: pl.Series) -> pl.DataFrame:
+    """The leads of the customers that people have deleted: `lead_id`, `customer_global_id`."""
+    schema = {"lead_id": pl.String(), "customer_global_id": pl.String()}
+    if not connection.execute(sa.text("SELECT EXISTS (SELECT FROM deleted_leads)")).scalar_one():
+        return pl.DataFrame(schema=schema)
+    keys = customers.alias("customer_global_id").to_frame()
+    stage_rows(connection, "deleted_leads", keys, name="lead_customers")
+    return fetch_frame(
+        connection,
+        "SELECT lead_id, customer_global_id FROM deleted_leads JOIN lead_customers USING (customer_global_id)",
+        schema,
     )
 
 
-def _plan(connection: sa.Connection, orders: pl.DataFrame, leads: pl.DataFrame) -> tuple[pl.DataFrame, Attachment]:
+def _forget_deleted(connection: sa.Connection, deleted: pl.DataFrame) -> None:
+    """Take leads that exist again off the note of deleted ones."""
+    if deleted.height:
+        connection.execute(sa.text("DELETE FROM deleted_leads d USING business_leads l WHERE l.lead_id = d.lead_id"))
+
+
+def _plan(
+    connection: sa.Connection, orders: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame
+) -> tuple[pl.DataFrame, Attachment]:
     """Attach the orders; returns them and what becomes of them.
 
     If people have deleted a lead, its orders are attached anew together: also those that have not changed, so that
@@ -126,7 +164,8 @@ def _plan(connection: sa.Connection, orders: pl.DataFrame, leads: pl.DataFrame) 
     while True:
         plan = attach_orders(orders, leads)
         gone = orders.select("lead_id").drop_nulls().join(leads, on="lead_id", how="anti")
-        absent = pl.concat([gone, plan.new_leads.select("lead_id")]).unique().join(done, on="lead_id", how="anti")
+        again = plan.new_leads.select("lead_id").join(deleted, on="lead_id", how="semi")
+        absent = pl.concat([gone, again]).unique().join(done, on="lead_id", how="anti")
         left_over = _attached_orders(connection, absent).join(orders, on=ORDER_KEY, how="anti")
         # An order of a customer that this batch has not locked comes with a batch of that customer.
         left_over = left_over.filter(
@@ -171,7 +210,7 @@ def _figures_of(stored: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
 def _write(batch: Batch, leads: pl.DataFrame, plan: Attachment, stored: pl.DataFrame) -> None:
     """Write some leads and the orders that join them, and note what changed of the stored ones."""
     connection = batch.connection
-    new = leads.filter(pl.col("fate") == "inserted").join(plan.new_leads, on="lead_id")
+    new = leads.filter(pl.col("fate") == "inserted").join(plan.new_leads, on="lead_id").sort("customer_global_id")
     copy_rows(
         connection,
         "business_leads",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -63,6 +63,45 @@ class Attachment:
     kept: pl.DataFrame
     new_leads: pl.DataFrame
     reopened: pl.DataFrame
+
+    def with_first(self, first: FirstLeads) -> Attachment:
+        """Together with the leads of customers who had none."""
+        return replace(
+            self,
+            attached=pl.concat([self.attached, first.attached]),
+            new_leads=pl.concat([self.new_leads, first.new_leads]),
+        )
+
+
+class FirstLeads(NamedTuple):
+    """The leads of customers who have had none, worked out from their orders alone."""
+
+    attached: pl.DataFrame
+    """Their orders, as in `Attachment`."""
+    new_leads: pl.DataFrame
+    """As in `Attachment`."""
+    figures: pl.DataFrame
+    """What `lead_figures` returns for them."""
+
+    def without(self, customers: pl.Series) -> FirstLeads:
+        """Those of other customers than the given ones."""
+        if customers.is_empty():
+            return self
+        new_leads, attached = (
+            frame.filter(~pl.col("customer_global_id").is_in(customers.implode()))
+            for frame in (self.new_leads, self.attached)
+        )
+        return FirstLeads(attached, new_leads, self.figures.join(new_leads, on="lead_id", how="semi"))
+
+
+def first_leads(orders: pl.DataFrame) -> FirstLeads:
+    """The leads that orders (`LEAD_ORDER_SCHEMA`) make if none of their customers has one."""
+    none = pl.DataFrame(schema=dict.fromkeys(("lead_id", "customer_global_id", "current_stage"), pl.String()))
+    plan = attach_orders(
+        orders.select(*LEAD_ORDER_SCHEMA, lead_id=pl.lit(None, pl.String())),
+        none.with_columns(lead_no=pl.lit(None, pl.Int32)),
+    )
+    return FirstLeads(plan.attached, plan.new_leads, lead_figures(plan.attached))
 
 
 def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame) -> Attachment:

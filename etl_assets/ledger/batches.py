@@ -47,6 +47,11 @@ class BatchCounts:
         return self.inserted + self.updated + self.unchanged + self.superseded
 
     @property
+    def written(self) -> int:
+        """Rows of the table that were changed."""
+        return self.inserted + self.updated + self.deleted
+
+    @property
     def status(self) -> Status:
         """How the batch ended (a batch that failed as a whole has no counts)."""
         return "partial_success" if self.quarantined else "success"

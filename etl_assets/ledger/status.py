@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.database.schema import TABLE_OF, TABLES_OF
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-TABLES: Final = (*TABLE_OF.values(), "lead_orders")
+TABLES: Final = tuple(table for tables in TABLES_OF.values() for table in tables)
 ASSETS: Final = tuple(asset for asset in TABLE_OF if asset != "raw_orders")
 
 _IMPORTS: Final = """

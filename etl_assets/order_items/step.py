@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.ledger.work import changed_orders
+from etl_assets.ledger.work import changed_orders, raw_rows
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
 from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
@@ -27,10 +27,9 @@ ORDER_ITEMS: Final = LineTable(
 )
 
 ORDER_TEXT_SCHEMA: Final = {
-    "work_no": pl.Int32(),
     "raw_id": pl.Int64(),
     "order_no": pl.Int64(),
-    "import_id": pl.String(),
+    "import_batch_id": pl.Int64(),
     "shop_id": pl.Int32(),
     "order_id": pl.String(),
     "items": pl.String(),
@@ -46,9 +45,9 @@ class OrderItemsStep:
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The changed orders with the items of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
         return database.read(
-            "SELECT w.work_no, o.raw_id, o.order_no, r.import_id, o.shop_id, o.order_id, r.items"  # noqa: S608  # integers only
+            "SELECT o.raw_id, o.order_no, t.batch_id AS import_batch_id, o.shop_id, o.order_id, r.items"  # noqa: S608  # integers only
             f" FROM {changed_orders(ranges)}"
-            " JOIN raw_orders r ON r.raw_id = o.raw_id",
+            f" {raw_rows()} JOIN import_tasks t ON t.import_id = r.import_id",
             ORDER_TEXT_SCHEMA,
         )
 

@@ -34,9 +34,8 @@ _RAW_TEXTS: Final = (
     "updated_at", "defect",
 )  # fmt: skip
 RAW_ORDER_SCHEMA: Final = {
-    "work_no": pl.Int32(),
     "raw_id": pl.Int64(),
-    "import_id": pl.String(),
+    "import_batch_id": pl.Int64(),
     **dict.fromkeys(_RAW_TEXTS, pl.String()),
 }
 
@@ -61,7 +60,7 @@ class OrdersStep:
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The pending raw rows; their items and processes stay where they are, other assets read those."""
         return database.read(
-            f"SELECT w.work_no, r.raw_id, t.import_id, {', '.join('r.' + name for name in _RAW_TEXTS)}"  # noqa: S608  # integers only
+            f"SELECT r.raw_id, t.batch_id AS import_batch_id, {', '.join('r.' + name for name in _RAW_TEXTS)}"  # noqa: S608  # integers only
             f" FROM {imported_rows(ranges)}",
             RAW_ORDER_SCHEMA,
         )
@@ -90,7 +89,7 @@ class OrdersStep:
         _resolve(batch.connection, latest, rejected)
         overtaken = versions.height - written.height - refused.height
         counts = count_fates(written, superseded=overtaken, quarantined=rejected.height)
-        return Loaded(counts, _changed(batch))
+        return Loaded(counts, _changed(batch.batch_id, written, refresh=is_early))
 
 
 def _write_newest(
@@ -114,11 +113,23 @@ def _write_newest(
 
 
 def _stored(connection: sa.Connection, newest: pl.DataFrame) -> pl.DataFrame:
-    """The stored versions of the orders, and whether the raw lines of the two versions differ."""
-    stage_rows(connection, "orders", newest.select(*ORDER_KEY, "raw_id"), name="order_keys")
-    return fetch_frame(connection, _STORED, {**ORDER_SCHEMA, "lines_differ": pl.Boolean()})
+    """The stored versions of the orders, and whether the raw lines of the two versions differ.
+
+    Order ids mostly grow: an order beyond the last one of its shop is new, and is not even looked up.
+    """
+    schema = {**ORDER_SCHEMA, "lines_differ": pl.Boolean()}
+    last = fetch_frame(connection, _LAST_OF_SHOPS, {"shop_id": pl.Int32(), "last_id": pl.String()})
+    is_within = pl.col("order_id") <= pl.col("last_id")  # both sides compare bytes: the column is COLLATE "C"
+    known = newest.join(last, on="shop_id", maintain_order="left").filter(is_within)
+    if known.is_empty():
+        return pl.DataFrame(schema=schema)
+    stage_rows(connection, "orders", known.select(*ORDER_KEY, "raw_id"), name="order_keys")
+    return fetch_frame(connection, _STORED, schema)
 
 
+_LAST_OF_SHOPS: Final = (
+    "SELECT s.shop_id, (SELECT max(o.order_id) FROM orders o WHERE o.shop_id = s.shop_id) FROM shop_configs s"
+)
 _STORED: Final = (
     f"SELECT {', '.join('o.' + name for name in ORDER_SCHEMA)},"  # noqa: S608  # constants only
     " (old.items, old.processes) IS DISTINCT FROM (new.items, new.processes) AND o.raw_id <> k.raw_id"
@@ -132,7 +143,7 @@ def _write(batch: Batch, decided: pl.DataFrame, *, refresh: bool) -> None:
     numbered = decided.with_columns(batch_id=pl.lit(batch.batch_id, pl.Int64))
     stored = [*ORDER_SCHEMA, "batch_id"]
     inserted = numbered.filter(pl.col("fate") == "inserted").select(*stored, order_no="raw_id")
-    copy_rows(batch.connection, "orders", inserted)
+    copy_rows(batch.connection, "orders", inserted.sort("raw_id"))  # as everything downstream reads them
     updated = numbered.filter(pl.col("fate") == "updated")
     update_rows(batch.connection, "orders", updated.select(stored), key=ORDER_KEY, touch="updated_at")
     moved = updated.filter(pl.col("stored_customer").is_not_null()).filter(
@@ -144,8 +155,11 @@ def _write(batch: Batch, decided: pl.DataFrame, *, refresh: bool) -> None:
         moved.sort("raw_id").select("batch_id", "raw_id", customer_global_id="stored_customer"),
     )
     if refresh:
-        seen_again = numbered.filter((pl.col("fate") == "unchanged") & (pl.col("raw_id") > pl.col("stored_raw_id")))
+        seen_again = numbered.filter(_IS_SEEN_AGAIN)
         update_rows(batch.connection, "orders", seen_again.select(*ORDER_KEY, "raw_id", "batch_id"), key=ORDER_KEY)
+
+
+_IS_SEEN_AGAIN: Final = (pl.col("fate") == "unchanged") & (pl.col("raw_id") > pl.col("stored_raw_id"))
 
 
 def _older_work_is_pending(batch: Batch) -> bool:
@@ -200,8 +214,9 @@ def _resolve(connection: sa.Connection, latest: pl.DataFrame, rejected: pl.DataF
     resolve_rows(connection, "orders", stored)
 
 
-def _changed(batch: Batch) -> list[WorkRange]:
-    low, high = batch.connection.execute(
-        sa.text("SELECT min(raw_id), max(raw_id) FROM orders WHERE batch_id = :batch_id"), {"batch_id": batch.batch_id}
-    ).one()
-    return [] if low is None else [WorkRange(batch.batch_id, low, high)]
+def _changed(batch_id: int, written: pl.DataFrame, *, refresh: bool) -> list[WorkRange]:
+    """The orders that `_write` has put down as this batch's."""
+    is_changed = pl.col("fate").is_in(["inserted", "updated"]) | (_IS_SEEN_AGAIN & refresh)
+    raw_id = pl.col("raw_id")
+    low, high = written.filter(is_changed).select(low=raw_id.min(), high=raw_id.max()).row(0)
+    return [] if low is None else [WorkRange(batch_id, low, high)]

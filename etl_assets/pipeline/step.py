@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import polars as pl
 import sqlalchemy as sa
 
+from etl_assets.database.bulk_load import drop_indexes_of_empty_tables, finish_load
+from etl_assets.database.schema import TABLES_OF
 from etl_assets.errors import BatchFailedError, FencedError
 from etl_assets.ledger import batches, work
 from etl_assets.ledger.batches import BatchCounts
@@ -73,11 +75,11 @@ class Step(Protocol):
     """How many times the configured batch size it takes: narrow rows need less memory, and it looks back less often."""
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
-        """Read the rows of `ranges` with `work_no` (place in `ranges`) and `raw_id` among their columns."""
+        """Read the rows of `ranges`, with `raw_id` among their columns."""
         ...
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> Any:  # noqa: ANN401  # the asset's own frames
-        """Make of the rows of `ranges`, sorted by `work_no` and `raw_id`, what `load` takes.
+        """Make of the rows of `ranges`, sorted by `raw_id`, what `load` takes.
 
         Outside the batch's transaction: what it reads besides may change before that, but only by what will be handed
         on as work again.
@@ -212,10 +214,15 @@ class _Runner:
         failed: list[WorkRange] = []
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as self.reader:
             planned = self._plan(failed)
+            if planned is not None:
+                drop_indexes_of_empty_tables(self.services.database, TABLES_OF[self.step.asset])
             while planned is not None:
                 following = self._plan([*failed, *planned.ranges])
                 failed += self._run_batch(planned, following)
                 planned = following or self._plan(failed)
+        if failed and self.result.batches:
+            with self.services.database.transaction() as connection:
+                finish_load(connection, TABLES_OF[self.step.asset], self.result.counts.written)
 
     def _plan(self, without: Sequence[WorkRange]) -> _Planned | None:
         """Plan a batch, or None where nothing is left."""
@@ -236,7 +243,7 @@ class _Runner:
             planned.begun[number] = self.reader.submit(self._read, planned.parts[number], planned.ranges)
 
     def _read(self, part: Step, ranges: Sequence[WorkRange]) -> object:
-        rows = part.extract(self.services.database, ranges).sort("work_no", "raw_id")
+        rows = part.extract(self.services.database, ranges).sort("raw_id")
         return part.transform(self.services.vectorized_queries, rows, ranges)
 
     def _run_batch(self, planned: _Planned, following: _Planned | None) -> Sequence[WorkRange]:
@@ -279,6 +286,8 @@ class _Runner:
                 counts += loaded.counts
                 hand_on = loaded.hand_on
             work.hand_on(connection, work.CONSUMERS[asset], hand_on)
+            if following is None:
+                finish_load(connection, TABLES_OF[asset], written=(self.result.counts + counts).written)
             batches.close_batch(connection, record, counts, _import_ids(connection, ranges))
         self.result.counts += counts
         self.result.batches += 1

@@ -19,21 +19,17 @@ def rows_by_preset(connection: sa.Connection, rows: pl.DataFrame) -> Iterator[tu
 
     Args:
         connection: an open transaction.
-        rows: has `import_id` (text); the order of rows is kept within a group.
+        rows: has `import_batch_id`, the ledger's batch of the import; the order of rows is kept within a group.
     """
-    import_ids = rows["import_id"].unique().to_list()
     stored = connection.execute(
-        sa.text(
-            "SELECT CAST(import_id AS text), CAST(mapping AS text) FROM import_tasks"
-            " WHERE import_id = ANY (CAST(:import_ids AS uuid[]))"
-        ),
-        {"import_ids": import_ids},
+        sa.text("SELECT batch_id, CAST(mapping AS text) FROM import_tasks WHERE batch_id = ANY (:batch_ids)"),
+        {"batch_ids": rows["import_batch_id"].unique().to_list()},
     )
-    imports_of: dict[str, list[str]] = {}
-    for import_id, mapping in stored:
-        imports_of.setdefault(mapping, []).append(import_id)
-    for mapping, ids in sorted(imports_of.items()):
-        yield _preset(mapping), rows.filter(pl.col("import_id").is_in(ids)) if len(imports_of) > 1 else rows
+    batches_of: dict[str, list[int]] = {}
+    for batch_id, mapping in stored:
+        batches_of.setdefault(mapping, []).append(batch_id)
+    for mapping, ids in sorted(batches_of.items()):
+        yield _preset(mapping), rows.filter(pl.col("import_batch_id").is_in(ids)) if len(batches_of) > 1 else rows
 
 
 @lru_cache(maxsize=256)

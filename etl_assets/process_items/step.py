@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.ledger.work import changed_orders
+from etl_assets.ledger.work import changed_orders, raw_rows
 from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
@@ -30,7 +30,6 @@ PROCESS_ITEMS: Final = LineTable(
 
 
 ORDER_PROCESSES_SCHEMA: Final = {
-    "work_no": pl.Int32(),
     "raw_id": pl.Int64(),
     "order_no": pl.Int64(),
     "shop_id": pl.Int32(),
@@ -54,8 +53,8 @@ class ProcessItemsStep:
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
         return database.read(
-            "SELECT w.work_no, o.raw_id, o.order_no, o.shop_id, o.order_id, r.processes"  # noqa: S608  # integers only
-            f" FROM {changed_orders(ranges)} JOIN raw_orders r ON r.raw_id = o.raw_id",
+            "SELECT o.raw_id, o.order_no, o.shop_id, o.order_id, r.processes"  # noqa: S608  # integers only
+            f" FROM {changed_orders(ranges)} {raw_rows()}",
             ORDER_PROCESSES_SCHEMA,
         )
 

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from etl_assets.vectorized_queries import VectorizedQueries
 
 RAW_SHOP_SCHEMA: Final = {
-    "work_no": pl.Int32(),
     "raw_id": pl.Int64(),
-    "import_id": pl.String(),
+    "import_batch_id": pl.Int64(),
     "platform": pl.String(),
     "shop": pl.String(),
     "currency": pl.String(),
@@ -40,7 +39,7 @@ class ShopStep:
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The shop columns of the pending raw rows."""
         return database.read(
-            "SELECT w.work_no, r.raw_id, t.import_id, r.platform, r.shop, r.currency"  # noqa: S608  # integers only
+            "SELECT r.raw_id, t.batch_id AS import_batch_id, r.platform, r.shop, r.currency"  # noqa: S608  # integers only
             f" FROM {imported_rows(ranges)}",
             RAW_SHOP_SCHEMA,
         )

@@ -92,10 +92,17 @@ def upgrade() -> None:
         sa.Column("row_hash", sa.UUID(), nullable=False, comment="a hash of what was landed of it last"),
         sa.PrimaryKeyConstraint("source", "row_key", name=op.f("pk_source_rows")),
     )
+    _compare_order_ids('text COLLATE "C"')  # before the view of them
     _add_history_of_leads()
     op.add_column("quarantine", sa.Column("note", sa.Text(), nullable=True, comment="why people dismissed it"))
     op.alter_column("quarantine", "resolution", comment="superseded, replayed or dismissed")
     _narrow_the_key_of_lines()
+
+
+def _compare_order_ids(new_type: str) -> None:
+    """Compare order ids as bytes: rows sorted by the client are in the order of the index, whatever the locale."""
+    for table in ("orders", "lead_orders"):
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN order_id TYPE {new_type}")
 
 
 def _narrow_the_key_of_lines() -> None:
@@ -142,6 +149,7 @@ def downgrade() -> None:
     op.alter_column("quarantine", "resolution", comment="superseded or replayed")
     op.drop_column("quarantine", "note")
     _drop_history_of_leads()
+    _compare_order_ids("text")
     for table in ("source_rows", "source_progress", "inbox_files", "refused_events", "event_listeners"):
         op.drop_table(table)
     op.drop_index("ix_etl_events_subject_tx", table_name="etl_events")
@@ -210,9 +218,45 @@ def _add_history_of_leads() -> None:
     )
     op.create_index("ix_lead_departures_lead_id", "lead_departures", ["lead_id"])
     op.execute(_LEAD_HISTORY)
+    _note_deleted_leads()
+
+
+def _note_deleted_leads() -> None:
+    """Note which leads are deleted, so that nobody has to look whether a new one has orders of a deleted one."""
+    op.create_table(
+        "deleted_leads",
+        sa.Column("lead_id", sa.UUID(), nullable=False, comment="noted by a trigger when the lead is deleted"),
+        sa.Column("customer_global_id", sa.UUID(), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("lead_id", name=op.f("pk_deleted_leads")),
+    )
+    op.execute(
+        "INSERT INTO deleted_leads (lead_id, customer_global_id)"
+        " SELECT DISTINCT ON (lead_id) lead_id, o.customer_global_id FROM lead_orders a"
+        " JOIN orders o USING (shop_id, order_id) LEFT JOIN business_leads l USING (lead_id)"
+        " WHERE l.lead_id IS NULL AND o.customer_global_id IS NOT NULL"
+    )
+    for moment, table, noted in (
+        ("AFTER DELETE", "gone", "REFERENCING OLD TABLE AS gone"),
+        ("BEFORE TRUNCATE", "business_leads", ""),
+    ):
+        function = f"note_leads_{moment.lower().replace(' ', '_')}"
+        op.execute(
+            f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN"  # noqa: S608  # constants only
+            " INSERT INTO deleted_leads (lead_id, customer_global_id)"
+            f" SELECT lead_id, customer_global_id FROM {table} ON CONFLICT DO NOTHING; RETURN NULL; END $$"
+        )
+        op.execute(
+            f"CREATE TRIGGER {function} {moment} ON business_leads {noted}"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+        )
 
 
 def _drop_history_of_leads() -> None:
+    for moment in ("after_delete", "before_truncate"):
+        op.execute(f"DROP TRIGGER note_leads_{moment} ON business_leads")
+        op.execute(f"DROP FUNCTION note_leads_{moment}()")
+    op.drop_table("deleted_leads")
     op.execute("DROP VIEW lead_history")
     op.drop_table("lead_departures")
     op.drop_table("lead_changes")
