@@ -53,21 +53,23 @@ _LINES: Final = pl.List(
 _PLAIN_ITEMS: Final = array_with("processes")
 
 
-def _usual_array(number: str) -> str:
-    """Pattern of items as programs write them: a fixed order of keys, no blanks between the marks."""
+def _usual_item(number: str) -> str:
+    """Pattern of an item as programs write it: a fixed order of keys, no blanks between the marks."""
     process = rf'\{{"process":{STRING}(?:,"position":{STRING})?(?:,"pictures":{number})?\}}'
-    item = (
-        rf'\{{"name":{STRING}(?:,"variant":{STRING})?(?:,"sku":{STRING})?(?:,"quantity":{number})?'
-        rf'(?:,"unit_price":{STRING})?(?:,"processes":\[(?:{process}(?:,{process})*)?\])?\}}'
+    return (
+        rf'^\{{"name":{STRING}(?:,"variant":{STRING})?(?:,"sku":{STRING})?(?:,"quantity":{number})?'
+        rf'(?:,"unit_price":{STRING})?(?:,"processes":\[(?:{process}(?:,{process})*)?\])?\}}$'
     )
-    return rf"^\[{item}(?:,{item})*\]$"
 
 
 _USUAL_ITEMS: Final = (
-    (_usual_array(r"-?(?:0|[1-9][0-9]{0,8})"), pa.int64()),
-    (_usual_array(STRING), pa.string()),  # as this project's own gathering writes them
+    (_usual_item(r"-?(?:0|[1-9][0-9]{0,8})"), pa.int64()),
+    (_usual_item(STRING), pa.string()),  # as this project's own gathering writes them
 )
+_BETWEEN_ITEMS: Final = ('},{"name":', '}\0{"name":')
+"""What ends an item and begins the next one can't be within a text of JSON, whose quotes are escaped."""
 _RAW_LINES: Final = ("row", "line_no", "is_object", *_TEXTS, "processes")
+_READ: Final = ("processes", "product", "variant", "sku", "quantity", "unit_price", "fault")
 
 
 def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -88,7 +90,7 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     texts = filled.select("row", "items", is_json=looks_like_json(pl.col("items")))
     has_nul = pl.col("items").str.contains(NUL, literal=True)
     json_texts = texts.filter("is_json").drop("is_json")
-    usual_lines, others = _read_usual_json(json_texts)
+    usual_lines, others = _read_usual_json(json_texts, numbers)
     json_lines, json_faults = _read_json(others)
     free = texts.filter(~pl.col("is_json"))
     free_lines = read_free_text(free.filter(~has_nul), numbers).with_columns(
@@ -97,8 +99,8 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
         is_object=pl.lit(value=True),
     )
     nul_faults = free.filter(has_nul).select("row", reason=pl.lit("the text holds a NUL character"))
-    raw_lines = pl.concat([usual_lines, json_lines, free_lines.select(_RAW_LINES)]).sort("row", maintain_order=True)
-    lines = _clean_lines(raw_lines, numbers)
+    other_lines = _clean_lines(pl.concat([json_lines, free_lines.select(_RAW_LINES)]), numbers)
+    lines = pl.concat([usual_lines, other_lines]).sort("row", maintain_order=True)
     line_faults = (
         lines.filter(pl.col("fault").is_not_null())
         .select("row", reason=pl.format("line {} {}", "line_no", "fault"))
@@ -119,25 +121,54 @@ def unreadable(keys: pl.DataFrame, faults: pl.DataFrame, code: str) -> pl.DataFr
     return named.select(UNREADABLE_SCHEMA.names()).cast(UNREADABLE_SCHEMA)
 
 
-def _read_usual_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Read items that are written as programs write them; return also the texts that are not."""
+def _read_usual_json(texts: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read items that are written as programs write them, each distinct one once: a catalogue's repeat a lot.
+
+    Returns:
+        The lines, as `_clean_lines` returns them, and the texts that hold any item that is not written so.
+    """
+    array = pl.col("items")
+    pieces = (
+        array.str.strip_prefix("[").str.strip_suffix("]").str.replace_all(*_BETWEEN_ITEMS, literal=True).str.split(NUL)
+    )
+    items = (
+        texts.filter(array.str.starts_with("[") & array.str.ends_with("]"))
+        .select("row", item=pieces)
+        .with_columns(line_no=pl.int_ranges(1, pl.col("item").list.len() + 1, dtype=pl.Int32))
+        .explode("item", "line_no")
+    )
+    distinct = items.select(pl.col("item").unique()).with_row_index("row")
+    read = _clean_lines(_decode_usual(distinct), numbers).drop("line_no").with_columns(is_usual=pl.lit(value=True))
+    lines = items.join(distinct.join(read, on="row").drop("row"), on="item", how="left", maintain_order="left")
+    odd = lines.filter(pl.col("is_usual").is_null()).select("row").unique()
+    usual = lines.join(odd, on="row", how="anti") if odd.height else lines
+    others = texts.join(usual, on="row", how="anti")
+    return usual.select("row", "line_no", *_READ), others
+
+
+def _decode_usual(items: pl.DataFrame) -> pl.DataFrame:
+    """Decode those of the texts (``row, item``) that are one usual item each into `_RAW_LINES`."""
     lines = []
     for pattern, number in _USUAL_ITEMS:
-        is_usual = pl.col("items").str.contains(pattern)
-        marked = texts.with_columns(is_usual=is_usual)
-        usual, texts = (
+        is_usual = pl.col("item").str.contains(pattern)
+        marked = items.with_columns(is_usual=is_usual)
+        usual, items = (
             part.drop("is_usual") for part in (marked.filter("is_usual"), marked.filter(~pl.col("is_usual")))
         )
         process = pa.struct([("process", pa.string()), ("position", pa.string()), ("pictures", number)])
         texts_of_item = [(name, pa.string()) for name in ("name", "variant", "sku", "unit_price")]
         item = pa.struct([*texts_of_item, ("quantity", number), ("processes", pa.list_(process))])
-        read = _exploded(decode_exact(usual, "items", pa.list_(item))).with_columns(
-            pl.col("quantity").cast(pl.String),
-            pl.lit(None, pl.String).alias(_BARE_PRICE),
-            processes=_as_json(pl.col("processes")),
+        read = decode_exact(usual, "item", item).unnest("decoded")
+        lines.append(
+            read.with_columns(
+                pl.col("quantity").cast(pl.String),
+                pl.lit(None, pl.String).alias(_BARE_PRICE),
+                line_no=pl.lit(1, pl.Int32),
+                is_object=pl.lit(value=True),
+                processes=_as_json(pl.col("processes")),
+            ).select(_RAW_LINES)
         )
-        lines.append(read.select(_RAW_LINES))
-    return pl.concat(lines), texts
+    return pl.concat(lines)
 
 
 def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -222,7 +253,8 @@ def _clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
             "has a unit_price that is not an amount in range",
         ),
     )
-    return read.with_columns(fault=pl.coalesce(*(pl.when(wrong).then(pl.lit(text)) for wrong, text in faults)))
+    fault = pl.coalesce(*(pl.when(wrong).then(pl.lit(text)) for wrong, text in faults))
+    return read.with_columns(fault=fault).select("row", "line_no", *_READ)
 
 
 def _by_value(lines: pl.DataFrame, column: str, **read: pl.Expr) -> pl.DataFrame:
