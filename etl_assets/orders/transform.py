@@ -114,12 +114,9 @@ def _shops_by_raw_name(raw: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
 
 
 def newest_versions(versions: pl.DataFrame) -> pl.DataFrame:
-    """The newest version of each order (`ORDER_SCHEMA`), sorted by the order's key."""
-    return (
-        versions.sort(*ORDER_KEY, *VERSION, nulls_last=False)
-        .unique(ORDER_KEY, keep="last", maintain_order=True)
-        .select(*ORDER_SCHEMA)
-    )
+    """The newest version of each order (`ORDER_SCHEMA`)."""
+    ordered = versions.sort(*VERSION, nulls_last=False)
+    return ordered.unique(ORDER_KEY, keep="last", maintain_order=True).select(*ORDER_SCHEMA)
 
 
 def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

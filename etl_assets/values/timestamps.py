@@ -15,6 +15,7 @@ INSTANT: Final = pl.Datetime("us", "UTC")
 _LOCAL: Final = pl.Datetime("us")
 
 ISO_FORMATS: Final = (
+    "%Y-%m-%d %H:%M:%S",
     "%Y-%m-%d %H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%d %H:%M%#z",
@@ -23,6 +24,8 @@ ISO_FORMATS: Final = (
 )
 """Understood in every export, with ``T`` or a blank before the time, ``-`` or ``/`` in the date, ``Z`` or an offset."""
 
+_SECONDS: Final = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
+_SECONDS_LENGTH: Final = 19
 _NO_DATE: Final = "0000-00-00"
 """What MySQL calls no date."""
 _EARLIEST: Final = pl.datetime(1, 1, 1, time_zone="UTC")
@@ -56,6 +59,8 @@ def parse_instants(texts: pl.Series, zones: pl.Series, formats: Sequence[str]) -
     found = frame.with_columns(instant=pl.lit(None, INSTANT))
     for strptime in formats:
         found = _try_format(found, strptime, column)
+    for strptime in _SECONDS:
+        found = _try_utc(found, strptime)
     found = _with_iso(found)
     for strptime in ISO_FORMATS:
         found = _try_format(found, strptime, pl.col("iso"))
@@ -63,8 +68,21 @@ def parse_instants(texts: pl.Series, zones: pl.Series, formats: Sequence[str]) -
     return found.select(pl.when(instant.is_between(_EARLIEST, _AFTER_LATEST)).then(instant)).to_series()
 
 
+def _try_utc(frame: pl.DataFrame, strptime: str) -> pl.DataFrame:
+    """Fill the instants still missing that are whole seconds in UTC: Polars reads those seven times as fast."""
+    text = pl.col("text")
+    missing = pl.col("instant").is_null() & text.str.slice(_SECONDS_LENGTH).is_in(["Z", "+00:00"])
+    if not frame.select(missing.any()).item():
+        return frame
+    seconds = pl.when(missing).then(text.str.slice(0, _SECONDS_LENGTH))
+    read = seconds.str.to_datetime(strptime, time_unit="us", strict=False, exact=True).dt.replace_time_zone("UTC")
+    return frame.with_columns(pl.coalesce("instant", read))
+
+
 def _with_iso(frame: pl.DataFrame) -> pl.DataFrame:
     """Add ``iso``: the text with ``-`` in the date, a blank before the time and an offset for ``Z``."""
+    if frame["instant"].null_count() == frame["text"].null_count():
+        return frame.with_columns(iso=pl.col("text"))  # all are read
     text, iso = pl.col("text"), pl.col("iso")
     has_t = text.str.slice(10, 1).is_in(["T", "t"])
     with_blank = pl.concat_str(text.str.slice(0, 10), pl.lit(" "), text.str.slice(11))
