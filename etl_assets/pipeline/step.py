@@ -1,18 +1,20 @@
 """How any of the six assets is run: batch by batch, each batch one transaction.
 
 A step of an asset is `extract` (a bulk read of the pending ranges), `transform` (the asset's pure rules) and `load`
-(what is written). The next batch is extracted and transformed while this one is loaded, so that the client and the
-server are both at work. Everything that assets have in common is here: taking work, the fence, the ledger, the event,
-handing on. No rule of an asset is here, and no Dagster.
+(what is written). While a batch is loaded, the next one is transformed and the one after that is extracted, so that
+the client and the server are both at work. Everything that assets have in common is here: taking work, the fence, the
+ledger, the event, handing on. No rule of an asset is here, and no Dagster.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from uuid import UUID
 
 import polars as pl
 import sqlalchemy as sa
@@ -26,7 +28,6 @@ from etl_assets.ledger.batches import BatchCounts
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
-    from uuid import UUID
 
     from etl_assets.batch_processor import BatchProcessor
     from etl_assets.database.database import Database
@@ -93,16 +94,23 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One of `of` shares of the customers, by a hash of their id; orders without a customer are in the first."""
+    """One of `of` shares of the customers, by their id; orders without a customer are in the first.
+
+    The ids are spread evenly, and of a range of them the server knows how many there are. Buckets in order are also in
+    the order of the indexes.
+    """
 
     number: int = 0
     of: int = 1
 
     def condition(self, column: str) -> str:
-        """The SQL condition that the customer id in `column` is in this bucket: integers only."""
-        if self.of == 1:
-            return "true"
-        return f"coalesce(uuid_hash({column}) & 2147483647, 0) % {self.of:d} = {self.number:d}"
+        """The SQL condition that the customer id in `column` is in this bucket: hexadecimal literals only."""
+        bounds = [UUID(int=(number << 128) // self.of) for number in range(1, self.of)]
+        above = f"{column} >= '{bounds[self.number - 1]}'" if self.number else ""
+        below = f"{column} < '{bounds[self.number]}'" if self.number < self.of - 1 else ""
+        if not above:
+            return f"({below} OR {column} IS NULL)" if below else "true"
+        return f"{above} AND {below}" if below else above
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,17 +220,29 @@ class _Runner:
     def run(self) -> None:
         """Run batch after batch; the next one is read and transformed while this one is written."""
         failed: list[WorkRange] = []
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as self.reader:
-            planned = self._plan(failed)
-            if planned is not None:
+        planned: deque[_Planned] = deque()
+        with (
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="extract") as self.extracting,
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="transform") as self.transforming,
+        ):
+            self._plan_ahead(planned, failed)
+            if planned:
                 drop_indexes_of_empty_tables(self.services.database, TABLES_OF[self.step.asset])
-            while planned is not None:
-                following = self._plan([*failed, *planned.ranges])
-                failed += self._run_batch(planned, following)
-                planned = following or self._plan(failed)
+            while planned:
+                failed += self._run_batch(planned.popleft(), planned)
+                self._plan_ahead(planned, failed)
         if failed and self.result.batches:
             with self.services.database.transaction() as connection:
                 finish_load(connection, TABLES_OF[self.step.asset], self.result.counts.written)
+
+    def _plan_ahead(self, planned: deque[_Planned], failed: Sequence[WorkRange]) -> None:
+        """Plan as many batches as are worked on at once; those of customers, which are large, are two at most."""
+        at_once = 2 if isinstance(self.step, CustomerStep) else 3
+        while len(planned) < at_once:
+            following = self._plan([*failed, *(part for batch in planned for part in batch.ranges)])
+            if following is None:
+                return
+            planned.append(following)
 
     def _plan(self, without: Sequence[WorkRange]) -> _Planned | None:
         """Plan a batch, or None where nothing is left."""
@@ -238,15 +258,17 @@ class _Runner:
         return planned
 
     def _begin(self, planned: _Planned, number: int) -> None:
-        """Begin to read and transform a part of a batch, if that has not begun."""
+        """Begin to extract and transform a part of a batch, if that has not begun."""
         if number not in planned.begun:
-            planned.begun[number] = self.reader.submit(self._read, planned.parts[number], planned.ranges)
+            part, ranges = planned.parts[number], planned.ranges
+            extracted = self.extracting.submit(part.extract, self.services.database, ranges)
+            planned.begun[number] = self.transforming.submit(self._transform, part, extracted, ranges)
 
-    def _read(self, part: Step, ranges: Sequence[WorkRange]) -> object:
-        rows = part.extract(self.services.database, ranges).sort("raw_id")
+    def _transform(self, part: Step, extracted: Future[pl.DataFrame], ranges: Sequence[WorkRange]) -> object:
+        rows = extracted.result().sort("raw_id")
         return part.transform(self.services.vectorized_queries, rows, ranges)
 
-    def _run_batch(self, planned: _Planned, following: _Planned | None) -> Sequence[WorkRange]:
+    def _run_batch(self, planned: _Planned, following: Sequence[_Planned]) -> Sequence[WorkRange]:
         """Load a batch; returns its ranges if that failed."""
 
         def load(_rows: pl.DataFrame) -> None:
@@ -263,7 +285,7 @@ class _Runner:
         self._publish_failure(failed_rows)
         return planned.ranges
 
-    def _commit(self, planned: _Planned, following: _Planned | None) -> None:
+    def _commit(self, planned: _Planned, following: Sequence[_Planned]) -> None:
         """One batch, one transaction: data, quarantine, queue, ledger row and event."""
         asset, ranges = self.step.asset, planned.ranges
         counts = BatchCounts()
@@ -280,13 +302,14 @@ class _Runner:
                 transformed = planned.begun.pop(number).result()
                 if number + 1 < len(planned.parts):
                     self._begin(planned, number + 1)
-                elif following is not None:
-                    self._begin(following, 0)
+                else:
+                    for later in following:
+                        self._begin(later, 0)
                 loaded = part.load(batch, transformed)
                 counts += loaded.counts
                 hand_on = loaded.hand_on
             work.hand_on(connection, work.CONSUMERS[asset], hand_on)
-            if following is None:
+            if not following:
                 finish_load(connection, TABLES_OF[asset], written=(self.result.counts + counts).written)
             batches.close_batch(connection, record, counts, _import_ids(connection, ranges))
         self.result.counts += counts

@@ -125,13 +125,14 @@ def _unique_keys(asset: AssetName, table: str, key: str) -> Check:
 
 
 def _no_orphans(asset: AssetName, table: str, parent: str, key: str) -> Check:
+    same_key = " AND ".join(f"p.{column} = t.{column}" for column in key.split(", "))
     return Check(
         name=f"no_orphans_of_{parent}",
         asset=asset,
         description=f"Every row of {table} has its row in {parent}.",
         query=(
-            f"SELECT count(*) AS orphans FROM {table} t LEFT JOIN {parent} p USING ({key})"  # noqa: S608  # ours
-            " WHERE p IS NULL HAVING count(*) > 0"
+            f"SELECT count(*) AS orphans FROM {table} t WHERE NOT EXISTS (SELECT FROM {parent} p WHERE {same_key})"  # noqa: S608  # ours
+            " HAVING count(*) > 0"
         ),
     )
 
@@ -218,31 +219,28 @@ _FIGURES_EQUAL_ORDERS: Final = Check(
     asset="leads",
     description="Every lead's counts and amounts are those of its attached orders that are not cancelled.",
     query="""
-        WITH counted AS (
-            SELECT a.lead_id, min(o.ordered_at) AS first_at, max(o.ordered_at) AS last_at,
-                   array[count(*), count(*) FILTER (WHERE o.system_order_type = 'SAMPLE'),
-                         count(*) FILTER (WHERE o.system_order_type = 'PROOF'),
-                         count(*) FILTER (WHERE o.system_order_type = 'BULK'),
-                         count(*) FILTER (WHERE o.currency IS DISTINCT FROM l.currency)] AS counts,
-                   array[sum(own.amount), sum(own.amount) FILTER (WHERE o.system_order_type = 'SAMPLE'),
-                         sum(own.amount) FILTER (WHERE o.system_order_type = 'PROOF'),
-                         sum(own.amount) FILTER (WHERE o.system_order_type = 'BULK')] AS amounts
-            FROM lead_orders a JOIN orders o USING (shop_id, order_id) JOIN business_leads l USING (lead_id)
-            CROSS JOIN LATERAL (
-                SELECT CASE WHEN o.currency IS NOT DISTINCT FROM l.currency THEN o.amount END
-            ) own (amount)
-            WHERE NOT o.is_cancelled GROUP BY a.lead_id
-        ), compared AS (
-            SELECT l.lead_id, l.first_order_at, l.last_order_at, c.first_at, c.last_at,
+        SELECT lead_id, lead_counts, order_counts, lead_amounts, order_amounts
+        FROM (
+            SELECT l.lead_id, l.first_order_at, l.last_order_at,
+                   min(o.ordered_at) AS first_at, max(o.ordered_at) AS last_at,
                    array[l.order_count, l.sample_count, l.proof_count, l.bulk_count, l.other_currency_count]::bigint[]
                        AS lead_counts,
-                   coalesce(c.counts, array[0, 0, 0, 0, 0]) AS order_counts,
+                   array[count(o.order_id), count(*) FILTER (WHERE o.system_order_type = 'SAMPLE'),
+                         count(*) FILTER (WHERE o.system_order_type = 'PROOF'),
+                         count(*) FILTER (WHERE o.system_order_type = 'BULK'),
+                         count(o.order_id) FILTER (WHERE NOT is_own)] AS order_counts,
                    array[l.total_amount, l.sample_amount, l.proof_amount, l.bulk_amount] AS lead_amounts,
-                   array[coalesce(c.amounts[1], 0), coalesce(c.amounts[2], 0), coalesce(c.amounts[3], 0),
-                         coalesce(c.amounts[4], 0)] AS order_amounts
-            FROM business_leads l LEFT JOIN counted c USING (lead_id)
-        )
-        SELECT lead_id, lead_counts, order_counts, lead_amounts, order_amounts FROM compared
+                   array[coalesce(sum(o.amount) FILTER (WHERE is_own), 0),
+                         coalesce(sum(o.amount) FILTER (WHERE is_own AND o.system_order_type = 'SAMPLE'), 0),
+                         coalesce(sum(o.amount) FILTER (WHERE is_own AND o.system_order_type = 'PROOF'), 0),
+                         coalesce(sum(o.amount) FILTER (WHERE is_own AND o.system_order_type = 'BULK'), 0)]
+                       AS order_amounts
+            FROM business_leads l
+            LEFT JOIN (lead_orders a JOIN orders o USING (shop_id, order_id))
+                ON a.lead_id = l.lead_id AND NOT o.is_cancelled
+            CROSS JOIN LATERAL (SELECT o.currency IS NOT DISTINCT FROM l.currency) own (is_own)
+            GROUP BY l.lead_id
+        ) compared
         WHERE lead_counts <> order_counts OR lead_amounts <> order_amounts
            OR (first_order_at, last_order_at) IS DISTINCT FROM (first_at, last_at)
     """,

@@ -37,10 +37,10 @@ class ShopStep:
     batch_factor = 10
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
-        """The shop columns of the pending raw rows."""
+        """The distinct shop columns of the pending raw rows, each with the first row that has them."""
         return database.read(
-            "SELECT r.raw_id, t.batch_id AS import_batch_id, r.platform, r.shop, r.currency"  # noqa: S608  # integers only
-            f" FROM {imported_rows(ranges)}",
+            "SELECT min(r.raw_id) AS raw_id, t.batch_id AS import_batch_id, r.platform, r.shop, r.currency"  # noqa: S608  # integers only
+            f" FROM {imported_rows(ranges)} GROUP BY t.batch_id, r.platform, r.shop, r.currency",
             RAW_SHOP_SCHEMA,
         )
 
