@@ -100,7 +100,7 @@ class Database:
         with connection, connection.begin():
             yield connection
 
-    def read(self, query: str, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    def read(self, query: str, schema: Mapping[str, pl.DataType], *, alone: bool = False) -> pl.DataFrame:
         """Read a whole query through ConnectorX, in one snapshot.
 
         Nothing but integers and hex literals may be formatted into `query`: ConnectorX knows no parameters.
@@ -108,6 +108,7 @@ class Database:
         Args:
             query: a SELECT.
             schema: the columns of the result in order and their types; the result is cast to them.
+            alone: nothing else is at work meanwhile, so that the server may use all cores.
 
         Raises:
             ReadError: the read failed. The message holds no data.
@@ -115,7 +116,7 @@ class Database:
         """
         with self.transaction() as connection:
             driver: Any = connection.connection.driver_connection
-            uri = reader_uri(driver.info, f"{self._options} {READER_OPTIONS}")
+            uri = reader_uri(driver.info, self._options if alone else f"{self._options} {READER_OPTIONS}")
         try:
             frame = pl.read_database_uri(query, uri, engine="connectorx")
         except BaseException as error:

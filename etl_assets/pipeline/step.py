@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from etl_assets.vectorized_queries import VectorizedQueries
 
 
-BUCKET_FACTOR: Final = 4
+BUCKET_FACTOR: Final = 2
 """How many times the configured batch size a bucket of a batch has, of orders: about so many rows are in memory."""
 
 

@@ -42,6 +42,7 @@ class ShopStep:
             "SELECT min(r.raw_id) AS raw_id, t.batch_id AS import_batch_id, r.platform, r.shop, r.currency"  # noqa: S608  # integers only
             f" FROM {imported_rows(ranges)} GROUP BY t.batch_id, r.platform, r.shop, r.currency",
             RAW_SHOP_SCHEMA,
+            alone=True,
         )
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
