@@ -248,16 +248,18 @@ def test_orders_of_a_lead_that_people_deleted_are_attached_anew(
     assert running.snapshot(services) == before
 
 
-def test_a_lead_that_comes_again_under_its_id_has_all_its_orders(services: Services) -> None:
+@pytest.mark.parametrize("statement", ["DELETE FROM business_leads", "TRUNCATE business_leads"])
+def test_a_lead_that_comes_again_under_its_id_has_all_its_orders(services: Services, statement: str) -> None:
     load(services, order("1"), order("2", 2))
     lead = lead_id(services)
-    query(services, "DELETE FROM business_leads")
+    query(services, statement)
     load(services, order("3", 3))
     assert lead_id(services) == lead
     assert scalar(services, "SELECT order_count FROM business_leads") == 3
     assert [text for what, text in told(lead) if what == "left"] == [
         f"order {number} (p, s) left: the lead had been deleted by hand, so it was attached anew" for number in (1, 2)
     ]
+    assert scalar(services, "SELECT count(*) FROM deleted_leads") == 0
 
 
 def test_an_order_cancelled_after_its_lead_was_deleted_leaves_nothing_behind(services: Services) -> None:

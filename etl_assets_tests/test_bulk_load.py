@@ -1,0 +1,209 @@
+"""What a first load does besides loading: indexes made at its end, statistics, and customers read in buckets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from etl_assets.database.schema import MADE_LATER, metadata
+from etl_assets.errors import BatchFailedError
+from etl_assets.pipeline.assets import STEPS, build_services, run_asset
+from etl_assets.pipeline.step import Bucket
+from etl_assets_tests.running import land, query, raw_fields, run_all, scalar, with_batch_size
+
+if TYPE_CHECKING:
+    from etl_assets.pipeline.step import Batch, Loaded, Services, Step
+
+LATER: Final = sorted(
+    str(index.name) for table in metadata.tables.values() for index in table.indexes if index.info.get(MADE_LATER)
+)
+
+
+def orders(count: int, *, first: int = 0) -> list[dict[str, str | None]]:
+    return [
+        raw_fields(f"{number:06d}", customer_name=f"c{number % 7}", items="cup*2", ordered_at="2024-01-01")
+        for number in range(first, first + count)
+    ]
+
+
+def later_indexes(services: Services) -> dict[str, int]:
+    """The indexes made later that there are and can be used, and the number that each has had since it was made."""
+    rows = query(
+        services,
+        "SELECT relname, CAST(indexrelid AS bigint) AS oid FROM pg_index JOIN pg_class c ON c.oid = indexrelid"
+        " WHERE indisvalid AND relname = ANY (:names) AND relnamespace = CAST(current_schema() AS regnamespace)",
+        names=LATER,
+    )
+    return {row["relname"]: row["oid"] for row in rows}
+
+
+def test_a_first_load_makes_its_later_indexes_at_its_end_and_a_second_load_keeps_them(services: Services) -> None:
+    before = later_indexes(services)
+    assert sorted(before) == LATER
+    with_batch_size(services, 10)
+    land(services, orders(35))
+    run_all(services)
+    first = later_indexes(services)
+    assert sorted(first) == LATER
+    assert not set(first.values()) & set(before.values())
+    land(services, orders(35, first=35))
+    run_all(services)
+    assert later_indexes(services) == first
+
+
+def test_the_indexes_are_gone_while_the_first_load_runs(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, int]] = []
+    monkeypatch.setitem(STEPS, "orders", WatchedStep(STEPS["orders"], lambda: seen.append(later_indexes(services))))
+    with_batch_size(services, 10)
+    land(services, orders(35))
+    run_asset("shop", services)
+    run_asset("orders", services)
+    of_orders = [name for name in LATER if name.startswith("ix_orders_")]
+    assert [[name for name in of_orders if name in found] for found in seen] == [[]] * 4
+    assert set(of_orders) < set(later_indexes(services))
+
+
+@pytest.mark.parametrize("failing", [0, 1, 3])
+def test_the_indexes_are_there_again_whichever_batch_of_a_first_load_fails(
+    services: Services, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    calls: list[int] = []
+
+    def fail_once() -> None:
+        calls.append(len(calls))
+        if calls[-1] == failing:
+            raise RuntimeError
+
+    monkeypatch.setitem(STEPS, "orders", WatchedStep(STEPS["orders"], fail_once))
+    with_batch_size(services, 10)
+    land(services, orders(35))
+    run_asset("shop", services)
+    with pytest.raises(BatchFailedError):
+        run_asset("orders", services)
+    assert sorted(later_indexes(services)) == LATER
+    run_all(services)
+    assert scalar(services, "SELECT count(*) FROM orders") == 35
+
+
+def test_a_killed_first_load_leaves_work_and_the_next_run_makes_the_indexes(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    with_batch_size(services, 10)
+    land(services, orders(35))
+    run_asset("shop", services)
+    with monkeypatch.context() as patched:
+        patched.setitem(STEPS, "orders", WatchedStep(STEPS["orders"], die))
+        with pytest.raises(KeyboardInterrupt):
+            run_asset("orders", services)
+    assert sorted(later_indexes(services)) != LATER
+    assert scalar(services, "SELECT count(*) FROM etl_work WHERE asset = 'orders'")
+    run_all(services)
+    assert sorted(later_indexes(services)) == LATER
+
+
+def test_a_table_that_somebody_reads_is_loaded_with_its_indexes(services: Services) -> None:
+    before = later_indexes(services)
+    land(services, orders(5))
+    with services.database.transaction() as reader:
+        reader.execute(sa.text("SELECT count(*) FROM orders"))
+        run_asset("shop", services)
+        run_asset("orders", services)
+    assert {name: oid for name, oid in later_indexes(services).items() if name.startswith("ix_orders_")} == {
+        name: oid for name, oid in before.items() if name.startswith("ix_orders_")
+    }
+
+
+def test_a_role_that_does_not_own_the_tables_can_load_them(services: Services) -> None:
+    role, schema = f"loader_{uuid4().hex}", services.database.schema
+    for statement in (
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT USAGE ON SCHEMA {schema} TO {role}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
+        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+    ):
+        query(services, statement)
+    before = later_indexes(services)
+    land(services, orders(1200))
+    url = services.database.url.set(username=role, password=None).render_as_string(hide_password=False)
+    as_role = build_services(services.database.settings.model_copy(update={"database_url": type_of_url(services)(url)}))
+    try:
+        run_all(as_role)
+    finally:
+        as_role.database.dispose()
+    assert (scalar(services, "SELECT count(*) FROM orders"), later_indexes(services)) == (1200, before)
+    query(services, f"DROP OWNED BY {role}")
+    query(services, f"DROP ROLE {role}")
+
+
+def type_of_url(services: Services) -> Any:
+    return type(services.database.settings.database_url)
+
+
+def test_statistics_are_collected_when_much_has_changed(services: Services) -> None:
+    known = "SELECT count(*) FROM pg_stats WHERE schemaname = current_schema() AND tablename = 'orders'"
+    land(services, orders(900))
+    run_all(services)
+    assert scalar(services, known) == 0
+    land(services, orders(1200, first=900))
+    run_all(services)
+    assert scalar(services, known) > 0
+
+
+def test_order_ids_are_compared_as_bytes_whatever_the_locale(services: Services) -> None:
+    assert query(
+        services,
+        "SELECT table_name, collation_name FROM information_schema.columns WHERE column_name = 'order_id'"
+        " AND table_schema = current_schema() AND table_name IN ('orders', 'lead_orders') ORDER BY 1",
+    ) == [
+        {"table_name": "lead_orders", "collation_name": "C"},
+        {"table_name": "orders", "collation_name": "C"},
+    ]
+    # In the order of most locales these would be: 10, 9, a, B, Zebra, é.
+    for amount in ("1", "2"):
+        for order_id in ("B", "a", "é", "9", "10", "Zebra", "订"):
+            land(services, [raw_fields(order_id, amount=amount, updated_at=f"2024-01-0{amount}")])
+            run_all(services)
+    assert query(services, "SELECT count(*) AS orders, sum(amount) AS amount FROM orders") == [
+        {"orders": 7, "amount": 14}
+    ]
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 7, 64])
+def test_every_customer_is_in_one_bucket_and_nobody_is_in_the_first(services: Services, of: int) -> None:
+    edges = [UUID(int=(number << 128) // of + offset) for number in range(1, of) for offset in (-1, 0, 1)]
+    ids = [*edges, UUID(int=0), UUID(int=(1 << 128) - 1), *(uuid4() for _ in range(200)), None]
+    found = [
+        row["id"]
+        for number in range(of)
+        for row in query(
+            services,
+            f"SELECT id FROM unnest(CAST(:ids AS uuid[])) ids (id) WHERE {Bucket(number, of).condition('id')}",  # noqa: S608  # ours
+            ids=ids,
+        )
+    ]
+    assert sorted(map(str, found)) == sorted(map(str, ids))
+    assert query(services, f"SELECT 1 AS one WHERE {Bucket(0, of).condition('NULL::uuid')}") == [{"one": 1}]
+
+
+class WatchedStep:
+    """A step that calls a function in each batch, once that is loaded and not yet committed."""
+
+    def __init__(self, step: Step, on_load: Any) -> None:
+        self.step, self.asset, self.batch_factor, self.on_load = step, step.asset, 1, on_load
+
+    def extract(self, *args: Any) -> Any:
+        return self.step.extract(*args)
+
+    def transform(self, *args: Any) -> Any:
+        return self.step.transform(*args)
+
+    def load(self, batch: Batch, transformed: Any) -> Loaded:
+        loaded = self.step.load(batch, transformed)
+        self.on_load()
+        return loaded
