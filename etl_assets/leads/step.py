@@ -88,7 +88,7 @@ class LeadsStep(CustomerStep):
         deleted = _deleted_leads(connection, customers)
         has_leads = _customers_with_leads(rows, leads, deleted)
         first = transformed.first.without(has_leads)
-        changed = rows.join(first.attached, on=ORDER_KEY, how="anti") if first.attached.height else rows
+        changed = rows.join(first.attached, on="raw_id", how="anti") if first.attached.height else rows
         orders, plan = _plan(connection, changed.drop("lead_customer"), leads, deleted)
         known = leads.select("lead_id").join(orders, on="lead_id", how="semi")
         concerned = pl.concat([known, plan.attached.select("lead_id")]).unique()
@@ -238,8 +238,8 @@ def _write(batch: Batch, leads: pl.DataFrame, plan: Attachment, stored: pl.DataF
             )
         )
     attached = plan.attached.join(leads, on="lead_id", how="semi")
-    rows = attached.select(*ORDER_KEY, "lead_id", "strategy", batch_id=pl.lit(batch.batch_id))
-    copy_rows(connection, "lead_orders", rows.sort(ORDER_KEY))
+    rows = attached.sort("raw_id").select(*ORDER_KEY, "lead_id", "strategy", batch_id=pl.lit(batch.batch_id))
+    copy_rows(connection, "lead_orders", rows)
 
 
 def _transaction_time(connection: sa.Connection) -> object:
