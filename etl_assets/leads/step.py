@@ -53,6 +53,18 @@ class ReadChanges(NamedTuple):
     """The leads of those whose customers may turn out to have none."""
 
 
+class _Decision(NamedTuple):
+    """What becomes of the leads that a batch concerns."""
+
+    plan: Attachment
+    decided: pl.DataFrame
+    """Their figures, with `fate` and the latest order of each."""
+    members: pl.DataFrame
+    """All their orders (`LEAD_ORDER_SCHEMA`, `lead_id`)."""
+    withdrawn: pl.DataFrame
+    """As `withdrawn_leads` returns them."""
+
+
 class LeadsStep(CustomerStep):
     """customers, orders → business_leads, lead_orders."""
 
@@ -86,29 +98,12 @@ class LeadsStep(CustomerStep):
         customers = pl.concat([rows["customer_global_id"], rows["lead_customer"]]).drop_nulls().unique()
         leads = batch.queries.batch_lookup_leads(customers, connection=connection, lock=True)
         deleted = _deleted_leads(connection, customers)
-        has_leads = _customers_with_leads(rows, leads, deleted)
-        first = transformed.first.without(has_leads)
-        changed = rows.join(first.attached, on="raw_id", how="anti") if first.attached.height else rows
-        orders, plan = _plan(connection, changed.drop("lead_customer"), leads, deleted)
-        known = leads.select("lead_id").join(orders, on="lead_id", how="semi")
-        concerned = pl.concat([known, plan.attached.select("lead_id")]).unique()
-        others = _attached_orders(connection, concerned.join(plan.new_leads, on="lead_id", how="anti"))
-        others = others.join(orders, on=ORDER_KEY, how="anti")
-        members = pl.concat([others, plan.kept.select(others.columns), plan.attached.select(others.columns)])
-        empty = concerned.join(members, on="lead_id", how="anti")
-        withdrawn = withdrawn_leads(empty, leads)
-        figures = [lead_figures(members), empty_figures(empty.join(withdrawn, on="lead_id", how="anti")), first.figures]
-        plan = plan.with_first(first)
-        decided = compare_rows(pl.concat(figures), leads.select(first.figures.columns), _LEAD_KEY).join(
-            _rows_of(plan, orders), on="lead_id", how="left"
-        )
-
+        plan, decided, members, withdrawn = _decide(connection, transformed, leads, deleted)
         detach_orders(connection, batch.batch_id, plan.detached)
         refused = write_isolated(connection, decided, lambda part: _write(batch, part, plan, leads))
         rejected = refused.select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
         is_good = ~pl.col("lead_id").is_in(refused["lead_id"].implode())
-        members = pl.concat([members, first.attached.select(members.columns)])
         resolve_rows(connection, self.asset, members.with_columns(is_good=is_good))
         log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, withdrawn))
         delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
@@ -123,6 +118,27 @@ class LeadsStep(CustomerStep):
             without_customer=rows["customer_global_id"].null_count(),
         )
         return Loaded(counts, ())
+
+
+def _decide(connection: sa.Connection, changes: ReadChanges, leads: pl.DataFrame, deleted: pl.DataFrame) -> _Decision:
+    """Put together the leads of customers who have none, worked out already, and those of the others."""
+    first = changes.first.without(_customers_with_leads(changes.rows, leads, deleted))
+    others = changes.rows.join(first.attached, on="raw_id", how="anti") if first.attached.height else changes.rows
+    orders, plan = _plan(connection, others.drop("lead_customer"), leads, deleted)
+    known = leads.select("lead_id").join(orders, on="lead_id", how="semi")
+    concerned = pl.concat([known, plan.attached.select("lead_id")]).unique()
+    unchanged = _attached_orders(connection, concerned.join(plan.new_leads, on="lead_id", how="anti"))
+    unchanged = unchanged.join(orders, on=ORDER_KEY, how="anti")
+    columns = unchanged.columns
+    members = pl.concat([unchanged, plan.kept.select(columns), plan.attached.select(columns)])
+    empty = concerned.join(members, on="lead_id", how="anti")
+    withdrawn = withdrawn_leads(empty, leads)
+    left_empty = empty_figures(empty.join(withdrawn, on="lead_id", how="anti"))
+    figures = pl.concat([lead_figures(members), left_empty, first.figures])
+    plan = plan.with_first(first)
+    decided = compare_rows(figures, leads.select(figures.columns), _LEAD_KEY)
+    decided = decided.join(_rows_of(plan, orders), on="lead_id", how="left")
+    return _Decision(plan, decided, pl.concat([members, first.attached.select(columns)]), withdrawn)
 
 
 def _customers_with_leads(rows: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame) -> pl.Series:

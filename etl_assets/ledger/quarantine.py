@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.database.frames import stage_rows
+from etl_assets.database.frames import fetch_frame, stage_rows
 
 if TYPE_CHECKING:
     from etl_assets.events.subjects import AssetName
@@ -79,12 +79,14 @@ def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFr
         asset: the asset whose quarantine it is.
         current: `shop_id`, `order_id`, `raw_id` (the latest row of each order), `is_good`.
     """
-    has_open = connection.execute(
-        sa.text("SELECT EXISTS (SELECT FROM quarantine WHERE asset = :asset AND resolved_at IS NULL)"), {"asset": asset}
-    ).scalar_one()
-    if not has_open or current.is_empty():
+    if current.is_empty():
         return
     keys = current.select("shop_id", "order_id", "raw_id", is_good="is_good")
+    waiting = fetch_frame(connection, _open_rows(asset, keys.height + 1), _OPEN_SCHEMA)
+    if waiting.height <= keys.height:
+        keys = _concerned(keys, waiting)
+    if keys.is_empty():
+        return
     stage_rows(connection, "orders", keys, name="current_rows")
     connection.execute(
         sa.text(
@@ -106,3 +108,23 @@ def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFr
         ),
         {"asset": asset},
     )
+
+
+_OPEN_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "mended_by": pl.Int64()}
+
+
+def _open_rows(asset: AssetName, at_most: int) -> str:
+    """Reads the open quarantine of an asset, with the raw rows that mend it."""
+    return (
+        "SELECT q.shop_id, q.order_id, q.raw_id, m.raw_id FROM quarantine q"  # noqa: S608  # a constant and an integer
+        " LEFT JOIN raw_orders m ON m.replaces_raw_id = q.raw_id"
+        f" WHERE q.asset = '{asset}' AND q.resolved_at IS NULL FETCH FIRST {at_most:d} ROWS ONLY"
+    )
+
+
+def _concerned(keys: pl.DataFrame, waiting: pl.DataFrame) -> pl.DataFrame:
+    """The rows that may resolve some of those waiting: mostly few, and only they are looked up."""
+    raw_ids = pl.concat([waiting["raw_id"], waiting["mended_by"]]).drop_nulls().alias("raw_id").to_frame()
+    same_row = keys.join(raw_ids, on="raw_id", how="semi")
+    same_order = keys.join(waiting, on=("shop_id", "order_id"), how="semi")
+    return pl.concat([same_row, same_order]).unique()
