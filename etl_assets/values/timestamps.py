@@ -53,6 +53,7 @@ def parse_instants(texts: pl.Series, zones: pl.Series, formats: Sequence[str]) -
     column = pl.col("text")
     frame = (
         pl.DataFrame({"text": texts, "zone": zones})
+        .with_row_index("row")
         .with_columns(clean_text(column))
         .with_columns(pl.when(~column.str.starts_with(_NO_DATE)).then(column))
     )
@@ -61,9 +62,7 @@ def parse_instants(texts: pl.Series, zones: pl.Series, formats: Sequence[str]) -
         found = _try_format(found, strptime, column)
     for strptime in _SECONDS:
         found = _try_utc(found, strptime)
-    found = _with_iso(found)
-    for strptime in ISO_FORMATS:
-        found = _try_format(found, strptime, pl.col("iso"))
+    found = _with_late(found, _read_iso(found.filter(pl.col("instant").is_null() & column.is_not_null())))
     instant = pl.col("instant")
     return found.select(pl.when(instant.is_between(_EARLIEST, _AFTER_LATEST)).then(instant)).to_series()
 
@@ -79,10 +78,26 @@ def _try_utc(frame: pl.DataFrame, strptime: str) -> pl.DataFrame:
     return frame.with_columns(pl.coalesce("instant", read))
 
 
+def _read_iso(frame: pl.DataFrame) -> pl.DataFrame:
+    """Read the texts that no other format fits: in most columns none, or a few."""
+    if frame.is_empty():
+        return frame
+    found = _with_iso(frame)
+    for strptime in ISO_FORMATS:
+        found = _try_format(found, strptime, pl.col("iso"))
+    return found
+
+
+def _with_late(frame: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
+    """Put the instants of some rows, found by their ``row``, into the frame."""
+    if late.is_empty():
+        return frame
+    read = late.select("row", late="instant")
+    return frame.join(read, on="row", how="left", maintain_order="left").with_columns(pl.coalesce("instant", "late"))
+
+
 def _with_iso(frame: pl.DataFrame) -> pl.DataFrame:
     """Add ``iso``: the text with ``-`` in the date, a blank before the time and an offset for ``Z``."""
-    if frame["instant"].null_count() == frame["text"].null_count():
-        return frame.with_columns(iso=pl.col("text"))  # all are read
     text, iso = pl.col("text"), pl.col("iso")
     has_t = text.str.slice(10, 1).is_in(["T", "t"])
     with_blank = pl.concat_str(text.str.slice(0, 10), pl.lit(" "), text.str.slice(11))
