@@ -49,7 +49,7 @@ class CustomersStep(CustomerStep):
     """orders → customers."""
 
     asset: AssetName = "customers"
-    batch_factor = 10
+    batch_factor = 100
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """All orders of the customers that changed orders name or have left (`CUSTOMER_ORDER_SCHEMA`).

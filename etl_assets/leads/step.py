@@ -69,7 +69,7 @@ class LeadsStep(CustomerStep):
     """customers, orders → business_leads, lead_orders."""
 
     asset: AssetName = "leads"
-    batch_factor = 10
+    batch_factor = 100
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
