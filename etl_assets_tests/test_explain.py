@@ -248,6 +248,13 @@ def test_orders_of_a_lead_that_people_deleted_are_attached_anew(
     assert running.snapshot(services) == before
 
 
+def test_leads_that_the_pipeline_withdraws_are_not_noted_as_deleted(services: Services) -> None:
+    load(services, order("1"))
+    load(services, order("1", order_status="cancelled", updated_at="2024-02-01"))
+    assert scalar(services, "SELECT count(*) FROM business_leads") == 0
+    assert scalar(services, "SELECT count(*) FROM deleted_leads") == 0
+
+
 @pytest.mark.parametrize("statement", ["DELETE FROM business_leads", "TRUNCATE business_leads"])
 def test_a_lead_that_comes_again_under_its_id_has_all_its_orders(services: Services, statement: str) -> None:
     load(services, order("1"), order("2", 2))

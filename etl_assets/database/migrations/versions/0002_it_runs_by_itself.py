@@ -222,7 +222,7 @@ def _add_history_of_leads() -> None:
 
 
 def _note_deleted_leads() -> None:
-    """Note which leads are deleted, so that nobody has to look whether a new one has orders of a deleted one."""
+    """Note which leads are deleted while orders belong to them, so that nobody has to search for those of new ones."""
     op.create_table(
         "deleted_leads",
         sa.Column("lead_id", sa.UUID(), nullable=False, comment="noted by a trigger when the lead is deleted"),
@@ -248,7 +248,9 @@ def _note_deleted_leads() -> None:
             f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"  # noqa: S608  # constants only
             f" SET search_path = {schema}, pg_temp AS $$ BEGIN"
             " INSERT INTO deleted_leads (lead_id, customer_global_id)"
-            f" SELECT lead_id, customer_global_id FROM {table} ON CONFLICT DO NOTHING; RETURN NULL; END $$"
+            f" SELECT lead_id, customer_global_id FROM {table} t"
+            " WHERE EXISTS (SELECT FROM lead_orders a WHERE a.lead_id = t.lead_id)"
+            " ON CONFLICT DO NOTHING; RETURN NULL; END $$"
         )
         op.execute(
             f"CREATE TRIGGER {function} {moment} ON business_leads {noted}"
