@@ -1,7 +1,8 @@
 """Polars frames in and out of an open transaction: COPY both ways, and nothing row by row.
 
-Rows are written in key order, so that two writers never wait for each other in a circle and the indexes grow at their
-right edge. Every write checks that the server took exactly the rows it was given.
+Rows are changed in key order, so that two writers never wait for each other in a circle; new ones are given in the
+order of an index, which then grows at its right edge. Every write checks that the server took exactly the rows it was
+given.
 """
 
 from __future__ import annotations
