@@ -11,7 +11,7 @@ import dagster as dg
 
 from etl_assets.orchestration.asset_checks import ALL_CHECKS
 from etl_assets.orchestration.assets import ALL_ASSETS
-from etl_assets.orchestration.jobs import pipeline_job
+from etl_assets.orchestration.jobs import pipeline_job, whole_tables_job
 from etl_assets.orchestration.mending_jobs import MENDING_JOBS
 from etl_assets.orchestration.metadata import with_settings
 from etl_assets.orchestration.notice_sensors import NOTICE_SENSORS
@@ -26,7 +26,7 @@ def build_defs(*, resources: dict[str, Any] | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: with_settings(spec, settings), ALL_ASSETS),
         asset_checks=ALL_CHECKS,
-        jobs=[pipeline_job, *MENDING_JOBS],
+        jobs=[pipeline_job, whole_tables_job, *MENDING_JOBS],
         sensors=[*build_sensors(settings.sensor_interval_seconds), *NOTICE_SENSORS],
         schedules=ALL_SCHEDULES,
         resources=default_resources() | (resources or {}),

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
 from etl_assets.leads.wording import FIGURES, figures_text
-from etl_assets.quality.checks import CHECKS, run_check
+from etl_assets.quality.checks import CHECKS
+from etl_assets.quality.running import run_check
 from etl_assets_tests import running
 from etl_assets_tests.running import land, query, raw_fields, run_all, scalar, with_batch_size
 

@@ -18,7 +18,8 @@ import pytest
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.requests import UNFINISHED
 from etl_assets.presets.model import RAW_COLUMNS
-from etl_assets.quality.checks import CHECKS, run_check
+from etl_assets.quality.checks import CHECKS
+from etl_assets.quality.running import run_check
 from etl_assets.raw_orders.importing import import_file
 from etl_assets_tests import running
 from etl_assets_tests.daemons import Daemon, kill, running_daemon, write_instance

@@ -28,7 +28,8 @@ from etl_assets.pipeline.assets import STEPS, run_asset
 from etl_assets.pipeline.async_runs import run_etl_orders, run_etl_shop
 from etl_assets.pipeline.step import Services
 from etl_assets.presets.catalog import get_preset
-from etl_assets.quality.checks import CHECKS, Check, run_check
+from etl_assets.quality.checks import CHECKS, Check
+from etl_assets.quality.running import run_check
 from etl_assets.raw_orders.importing import import_file
 from etl_assets_tests.running import land, query, raw_fields, run_all, scalar
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from benchmarks.ways.way import Stopwatch, Task
+from etl_assets.database.schema import TABLE_OF
 from etl_assets.pipeline.assets import STEPS, build_services, run_asset
-from etl_assets.quality.checks import CHECKS, run_check
+from etl_assets.quality.running import run_checks
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Ours:
             with watch.of(asset):
                 run_asset(asset, self.services)
         with watch.of("checks"):
-            failed = [c.name for c in CHECKS if not run_check(self.services.database, c).passed]
+            outcomes = [one for asset in TABLE_OF for one in run_checks(self.services.database, asset)]
+        failed = [check.name for check, outcome in outcomes if not outcome.passed]
         if set(failed) - EXPECTED_WARNINGS:
             msg = f"Checks failed: {sorted(set(failed) - EXPECTED_WARNINGS)}"
             raise RuntimeError(msg)

@@ -57,17 +57,18 @@ class CustomersStep(CustomerStep):
         Besides, the changed orders that name nobody, and a row without an order for each customer that one has left.
         """
         orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
-        of_touched, of_moves, of_nobody = (
-            self.bucket.condition(column)
-            for column in ("touched.customer_global_id", "m.customer_global_id", "o.customer_global_id")
+        of_orders, of_moves = (
+            self.bucket.condition(column) for column in ("o.customer_global_id", "m.customer_global_id")
         )
         columns = ", ".join("o." + name for name in CUSTOMER_ORDER_SCHEMA)
         nothing = ", ".join("NULL" for name in CUSTOMER_ORDER_SCHEMA if name not in ("customer_global_id", "raw_id"))
         return database.read(
             f"SELECT {columns} FROM ("  # noqa: S608  # integers only
-            f"SELECT o.customer_global_id FROM {orders} UNION SELECT m.customer_global_id FROM {moves}"
-            f") touched JOIN orders o USING (customer_global_id) WHERE {of_touched}"
-            f" UNION ALL SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL AND {of_nobody}"
+            f"SELECT o.customer_global_id FROM {orders} WHERE {of_orders}"
+            f" UNION SELECT m.customer_global_id FROM {moves} WHERE {of_moves}"
+            # The bucket once more: the planner carries no range from one side of a join to the other.
+            f") touched JOIN orders o USING (customer_global_id) WHERE {of_orders}"
+            f" UNION ALL SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL AND {of_orders}"
             f" UNION ALL SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moves} WHERE {of_moves}",
             CUSTOMER_ORDER_SCHEMA,
         )
@@ -109,7 +110,7 @@ class CustomersStep(CustomerStep):
             deleted=deleted,
             without_customer=nameless,
         )
-        return Loaded(counts, batch.ranges)
+        return Loaded(counts, batch.ranges, to_check=batch.ranges)
 
 
 def withdraw_customers(connection: sa.Connection, candidates: pl.DataFrame, run_id: str | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from etl_assets.database.database import sqlstate_of
 from etl_assets.database.schema import MADE_LATER, metadata
@@ -20,13 +21,20 @@ logger = logging.getLogger(__name__)
 
 _NOT_ALLOWED_NOW: Final = ("42501", "55P03")
 """SQLSTATE where the table is another role's, or in use."""
+MAX_WAIT_SECONDS: Final = 10
+"""How long to wait for those who read a table that gets its key: those who come after them wait, too."""
+
+
+def are_empty(connection: sa.Connection, tables: Sequence[str]) -> bool:
+    """Whether none of the tables has a row."""
+    return not any(connection.execute(_has_rows(name)).scalar_one() for name in tables)
 
 
 def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> None:
-    """Drop the indexes marked `MADE_LATER` of those tables that are empty, until `finish_load` makes them at once.
+    """Drop the indexes and keys marked `MADE_LATER` of those tables that are empty, until `finish_load` makes them.
 
-    That takes a sixth of the time that it takes to keep them up with every row. Where the role may not or somebody
-    uses the table, they stay.
+    At once they take a fraction of the time that it takes to keep them up with every row. Where the role may not or
+    somebody uses the table, they stay.
 
     Args:
         database: the store; each table is looked at in a short transaction of its own.
@@ -34,15 +42,14 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
     """
     for name in tables:
         later = list(_made_later([name]))
-        has_rows = sa.select(sa.exists().select_from(metadata.tables[name]))
         try:
             with database.transaction() as connection:
-                if not later or connection.execute(has_rows).scalar_one():
+                if not later or not are_empty(connection, [name]):
                     continue
                 connection.execute(sa.text(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE NOWAIT"))
-                if not connection.execute(has_rows).scalar_one():
-                    for index in later:
-                        index.drop(connection, checkfirst=True)
+                if are_empty(connection, [name]):
+                    for one in later:
+                        _drop(connection, one)
         except DBAPIError as error:
             if sqlstate_of(error) not in _NOT_ALLOWED_NOW:
                 raise
@@ -50,9 +57,10 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
 
 
 def finish_load(connection: sa.Connection, tables: Sequence[str], written: int) -> None:
-    """Make the indexes that are missing, and have the statistics collected if much has changed.
+    """Make the indexes and keys that are missing, and have the statistics collected if much has changed.
 
-    The server would collect them by itself within minutes; what runs next needs them now.
+    The server would collect them by itself within minutes; what runs next needs them now. What can't be made because
+    somebody uses the table is left to the next load.
 
     Args:
         connection: the transaction of the last batch of a load.
@@ -60,11 +68,10 @@ def finish_load(connection: sa.Connection, tables: Sequence[str], written: int) 
         written: how many rows were written into them.
     """
     later = list(_made_later(tables))
-    if later:
-        known = set(connection.execute(sa.text(_INDEXES), {"tables": list(tables)}).scalars())
-        for index in later:
-            if index.name not in known:
-                index.create(connection)
+    known = set(connection.execute(sa.text(_INDEXES), {"tables": list(tables)}).scalars()) if later else set()
+    for one in later:
+        if one.name not in known:
+            _make(connection, one)
     for name in tables:
         rows = connection.execute(sa.text(_ROWS_IN_STATISTICS), {"table": name}).scalar_one()
         if written > CHANGED_SHARE * max(rows, MIN_CHANGED_ROWS):
@@ -80,7 +87,35 @@ _INDEXES: Final = "SELECT indexname FROM pg_indexes WHERE schemaname = current_s
 _ROWS_IN_STATISTICS: Final = "SELECT reltuples FROM pg_class WHERE oid = to_regclass(:table)"
 
 
-def _made_later(tables: Sequence[str]) -> Iterator[sa.Index]:
+def _has_rows(table: str) -> sa.Select[tuple[bool]]:
+    return sa.select(sa.exists().select_from(metadata.tables[table]))
+
+
+def _made_later(tables: Sequence[str]) -> Iterator[sa.Index | sa.Constraint]:
     for name in tables:
-        marked = (index for index in metadata.tables[name].indexes if index.info.get(MADE_LATER))
-        yield from sorted(marked, key=lambda index: str(index.name))
+        table = metadata.tables[name]
+        candidates: list[sa.Index | sa.Constraint] = [*table.constraints, *table.indexes]
+        marked = (one for one in candidates if one.info.get(MADE_LATER))
+        yield from sorted(marked, key=lambda one: str(one.name))
+
+
+def _drop(connection: sa.Connection, one: sa.Index | sa.Constraint) -> None:
+    if isinstance(one, sa.Index):
+        one.drop(connection, checkfirst=True)
+    else:
+        connection.execute(DropConstraint(one, if_exists=True, isolate_from_table=False))
+
+
+def _make(connection: sa.Connection, one: sa.Index | sa.Constraint) -> None:
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{MAX_WAIT_SECONDS:d}s'"))
+            if isinstance(one, sa.Index):
+                one.create(connection)
+            else:
+                connection.execute(AddConstraint(one, isolate_from_table=False))
+            connection.execute(sa.text("SET LOCAL lock_timeout = DEFAULT"))
+    except DBAPIError as error:
+        if sqlstate_of(error) not in _NOT_ALLOWED_NOW:
+            raise
+        logger.warning("%s is made by the next load: sqlstate=%s", one.name, sqlstate_of(error))

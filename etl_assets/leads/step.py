@@ -41,6 +41,15 @@ CHANGED_ORDER_SCHEMA: Final = {
     "lead_id": pl.String(),
     "lead_customer": pl.String(),
 }
+_LEAD_OF_ORDER: Final = (
+    "a.lead_id, l.customer_global_id AS lead_customer",
+    (
+        "LEFT JOIN lead_orders a ON a.shop_id = o.shop_id AND a.order_id = o.order_id"
+        " LEFT JOIN business_leads l ON l.lead_id = a.lead_id"
+    ),
+)
+"""What to select and join for the lead that an order `o` is attached to."""
+_NO_LEAD: Final = ("CAST(NULL AS uuid) AS lead_id, CAST(NULL AS uuid) AS lead_customer", "")
 _LEAD_KEY: Final = ("lead_id",)
 
 
@@ -73,13 +82,10 @@ class LeadsStep(CustomerStep):
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
+        lead, attached = _NO_LEAD if self.into_empty_tables else _LEAD_OF_ORDER
         return database.read(
-            f"SELECT {', '.join('o.' + name for name in LEAD_ORDER_SCHEMA)},"  # noqa: S608  # integers only
-            " a.lead_id, l.customer_global_id AS lead_customer"
-            f" FROM {changed_orders(ranges)}"
-            " LEFT JOIN lead_orders a ON a.shop_id = o.shop_id AND a.order_id = o.order_id"
-            " LEFT JOIN business_leads l ON l.lead_id = a.lead_id"
-            f" WHERE {self.bucket.condition('o.customer_global_id')}",
+            f"SELECT {', '.join('o.' + name for name in LEAD_ORDER_SCHEMA)}, {lead}"  # noqa: S608  # integers only
+            f" FROM {changed_orders(ranges)} {attached} WHERE {self.bucket.condition('o.customer_global_id')}",
             CHANGED_ORDER_SCHEMA,
         )
 
@@ -117,7 +123,7 @@ class LeadsStep(CustomerStep):
             deleted=withdrawn.height,
             without_customer=rows["customer_global_id"].null_count(),
         )
-        return Loaded(counts, ())
+        return Loaded(counts, (), to_check=batch.ranges)
 
 
 def _decide(connection: sa.Connection, changes: ReadChanges, leads: pl.DataFrame, deleted: pl.DataFrame) -> _Decision:

@@ -1,5 +1,8 @@
 """Dagster asset checks, made from the declarations in `etl_assets.quality.checks`; no rule is here.
 
+In a run of their asset they look at what has changed; on their own, and in the job `check_whole_tables`, at whole
+tables.
+
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
 
@@ -10,7 +13,10 @@ from typing import Final
 import dagster as dg
 
 from etl_assets.database.database import Database
-from etl_assets.quality.checks import CHECKS, Check, CheckOutcome, run_check
+from etl_assets.events.subjects import AssetName
+from etl_assets.orchestration.jobs import WHOLE_TABLES_JOB
+from etl_assets.quality.checks import CHECKS, Check
+from etl_assets.quality.running import CheckOutcome, run_checks
 
 
 def _spec(check: Check) -> dg.AssetCheckSpec:
@@ -31,19 +37,36 @@ def _result(check: Check, outcome: CheckOutcome) -> dg.AssetCheckResult:
         asset_key=check.asset,
         passed=outcome.passed,
         severity=dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR,
-        metadata={"violation_count": len(records), **metadata},
+        metadata={
+            "violation_count": len(records),
+            "looked_at": "whole tables" if outcome.of_whole_tables else "what changed",
+            **metadata,
+        },
     )
 
 
-def build_checks(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
-    """All checks of one asset as one step, so that they cost one start."""
+def build_checks(asset: AssetName, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
+    """All checks of one asset as one step, so that they cost one start; those that say nothing now give no result."""
 
-    @dg.multi_asset_check(name=f"{asset}_checks", specs=[_spec(check) for check in checks])
-    def check_asset(database: dg.ResourceParam[Database]) -> Iterator[dg.AssetCheckResult]:
-        for check in checks:
-            yield _result(check, run_check(database, check))
+    @dg.multi_asset_check(name=f"{asset}_checks", specs=[_spec(check) for check in checks], can_subset=True)
+    def check_asset(
+        context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
+    ) -> Iterator[dg.AssetCheckResult]:
+        selected = {key.name for key in context.selected_asset_check_keys}
+        for check, outcome in run_checks(database, asset, whole_tables=_is_on_its_own(context.run, asset)):
+            if check.name in selected:
+                yield _result(check, outcome)
 
     return check_asset
+
+
+def _is_on_its_own(run: dg.DagsterRun, asset: AssetName) -> bool:
+    """Whether checks are run without their asset."""
+    if run.job_name == WHOLE_TABLES_JOB:
+        return True
+    if run.asset_selection:
+        return dg.AssetKey(asset) not in run.asset_selection
+    return run.asset_check_selection is not None
 
 
 ALL_CHECKS: Final = tuple(

@@ -15,7 +15,8 @@ import dagster as dg
 from etl_assets.ledger.work import read_backlog
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.orchestration.lost_runs import LAUNCHED
-from etl_assets.quality.checks import CHECKS, run_check
+from etl_assets.quality.checks import CHECKS
+from etl_assets.quality.running import run_check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

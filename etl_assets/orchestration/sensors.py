@@ -19,7 +19,7 @@ from etl_assets.events.handler import Payload, event_task_handler
 from etl_assets.events.listening import hear_events
 from etl_assets.events.subjects import EVENT_VERSION, LISTENS_TO, AssetName
 from etl_assets.inbox.finished import finished_files
-from etl_assets.orchestration.jobs import health_job, pipeline_job
+from etl_assets.orchestration.jobs import health_job, pipeline_job, whole_tables_job
 from etl_assets.orchestration.lost_runs import end_lost_runs
 from etl_assets.orchestration.requests import Asker, ask_for_all
 from etl_assets.sources.config import load_sources
@@ -158,4 +158,12 @@ health_report: Final = dg.ScheduleDefinition(
     description="Renews the page of pipeline_health every hour: a run that fails does not come as far as that.",
 )
 
-ALL_SCHEDULES: Final = (what_no_event_announced, pull_due_sources, health_report)
+whole_tables: Final = dg.ScheduleDefinition(
+    name="check_whole_tables_daily",
+    cron_schedule="30 3 * * *",
+    job=whole_tables_job,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Looks once a day at what no run has changed: somebody else may have.",
+)
+
+ALL_SCHEDULES: Final = (what_no_event_announced, pull_due_sources, health_report, whole_tables)

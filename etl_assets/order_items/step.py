@@ -64,4 +64,5 @@ class OrderItemsStep:
 
     def load(self, batch: Batch, transformed: ReadLines) -> Loaded:
         """Replace the lines of each order."""
-        return Loaded(replace_lines(batch.connection, ORDER_ITEMS, transformed), batch.ranges)
+        counts = replace_lines(batch.connection, ORDER_ITEMS, transformed)
+        return Loaded(counts, batch.ranges, to_check=batch.ranges)

@@ -80,6 +80,7 @@ class OrdersStep:
         versions, newest, rejected = transformed
         is_early = _older_work_is_pending(batch)
         written, refused = _write_newest(batch, versions, newest, refresh=is_early)
+        _note_order_types(batch.connection, written)
         rejected = pl.concat([rejected, refused.select(*REJECTED_SCHEMA)])
         quarantine_rows(batch.connection, self.asset, rejected)
         latest = _latest_rows(versions.join(refused, on="raw_id", how="anti"))
@@ -89,7 +90,8 @@ class OrdersStep:
         _resolve(batch.connection, latest, rejected)
         overtaken = versions.height - written.height - refused.height
         counts = count_fates(written, superseded=overtaken, quarantined=rejected.height)
-        return Loaded(counts, _changed(batch.batch_id, written, refresh=is_early))
+        changed = _changed(batch.batch_id, written, refresh=is_early)
+        return Loaded(counts, changed, to_check=changed)
 
 
 def _write_newest(
@@ -157,6 +159,18 @@ def _write(batch: Batch, decided: pl.DataFrame, *, refresh: bool) -> None:
     if refresh:
         seen_again = numbered.filter(_IS_SEEN_AGAIN)
         update_rows(batch.connection, "orders", seen_again.select(*ORDER_KEY, "raw_id", "batch_id"), key=ORDER_KEY)
+
+
+def _note_order_types(connection: sa.Connection, written: pl.DataFrame) -> None:
+    """Keep the list of order types that there are, so that a check of them need not read all orders."""
+    types = written.filter(pl.col("fate").is_in(["inserted", "updated"]))["order_type"].drop_nulls().unique().sort()
+    if types.len():
+        connection.execute(
+            sa.text(
+                "INSERT INTO order_types (order_type) SELECT unnest(CAST(:types AS text[])) ON CONFLICT DO NOTHING"
+            ),
+            {"types": types.to_list()},
+        )
 
 
 _IS_SEEN_AGAIN: Final = (pl.col("fate") == "unchanged") & (pl.col("raw_id") > pl.col("stored_raw_id"))

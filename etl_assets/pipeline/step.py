@@ -19,11 +19,12 @@ from uuid import UUID
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.database.bulk_load import drop_indexes_of_empty_tables, finish_load
+from etl_assets.database.bulk_load import are_empty, drop_indexes_of_empty_tables, finish_load
 from etl_assets.database.schema import TABLES_OF
 from etl_assets.errors import BatchFailedError, FencedError
 from etl_assets.ledger import batches, work
 from etl_assets.ledger.batches import BatchCounts
+from etl_assets.ledger.unchecked import note_unchecked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,8 @@ class Loaded:
 
     counts: BatchCounts
     hand_on: Sequence[WorkRange]
+    to_check: Sequence[WorkRange] = ()
+    """The orders that checks of the asset have to look at."""
 
 
 class Step(Protocol):
@@ -122,10 +125,13 @@ class CustomerStep:
     """
 
     bucket: Bucket = Bucket()
+    into_empty_tables: bool = False
+    """Whether the asset's tables were empty when the batch was planned: nothing of it need be looked up in them."""
 
-    def in_buckets(self, of: int) -> list[Self]:
+    def in_buckets(self, of: int, *, into_empty_tables: bool) -> list[Self]:
         """The step for each of so many buckets."""
-        return [replace(self, bucket=Bucket(number, of)) for number in range(of)]
+        buckets = [Bucket(number, of) for number in range(of)]
+        return [replace(self, bucket=bucket, into_empty_tables=into_empty_tables) for bucket in buckets]
 
 
 @dataclass(slots=True)
@@ -249,12 +255,14 @@ class _Runner:
         with self.services.database.transaction() as connection:
             ranges = work.pending(connection, self.step.asset, self.batch_size, without=without)
             epoch = batches.read_epoch(connection, self.step.asset)
+            # Batches of this run that come before it write to them, and no others: the epoch would tell.
+            is_first = not without and not self.result.batches and are_empty(connection, TABLES_OF[self.step.asset])
         if not ranges:
             return None
         planned = _Planned(ranges, epoch - self.result.batches, [self.step])
         if isinstance(self.step, CustomerStep):
             of = -(-planned.most_rows // (BUCKET_FACTOR * self.services.database.settings.batch_size))
-            return replace(planned, parts=self.step.in_buckets(of))
+            return replace(planned, parts=self.step.in_buckets(of, into_empty_tables=is_first))
         return planned
 
     def _begin(self, planned: _Planned, number: int) -> None:
@@ -289,7 +297,7 @@ class _Runner:
         """One batch, one transaction: data, quarantine, queue, ledger row and event."""
         asset, ranges = self.step.asset, planned.ranges
         counts = BatchCounts()
-        hand_on: Sequence[WorkRange] = ()
+        loaded = Loaded(counts, ())
         self._begin(planned, 0)
         wait([planned.begun[0]])  # before the asset is locked
         with self.services.database.transaction() as connection:
@@ -307,8 +315,8 @@ class _Runner:
                         self._begin(later, 0)
                 loaded = part.load(batch, transformed)
                 counts += loaded.counts
-                hand_on = loaded.hand_on
-            work.hand_on(connection, work.CONSUMERS[asset], hand_on)
+            work.hand_on(connection, work.CONSUMERS[asset], loaded.hand_on)
+            note_unchecked(connection, asset, loaded.to_check)
             if not following:
                 finish_load(connection, TABLES_OF[asset], written=(self.result.counts + counts).written)
             batches.close_batch(connection, record, counts, _import_ids(connection, ranges))

@@ -72,4 +72,5 @@ class ProcessItemsStep:
 
     def load(self, batch: Batch, transformed: ReadLines) -> Loaded:
         """Replace the process rows of each order."""
-        return Loaded(replace_lines(batch.connection, PROCESS_ITEMS, transformed), ())
+        counts = replace_lines(batch.connection, PROCESS_ITEMS, transformed)
+        return Loaded(counts, (), to_check=batch.ranges)

@@ -1,7 +1,8 @@
 """What must hold in the tables: each check declared once, in plain SQL, without Dagster.
 
-`orchestration.asset_checks` makes Dagster asset checks of them. A check's query returns rows of violations; where only
-the pipeline's own rule can tell whether a row is one, the check names a function that narrows them down.
+`quality.running` runs them and `orchestration.asset_checks` makes Dagster asset checks of them. A check's query returns
+rows of violations; where only the pipeline's own rule can tell whether a row is one, the check names a function that
+narrows them down.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
-import sqlalchemy as sa
 
 from etl_assets.database.schema import TABLE_OF
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
@@ -29,27 +29,23 @@ Row = dict[str, Any]
 class Check:
     """One check of one asset. It fails if its query returns a row, and `narrow`, if there is one, leaves one of them.
 
-    `query` may use the parameter `:asset`. A blocking check stops the downstream assets of the same run.
+    `query` may use the parameter `:asset`. Where it reads the rows `t` of a `table`, `{is_concerned}` says of which
+    ones it has to: of all, or of those that belong to changed orders. A blocking check stops the downstream assets of
+    the same run.
     """
 
     name: str
     asset: AssetName
     description: str
     query: str
+    table: str | None = None
+    of_whole_tables: bool = False
+    """It says something of a whole table only, and is left out where only changes are looked at."""
     severity: Severity = "error"
     is_blocking: bool = False
     narrow: Callable[[Database, list[Row]], list[Row]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckOutcome:
-    """Whether a check passed, and the first rows that speak against it."""
-
-    passed: bool
-    violations: Sequence[Row]
-
-
-MAX_VIOLATIONS: Final = 20
 SECONDS_PER_1000_ROWS: Final[dict[AssetName, float]] = {
     "shop": 5.0,
     "orders": 5.0,
@@ -62,18 +58,6 @@ SECONDS_PER_1000_ROWS: Final[dict[AssetName, float]] = {
 
 SLOWER_THAN_MEDIAN: Final = 3
 """A batch that takes so many times the asset's recent median per row is worth a look."""
-
-
-def run_check(database: Database, check: Check) -> CheckOutcome:
-    """Run a check against the tables as they are."""
-    statement = sa.text(check.query)
-    parameters = {"asset": check.asset} if ":asset" in check.query else {}
-    with database.transaction() as connection:
-        result = connection.execute(statement, parameters).mappings()
-        found = [dict(row) for row in (result.fetchmany(MAX_VIOLATIONS) if check.narrow is None else result)]
-    if check.narrow is not None:
-        found = check.narrow(database, found)[:MAX_VIOLATIONS]
-    return CheckOutcome(passed=not found, violations=found)
 
 
 def _row_count_equation(asset: AssetName) -> Check:
@@ -100,6 +84,7 @@ def _table_matches_ledger(asset: AssetName, table: str) -> Check:
             " (SELECT coalesce(sum(inserted - deleted), 0) AS rows FROM etl_batches WHERE asset = :asset) l"
             " WHERE t.rows <> l.rows"
         ),
+        of_whole_tables=True,
     )
 
 
@@ -131,9 +116,10 @@ def _no_orphans(asset: AssetName, table: str, parent: str, key: str) -> Check:
         asset=asset,
         description=f"Every row of {table} has its row in {parent}.",
         query=(
-            f"SELECT count(*) AS orphans FROM {table} t WHERE NOT EXISTS (SELECT FROM {parent} p WHERE {same_key})"  # noqa: S608  # ours
-            " HAVING count(*) > 0"
+            f"SELECT count(*) AS orphans FROM {table} t WHERE {{is_concerned}}"  # noqa: S608  # names of ours
+            f" AND NOT EXISTS (SELECT FROM {parent} p WHERE {same_key}) HAVING count(*) > 0"
         ),
+        table=table,
     )
 
 
@@ -195,10 +181,11 @@ _UNMAPPED_ORDER_TYPES: Final = Check(
     name="order_types_are_mapped",
     asset="orders",
     description="Every order type is mapped; unmapped ones count as BULK: map them with `etl-assets order-types set`.",
-    query=(
-        "SELECT order_type, count(*) AS orders FROM orders WHERE order_type IS NOT NULL"
-        " GROUP BY order_type ORDER BY orders DESC, order_type"
-    ),
+    query="""
+        SELECT t.order_type, date_trunc('second', t.first_seen_at) AS first_seen_at
+        FROM order_types t CROSS JOIN LATERAL (SELECT FROM orders o WHERE o.order_type = t.order_type LIMIT 1) used
+        ORDER BY t.order_type
+    """,  # the limit: no more orders are read than it takes to find one
     severity="warn",
     narrow=_without_mapping,
 )
@@ -206,11 +193,14 @@ _UNMAPPED_ORDER_TYPES: Final = Check(
 _ONE_ACTIVE_LEAD: Final = Check(
     name="one_active_lead_per_customer",
     asset="leads",
-    description="No customer has more than one OPEN or COLD lead.",
-    query=(
-        "SELECT customer_global_id, count(*) AS active_leads FROM business_leads"
-        " WHERE current_stage IN ('OPEN', 'COLD') GROUP BY customer_global_id HAVING count(*) > 1"
-    ),
+    description="No customer has more than one OPEN or COLD lead: a valid unique index says so, or else none has.",
+    query="""
+        SELECT customer_global_id, count(*) AS active_leads FROM business_leads
+        WHERE current_stage IN ('OPEN', 'COLD') AND NOT EXISTS (
+            SELECT FROM pg_index i WHERE i.indexrelid = to_regclass('uq_business_leads_active_customer')
+            AND i.indisunique AND i.indisvalid
+        ) GROUP BY customer_global_id HAVING count(*) > 1
+    """,
     is_blocking=True,
 )
 
@@ -221,29 +211,31 @@ _FIGURES_EQUAL_ORDERS: Final = Check(
     query="""
         SELECT lead_id, lead_counts, order_counts, lead_amounts, order_amounts
         FROM (
-            SELECT l.lead_id, l.first_order_at, l.last_order_at,
+            SELECT t.lead_id, t.first_order_at, t.last_order_at,
                    min(o.ordered_at) AS first_at, max(o.ordered_at) AS last_at,
-                   array[l.order_count, l.sample_count, l.proof_count, l.bulk_count, l.other_currency_count]::bigint[]
+                   array[t.order_count, t.sample_count, t.proof_count, t.bulk_count, t.other_currency_count]::bigint[]
                        AS lead_counts,
                    array[count(o.order_id), count(*) FILTER (WHERE o.system_order_type = 'SAMPLE'),
                          count(*) FILTER (WHERE o.system_order_type = 'PROOF'),
                          count(*) FILTER (WHERE o.system_order_type = 'BULK'),
                          count(o.order_id) FILTER (WHERE NOT is_own)] AS order_counts,
-                   array[l.total_amount, l.sample_amount, l.proof_amount, l.bulk_amount] AS lead_amounts,
+                   array[t.total_amount, t.sample_amount, t.proof_amount, t.bulk_amount] AS lead_amounts,
                    array[coalesce(sum(o.amount) FILTER (WHERE is_own), 0),
                          coalesce(sum(o.amount) FILTER (WHERE is_own AND o.system_order_type = 'SAMPLE'), 0),
                          coalesce(sum(o.amount) FILTER (WHERE is_own AND o.system_order_type = 'PROOF'), 0),
                          coalesce(sum(o.amount) FILTER (WHERE is_own AND o.system_order_type = 'BULK'), 0)]
                        AS order_amounts
-            FROM business_leads l
+            FROM business_leads t
             LEFT JOIN (lead_orders a JOIN orders o USING (shop_id, order_id))
-                ON a.lead_id = l.lead_id AND NOT o.is_cancelled
-            CROSS JOIN LATERAL (SELECT o.currency IS NOT DISTINCT FROM l.currency) own (is_own)
-            GROUP BY l.lead_id
+                ON a.lead_id = t.lead_id AND NOT o.is_cancelled
+            CROSS JOIN LATERAL (SELECT o.currency IS NOT DISTINCT FROM t.currency) own (is_own)
+            WHERE {is_concerned}
+            GROUP BY t.lead_id
         ) compared
         WHERE lead_counts <> order_counts OR lead_amounts <> order_amounts
            OR (first_order_at, last_order_at) IS DISTINCT FROM (first_at, last_at)
     """,
+    table="business_leads",
 )
 
 _KEY_OF: Final[dict[AssetName, str]] = {

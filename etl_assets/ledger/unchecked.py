@@ -1,0 +1,69 @@
+"""What the assets have processed and their checks have yet to look at.
+
+A batch notes in its own transaction which orders it was about. Checks that hold take the notes away: so a check looks
+at each change once, and again as long as it fails, and costs what has changed and not what is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from etl_assets.ledger.work import WorkRange
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.events.subjects import AssetName
+
+MAX_RANGES: Final = 1_000
+"""With more notes than that, whole tables are checked."""
+LARGE_SHARE: Final = 0.1
+"""With this share of all orders or more, too: that is as fast then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """The notes of an asset as they are at one moment."""
+
+    until: int
+    """The number of the last one."""
+    ranges: Sequence[WorkRange]
+    """Ranges of `orders`; they may overlap."""
+    is_large: bool
+    """Whether to check whole tables instead."""
+
+
+def note_unchecked(connection: sa.Connection, asset: AssetName, ranges: Sequence[WorkRange]) -> None:
+    """Note that `asset` has processed these ranges of `orders`."""
+    if ranges:
+        notes = [{"asset": asset, "batch_id": r.batch_id, "low": r.low, "high": r.high} for r in ranges]
+        connection.execute(sa.text(_NOTE), notes)
+
+
+def read_unchecked(connection: sa.Connection, asset: AssetName) -> Unchecked:
+    """What the checks of `asset` have yet to look at."""
+    rows = connection.execute(sa.text(_READ), {"asset": asset, "limit": MAX_RANGES + 1}).all()
+    ranges = [WorkRange(batch_id, low, high) for _, batch_id, low, high in rows]
+    if len(rows) > MAX_RANGES:
+        return Unchecked(connection.execute(sa.text(_LAST), {"asset": asset}).scalar_one(), [], is_large=True)
+    stored = connection.execute(sa.text(_ORDERS_IN_STATISTICS)).scalar_one()
+    concerned = sum(one.width for one in ranges)
+    return Unchecked(rows[-1][0] if rows else 0, ranges, is_large=concerned > LARGE_SHARE * max(stored, 0))
+
+
+def take_away(connection: sa.Connection, asset: AssetName, *, until: int) -> None:
+    """Take away the notes of `asset` up to number `until`."""
+    connection.execute(sa.text(_TAKE_AWAY), {"asset": asset, "until": until})
+
+
+_NOTE: Final = "INSERT INTO etl_unchecked (asset, batch_id, low, high) VALUES (:asset, :batch_id, :low, :high)"
+_READ: Final = """
+    SELECT note_id, batch_id, low, high FROM etl_unchecked WHERE asset = :asset
+    ORDER BY note_id FETCH FIRST :limit ROWS ONLY
+"""
+_LAST: Final = "SELECT coalesce(max(note_id), 0) FROM etl_unchecked WHERE asset = :asset"
+_ORDERS_IN_STATISTICS: Final = "SELECT reltuples FROM pg_class WHERE oid = to_regclass('orders')"
+_TAKE_AWAY: Final = "DELETE FROM etl_unchecked WHERE asset = :asset AND note_id <= :until"

@@ -1,0 +1,97 @@
+"""Running checks: of whole tables, or of what has changed since they last held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from etl_assets.database.schema import metadata
+from etl_assets.ledger.unchecked import read_unchecked, take_away
+from etl_assets.ledger.work import changed_orders
+from etl_assets.quality.checks import CHECKS, Check, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.ledger.work import WorkRange
+
+MAX_VIOLATIONS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """Whether a check passed, and the first rows that speak against it."""
+
+    passed: bool
+    violations: Sequence[Row]
+    of_whole_tables: bool
+    """False: only what has changed since the checks of the asset last held was looked at."""
+
+
+def run_checks(
+    database: Database, asset: AssetName, *, whole_tables: bool = False
+) -> Iterator[tuple[Check, CheckOutcome]]:
+    """Run all checks of an asset, one after the other.
+
+    They look at what the asset has processed since they last held, all of them; where that is much, and with
+    `whole_tables`, at whole tables. A check that only makes sense of whole tables is left out otherwise.
+    """
+    with database.transaction() as connection:
+        unchecked = read_unchecked(connection, asset)
+    ranges = None if whole_tables or unchecked.is_large else unchecked.ranges
+    holds = True
+    for check in CHECKS:
+        if check.asset == asset and (ranges is None or not check.of_whole_tables):
+            outcome = run_check(database, check, ranges)
+            holds = holds and (outcome.passed or check.table is None)
+            yield check, outcome
+    if holds:
+        with database.transaction() as connection:
+            take_away(connection, asset, until=unchecked.until)
+
+
+def run_check(database: Database, check: Check, ranges: Sequence[WorkRange] | None = None) -> CheckOutcome:
+    """Run a check against the tables as they are.
+
+    Args:
+        database: the store.
+        check: what to run.
+        ranges: look only at what belongs to these ranges of `orders`; at everything where it is None.
+    """
+    query = check.query
+    if check.table is not None:
+        query = query.replace("{is_concerned}", is_concerned(check.table, ranges))
+    parameters = {"asset": check.asset} if ":asset" in query else {}
+    with database.transaction() as connection:
+        result = connection.execute(sa.text(query), parameters).mappings()
+        found = [dict(row) for row in (result.fetchmany(MAX_VIOLATIONS) if check.narrow is None else result)]
+    if check.narrow is not None:
+        found = check.narrow(database, found)[:MAX_VIOLATIONS]
+    return CheckOutcome(not found, found, of_whole_tables=ranges is None or check.table is None)
+
+
+def is_concerned(table: str, ranges: Sequence[WorkRange] | None) -> str:
+    """The SQL condition that a row `t` of a table belongs to ranges of `orders`; that of all rows if there are none.
+
+    A line or an attachment belongs to its order, a customer or lead to the orders that its customer has, or had.
+    """
+    if ranges is None:
+        return "true"
+    if not ranges:
+        return "false"
+    orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
+    key = next(iter(metadata.tables[table].primary_key.columns)).name
+    match key:
+        case "order_no":
+            return f"t.order_no IN (SELECT o.order_no FROM {orders})"  # noqa: S608  # integers only, also below
+        case "shop_id":
+            return f"(t.shop_id, t.order_id) IN (SELECT o.shop_id, o.order_id FROM {orders})"  # noqa: S608
+        case _:
+            return (
+                f"t.customer_global_id IN (SELECT o.customer_global_id FROM {orders}"  # noqa: S608
+                f" UNION SELECT m.customer_global_id FROM {moves})"
+            )
