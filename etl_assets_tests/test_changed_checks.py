@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ORDERS: Final = 40
 ITEMS: Final = '[{"name": "Mug", "quantity": 2, "processes": [{"process": "print", "pictures": 1}]}]'
+MORE_ITEMS: Final = ITEMS.replace("2", "3")
 
 
 def _order(number: int, **fields: str) -> dict[str, str | None]:
@@ -32,12 +33,12 @@ def _order(number: int, **fields: str) -> dict[str, str | None]:
 
 @pytest.fixture
 def checked(services: Services) -> Services:
-    """Forty orders of twenty customers, loaded and checked, one of which is dearer since."""
+    """Forty orders of twenty customers, loaded and checked, one of which has another amount and other items since."""
     land(services, [_order(number) for number in range(ORDERS)])
     run_all(services)
     query(services, "ANALYZE orders")
     assert _failed(services) == []
-    land(services, [_order(7, amount="12", updated_at="2026-02-01")])
+    land(services, [_order(7, amount="12", items=MORE_ITEMS, updated_at="2026-02-01")])
     run_all(services)
     return services
 

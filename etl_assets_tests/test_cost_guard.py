@@ -3,8 +3,8 @@
 2,000 orders are loaded, 100 of them change, and then nothing is new. Counted are the statements of each asset (it has
 one batch), the bytes between client and server in both directions, and the rows that the server reads and writes. The
 limits are what was measured when they were set and about a tenth on top, a quarter for the rows read, which depend on
-the plans chosen; rows written are exact. Whoever makes something cheaper lowers them. In the first load of orders a
-dozen statements drop indexes and make them again; they are as many for a million orders.
+the plans chosen; rows written are exact. Whoever makes something cheaper lowers them. In the first load of orders and
+leads a dozen statements drop indexes and make them again; they are as many for a million orders.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ class Cost:
 
 LIMITS: Final = {
     "first load": Cost(
-        statements={"shop": 48, "orders": 73, "order_items": 44, "process_items": 43, "customers": 48, "leads": 59},
+        statements={"shop": 48, "orders": 78, "order_items": 44, "process_items": 43, "customers": 48, "leads": 74},
         bytes_sent=2_080_000,
         bytes_received=2_430_000,
         rows_read=40_000,
-        rows_written=13_028,
+        rows_written=13_037,
     ),
     "changed orders": Cost(
-        statements={"shop": 47, "orders": 66, "order_items": 52, "process_items": 51, "customers": 47, "leads": 61},
+        statements={"shop": 47, "orders": 66, "order_items": 52, "process_items": 51, "customers": 47, "leads": 64},
         bytes_sent=155_000,
         bytes_received=367_000,
         rows_read=16_000,
-        rows_written=495,
+        rows_written=500,
     ),
     "nothing new": Cost(
         statements={"shop": 14, "orders": 6, "order_items": 6, "process_items": 6, "customers": 6, "leads": 6},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import AddConstraint, DropConstraint
+from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint
 
 from etl_assets.database.database import sqlstate_of
 from etl_assets.database.schema import MADE_LATER, metadata
@@ -68,10 +68,9 @@ def finish_load(connection: sa.Connection, tables: Sequence[str], written: int) 
         written: how many rows were written into them.
     """
     later = list(_made_later(tables))
-    known = set(connection.execute(sa.text(_INDEXES), {"tables": list(tables)}).scalars()) if later else set()
-    for one in later:
-        if one.name not in known:
-            _make(connection, one)
+    if later:
+        known = set(connection.execute(sa.text(_INDEXES), {"tables": list(tables)}).scalars())
+        _make(connection, [one for one in later if one.name not in known])
     for name in tables:
         rows = connection.execute(sa.text(_ROWS_IN_STATISTICS), {"table": name}).scalar_one()
         if written > CHANGED_SHARE * max(rows, MIN_CHANGED_ROWS):
@@ -103,19 +102,24 @@ def _drop(connection: sa.Connection, one: sa.Index | sa.Constraint) -> None:
     if isinstance(one, sa.Index):
         one.drop(connection, checkfirst=True)
     else:
-        connection.execute(DropConstraint(one, if_exists=True, isolate_from_table=False))
+        connection.execute(DropConstraint(one, if_exists=True))
 
 
-def _make(connection: sa.Connection, one: sa.Index | sa.Constraint) -> None:
+def _make(connection: sa.Connection, missing: Sequence[sa.Index | sa.Constraint]) -> None:
+    if not missing:
+        return
     try:
         with connection.begin_nested():
             connection.execute(sa.text(f"SET LOCAL lock_timeout = '{MAX_WAIT_SECONDS:d}s'"))
-            if isinstance(one, sa.Index):
-                one.create(connection)
-            else:
-                connection.execute(AddConstraint(one, isolate_from_table=False))
+            for one in missing:
+                connection.execute(CreateIndex(one) if isinstance(one, sa.Index) else _add(one))
             connection.execute(sa.text("SET LOCAL lock_timeout = DEFAULT"))
     except DBAPIError as error:
         if sqlstate_of(error) not in _NOT_ALLOWED_NOW:
             raise
-        logger.warning("%s is made by the next load: sqlstate=%s", one.name, sqlstate_of(error))
+        names = ", ".join(str(one.name) for one in missing)
+        logger.warning("The next load makes %s: sqlstate=%s", names, sqlstate_of(error))
+
+
+def _add(constraint: sa.Constraint) -> AddConstraint:
+    return AddConstraint(constraint, isolate_from_table=False)

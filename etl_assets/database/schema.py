@@ -43,7 +43,8 @@ metadata: Final = MetaData(
 MADE_LATER: Final = "made_later"
 """Marks an index or a key (in its `info`) that a first load makes at its end, several times as fast as row by row.
 
-A batch of that load that would use it reads the table instead, which is new and small then.
+A batch of that load that would use it reads the table instead, which is new and small then. It must not refuse a row:
+that would be a row of a batch committed before.
 """
 
 
@@ -201,7 +202,7 @@ customers: Final = Table(
     "customers",
     metadata,
     Column("customer_global_id", UUID(as_uuid=True), primary_key=True),
-    Column("customer_key", Text, nullable=False),
+    Column("customer_key", Text, nullable=False, unique=True),
     Column("shop_id", Integer, nullable=False),
     Column("customer_nickname", Text, nullable=False),
     _instant("first_order_at"),
@@ -209,7 +210,6 @@ customers: Final = Table(
     Column("order_count", Integer, nullable=False),
     _now("created_at"),
     _now("updated_at"),
-    UniqueConstraint("customer_key", info={MADE_LATER: True}),
 )
 
 business_leads: Final = Table(

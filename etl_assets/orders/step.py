@@ -90,8 +90,8 @@ class OrdersStep:
         _resolve(batch.connection, latest, rejected)
         overtaken = versions.height - written.height - refused.height
         counts = count_fates(written, superseded=overtaken, quarantined=rejected.height)
-        changed = _changed(batch.batch_id, written, refresh=is_early)
-        return Loaded(counts, changed, to_check=changed)
+        ranges = _changed(batch, written, refresh=is_early)
+        return Loaded(counts, ranges.all, hand_on_instead={"order_items": ranges.with_new_lines}, to_check=ranges.all)
 
 
 def _write_newest(
@@ -228,9 +228,58 @@ def _resolve(connection: sa.Connection, latest: pl.DataFrame, rejected: pl.DataF
     resolve_rows(connection, "orders", stored)
 
 
-def _changed(batch_id: int, written: pl.DataFrame, *, refresh: bool) -> list[WorkRange]:
+class _Ranges(NamedTuple):
     """The orders that `_write` has put down as this batch's."""
+
+    all: Sequence[WorkRange]
+    with_new_lines: Sequence[WorkRange]
+    """Those whose lines may have to be others than they are."""
+
+
+MAX_LINE_RANGES: Final = 1_000
+"""If orders with and without new lines alternate more often than that, all of them are handed on."""
+
+
+def _changed(batch: Batch, written: pl.DataFrame, *, refresh: bool) -> _Ranges:
     is_changed = pl.col("fate").is_in(["inserted", "updated"]) | (_IS_SEEN_AGAIN & refresh)
-    raw_id = pl.col("raw_id")
-    low, high = written.filter(is_changed).select(low=raw_id.min(), high=raw_id.max()).row(0)
-    return [] if low is None else [WorkRange(batch_id, low, high)]
+    changed = written.filter(is_changed).sort("raw_id")
+    if changed.is_empty():
+        return _Ranges([], [])
+    everything = [WorkRange(batch.batch_id, changed["raw_id"][0], changed["raw_id"][-1])]
+    same = changed.filter((pl.col("fate") == "updated") & ~pl.col("lines_differ"))
+    same = same.join(_with_lines_to_read(batch.connection, same), on="raw_id", how="anti")
+    if same.is_empty():
+        return _Ranges(everything, everything)
+    runs = (
+        changed.select("raw_id", is_new=~pl.col("raw_id").is_in(same["raw_id"].implode()))
+        .group_by(pl.col("is_new").rle_id().alias("run"), maintain_order=True)
+        .agg(pl.col("is_new").first(), low=pl.col("raw_id").first(), high=pl.col("raw_id").last())
+        .filter("is_new")
+    )
+    if runs.height > MAX_LINE_RANGES:
+        return _Ranges(everything, everything)
+    return _Ranges(everything, [WorkRange(batch.batch_id, low, high) for low, high in runs["low", "high"].iter_rows()])
+
+
+def _with_lines_to_read(connection: sa.Connection, same: pl.DataFrame) -> pl.DataFrame:
+    """Of updated orders whose items and processes are the same text as before, those to read again: `raw_id`.
+
+    That is where the import reads the text by other rules, where the version before has not been read yet, and where
+    it could not be read, so that its row in quarantine is that of the stored version.
+    """
+    schema = {"raw_id": pl.Int64()}
+    if same.is_empty():
+        return pl.DataFrame(schema=schema)
+    stage_rows(connection, "raw_orders", same.select("raw_id", replaces_raw_id="stored_raw_id"), name="same_lines")
+    return fetch_frame(connection, _TO_READ, schema)
+
+
+_TO_READ: Final = """
+    SELECT s.raw_id FROM same_lines s
+    JOIN raw_orders new ON new.raw_id = s.raw_id JOIN import_tasks n ON n.import_id = new.import_id
+    JOIN raw_orders old ON old.raw_id = s.replaces_raw_id JOIN import_tasks o ON o.import_id = old.import_id
+    WHERE n.mapping IS DISTINCT FROM o.mapping
+       OR EXISTS (SELECT FROM etl_work w WHERE w.asset IN ('order_items', 'process_items')
+                  AND s.replaces_raw_id BETWEEN w.low AND w.high)
+       OR EXISTS (SELECT FROM quarantine q WHERE q.raw_id = s.replaces_raw_id AND q.resolved_at IS NULL)
+"""

@@ -128,7 +128,8 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
             processes of the two versions differ.
 
     Returns:
-        `newest` with `fate` (inserted, updated, unchanged or superseded), `stored_raw_id` and `stored_customer`.
+        `newest` with `fate` (inserted, updated, unchanged or superseded), `stored_raw_id`, `stored_customer` and
+        `lines_differ` (null for an order that is not stored).
     """
     both = newest.join(stored, on=ORDER_KEY, how="left", suffix="_stored", maintain_order="left")
     is_known = pl.col("raw_id_stored").is_not_null()
@@ -149,6 +150,7 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
         fate=fate,
         stored_raw_id="raw_id_stored",
         stored_customer="customer_global_id_stored",
+        lines_differ="lines_differ",
     )
 
 

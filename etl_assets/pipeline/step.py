@@ -27,7 +27,7 @@ from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.unchecked import note_unchecked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     from etl_assets.batch_processor import BatchProcessor
@@ -67,6 +67,8 @@ class Loaded:
 
     counts: BatchCounts
     hand_on: Sequence[WorkRange]
+    hand_on_instead: Mapping[AssetName, Sequence[WorkRange]] = field(default_factory=dict)
+    """What consumers get that need not see all of it."""
     to_check: Sequence[WorkRange] = ()
     """The orders that checks of the asset have to look at."""
 
@@ -254,16 +256,17 @@ class _Runner:
         """Plan a batch, or None where nothing is left."""
         with self.services.database.transaction() as connection:
             ranges = work.pending(connection, self.step.asset, self.batch_size, without=without)
+            if not ranges:
+                return None
             epoch = batches.read_epoch(connection, self.step.asset)
-            # Batches of this run that come before it write to them, and no others: the epoch would tell.
-            is_first = not without and not self.result.batches and are_empty(connection, TABLES_OF[self.step.asset])
-        if not ranges:
-            return None
-        planned = _Planned(ranges, epoch - self.result.batches, [self.step])
-        if isinstance(self.step, CustomerStep):
-            of = -(-planned.most_rows // (BUCKET_FACTOR * self.services.database.settings.batch_size))
-            return replace(planned, parts=self.step.in_buckets(of, into_empty_tables=is_first))
-        return planned
+            planned = _Planned(ranges, epoch - self.result.batches, [self.step])
+            if not isinstance(self.step, CustomerStep):
+                return planned
+            # Before the first batch of this run only other runs may write, and the epoch tells of those.
+            is_first = not without and not self.result.batches
+            into_empty_tables = is_first and are_empty(connection, TABLES_OF[self.step.asset])
+        of = -(-planned.most_rows // (BUCKET_FACTOR * self.services.database.settings.batch_size))
+        return replace(planned, parts=self.step.in_buckets(of, into_empty_tables=into_empty_tables))
 
     def _begin(self, planned: _Planned, number: int) -> None:
         """Begin to extract and transform a part of a batch, if that has not begun."""
@@ -315,7 +318,8 @@ class _Runner:
                         self._begin(later, 0)
                 loaded = part.load(batch, transformed)
                 counts += loaded.counts
-            work.hand_on(connection, work.CONSUMERS[asset], loaded.hand_on)
+            for consumer in work.CONSUMERS[asset]:
+                work.hand_on(connection, [consumer], loaded.hand_on_instead.get(consumer, loaded.hand_on))
             note_unchecked(connection, asset, loaded.to_check)
             if not following:
                 finish_load(connection, TABLES_OF[asset], written=(self.result.counts + counts).written)
