@@ -208,10 +208,21 @@ def _attached_orders(connection: sa.Connection, leads: pl.DataFrame) -> pl.DataF
     return fetch_frame(connection, _ATTACHED, schema)
 
 
-_ATTACHED: Final = (
-    f"SELECT {', '.join('o.' + name for name in LEAD_ORDER_SCHEMA)}, a.lead_id"  # noqa: S608  # constants only
-    " FROM lead_ids i JOIN lead_orders a USING (lead_id) JOIN orders o USING (shop_id, order_id)"
-)
+_ORDER_COLUMNS: Final = ", ".join("o." + name for name in LEAD_ORDER_SCHEMA)
+_ATTACHED: Final = f"""
+    WITH attached AS MATERIALIZED (
+        SELECT a.lead_id, a.shop_id, a.order_id FROM lead_ids JOIN lead_orders a USING (lead_id)
+    ), concerned AS (
+        SELECT DISTINCT customer_global_id FROM lead_ids JOIN business_leads USING (lead_id)
+    ), of_customer AS MATERIALIZED (
+        SELECT {_ORDER_COLUMNS} FROM concerned JOIN orders o USING (customer_global_id)
+    )
+    SELECT {_ORDER_COLUMNS}, a.lead_id FROM attached a JOIN of_customer o USING (shop_id, order_id)
+    UNION ALL
+    SELECT {_ORDER_COLUMNS}, a.lead_id FROM attached a JOIN orders o USING (shop_id, order_id)
+    WHERE NOT EXISTS (SELECT FROM of_customer c WHERE c.shop_id = a.shop_id AND c.order_id = a.order_id)
+"""  # noqa: S608  # constants only
+"""The orders of leads. Nearly all are their customers' and found with those, which `customers` has just read."""
 
 
 def _rows_of(plan: Attachment, rows: pl.DataFrame) -> pl.DataFrame:

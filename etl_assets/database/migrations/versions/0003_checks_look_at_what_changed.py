@@ -1,4 +1,4 @@
-"""Checks look at what changed: what they have yet to look at, and the list of order types."""
+"""Checks look at what changed, and the orders of a lead are found in an index."""
 
 from __future__ import annotations
 
@@ -38,9 +38,13 @@ def upgrade() -> None:
         "INSERT INTO order_types (order_type, first_seen_at)"
         " SELECT order_type, min(created_at) FROM orders WHERE order_type IS NOT NULL GROUP BY order_type"
     )
+    op.drop_index("ix_lead_orders_lead_id", table_name="lead_orders", if_exists=True)
+    op.create_index("ix_lead_orders_lead_id", "lead_orders", ["lead_id"], postgresql_include=["shop_id", "order_id"])
 
 
 def downgrade() -> None:
     """Go back to the revision before."""
+    op.drop_index("ix_lead_orders_lead_id", table_name="lead_orders", if_exists=True)
+    op.create_index("ix_lead_orders_lead_id", "lead_orders", ["lead_id"])
     op.drop_table("order_types")
     op.drop_table("etl_unchecked")
