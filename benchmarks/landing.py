@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -49,24 +49,35 @@ def orders_file(folder: Path, orders: int, *, bad_share: float = 0.0, seed: int 
     return path
 
 
-def changed_orders_file(folder: Path, orders: Path, number: int) -> Path:
-    """The `number`-th thousand of changed orders, spread over all: paid more, more of the first item, 5 % cancelled."""
-    path = folder / f"changed_{orders.stem}_{number}.parquet"
+CHANGES: Final[dict[str, dict[str, pl.Expr]]] = {
+    "changed": {
+        "amount": (pl.col("amount").cast(pl.Decimal(18, 2)) + 10).cast(pl.String),
+        "items": pl.col("items").str.replace('"quantity":', '"quantity":1', literal=True),
+        "order_status": pl.when(pl.col("row") // pl.col("step") % 20 == 0)
+        .then(pl.lit("cancelled"))
+        .otherwise("order_status"),
+    },
+    "shipped": {"order_status": pl.lit("shipped")},
+}
+"""What is new in the orders of a kind of case."""
+
+
+def changed_orders_file(folder: Path, orders: Path, number: int, kind: str) -> Path:
+    """The `number`-th thousand of changed orders, spread over all."""
+    path = folder / f"{kind}_{orders.stem}_{number}.parquet"
     lazy = pl.scan_parquet(orders)
     total = lazy.select(pl.len()).collect().item()
     step = total // CHANGED
     row = pl.int_range(pl.len(), dtype=pl.Int64)
     later = pl.col("updated_at").str.to_datetime("%Y-%m-%dT%H:%M:%S%:z") + pl.duration(days=30)
     (
-        lazy.with_columns(row=row)
+        lazy.with_columns(row=row, step=pl.lit(step))
         .filter((pl.col("row") % step == number % step) & (pl.col("row") // step < CHANGED))
         .with_columns(
             updated_at=later.dt.to_string("%Y-%m-%dT%H:%M:%S+00:00"),
-            amount=(pl.col("amount").cast(pl.Decimal(18, 2)) + 10).cast(pl.String),
-            items=pl.col("items").str.replace('"quantity":', '"quantity":1', literal=True),
-            order_status=pl.when(pl.col("row") // step % 20 == 0).then(pl.lit("cancelled")).otherwise("order_status"),
+            **CHANGES[kind],
         )
-        .drop("row")
+        .drop("row", "step")
         .collect()
         .write_parquet(path)
     )

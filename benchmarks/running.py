@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from benchmarks import landing
-from benchmarks.cases import ORM_ORDERS, Case
+from benchmarks.cases import INCREMENTAL, ORM_ORDERS, Case
 from benchmarks.compare import Print, fingerprints, require_equal
 from benchmarks.proxy import CountingProxy
 from benchmarks.ways import floor
@@ -118,7 +118,7 @@ class Bench:
 
     def _first_load(self, case: Case, measured: dict[str, Measured]) -> None:
         path = landing.orders_file(self.folder, case.orders, bad_share=case.bad_share)
-        for repetition in range(self.repeat + 1):
+        for repetition in [1] if case.once else range(self.repeat + 1):
             for way, result in measured.items():
                 source = path
                 if way == "orm":
@@ -128,17 +128,18 @@ class Bench:
                 database = self.server.create("run", template=template)
                 if repetition == 0:
                     result.counted = self._counted(way, database, prepare=True)
-                    self._check(way, database, source)
                 else:
                     result.runs.append(self._timed(way, database, prepare=True))
-                self.server.drop(database)
+                if repetition == 0 or case.once:
+                    self._check(way, database, source)
+                self._keep_as_base(way, case, database)
             self._progress(case, measured, repetition)
         shutil.rmtree(self.folder / "floor", ignore_errors=True)
 
     def _on_base(self, case: Case, measured: dict[str, Measured]) -> None:
         path = landing.orders_file(self.folder, case.orders)
         for repetition in range(self.repeat + 1):
-            delta = self._delta(case, path)
+            delta = self._delta(case, path)  # the same for all ways
             prints = {}
             for way, result in measured.items():
                 database = self._base(way, case.orders, path)
@@ -176,6 +177,13 @@ class Bench:
             self.imports.append({"orders": int(path.stem.split("_")[1]), "seconds": seconds})
         return self._landed[path]
 
+    def _keep_as_base(self, way: str, case: Case, database: str) -> None:
+        """Keep a loaded database for the cases that build on it, if there is none yet."""
+        if way in INCREMENTAL and not case.bad_share and (way, case.orders) not in self._bases:
+            self._bases[way, case.orders] = self.server.rename(database, f"base_{way}_{case.orders}")
+        else:
+            self.server.drop(database)
+
     def _base(self, way: str, orders: int, path: Path) -> str:
         """The way's own database with all orders loaded, which the cases work on one after the other."""
         if (way, orders) not in self._bases:
@@ -188,9 +196,9 @@ class Bench:
 
     def _delta(self, case: Case, path: Path) -> Path | None:
         """The file that is landed before each run."""
-        if case.kind == "changed":
+        if case.kind in landing.CHANGES:
             self._thousands += 1
-            return landing.changed_orders_file(self.folder, path, self._thousands)
+            return landing.changed_orders_file(self.folder, path, self._thousands, case.kind)
         return path if case.kind == "reimport" else None
 
     def _worker(self, way: str, database: str, *, proxy_port: int | None = None) -> Worker:

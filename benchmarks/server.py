@@ -43,6 +43,11 @@ class Server:
         self.execute(statement)
         return database
 
+    def rename(self, database: str, name: str) -> str:
+        """Give a database another name, which it returns."""
+        self.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(database), sql.Identifier(name)))
+        return name
+
     def drop(self, database: str) -> None:
         """Remove a database if it is there."""
         self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))

@@ -17,7 +17,7 @@ from etl_assets.database.frames import copy_rows, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import changed_orders
+from etl_assets.ledger.work import changed_orders, most_rows
 from etl_assets.pipeline.fates import compare_rows, count_fates
 from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
 
@@ -71,6 +71,7 @@ class CustomersStep(CustomerStep):
             f" UNION ALL SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL AND {of_orders}"
             f" UNION ALL SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moves} WHERE {of_moves}",
             CUSTOMER_ORDER_SCHEMA,
+            rows=most_rows(ranges),
         )
 
     def transform(

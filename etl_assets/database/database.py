@@ -1,7 +1,7 @@
 """The database resource's plain core: the only place that makes an engine, and the bulk read path.
 
-Reads of whole pages go through ConnectorX (`Database.read`), everything else through SQLAlchemy connections
-(`Database.transaction`). Both set the same `search_path`, so that SQL names tables without a schema.
+Reads of whole pages go through ConnectorX (`Database.read`), small ones and everything else through SQLAlchemy
+connections (`Database.transaction`). Both set the same `search_path`, so that SQL names tables without a schema.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from etl_assets.database import embedded
+from etl_assets.database.frames import fetch_frame
 from etl_assets.database.reader_uri import reader_uri
 from etl_assets.errors import DatabaseUnavailableError, ReadError
 
@@ -30,6 +31,8 @@ TUNING = (
     " -c work_mem=64MB -c temp_buffers=64MB"  # a batch's joins and staging tables stay in memory
     " -c jit=off"  # compiling takes longer than any of our queries gains by it
 )
+FEW_ROWS = 5_000
+"""With so many rows ConnectorX and COPY are equally fast."""
 READER_OPTIONS = "-c max_parallel_workers_per_gather=0"  # what it reads is needed while another batch is written
 """Session settings that `options` in the user's URL may overrule."""
 FORMATS = "-c timezone=UTC -c datestyle=ISO,YMD"
@@ -100,20 +103,26 @@ class Database:
         with connection, connection.begin():
             yield connection
 
-    def read(self, query: str, schema: Mapping[str, pl.DataType], *, alone: bool = False) -> pl.DataFrame:
-        """Read a whole query through ConnectorX, in one snapshot.
+    def read(
+        self, query: str, schema: Mapping[str, pl.DataType], *, rows: int | None = None, alone: bool = False
+    ) -> pl.DataFrame:
+        """Read a whole query in one snapshot: through ConnectorX, a few rows by COPY.
 
         Nothing but integers and hex literals may be formatted into `query`: ConnectorX knows no parameters.
 
         Args:
             query: a SELECT.
             schema: the columns of the result in order and their types; the result is cast to them.
+            rows: about how many are expected. The reader takes longer to connect than a few rows take by COPY.
             alone: nothing else is at work meanwhile, so that the server may use all cores.
 
         Raises:
             ReadError: the read failed. The message holds no data.
             DatabaseUnavailableError: the server can't be reached, or the URL asks for what the reader can't do.
         """
+        if rows is not None and rows <= FEW_ROWS:
+            with self.transaction() as connection:
+                return fetch_frame(connection, query, dict(schema))
         with self.transaction() as connection:
             driver: Any = connection.connection.driver_connection
             uri = reader_uri(driver.info, self._options if alone else f"{self._options} {READER_OPTIONS}")

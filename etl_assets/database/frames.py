@@ -146,7 +146,7 @@ def delete_rows(connection: sa.Connection, table: str, keys: pl.DataFrame) -> in
 def fetch_frame(connection: sa.Connection, query: str, schema: dict[str, Any]) -> pl.DataFrame:
     """Run a SELECT inside the transaction and return its rows as a frame with `schema` (names in the query's order).
 
-    `query` is a constant of the project: nothing is ever formatted into it.
+    `query` is a constant of the project, or has only integers and hex literals formatted into it.
     """
     with _driver(connection).cursor() as cursor:
         statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(sql.SQL(query))  # constants only

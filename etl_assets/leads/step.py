@@ -23,7 +23,7 @@ from etl_assets.leads.transform import (
     withdrawn_leads,
 )
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import changed_orders
+from etl_assets.ledger.work import changed_orders, most_rows
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.pipeline.fates import compare_rows, count_fates
 from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
@@ -87,6 +87,7 @@ class LeadsStep(CustomerStep):
             f"SELECT {', '.join('o.' + name for name in LEAD_ORDER_SCHEMA)}, {lead}"  # noqa: S608  # integers only
             f" FROM {changed_orders(ranges)} {attached} WHERE {self.bucket.condition('o.customer_global_id')}",
             CHANGED_ORDER_SCHEMA,
+            rows=most_rows(ranges),
         )
 
     def transform(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from etl_assets.ledger.work import WorkRange
+from etl_assets.ledger.work import WorkRange, most_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +50,8 @@ def read_unchecked(connection: sa.Connection, asset: AssetName) -> Unchecked:
     if len(rows) > MAX_RANGES:
         return Unchecked(connection.execute(sa.text(_LAST), {"asset": asset}).scalar_one(), [], is_large=True)
     stored = connection.execute(sa.text(_ORDERS_IN_STATISTICS)).scalar_one()
-    concerned = sum(one.width for one in ranges)
-    return Unchecked(rows[-1][0] if rows else 0, ranges, is_large=concerned > LARGE_SHARE * max(stored, 0))
+    is_large = most_rows(ranges) > LARGE_SHARE * max(stored, 0)
+    return Unchecked(rows[-1][0] if rows else 0, ranges, is_large=is_large)
 
 
 def take_away(connection: sa.Connection, asset: AssetName, *, until: int) -> None:

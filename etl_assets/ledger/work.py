@@ -48,6 +48,11 @@ class WorkRange:
         return self.high - self.low + 1
 
 
+def most_rows(ranges: Sequence[WorkRange]) -> int:
+    """How many rows ranges hold at most."""
+    return sum(one.width for one in ranges)
+
+
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """What an asset has yet to consume: at most so many rows, and the number of the newest piece of work (or None)."""

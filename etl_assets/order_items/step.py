@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.ledger.work import changed_orders, raw_rows
+from etl_assets.ledger.work import changed_orders, most_rows, raw_rows
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
 from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
@@ -49,6 +49,7 @@ class OrderItemsStep:
             f" FROM {changed_orders(ranges)}"
             f" {raw_rows()} JOIN import_tasks t ON t.import_id = r.import_id",
             ORDER_TEXT_SCHEMA,
+            rows=most_rows(ranges),
         )
 
     def transform(

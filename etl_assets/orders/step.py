@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from etl_assets.database.frames import copy_rows, fetch_frame, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import WorkRange, imported_rows
+from etl_assets.ledger.work import WorkRange, imported_rows, most_rows
 from etl_assets.orders.transform import (
     ORDER_KEY,
     ORDER_SCHEMA,
@@ -63,6 +63,7 @@ class OrdersStep:
             f"SELECT r.raw_id, t.batch_id AS import_batch_id, {', '.join('r.' + name for name in _RAW_TEXTS)}"  # noqa: S608  # integers only
             f" FROM {imported_rows(ranges)}",
             RAW_ORDER_SCHEMA,
+            rows=most_rows(ranges),
         )
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> ReadOrders:  # noqa: ARG002  # of the protocol

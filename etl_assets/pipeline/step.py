@@ -205,7 +205,7 @@ class _Planned:
     @property
     def most_rows(self) -> int:
         """How many rows it has at most."""
-        return sum(part.width for part in self.ranges)
+        return work.most_rows(self.ranges)
 
 
 class _Runner:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.ledger.work import changed_orders, raw_rows
+from etl_assets.ledger.work import changed_orders, most_rows, raw_rows
 from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
@@ -56,6 +56,7 @@ class ProcessItemsStep:
             "SELECT o.raw_id, o.order_no, o.shop_id, o.order_id, r.processes"  # noqa: S608  # integers only
             f" FROM {changed_orders(ranges)} {raw_rows()}",
             ORDER_PROCESSES_SCHEMA,
+            rows=most_rows(ranges),
         )
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> ReadLines:
@@ -67,6 +68,7 @@ class ProcessItemsStep:
             f" FROM {changed_orders(ranges)} JOIN order_items i USING (order_no)"
             f" WHERE i.order_no BETWEEN {low:d} AND {high:d}",
             LINE_PROCESSES_SCHEMA,
+            rows=most_rows(ranges),
         )
         return read_lines(PROCESS_ITEMS, rows, [read_processes(rows, lines)])
 

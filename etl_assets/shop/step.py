@@ -8,7 +8,7 @@ import polars as pl
 
 from etl_assets.database.frames import copy_rows
 from etl_assets.ledger.batches import BatchCounts
-from etl_assets.ledger.work import imported_rows
+from etl_assets.ledger.work import imported_rows, most_rows
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.presets.imports import rows_by_preset
 from etl_assets.shop.transform import SHOP_KEY, distinct_shops, new_shops
@@ -43,6 +43,7 @@ class ShopStep:
             f" FROM {imported_rows(ranges)} GROUP BY t.batch_id, r.platform, r.shop, r.currency",
             RAW_SHOP_SCHEMA,
             alone=True,
+            rows=most_rows(ranges),
         )
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
