@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -9,18 +10,28 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from etl_assets.database.schema import MADE_LATER, metadata
+from etl_assets.database import bulk_load
+from etl_assets.database.schema import metadata
 from etl_assets.errors import BatchFailedError
+from etl_assets.ledger.work import WorkRange
 from etl_assets.pipeline.assets import STEPS, build_services, run_asset
 from etl_assets.pipeline.step import Bucket
-from etl_assets_tests.running import land, query, raw_fields, run_all, scalar, with_batch_size
+from etl_assets_tests.running import (
+    comparable,
+    land,
+    query,
+    raw_fields,
+    run_all,
+    scalar,
+    start_afresh,
+    with_batch_size,
+)
 
 if TYPE_CHECKING:
     from etl_assets.pipeline.step import Batch, Loaded, Services, Step
 
-LATER: Final = sorted(
-    str(index.name) for table in metadata.tables.values() for index in table.indexes if index.info.get(MADE_LATER)
-)
+LATER: Final = sorted(str(one.name) for one in bulk_load.made_later(list(metadata.tables)))
+OF_LEADS: Final = {"pk_business_leads", "pk_lead_orders", "ix_lead_orders_lead_id"}
 
 
 def orders(count: int, *, first: int = 0) -> list[dict[str, str | None]]:
@@ -172,7 +183,7 @@ def test_order_ids_are_compared_as_bytes_whatever_the_locale(services: Services)
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7, 64])
-def test_every_customer_is_in_one_bucket_and_nobody_is_in_the_first(services: Services, of: int) -> None:
+def test_every_customer_is_in_one_bucket_and_nobody_in_none(services: Services, of: int) -> None:
     edges = [UUID(int=(number << 128) // of + offset) for number in range(1, of) for offset in (-1, 0, 1)]
     ids = [*edges, UUID(int=0), UUID(int=(1 << 128) - 1), *(uuid4() for _ in range(200)), None]
     found = [
@@ -184,8 +195,74 @@ def test_every_customer_is_in_one_bucket_and_nobody_is_in_the_first(services: Se
             ids=ids,
         )
     ]
-    assert sorted(map(str, found)) == sorted(map(str, ids))
-    assert query(services, f"SELECT 1 AS one WHERE {Bucket(0, of).condition('NULL::uuid')}") == [{"one": 1}]
+    assert sorted(found) == sorted(one for one in ids if one is not None)
+
+
+@pytest.mark.parametrize(("of", "count"), [(1, 1), (3, 1), (3, 7), (50, 110)])
+def test_orders_without_a_customer_are_in_one_bucket_of_about_equal_ones(of: int, count: int) -> None:
+    ranges = [WorkRange(number, 10 * number, 10 * number + 9) for number in range(1, count + 1)]
+    queries = [Bucket(number, of).reading_nobody("o.raw_id", ranges) for number in range(of)]
+    found = [[int(low) for low in re.findall(r"\(\d+, (\d+), \d+\)", " ".join(query))] for query in queries]
+    assert sorted(low for lows in found for low in lows) == [one.low for one in ranges]
+    assert max(map(len, found)) - min(map(len, found)) <= 1
+
+
+def test_customers_and_leads_in_buckets_are_those_of_one_bucket(services: Services) -> None:
+    fields = [*orders(30), *(raw_fields(f"n{number}", amount="5") for number in range(20))]
+    with_batch_size(services, 1_000)
+    land(services, fields)
+    results = run_all(services)
+    whole = comparable(services)
+    start_afresh(services)
+    with_batch_size(services, 2)
+    land(services, fields[:25])
+    land(services, fields[25:])
+    in_buckets = run_all(services)
+    assert comparable(services) == whole
+    for asset in ("customers", "leads"):
+        assert in_buckets[asset].counts == results[asset].counts
+        assert in_buckets[asset].counts.without_customer == 20
+
+
+def test_the_keys_of_leads_are_gone_while_they_are_first_loaded_and_there_again_afterwards(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, int]] = []
+    watched = WatchedStep(STEPS["leads"], lambda: seen.append(later_indexes(services)))
+    land(services, orders(35))
+    for asset in STEPS:
+        if asset != "leads":
+            run_asset(asset, services)
+    with monkeypatch.context() as patched:
+        patched.setitem(STEPS, "leads", watched)
+        run_asset("leads", services)
+    assert [OF_LEADS & set(found) for found in seen] == [set()]
+    assert set(later_indexes(services)) > OF_LEADS
+    key = "SELECT conname FROM pg_constraint WHERE contype = 'p' AND conname = ANY (:names) ORDER BY 1"
+    assert [row["conname"] for row in query(services, key, names=LATER)] == ["pk_business_leads", "pk_lead_orders"]
+
+
+def test_a_key_that_cannot_be_made_now_is_made_by_the_next_load(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_load, "MAX_WAIT_SECONDS", 1)
+    land(services, orders(35))
+    for asset in STEPS:
+        if asset != "leads":
+            run_asset(asset, services)
+    with services.database.engine.connect() as reader:
+
+        def read_the_table() -> None:
+            reader.execute(sa.text("SELECT count(*) FROM lead_orders"))
+
+        with monkeypatch.context() as patched:
+            patched.setitem(STEPS, "leads", WatchedStep(STEPS["leads"], read_the_table))
+            run_asset("leads", services)
+    assert not OF_LEADS & set(later_indexes(services)), "all or none of them"
+    assert scalar(services, "SELECT count(*) FROM lead_orders") == 35
+    land(services, orders(1, first=35))
+    run_all(services)
+    assert sorted(later_indexes(services)) == LATER
 
 
 class WatchedStep:

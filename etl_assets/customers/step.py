@@ -55,24 +55,28 @@ class CustomersStep(CustomerStep):
         """All orders of the customers that changed orders name or have left (`CUSTOMER_ORDER_SCHEMA`).
 
         Besides, the changed orders that name nobody, and a row without an order for each customer that one has left.
+        In a first load simply all orders.
         """
         orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
         of_orders, of_moves = (
             self.bucket.condition(column) for column in ("o.customer_global_id", "m.customer_global_id")
         )
+        touched = (
+            f"(SELECT o.customer_global_id FROM {orders} WHERE {of_orders}"  # noqa: S608  # integers only
+            f" UNION SELECT m.customer_global_id FROM {moves} WHERE {of_moves})"
+            # The bucket again further down: the planner carries no range from one side of a join to the other.
+            " touched JOIN orders o USING (customer_global_id)"
+        )
+        if self.is_first_load:
+            touched = "orders o"
         columns = ", ".join("o." + name for name in CUSTOMER_ORDER_SCHEMA)
         nothing = ", ".join("NULL" for name in CUSTOMER_ORDER_SCHEMA if name not in ("customer_global_id", "raw_id"))
-        return database.read(
-            f"SELECT {columns} FROM ("  # noqa: S608  # integers only
-            f"SELECT o.customer_global_id FROM {orders} WHERE {of_orders}"
-            f" UNION SELECT m.customer_global_id FROM {moves} WHERE {of_moves}"
-            # The bucket once more: the planner carries no range from one side of a join to the other.
-            f") touched JOIN orders o USING (customer_global_id) WHERE {of_orders}"
-            f" UNION ALL SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL AND {of_orders}"
-            f" UNION ALL SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moves} WHERE {of_moves}",
-            CUSTOMER_ORDER_SCHEMA,
-            rows=most_rows(ranges),
-        )
+        parts = [
+            f"SELECT {columns} FROM {touched} WHERE {of_orders}",  # noqa: S608  # integers only
+            f"SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moves} WHERE {of_moves}",  # noqa: S608  # as above
+            *self.bucket.reading_nobody(columns, ranges),
+        ]
+        return database.read(" UNION ALL ".join(parts), CUSTOMER_ORDER_SCHEMA, rows=most_rows(ranges))
 
     def transform(
         self,

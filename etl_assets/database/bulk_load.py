@@ -25,6 +25,11 @@ MAX_WAIT_SECONDS: Final = 10
 """How long to wait for those who read a table that gets its key: those who come after them wait, too."""
 
 
+def rows_in_statistics(connection: sa.Connection, table: str) -> int:
+    """How many rows a table had when its statistics were collected; 0 if they never were."""
+    return max(int(connection.execute(sa.text(_ROWS_IN_STATISTICS), {"table": table}).scalar_one()), 0)
+
+
 def are_empty(connection: sa.Connection, tables: Sequence[str]) -> bool:
     """Whether none of the tables has a row."""
     return not any(connection.execute(_has_rows(name)).scalar_one() for name in tables)
@@ -41,7 +46,7 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
         tables: names of tables.
     """
     for name in tables:
-        later = list(_made_later([name]))
+        later = list(made_later([name]))
         try:
             with database.transaction() as connection:
                 if not later or not are_empty(connection, [name]):
@@ -67,13 +72,12 @@ def finish_load(connection: sa.Connection, tables: Sequence[str], written: int) 
         tables: names of tables.
         written: how many rows were written into them.
     """
-    later = list(_made_later(tables))
+    later = list(made_later(tables))
     if later:
         known = set(connection.execute(sa.text(_INDEXES), {"tables": list(tables)}).scalars())
         _make(connection, [one for one in later if one.name not in known])
     for name in tables:
-        rows = connection.execute(sa.text(_ROWS_IN_STATISTICS), {"table": name}).scalar_one()
-        if written > CHANGED_SHARE * max(rows, MIN_CHANGED_ROWS):
+        if written > CHANGED_SHARE * max(rows_in_statistics(connection, name), MIN_CHANGED_ROWS):
             connection.execute(sa.text(f"ANALYZE {name}"))
 
 
@@ -90,7 +94,8 @@ def _has_rows(table: str) -> sa.Select[tuple[bool]]:
     return sa.select(sa.exists().select_from(metadata.tables[table]))
 
 
-def _made_later(tables: Sequence[str]) -> Iterator[sa.Index | sa.Constraint]:
+def made_later(tables: Sequence[str]) -> Iterator[sa.Index | sa.Constraint]:
+    """The indexes and keys of tables that a first load makes at its end."""
     for name in tables:
         table = metadata.tables[name]
         candidates: list[sa.Index | sa.Constraint] = [*table.constraints, *table.indexes]

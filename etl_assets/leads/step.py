@@ -82,13 +82,13 @@ class LeadsStep(CustomerStep):
 
     def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
         """The changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
-        lead, attached = _NO_LEAD if self.into_empty_tables else _LEAD_OF_ORDER
-        return database.read(
-            f"SELECT {', '.join('o.' + name for name in LEAD_ORDER_SCHEMA)}, {lead}"  # noqa: S608  # integers only
-            f" FROM {changed_orders(ranges)} {attached} WHERE {self.bucket.condition('o.customer_global_id')}",
-            CHANGED_ORDER_SCHEMA,
-            rows=most_rows(ranges),
-        )
+        lead, attached = _NO_LEAD if self.is_first_load else _LEAD_OF_ORDER
+        columns, in_bucket = f"{_ORDER_COLUMNS}, {lead}", self.bucket.condition("o.customer_global_id")
+        parts = [
+            f"SELECT {columns} FROM {changed_orders(ranges)} {attached} WHERE {in_bucket}",  # noqa: S608  # integers only
+            *self.bucket.reading_nobody(columns, ranges, attached),
+        ]
+        return database.read(" UNION ALL ".join(parts), CHANGED_ORDER_SCHEMA, rows=most_rows(ranges))
 
     def transform(
         self,

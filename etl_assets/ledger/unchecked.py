@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from etl_assets.database.bulk_load import rows_in_statistics
 from etl_assets.ledger.work import WorkRange, most_rows
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ def read_unchecked(connection: sa.Connection, asset: AssetName) -> Unchecked:
     ranges = [WorkRange(batch_id, low, high) for _, batch_id, low, high in rows]
     if len(rows) > MAX_RANGES:
         return Unchecked(connection.execute(sa.text(_LAST), {"asset": asset}).scalar_one(), [], is_large=True)
-    stored = connection.execute(sa.text(_ORDERS_IN_STATISTICS)).scalar_one()
-    is_large = most_rows(ranges) > LARGE_SHARE * max(stored, 0)
+    is_large = most_rows(ranges) > LARGE_SHARE * rows_in_statistics(connection, "orders")
     return Unchecked(rows[-1][0] if rows else 0, ranges, is_large=is_large)
 
 
@@ -65,5 +65,4 @@ _READ: Final = """
     ORDER BY note_id FETCH FIRST :limit ROWS ONLY
 """
 _LAST: Final = "SELECT coalesce(max(note_id), 0) FROM etl_unchecked WHERE asset = :asset"
-_ORDERS_IN_STATISTICS: Final = "SELECT reltuples FROM pg_class WHERE oid = to_regclass('orders')"
 _TAKE_AWAY: Final = "DELETE FROM etl_unchecked WHERE asset = :asset AND note_id <= :until"

@@ -19,7 +19,12 @@ from uuid import UUID
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.database.bulk_load import are_empty, drop_indexes_of_empty_tables, finish_load
+from etl_assets.database.bulk_load import (
+    are_empty,
+    drop_indexes_of_empty_tables,
+    finish_load,
+    rows_in_statistics,
+)
 from etl_assets.database.schema import TABLES_OF
 from etl_assets.errors import BatchFailedError, FencedError
 from etl_assets.ledger import batches, work
@@ -99,7 +104,7 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One of `of` shares of the customers, by their id; orders without a customer are in the first.
+    """One of `of` shares of the customers, by their id, and of the ranges of a batch for orders without a customer.
 
     The ids are spread evenly, and of a range of them the server knows how many there are. Buckets in order are also in
     the order of the indexes.
@@ -111,11 +116,16 @@ class Bucket:
     def condition(self, column: str) -> str:
         """The SQL condition that the customer id in `column` is in this bucket: hexadecimal literals only."""
         bounds = [UUID(int=(number << 128) // self.of) for number in range(1, self.of)]
-        above = f"{column} >= '{bounds[self.number - 1]}'" if self.number else ""
-        below = f"{column} < '{bounds[self.number]}'" if self.number < self.of - 1 else ""
-        if not above:
-            return f"({below} OR {column} IS NULL)" if below else "true"
-        return f"{above} AND {below}" if below else above
+        above = [f"{column} >= '{bounds[self.number - 1]}'"] if self.number else []
+        below = [f"{column} < '{bounds[self.number]}'"] if self.number < self.of - 1 else []
+        return " AND ".join([*above, *below]) or f"{column} IS NOT NULL"
+
+    def reading_nobody(self, columns: str, ranges: Sequence[WorkRange], join: str = "") -> list[str]:
+        """The query of the bucket's changed orders `o` without a customer, if there may be any: integers only."""
+        share = ranges[self.number :: self.of]
+        orders = f"{work.changed_orders(share)} {join}"
+        query = f"SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL"  # noqa: S608  # integers only
+        return [query] if share else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +137,13 @@ class CustomerStep:
     """
 
     bucket: Bucket = Bucket()
-    into_empty_tables: bool = False
-    """Whether the asset's tables were empty when the batch was planned: nothing of it need be looked up in them."""
+    is_first_load: bool = False
+    """Whether the batch has most orders, and the asset's tables were empty when it was planned."""
 
-    def in_buckets(self, of: int, *, into_empty_tables: bool) -> list[Self]:
+    def in_buckets(self, of: int, *, is_first_load: bool) -> list[Self]:
         """The step for each of so many buckets."""
         buckets = [Bucket(number, of) for number in range(of)]
-        return [replace(self, bucket=bucket, into_empty_tables=into_empty_tables) for bucket in buckets]
+        return [replace(self, bucket=bucket, is_first_load=is_first_load) for bucket in buckets]
 
 
 @dataclass(slots=True)
@@ -263,10 +273,13 @@ class _Runner:
             if not isinstance(self.step, CustomerStep):
                 return planned
             # Before the first batch of this run only other runs may write, and the epoch tells of those.
-            is_first = not without and not self.result.batches
-            into_empty_tables = is_first and are_empty(connection, TABLES_OF[self.step.asset])
+            is_first_load = (
+                not (without or self.result.batches)
+                and 2 * planned.most_rows >= rows_in_statistics(connection, "orders")
+                and are_empty(connection, TABLES_OF[self.step.asset])
+            )
         of = -(-planned.most_rows // (BUCKET_FACTOR * self.services.database.settings.batch_size))
-        return replace(planned, parts=self.step.in_buckets(of, into_empty_tables=into_empty_tables))
+        return replace(planned, parts=self.step.in_buckets(of, is_first_load=is_first_load))
 
     def _begin(self, planned: _Planned, number: int) -> None:
         """Begin to extract and transform a part of a batch, if that has not begun."""
@@ -310,13 +323,13 @@ class _Runner:
             batch = Batch(connection, record.batch_id, ranges, self.services.vectorized_queries, self.run_id)
             for number, part in enumerate(planned.parts):
                 self._begin(planned, number)
-                transformed = planned.begun.pop(number).result()
+                wait([planned.begun[number]])
                 if number + 1 < len(planned.parts):
                     self._begin(planned, number + 1)
                 else:
                     for later in following:
                         self._begin(later, 0)
-                loaded = part.load(batch, transformed)
+                loaded = part.load(batch, planned.begun.pop(number).result())  # in memory no longer than needed
                 counts += loaded.counts
             for consumer in work.CONSUMERS[asset]:
                 work.hand_on(connection, [consumer], loaded.hand_on_instead.get(consumer, loaded.hand_on))
