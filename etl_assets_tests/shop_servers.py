@@ -78,6 +78,20 @@ def require_mariadb() -> None:
         pytest.skip(reason)
 
 
+def _install_mariadb(data: Path, user: list[str], environment: dict[str, str]) -> None:
+    """Make a data directory. Its bootstrap has been seen to fail on a busy machine, so that it is tried twice."""
+    command = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
+               "--auth-root-authentication-method=normal", *user]  # fmt: skip
+    said = []
+    for _attempt in range(2):
+        shutil.rmtree(data, ignore_errors=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        if done.returncode == 0:
+            return
+        said.append(f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    pytest.fail("mariadb-install-db failed twice:\n" + "\n".join(said))
+
+
 @contextmanager
 def running_mariadb() -> Iterator[MariaDB]:
     """Start a server in a folder with a short path, as sockets need; it is gone afterwards."""
@@ -85,11 +99,7 @@ def running_mariadb() -> Iterator[MariaDB]:
         data, path = Path(folder) / "data", Path(folder) / "socket"
         user = ["--user=root"] if os.geteuid() == 0 else []
         environment = {**os.environ, "PATH": _path()}
-        subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
-             "--auth-root-authentication-method=normal", *user],
-            check=True, capture_output=True, env=environment,
-        )  # fmt: skip
+        _install_mariadb(data, user, environment)
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(
                 ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={path}", "--skip-networking",

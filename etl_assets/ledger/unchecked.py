@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from etl_assets.database.bulk_load import rows_in_statistics
-from etl_assets.ledger.work import WorkRange, most_rows
+from etl_assets.ledger.work import WorkRange, as_arrays, most_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +38,9 @@ class Unchecked:
 
 
 def note_unchecked(connection: sa.Connection, asset: AssetName, ranges: Sequence[WorkRange]) -> None:
-    """Note that `asset` has processed these ranges of `orders`."""
+    """Note that `asset` has processed these ranges of `orders`: a note for each batch, from its first to its last."""
     if ranges:
-        notes = [{"asset": asset, "batch_id": r.batch_id, "low": r.low, "high": r.high} for r in ranges]
-        connection.execute(sa.text(_NOTE), notes)
+        connection.execute(sa.text(_NOTE), {"asset": asset, **as_arrays(ranges)})
 
 
 def read_unchecked(connection: sa.Connection, asset: AssetName) -> Unchecked:
@@ -59,7 +58,12 @@ def take_away(connection: sa.Connection, asset: AssetName, *, until: int) -> Non
     connection.execute(sa.text(_TAKE_AWAY), {"asset": asset, "until": until})
 
 
-_NOTE: Final = "INSERT INTO etl_unchecked (asset, batch_id, low, high) VALUES (:asset, :batch_id, :low, :high)"
+_NOTE: Final = """
+    INSERT INTO etl_unchecked (asset, batch_id, low, high)
+    SELECT :asset, batch_id, min(low), max(high)
+    FROM unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) r (batch_id, low, high)
+    GROUP BY batch_id
+"""
 _READ: Final = """
     SELECT note_id, batch_id, low, high FROM etl_unchecked WHERE asset = :asset
     ORDER BY note_id FETCH FIRST :limit ROWS ONLY

@@ -83,7 +83,7 @@ def pending(
         max_rows: how many rows the ranges may hold together.
         without: ranges to leave out (they failed in this run).
     """
-    rows = connection.execute(sa.text(_PENDING), {"asset": asset, "limit": MAX_RANGES_PER_PAGE, **_arrays(without)})
+    rows = connection.execute(sa.text(_PENDING), {"asset": asset, "limit": MAX_RANGES_PER_PAGE, **as_arrays(without)})
     page: list[WorkRange] = []
     room = max_rows
     for batch_id, low, high in rows:
@@ -101,7 +101,7 @@ def claim(connection: sa.Connection, asset: AssetName, ranges: Sequence[WorkRang
     Raises:
         FencedError: one of them is not on the queue any more: another run consumed it.
     """
-    missing = connection.execute(sa.text(_CLAIM), {"asset": asset, **_arrays(ranges)}).scalar_one()
+    missing = connection.execute(sa.text(_CLAIM), {"asset": asset, **as_arrays(ranges)}).scalar_one()
     if missing:
         msg = f"{asset}: another run has consumed this batch meanwhile."
         raise FencedError(msg)
@@ -110,7 +110,7 @@ def claim(connection: sa.Connection, asset: AssetName, ranges: Sequence[WorkRang
 def hand_on(connection: sa.Connection, consumers: Iterable[AssetName], ranges: Sequence[WorkRange]) -> None:
     """Put `ranges` on the queue of each consumer, joined with what it holds of the same batches already."""
     for consumer in consumers:
-        connection.execute(sa.text(_HAND_ON), {"asset": consumer, **_arrays(ranges)})
+        connection.execute(sa.text(_HAND_ON), {"asset": consumer, **as_arrays(ranges)})
 
 
 # The queue is a set of raw ids for each asset and batch. Its rows may overlap (a range is handed on while pending),
@@ -228,7 +228,8 @@ def raw_rows() -> str:
     return "JOIN raw_orders r ON r.raw_id = o.raw_id AND r.raw_id BETWEEN w.low AND w.high"
 
 
-def _arrays(ranges: Sequence[WorkRange]) -> dict[str, list[int]]:
+def as_arrays(ranges: Sequence[WorkRange]) -> dict[str, list[int]]:
+    """The ranges as parameters of a query that unnests them."""
     return {
         "batches": [r.batch_id for r in ranges],
         "lows": [r.low for r in ranges],
