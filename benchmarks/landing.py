@@ -63,16 +63,17 @@ CHANGES: Final[dict[str, dict[str, pl.Expr]]] = {
 
 
 def changed_orders_file(folder: Path, orders: Path, number: int, kind: str) -> Path:
-    """The `number`-th thousand of changed orders, spread over all."""
+    """The `number`-th thousand of changed orders, spread over all; those of another kind are others."""
     path = folder / f"{kind}_{orders.stem}_{number}.parquet"
     lazy = pl.scan_parquet(orders)
     total = lazy.select(pl.len()).collect().item()
     step = total // CHANGED
+    first = list(CHANGES).index(kind) * step // len(CHANGES)
     row = pl.int_range(pl.len(), dtype=pl.Int64)
     later = pl.col("updated_at").str.to_datetime("%Y-%m-%dT%H:%M:%S%:z") + pl.duration(days=30)
     (
         lazy.with_columns(row=row, step=pl.lit(step))
-        .filter((pl.col("row") % step == number % step) & (pl.col("row") // step < CHANGED))
+        .filter((pl.col("row") % step == (number + first) % step) & (pl.col("row") // step < CHANGED))
         .with_columns(
             updated_at=later.dt.to_string("%Y-%m-%dT%H:%M:%S+00:00"),
             **CHANGES[kind],

@@ -92,7 +92,7 @@ class Bench:
     _landed: dict[Path, str] = field(default_factory=dict)
     _bases: dict[tuple[str, int], str] = field(default_factory=dict)
     _prints: dict[Path, dict[str, Print]] = field(default_factory=dict)
-    _thousands: int = 0
+    _thousands: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def run(self, case: Case) -> dict[str, Any]:
         """Measure a case; returns it as results hold it."""
@@ -198,8 +198,8 @@ class Bench:
     def _delta(self, case: Case, path: Path) -> Path | None:
         """The file that is landed before each run."""
         if case.kind in landing.CHANGES:
-            self._thousands += 1
-            return landing.changed_orders_file(self.folder, path, self._thousands, case.kind)
+            number = self._thousands[case.kind, case.orders] = self._thousands.get((case.kind, case.orders), 0) + 1
+            return landing.changed_orders_file(self.folder, path, number, case.kind)
         return path if case.kind == "reimport" else None
 
     def _worker(self, way: str, database: str, *, proxy_port: int | None = None) -> Worker:
