@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +19,7 @@ from benchmarks.proxy import CountingProxy
 from benchmarks.ways import floor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from benchmarks.server import Server
@@ -92,7 +94,7 @@ class Bench:
     _landed: dict[Path, str] = field(default_factory=dict)
     _bases: dict[tuple[str, int], str] = field(default_factory=dict)
     _prints: dict[Path, dict[str, Print]] = field(default_factory=dict)
-    _thousands: dict[tuple[str, int], int] = field(default_factory=dict)
+    _thousands: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def run(self, case: Case) -> dict[str, Any]:
         """Measure a case; returns it as results hold it."""
@@ -118,7 +120,7 @@ class Bench:
 
     def _first_load(self, case: Case, measured: dict[str, Measured]) -> None:
         path = landing.orders_file(self.folder, case.orders, bad_share=case.bad_share)
-        for repetition in [1] if case.once else range(self.repeat + 1):
+        for repetition in self._repetitions(case):
             for way, result in measured.items():
                 source = path
                 if way == "orm":
@@ -156,7 +158,7 @@ class Bench:
     def _imports(self, case: Case, measured: dict[str, Measured]) -> None:
         paths = landing.split_file(self.folder, landing.orders_file(self.folder, case.orders), case.parts)
         prints: dict[str, dict[str, Print]] = {}
-        for repetition in [1] if case.once else range(self.repeat + 1):
+        for repetition in self._repetitions(case):
             for way, result in measured.items():
                 database = self.server.create("run", template=landing.EMPTY)
                 if repetition == 0:
@@ -170,6 +172,10 @@ class Bench:
             self._progress(case, measured, repetition)
 
     # What they are made of.
+
+    def _repetitions(self, case: Case) -> Sequence[int]:
+        """The numbers of the runs: 0 is the one that is counted."""
+        return [1] if case.once else range(self.repeat + 1)
 
     def _template(self, path: Path) -> str:
         if path not in self._landed:
@@ -198,7 +204,8 @@ class Bench:
     def _delta(self, case: Case, path: Path) -> Path | None:
         """The file that is landed before each run."""
         if case.kind in landing.CHANGES:
-            number = self._thousands[case.kind, case.orders] = self._thousands.get((case.kind, case.orders), 0) + 1
+            self._thousands[case.kind, case.orders] += 1
+            number = self._thousands[case.kind, case.orders]
             return landing.changed_orders_file(self.folder, path, number, case.kind)
         return path if case.kind == "reimport" else None
 

@@ -17,7 +17,7 @@ from etl_assets.database.frames import copy_rows, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import changed_orders, most_rows
+from etl_assets.ledger.work import changed_orders, most_rows, touched_customers
 from etl_assets.pipeline.fates import compare_rows, count_fates
 from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
 
@@ -57,23 +57,16 @@ class CustomersStep(CustomerStep):
         Besides, the changed orders that name nobody, and a row without an order for each customer that one has left.
         In a first load simply all orders.
         """
-        orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
-        of_orders, of_moves = (
-            self.bucket.condition(column) for column in ("o.customer_global_id", "m.customer_global_id")
-        )
-        touched = (
-            f"(SELECT o.customer_global_id FROM {orders} WHERE {of_orders}"  # noqa: S608  # integers only
-            f" UNION SELECT m.customer_global_id FROM {moves} WHERE {of_moves})"
-            # The bucket again further down: the planner carries no range from one side of a join to the other.
-            " touched JOIN orders o USING (customer_global_id)"
-        )
-        if self.is_first_load:
-            touched = "orders o"
+        in_bucket = self.bucket.condition
+        # With the bucket on both sides: the planner carries no range from one side of a join to the other.
+        touched = f"({touched_customers(ranges, in_bucket)}) touched JOIN orders o USING (customer_global_id)"
+        orders = "orders o" if self.is_first_load else touched
+        moves, has_left = changed_orders(ranges, table="order_moves", name="m"), in_bucket("m.customer_global_id")
         columns = ", ".join("o." + name for name in CUSTOMER_ORDER_SCHEMA)
         nothing = ", ".join("NULL" for name in CUSTOMER_ORDER_SCHEMA if name not in ("customer_global_id", "raw_id"))
         parts = [
-            f"SELECT {columns} FROM {touched} WHERE {of_orders}",  # noqa: S608  # integers only
-            f"SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moves} WHERE {of_moves}",  # noqa: S608  # as above
+            f"SELECT {columns} FROM {orders} WHERE {in_bucket('o.customer_global_id')}",  # noqa: S608  # integers only
+            f"SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moves} WHERE {has_left}",  # noqa: S608  # as above
             *self.bucket.reading_nobody(columns, ranges),
         ]
         return database.read(" UNION ALL ".join(parts), CUSTOMER_ORDER_SCHEMA, rows=most_rows(ranges))

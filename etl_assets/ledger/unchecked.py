@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from etl_assets.database.bulk_load import rows_in_statistics
-from etl_assets.ledger.work import WorkRange, as_arrays, most_rows
+from etl_assets.ledger.work import GIVEN, WorkRange, as_arrays, most_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,11 +45,10 @@ def note_unchecked(connection: sa.Connection, asset: AssetName, ranges: Sequence
 
 def read_unchecked(connection: sa.Connection, asset: AssetName) -> Unchecked:
     """What the checks of `asset` have yet to look at."""
-    rows = connection.execute(sa.text(_READ), {"asset": asset, "limit": MAX_RANGES + 1}).all()
+    rows = connection.execute(sa.text(_READ), {"asset": asset}).all()
     ranges = [WorkRange(batch_id, low, high) for _, batch_id, low, high in rows]
-    if len(rows) > MAX_RANGES:
-        return Unchecked(connection.execute(sa.text(_LAST), {"asset": asset}).scalar_one(), [], is_large=True)
-    is_large = most_rows(ranges) > LARGE_SHARE * rows_in_statistics(connection, "orders")
+    large = LARGE_SHARE * rows_in_statistics(connection, "orders")
+    is_large = len(ranges) > MAX_RANGES or most_rows(ranges) > large
     return Unchecked(rows[-1][0] if rows else 0, ranges, is_large=is_large)
 
 
@@ -58,15 +57,9 @@ def take_away(connection: sa.Connection, asset: AssetName, *, until: int) -> Non
     connection.execute(sa.text(_TAKE_AWAY), {"asset": asset, "until": until})
 
 
-_NOTE: Final = """
+_NOTE: Final = f"""
     INSERT INTO etl_unchecked (asset, batch_id, low, high)
-    SELECT :asset, batch_id, min(low), max(high)
-    FROM unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) r (batch_id, low, high)
-    GROUP BY batch_id
-"""
-_READ: Final = """
-    SELECT note_id, batch_id, low, high FROM etl_unchecked WHERE asset = :asset
-    ORDER BY note_id FETCH FIRST :limit ROWS ONLY
-"""
-_LAST: Final = "SELECT coalesce(max(note_id), 0) FROM etl_unchecked WHERE asset = :asset"
+    SELECT :asset, batch_id, lower(ids), upper(ids) - 1 FROM ({GIVEN}) given
+"""  # noqa: S608  # constants only
+_READ: Final = "SELECT note_id, batch_id, low, high FROM etl_unchecked WHERE asset = :asset ORDER BY note_id"
 _TAKE_AWAY: Final = "DELETE FROM etl_unchecked WHERE asset = :asset AND note_id <= :until"

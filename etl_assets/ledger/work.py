@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from etl_assets.errors import FencedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from etl_assets.events.subjects import AssetName
 
@@ -115,13 +115,14 @@ def hand_on(connection: sa.Connection, consumers: Iterable[AssetName], ranges: S
 
 # The queue is a set of raw ids for each asset and batch. Its rows may overlap (a range is handed on while pending),
 # so everything reads and writes their union, as multiranges.
-_GIVEN: Final = """
+GIVEN: Final = """
     SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
     FROM unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) g (batch_id, low, high)
     GROUP BY batch_id
 """
+"""The ranges that `as_arrays` makes parameters of: `batch_id`, `ids` (a multirange)."""
 _PENDING: Final = f"""
-    WITH without AS ({_GIVEN}), queued AS (
+    WITH without AS ({GIVEN}), queued AS (
         SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
         FROM etl_work WHERE asset = :asset GROUP BY batch_id
     ), left_over AS (
@@ -132,7 +133,7 @@ _PENDING: Final = f"""
     ORDER BY lower(part), batch_id FETCH FIRST :limit ROWS ONLY
 """  # noqa: S608  # constants only
 _CLAIM: Final = f"""
-    WITH claimed AS ({_GIVEN}), gone AS (
+    WITH claimed AS ({GIVEN}), gone AS (
         DELETE FROM etl_work w USING claimed c
         WHERE w.asset = :asset AND w.batch_id = c.batch_id AND c.ids && int8range(w.low, w.high, '[]')
         RETURNING w.batch_id, w.low, w.high
@@ -146,7 +147,7 @@ _CLAIM: Final = f"""
     SELECT count(*) FROM claimed c LEFT JOIN found f USING (batch_id) WHERE f.ids IS NULL OR NOT f.ids @> c.ids
 """  # noqa: S608  # constants only
 _HAND_ON: Final = f"""
-    WITH handed AS ({_GIVEN}), known AS (
+    WITH handed AS ({GIVEN}), known AS (
         DELETE FROM etl_work w USING handed h WHERE w.asset = :asset AND w.batch_id = h.batch_id
         RETURNING w.batch_id, int8range(w.low, w.high, '[]') AS part
     ), together AS (
@@ -217,6 +218,21 @@ def changed_orders(ranges: Sequence[WorkRange], *, table: str = "orders", name: 
     return (
         f"(VALUES {_as_values(ranges)}) w (batch_id, low, high)"
         f" JOIN {table} {name} ON {name}.batch_id = w.batch_id AND {name}.raw_id BETWEEN w.low AND w.high"
+    )
+
+
+def touched_customers(ranges: Sequence[WorkRange], condition: Callable[[str], str]) -> str:
+    """The query of the customers that the orders of ranges name, or have left.
+
+    Args:
+        ranges: made by batches of `orders`.
+        condition: the SQL condition on the column of that name, for a part of the customers.
+    """
+    orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
+    named, left = "o.customer_global_id", "m.customer_global_id"
+    return (
+        f"SELECT {named} FROM {orders} WHERE {condition(named)}"  # noqa: S608  # integers only
+        f" UNION SELECT {left} FROM {moves} WHERE {condition(left)}"
     )
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from etl_assets.database.schema import metadata
 from etl_assets.ledger.unchecked import read_unchecked, take_away
-from etl_assets.ledger.work import changed_orders
+from etl_assets.ledger.work import changed_orders, touched_customers
 from etl_assets.quality.checks import CHECKS, Check, Row
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def is_concerned(table: str, ranges: Sequence[WorkRange] | None) -> str:
         return "true"
     if not ranges:
         return "false"
-    orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
+    orders = changed_orders(ranges)
     key = next(iter(metadata.tables[table].primary_key.columns)).name
     match key:
         case "order_no":
@@ -91,7 +91,4 @@ def is_concerned(table: str, ranges: Sequence[WorkRange] | None) -> str:
         case "shop_id":
             return f"(t.shop_id, t.order_id) IN (SELECT o.shop_id, o.order_id FROM {orders})"  # noqa: S608
         case _:
-            return (
-                f"t.customer_global_id IN (SELECT o.customer_global_id FROM {orders}"  # noqa: S608
-                f" UNION SELECT m.customer_global_id FROM {moves})"
-            )
+            return f"t.customer_global_id IN ({touched_customers(ranges, '{} IS NOT NULL'.format)})"
