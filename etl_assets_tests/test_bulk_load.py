@@ -155,10 +155,10 @@ def test_a_role_that_does_not_own_the_tables_can_load_them(services: Services) -
 
 def test_statistics_are_collected_when_much_has_changed(services: Services) -> None:
     known = "SELECT count(*) FROM pg_stats WHERE schemaname = current_schema() AND tablename = 'orders'"
-    land(services, orders(900))
+    land(services, orders(90))
     run_all(services)
     assert scalar(services, known) == 0
-    land(services, orders(1200, first=900))
+    land(services, orders(1200, first=90))
     run_all(services)
     assert scalar(services, known) > 0
 

@@ -48,6 +48,8 @@ def test_the_mapping_in_the_documentation_is_valid(tmp_path: Path) -> None:
         ("name: x\ncolumns: {order_id: A, custmer: B}", "columns.custmer"),
         ("name: x\ncolums: {order_id: A}", "colums: there is no such key"),
         ("name: x\ncolumns: {order_id: A}\ntimezone: Mars", "timezone: unknown time zone"),
+        ("name: x\ncolumns: {order_id: A}\ntimezone: ''", "timezone: unknown time zone"),
+        ("name: x\ncolumns: {order_id: A}\ntimezone: localtime", "timezone: unknown time zone"),
         ("name: x\ncolumns: {order_id: A}\nencodings: [utf-9]", "unknown encoding"),
         ("name: x\ncolumns: {order_id: {rules: [{when: A, matches: '(?=x)', value: b}]}}", "look-around"),
         ("name: x\ncolumns: {order_id: A}\nshape: line_item", "name or sku"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003  # Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import available_timezones
 
 import typer
 
@@ -20,6 +19,7 @@ from etl_assets.cli.output import (
 )
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.presets.catalog import PresetError, get_preset, load_mapping
+from etl_assets.presets.model import is_timezone
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets.raw_orders.load import fail_interrupted_imports
 
@@ -100,7 +100,7 @@ def _overrides(platform: str | None, shop: str | None, timezone: str | None) -> 
         if value is not None and not value.strip():
             msg = f"{option} is empty."
             raise WrongUseError(msg)
-    if timezone is not None and timezone not in available_timezones():
+    if timezone is not None and not is_timezone(timezone):
         msg = f"--timezone: there is no time zone {timezone!r}; use a name such as Asia/Shanghai or Europe/London."
         raise WrongUseError(msg)
     return Overrides(platform=platform, shop=shop, timezone=timezone)

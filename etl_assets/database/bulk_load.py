@@ -83,7 +83,7 @@ def finish_load(connection: sa.Connection, tables: Sequence[str], written: int) 
 
 CHANGED_SHARE: Final = 0.1
 """The share of changed rows after which statistics are collected anew, as PostgreSQL's autovacuum has it."""
-MIN_CHANGED_ROWS: Final = 10_000
+MIN_CHANGED_ROWS: Final = 1_000
 """A smaller table is left to autovacuum."""
 
 _INDEXES: Final = "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND tablename = ANY (:tables)"

@@ -31,6 +31,7 @@ TUNING = (
     " -c work_mem=64MB -c temp_buffers=64MB"  # a batch's joins and staging tables stay in memory
     " -c jit=off"  # compiling takes longer than any of our queries gains by it
 )
+LOOKUPS = "-c random_page_cost=1.1"  # a batch's keys are found in indexes; by default, whole tables are read for them
 FEW_ROWS = 10_000
 """COPY takes 17 ms for so many and ConnectorX 27, of which it needs 10 to connect; with twice as many they are even."""
 READER_OPTIONS = "-c max_parallel_workers_per_gather=0"  # what it reads is needed while another batch is written
@@ -81,7 +82,7 @@ class Database:
             connect_args={
                 **{name: value for name, value in CONNECTION_DEFAULTS.items() if name not in self.url.query},
                 "client_encoding": "utf8",
-                "options": self._options,
+                "options": f"{LOOKUPS} {self._options}",
             },
         )
 

@@ -67,7 +67,8 @@ def decode_exact(texts: pl.DataFrame, column: str, dtype: pa.DataType) -> pl.Dat
             explicit_schema=pa.schema([("v", dtype)]), unexpected_field_behavior="ignore"
         ),
     )
-    return texts.with_columns(pl.Series("decoded", read.column("v")))
+    decoded = pl.DataFrame(read).to_series()  # a Series made of its column would load pyarrow.compute
+    return texts.with_columns(decoded=decoded)
 
 
 def looks_like_json(text: pl.Expr) -> pl.Expr:

@@ -88,25 +88,18 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     rows = orders.select(pl.col("items").cast(pl.String), "shop_id", "order_id", "raw_id").with_row_index("row")
     filled = rows.filter(pl.col("items").str.strip_chars().is_in(["", "null"]).not_())
     texts = filled.select("row", "items", is_json=looks_like_json(pl.col("items")))
-    has_nul = pl.col("items").str.contains(NUL, literal=True)
-    json_texts = texts.filter("is_json").drop("is_json")
-    usual_lines, others = _read_usual_json(json_texts, numbers)
-    json_lines, json_faults = _read_json(others)
+    lines, others = _read_usual_json(texts.filter("is_json").drop("is_json"), numbers)
     free = texts.filter(~pl.col("is_json"))
-    free_lines = read_free_text(free.filter(~has_nul), numbers).with_columns(
-        pl.lit(None, pl.String).alias(_BARE_PRICE),
-        pl.lit(None, pl.String).alias("processes"),
-        is_object=pl.lit(value=True),
-    )
-    nul_faults = free.filter(has_nul).select("row", reason=pl.lit("the text holds a NUL character"))
-    other_lines = _clean_lines(pl.concat([json_lines, free_lines.select(_RAW_LINES)]), numbers)
-    lines = pl.concat([usual_lines, other_lines]).sort("row", maintain_order=True)
+    text_faults: list[pl.DataFrame] = []
+    if others.height or free.height:
+        other_lines, text_faults = _read_other_texts(others, free, numbers)
+        lines = pl.concat([lines, other_lines]).sort("row", maintain_order=True)
     line_faults = (
         lines.filter(pl.col("fault").is_not_null())
         .select("row", reason=pl.format("line {} {}", "line_no", "fault"))
         .unique("row", keep="first", maintain_order=True)
     )
-    faults = pl.concat([json_faults, nul_faults, line_faults]).sort("row")
+    faults = pl.concat([*text_faults, line_faults]).sort("row")
     keys = filled.select("row", "shop_id", "order_id", "raw_id")
     good = lines.join(faults, on="row", how="anti") if faults.height else lines
     return (
@@ -169,6 +162,21 @@ def _decode_usual(items: pl.DataFrame) -> pl.DataFrame:
             ).select(_RAW_LINES)
         )
     return pl.concat(lines)
+
+
+def _read_other_texts(
+    json: pl.DataFrame, free: pl.DataFrame, numbers: NumberFormat
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Read texts (``row, items``) into lines as `_clean_lines` returns them, and faults (``row, reason``)."""
+    has_nul = pl.col("items").str.contains(NUL, literal=True)
+    json_lines, json_faults = _read_json(json)
+    free_lines = read_free_text(free.filter(~has_nul), numbers).with_columns(
+        pl.lit(None, pl.String).alias(_BARE_PRICE),
+        pl.lit(None, pl.String).alias("processes"),
+        is_object=pl.lit(value=True),
+    )
+    nul_faults = free.filter(has_nul).select("row", reason=pl.lit("the text holds a NUL character"))
+    return _clean_lines(pl.concat([json_lines, free_lines.select(_RAW_LINES)]), numbers), [json_faults, nul_faults]
 
 
 def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
