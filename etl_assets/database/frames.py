@@ -8,7 +8,7 @@ given.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -94,15 +94,15 @@ def stage_rows(
 ) -> None:
     """Put `rows` into a temporary table `name`, gone at commit; columns named as in table `like` have its types.
 
-    A flag that `like` does not have is a boolean. `joined_by` names the columns that the planner has to know, which
-    takes time for each of them: all, if it is not given.
+    Others are boolean or bigint, as the frame has them. `joined_by` names the columns that the planner has to know,
+    which takes time for each of them: all, if it is not given.
     """
     driver = _driver(connection)
     driver.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(sql.Identifier(name)))
-    flags = [column for column, dtype in rows.schema.items() if dtype == pl.Boolean]
+    known = metadata.tables[like].columns
     selected = [
-        sql.SQL("NULL::boolean AS {}").format(sql.Identifier(column)) if column in flags else sql.Identifier(column)
-        for column in rows.columns
+        sql.Identifier(column) if column in known else sql.SQL("{} AS {}").format(_NULLS[dtype], sql.Identifier(column))
+        for column, dtype in rows.schema.items()
     ]
     driver.execute(
         sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
@@ -111,6 +111,9 @@ def stage_rows(
     )
     copy_rows(connection, name, rows, like=like)
     driver.execute(sql.SQL("ANALYZE {} ({})").format(sql.Identifier(name), _columns(joined_by or rows.columns)))
+
+
+_NULLS: Final = {pl.Boolean(): sql.SQL("NULL::boolean"), pl.Int64(): sql.SQL("NULL::bigint")}
 
 
 def update_rows(

@@ -91,8 +91,10 @@ class OrdersStep:
         _resolve(batch.connection, latest, rejected)
         overtaken = versions.height - written.height - refused.height
         counts = count_fates(written, superseded=overtaken, quarantined=rejected.height)
-        ranges = _changed(batch, written, refresh=is_early)
-        return Loaded(counts, ranges.all, hand_on_instead={"order_items": ranges.with_new_lines}, to_check=ranges.all)
+        # What `_write` has put down as this batch's.
+        changed = written.filter(pl.col("fate").is_in(["inserted", "updated"]) | (_IS_SEEN_AGAIN & is_early))
+        ranges = _ranges(batch, changed)
+        return Loaded(counts, ranges, hand_on_instead=_hand_on_instead(batch, changed), to_check=ranges)
 
 
 def _write_newest(
@@ -229,58 +231,64 @@ def _resolve(connection: sa.Connection, latest: pl.DataFrame, rejected: pl.DataF
     resolve_rows(connection, "orders", stored)
 
 
-class _Ranges(NamedTuple):
-    """The orders that `_write` has put down as this batch's."""
-
-    all: Sequence[WorkRange]
-    with_new_lines: Sequence[WorkRange]
-    """Those whose lines may have to be others than they are."""
-
-
-MAX_LINE_RANGES: Final = 1_000
-"""If orders with and without new lines alternate more often than that, all of them are handed on."""
+def _ranges(batch: Batch, rows: pl.DataFrame) -> list[WorkRange]:
+    """The range that has all these rows of a batch, if there are any."""
+    if rows.is_empty():
+        return []
+    low, high = rows.select(low=pl.col("raw_id").min(), high=pl.col("raw_id").max()).row(0)
+    return [WorkRange(batch.batch_id, low, high)]
 
 
-def _changed(batch: Batch, written: pl.DataFrame, *, refresh: bool) -> _Ranges:
-    is_changed = pl.col("fate").is_in(["inserted", "updated"]) | (_IS_SEEN_AGAIN & refresh)
-    changed = written.filter(is_changed).sort("raw_id")
-    if changed.is_empty():
-        return _Ranges([], [])
-    everything = [WorkRange(batch.batch_id, changed["raw_id"][0], changed["raw_id"][-1])]
-    same = changed.filter((pl.col("fate") == "updated") & ~pl.col("lines_differ"))
-    same = same.join(_with_lines_to_read(batch.connection, same), on="raw_id", how="anti")
-    if same.is_empty():
-        return _Ranges(everything, everything)
+MAX_RANGES: Final = 1_000
+"""If orders that are handed on and others alternate more often than that, all of them are handed on."""
+
+
+def _hand_on_instead(batch: Batch, changed: pl.DataFrame) -> dict[AssetName, list[WorkRange]]:
+    """What consumers get that need not see all changed orders of a batch."""
+    differ = pl.col("lines_differ", "customer_differs")
+    partly = changed.filter((pl.col("fate") == "updated") & ~pl.all_horizontal(differ))
+    if partly.is_empty():
+        return {}
+    versions = partly.select(*ORDER_KEY, "raw_id", "stored_raw_id", differ)
+    stage_rows(batch.connection, "orders", versions, name="new_versions")
+    queries: dict[AssetName, str] = {"order_items": _WITH_LINES, "customers": _WITH_LEAD}
+    done = {one: fetch_frame(batch.connection, query, {"raw_id": pl.Int64()}) for one, query in queries.items()}
+    return {consumer: _ranges_without(batch, changed, rows) for consumer, rows in done.items()}
+
+
+def _ranges_without(batch: Batch, changed: pl.DataFrame, done: pl.DataFrame) -> list[WorkRange]:
+    """Ranges that have those changed orders of a batch that are not done already."""
     runs = (
-        changed.select("raw_id", is_new=~pl.col("raw_id").is_in(same["raw_id"].implode()))
-        .group_by(pl.col("is_new").rle_id().alias("run"), maintain_order=True)
-        .agg(pl.col("is_new").first(), low=pl.col("raw_id").first(), high=pl.col("raw_id").last())
-        .filter("is_new")
+        changed.sort("raw_id")
+        .select("raw_id", is_done=pl.col("raw_id").is_in(done["raw_id"].implode()))
+        .group_by(pl.col("is_done").rle_id().alias("run"), maintain_order=True)
+        .agg(pl.col("is_done").first(), low=pl.col("raw_id").first(), high=pl.col("raw_id").last())
+        .filter(~pl.col("is_done"))
     )
-    if runs.height > MAX_LINE_RANGES:
-        return _Ranges(everything, everything)
-    return _Ranges(everything, [WorkRange(batch.batch_id, low, high) for low, high in runs["low", "high"].iter_rows()])
+    if runs.height > MAX_RANGES:
+        return _ranges(batch, changed)
+    return [WorkRange(batch.batch_id, low, high) for low, high in runs["low", "high"].iter_rows()]
 
 
-def _with_lines_to_read(connection: sa.Connection, same: pl.DataFrame) -> pl.DataFrame:
-    """Of updated orders whose items and processes are the same text as before, those to read again: `raw_id`.
-
-    That is where the import reads the text by other rules, where the version before has not been read yet, and where
-    it could not be read, so that its row in quarantine is that of the stored version.
-    """
-    schema = {"raw_id": pl.Int64()}
-    if same.is_empty():
-        return pl.DataFrame(schema=schema)
-    stage_rows(connection, "raw_orders", same.select("raw_id", replaces_raw_id="stored_raw_id"), name="same_lines")
-    return fetch_frame(connection, _TO_READ, schema)
-
-
-_TO_READ: Final = """
-    SELECT s.raw_id FROM same_lines s
-    JOIN raw_orders new ON new.raw_id = s.raw_id JOIN import_tasks n ON n.import_id = new.import_id
-    JOIN raw_orders old ON old.raw_id = s.replaces_raw_id JOIN import_tasks o ON o.import_id = old.import_id
-    WHERE n.mapping IS DISTINCT FROM o.mapping
-       OR EXISTS (SELECT FROM etl_work w WHERE w.asset IN ('order_items', 'process_items')
-                  AND s.replaces_raw_id BETWEEN w.low AND w.high)
-       OR EXISTS (SELECT FROM quarantine q WHERE q.raw_id = s.replaces_raw_id AND q.resolved_at IS NULL)
+# The orders (`new_versions`) whose version before has been consumed, and not ended in quarantine. A range on the queue
+# no longer finds an order that has been changed since: what is pending for the one before is to be done for this one.
+_WITH_LINES: Final = """
+    SELECT v.raw_id FROM new_versions v
+    JOIN raw_orders new ON new.raw_id = v.raw_id JOIN import_tasks n ON n.import_id = new.import_id
+    JOIN raw_orders old ON old.raw_id = v.stored_raw_id JOIN import_tasks o ON o.import_id = old.import_id
+    WHERE NOT v.lines_differ AND n.mapping IS NOT DISTINCT FROM o.mapping
+      AND NOT EXISTS (SELECT FROM etl_work w WHERE w.asset IN ('order_items', 'process_items')
+                      AND v.stored_raw_id BETWEEN w.low AND w.high)
+      AND NOT EXISTS (SELECT FROM quarantine q WHERE q.raw_id = v.stored_raw_id AND q.resolved_at IS NULL)
 """
+"""Their items and processes are read by the same rules as before."""
+_WITH_LEAD: Final = """
+    SELECT v.raw_id FROM new_versions v JOIN orders o USING (shop_id, order_id)
+    JOIN lead_orders a USING (shop_id, order_id)
+    JOIN business_leads l ON l.lead_id = a.lead_id AND l.customer_global_id = o.customer_global_id
+    WHERE NOT v.customer_differs
+      AND NOT EXISTS (SELECT FROM etl_work w WHERE w.asset IN ('customers', 'leads')
+                      AND v.stored_raw_id BETWEEN w.low AND w.high)
+      AND NOT EXISTS (SELECT FROM quarantine q WHERE q.raw_id = v.stored_raw_id AND q.resolved_at IS NULL)
+"""
+"""They are attached to a lead of their customer, which people may have deleted since."""

@@ -32,6 +32,11 @@ ORDER_VALUES: Final = {
 }
 """What an order says: two versions of an order differ if any of these does."""
 
+CUSTOMER_VALUES: Final = (
+    "customer_nickname", "customer_global_id", "is_cancelled", "system_order_type", "amount", "currency", "ordered_at",
+)  # fmt: skip
+"""What customers and leads are made of."""
+
 ORDER_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), **ORDER_VALUES}
 
 VERSION: Final = ("source_updated_at", "raw_id")
@@ -128,17 +133,17 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
             processes of the two versions differ.
 
     Returns:
-        `newest` with `fate` (inserted, updated, unchanged or superseded), `stored_raw_id`, `stored_customer` and
-        `lines_differ` (null for an order that is not stored).
+        `newest` with `fate` (inserted, updated, unchanged or superseded), `stored_raw_id`, `stored_customer`,
+        `lines_differ` (these are null for an order that is not stored) and `customer_differs`: whether any of
+        `CUSTOMER_VALUES` does.
     """
     both = newest.join(stored, on=ORDER_KEY, how="left", suffix="_stored", maintain_order="left")
     is_known = pl.col("raw_id_stored").is_not_null()
     new_time = pl.col("source_updated_at").fill_null(pl.datetime(1, 1, 1, time_zone="UTC"))
     old_time = pl.col("source_updated_at_stored").fill_null(pl.datetime(1, 1, 1, time_zone="UTC"))
     is_older = (new_time < old_time) | ((new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored")))
-    differs = pl.any_horizontal(
-        pl.col("lines_differ"), *(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_VALUES)
-    )
+    differing = {name: pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_VALUES}
+    differs = pl.any_horizontal(pl.col("lines_differ"), *differing.values())
     fate = (
         pl.when(~is_known).then(pl.lit("inserted"))
         .when(is_older).then(pl.lit("superseded"))
@@ -151,6 +156,7 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
         stored_raw_id="raw_id_stored",
         stored_customer="customer_global_id_stored",
         lines_differ="lines_differ",
+        customer_differs=pl.any_horizontal(differing[name] for name in CUSTOMER_VALUES),
     )
 
 
