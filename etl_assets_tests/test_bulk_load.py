@@ -158,7 +158,7 @@ def test_statistics_are_collected_when_much_has_changed(services: Services) -> N
     land(services, orders(90))
     run_all(services)
     assert scalar(services, known) == 0
-    land(services, orders(1200, first=90))
+    land(services, orders(120, first=90))
     run_all(services)
     assert scalar(services, known) > 0
 

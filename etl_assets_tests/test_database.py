@@ -108,7 +108,8 @@ def test_what_the_reader_can_not_do_is_refused_with_what_to_do(parameters: dict[
 
 
 SETTINGS_QUERY = (
-    "SELECT current_setting('work_mem') AS work_mem, current_setting('lock_timeout') AS lock_timeout,"
+    "SELECT current_setting('random_page_cost') AS random_page_cost,"
+    " current_setting('work_mem') AS work_mem, current_setting('lock_timeout') AS lock_timeout,"
     " current_setting('timezone') AS timezone, current_setting('datestyle') AS datestyle,"
     " current_setting('search_path') AS search_path, current_setting('application_name') AS application_name,"
     " current_setting('client_encoding') AS client_encoding, current_database()::text AS database"
@@ -117,13 +118,15 @@ SETTINGS_QUERY = (
 
 def test_both_ways_merge_the_urls_options_with_ours_and_reach_the_same_database(database_url: sa.URL) -> None:
     wanted = {
-        "options": "-c work_mem=5MB -c timezone=Asia/Tokyo -c datestyle=German -c search_path=public",
+        "options": "-c random_page_cost=3 -c work_mem=5MB"
+        " -c timezone=Asia/Tokyo -c datestyle=German -c search_path=public",
         "application_name": "mine",
         "client_encoding": "latin1",
     }
     url = database_url.update_query_dict(wanted).render_as_string(hide_password=False)
     database = Database(Settings(database_url=url))
     columns = [
+        "random_page_cost",
         "work_mem",
         "lock_timeout",
         "timezone",
@@ -137,7 +140,7 @@ def test_both_ways_merge_the_urls_options_with_ours_and_reach_the_same_database(
         by_engine: Any = tuple(connection.execute(sa.text(SETTINGS_QUERY)).one())
     database.dispose()
     assert by_engine == by_reader
-    assert by_engine == ("5MB", "1min", "UTC", "ISO, YMD", "etl", "mine", "UTF8", database_url.database)
+    assert by_engine == ("3", "5MB", "1min", "UTC", "ISO, YMD", "etl", "mine", "UTF8", database_url.database)
 
 
 def test_a_role_with_dates_of_its_own_reads_the_same(database_url: sa.URL) -> None:

@@ -10,13 +10,10 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA
-from etl_assets.leads.transform import LEAD_ORDER_SCHEMA
-from etl_assets.orders.transform import CUSTOMER_VALUES, ORDER_KEY
 from etl_assets.pipeline.assets import STEPS, run_asset
 from etl_assets.values.identifiers import LEAD_NAMESPACE
 from etl_assets_tests import running
-from etl_assets_tests.running import comparable, land, query, raw_fields, run_all, scalar
+from etl_assets_tests.running import land, query, raw_fields, run_all, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -248,89 +245,6 @@ def test_lines_that_are_gone_from_the_newest_version_are_deleted(services: Servi
         {"line_no": 1, "product": "T恤", "quantity": 4}
     ]
     assert scalar(services, "SELECT count(*) FROM process_items") == 0
-
-
-# --- what changed orders are handed on to -----------------------------------------------------------------------------
-
-
-def paid(order_id: str, customer: str = "Ann") -> Row:
-    return order(order_id, customer=customer, items="T恤*3", processes="刺绣:左胸:2", order_status="paid")
-
-
-def shipped(order_id: str) -> Row:
-    return {**paid(order_id), "order_status": "shipped", "updated_at": "2024-02-01"}
-
-
-def handled(results: dict[str, StepResult]) -> list[str]:
-    """The assets that had rows to handle."""
-    return [asset for asset, result in results.items() if result.counts.input_rows]
-
-
-def test_customers_and_leads_are_made_of_the_values_that_are_compared() -> None:
-    used = {**CUSTOMER_ORDER_SCHEMA, **LEAD_ORDER_SCHEMA}.keys() - {*ORDER_KEY, "raw_id"}
-    assert set(CUSTOMER_VALUES) == used
-
-
-@pytest.mark.parametrize(
-    ("change", "assets"),
-    [
-        ({}, ["shop", "orders"]),
-        ({"remark": "fragile"}, ["shop", "orders"]),
-        ({"amount": "11"}, ["shop", "orders", "customers", "leads"]),
-        ({"currency": "EUR"}, ["shop", "orders", "customers", "leads"]),
-        ({"order_type": "打样"}, ["shop", "orders", "customers", "leads"]),
-        ({"ordered_at": "2024-01-02 10:00:00"}, ["shop", "orders", "customers", "leads"]),
-        ({"customer_name": "Ben"}, ["shop", "orders", "customers", "leads"]),
-        ({"order_status": "cancelled"}, ["shop", "orders", "customers", "leads"]),
-        ({"items": "T恤*4"}, ["shop", "orders", "order_items", "process_items"]),
-        ({"processes": "刺绣:左胸:3"}, ["shop", "orders", "order_items", "process_items"]),
-    ],
-)
-def test_a_changed_order_is_handed_on_to_those_whom_its_change_concerns(
-    services: Services, change: Row, assets: list[str]
-) -> None:
-    query(services, "INSERT INTO order_type_mappings VALUES ('打样', 'PROOF')")
-    load(services, paid("1"), paid("2"))
-    assert handled(load(services, {**shipped("1"), **change})) == assets
-    whole = comparable(services)
-    run_all(services, full_refresh=True)
-    assert comparable(services) == whole
-
-
-@pytest.mark.parametrize("done", [["shop", "orders"], ["shop", "orders", "order_items", "customers"]])
-def test_a_shipped_order_is_handed_on_while_the_version_before_is_pending(services: Services, done: list[str]) -> None:
-    land(services, [paid("1")])
-    for asset in STEPS:
-        if asset in done:
-            run_asset(asset, services)
-    assert handled(load(services, shipped("1"))) == list(STEPS)
-    assert (lead(services)["order_count"], scalar(services, "SELECT count(*) FROM process_items")) == (1, 1)
-
-
-def test_a_shipped_order_of_a_lead_that_people_have_deleted_makes_a_lead_again(services: Services) -> None:
-    load(services, paid("1"), paid("2"))
-    query(services, "DELETE FROM business_leads")
-    load(services, shipped("1"))
-    assert lead(services)["order_count"] == 2
-
-
-def test_a_shipped_order_that_people_gave_to_another_customers_lead_goes_back(services: Services) -> None:
-    load(services, paid("1"), paid("2", "Ben"))
-    query(
-        services,
-        "UPDATE lead_orders SET lead_id = (SELECT lead_id FROM lead_orders WHERE order_id = '2') WHERE order_id = '1'",
-    )
-    load(services, shipped("1"))
-    assert scalar(services, "SELECT count(DISTINCT lead_id) FROM lead_orders") == 2
-
-
-def test_a_shipped_order_whose_lead_was_refused_is_tried_again(services: Services) -> None:
-    query(services, "ALTER TABLE business_leads ADD CONSTRAINT dear CHECK (total_amount > 10)")
-    load(services, paid("1"))
-    assert leads(services) == []
-    query(services, "ALTER TABLE business_leads DROP CONSTRAINT dear")
-    load(services, shipped("1"))
-    assert lead(services)["order_count"] == 1
 
 
 # --- quarantine -----------------------------------------------------------------------------------------------------

@@ -77,14 +77,14 @@ def finish_load(connection: sa.Connection, tables: Sequence[str], written: int) 
         known = set(connection.execute(sa.text(_INDEXES), {"tables": list(tables)}).scalars())
         _make(connection, [one for one in later if one.name not in known])
     for name in tables:
-        if written > CHANGED_SHARE * max(rows_in_statistics(connection, name), MIN_CHANGED_ROWS):
+        if written > max(CHANGED_SHARE * rows_in_statistics(connection, name), MIN_CHANGED_ROWS):
             connection.execute(sa.text(f"ANALYZE {name}"))
 
 
 CHANGED_SHARE: Final = 0.1
 """The share of changed rows after which statistics are collected anew, as PostgreSQL's autovacuum has it."""
-MIN_CHANGED_ROWS: Final = 1_000
-"""A smaller table is left to autovacuum."""
+MIN_CHANGED_ROWS: Final = 100
+"""Fewer are left to autovacuum."""
 
 _INDEXES: Final = "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND tablename = ANY (:tables)"
 _ROWS_IN_STATISTICS: Final = "SELECT reltuples FROM pg_class WHERE oid = to_regclass(:table)"

@@ -32,10 +32,10 @@ TUNING = (
     " -c jit=off"  # compiling takes longer than any of our queries gains by it
 )
 LOOKUPS = "-c random_page_cost=1.1"  # a batch's keys are found in indexes; by default, whole tables are read for them
+"""Session settings that `options` in the user's URL may overrule."""
 FEW_ROWS = 10_000
 """COPY takes 17 ms for so many and ConnectorX 27, of which it needs 10 to connect; with twice as many they are even."""
 READER_OPTIONS = "-c max_parallel_workers_per_gather=0"  # what it reads is needed while another batch is written
-"""Session settings that `options` in the user's URL may overrule."""
 FORMATS = "-c timezone=UTC -c datestyle=ISO,YMD"
 """Session settings that what is read here relies on."""
 

@@ -23,7 +23,7 @@ from etl_assets.leads.transform import (
     withdrawn_leads,
 )
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import changed_orders, most_rows
+from etl_assets.ledger.work import changed_orders, most_rows, no_more_than
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.pipeline.fates import compare_rows, count_fates
 from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
@@ -85,7 +85,7 @@ class LeadsStep(CustomerStep):
         lead, attached = _NO_LEAD if self.is_first_load else _LEAD_OF_ORDER
         columns, in_bucket = f"{_ORDER_COLUMNS}, {lead}", self.bucket.condition("o.customer_global_id")
         parts = [
-            f"SELECT {columns} FROM {changed_orders(ranges)} {attached} WHERE {in_bucket}",  # noqa: S608  # integers only
+            f"(SELECT {columns} FROM {changed_orders(ranges)} {attached} WHERE {in_bucket} {no_more_than(ranges)})",  # noqa: S608  # integers only
             *self.bucket.reading_nobody(columns, ranges, attached),
         ]
         return database.read(" UNION ALL ".join(parts), CHANGED_ORDER_SCHEMA, rows=most_rows(ranges))

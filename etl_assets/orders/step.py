@@ -270,25 +270,49 @@ def _ranges_without(batch: Batch, changed: pl.DataFrame, done: pl.DataFrame) -> 
     return [WorkRange(batch.batch_id, low, high) for low, high in runs["low", "high"].iter_rows()]
 
 
-# The orders (`new_versions`) whose version before has been consumed, and not ended in quarantine. A range on the queue
-# no longer finds an order that has been changed since: what is pending for the one before is to be done for this one.
-_WITH_LINES: Final = """
-    SELECT v.raw_id FROM new_versions v
+def _unfinished(*assets: AssetName) -> str:
+    """The table `unfinished`: the raw ids (a multirange, or null) of orders that assets have yet to consume or check.
+
+    A range no longer finds an order that has been changed since: what is to be done for the version before is to be
+    done for the new one.
+    """
+    names = ", ".join(f"'{asset}'" for asset in assets)
+    return f"""
+        WITH unfinished AS MATERIALIZED (
+            SELECT range_agg(int8range(low, high, '[]')) AS ids FROM (
+                SELECT asset, low, high FROM etl_work UNION ALL SELECT asset, low, high FROM etl_unchecked
+            ) ranges WHERE asset IN ({names})
+        )
+    """  # noqa: S608  # constants only
+
+
+_WITH_LINES: Final = f"""
+    {_unfinished("order_items", "process_items")}
+    SELECT v.raw_id FROM unfinished CROSS JOIN new_versions v
     JOIN raw_orders new ON new.raw_id = v.raw_id JOIN import_tasks n ON n.import_id = new.import_id
     JOIN raw_orders old ON old.raw_id = v.stored_raw_id JOIN import_tasks o ON o.import_id = old.import_id
     WHERE NOT v.lines_differ AND n.mapping IS NOT DISTINCT FROM o.mapping
-      AND NOT EXISTS (SELECT FROM etl_work w WHERE w.asset IN ('order_items', 'process_items')
-                      AND v.stored_raw_id BETWEEN w.low AND w.high)
-      AND NOT EXISTS (SELECT FROM quarantine q WHERE q.raw_id = v.stored_raw_id AND q.resolved_at IS NULL)
-"""
-"""Their items and processes are read by the same rules as before."""
-_WITH_LEAD: Final = """
-    SELECT v.raw_id FROM new_versions v JOIN orders o USING (shop_id, order_id)
-    JOIN lead_orders a USING (shop_id, order_id)
-    JOIN business_leads l ON l.lead_id = a.lead_id AND l.customer_global_id = o.customer_global_id
+      AND NOT coalesce(unfinished.ids @> v.stored_raw_id, false)
+      AND NOT EXISTS (
+          SELECT FROM quarantine q WHERE q.raw_id = v.stored_raw_id AND q.resolved_at IS NULL
+          AND q.asset IN ('order_items', 'process_items')
+      )
+"""  # noqa: S608  # constants only
+"""The orders whose lines are read from the same text by the same rules as before."""
+_WITH_LEAD: Final = f"""
+    {_unfinished("customers", "leads")}
+    SELECT v.raw_id FROM unfinished CROSS JOIN new_versions v
+    JOIN orders o USING (shop_id, order_id) LEFT JOIN lead_orders a USING (shop_id, order_id)
+    LEFT JOIN customers c ON c.customer_global_id = o.customer_global_id
+    LEFT JOIN business_leads l ON l.lead_id = a.lead_id AND l.customer_global_id = o.customer_global_id
     WHERE NOT v.customer_differs
-      AND NOT EXISTS (SELECT FROM etl_work w WHERE w.asset IN ('customers', 'leads')
-                      AND v.stored_raw_id BETWEEN w.low AND w.high)
-      AND NOT EXISTS (SELECT FROM quarantine q WHERE q.raw_id = v.stored_raw_id AND q.resolved_at IS NULL)
-"""
-"""They are attached to a lead of their customer, which people may have deleted since."""
+      AND (o.customer_global_id IS NULL OR c.customer_global_id IS NOT NULL)
+      AND CASE WHEN o.is_cancelled OR o.customer_global_id IS NULL THEN a.lead_id IS NULL ELSE l.lead_no IS NOT NULL END
+      AND NOT coalesce(unfinished.ids @> v.stored_raw_id, false)
+      AND NOT EXISTS (
+          SELECT FROM quarantine q JOIN orders named USING (shop_id, order_id)
+          WHERE q.resolved_at IS NULL AND q.asset IN ('customers', 'leads')
+          AND named.customer_global_id = o.customer_global_id
+      )
+"""  # noqa: S608  # constants only
+"""The orders with the customer and the lead that the pipeline made of them, or without: as they have to be."""
