@@ -125,7 +125,7 @@ class Bucket:
         share = ranges[self.number :: self.of]
         orders = f"{work.changed_orders(share)} {join}"
         query = f"SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL"  # noqa: S608  # integers only
-        return [query] if share else []
+        return [f"({query} {work.no_more_than(share)})"] if share else []
 
 
 @dataclass(frozen=True, slots=True)
