@@ -249,8 +249,9 @@ def _hand_on_instead(batch: Batch, changed: pl.DataFrame) -> dict[AssetName, lis
     partly = changed.filter((pl.col("fate") == "updated") & ~pl.all_horizontal(differ))
     if partly.is_empty():
         return {}
-    versions = partly.select(*ORDER_KEY, "raw_id", "stored_raw_id", differ)
-    stage_rows(batch.connection, "orders", versions, name="new_versions")
+    versions = partly.select(*ORDER_KEY, "raw_id", "stored_raw_id", "customer_global_id", "is_cancelled", differ)
+    keys = [*ORDER_KEY, "raw_id", "stored_raw_id", "customer_global_id"]
+    stage_rows(batch.connection, "orders", versions, name="new_versions", joined_by=keys)
     queries: dict[AssetName, str] = {"order_items": _WITH_LINES, "customers": _WITH_LEAD}
     done = {one: fetch_frame(batch.connection, query, {"raw_id": pl.Int64()}) for one, query in queries.items()}
     return {consumer: _ranges_without(batch, changed, rows) for consumer, rows in done.items()}
@@ -302,17 +303,17 @@ _WITH_LINES: Final = f"""
 _WITH_LEAD: Final = f"""
     {_unfinished("customers", "leads")}
     SELECT v.raw_id FROM unfinished CROSS JOIN new_versions v
-    JOIN orders o USING (shop_id, order_id) LEFT JOIN lead_orders a USING (shop_id, order_id)
-    LEFT JOIN customers c ON c.customer_global_id = o.customer_global_id
-    LEFT JOIN business_leads l ON l.lead_id = a.lead_id AND l.customer_global_id = o.customer_global_id
+    LEFT JOIN lead_orders a USING (shop_id, order_id)
+    LEFT JOIN customers c ON c.customer_global_id = v.customer_global_id
+    LEFT JOIN business_leads l ON l.lead_id = a.lead_id AND l.customer_global_id = v.customer_global_id
     WHERE NOT v.customer_differs
-      AND (o.customer_global_id IS NULL OR c.customer_global_id IS NOT NULL)
-      AND CASE WHEN o.is_cancelled OR o.customer_global_id IS NULL THEN a.lead_id IS NULL ELSE l.lead_no IS NOT NULL END
+      AND (v.customer_global_id IS NULL OR c.customer_global_id IS NOT NULL)
+      AND CASE WHEN v.is_cancelled OR v.customer_global_id IS NULL THEN a.lead_id IS NULL ELSE l.lead_no IS NOT NULL END
       AND NOT coalesce(unfinished.ids @> v.stored_raw_id, false)
       AND NOT EXISTS (
           SELECT FROM quarantine q JOIN orders named USING (shop_id, order_id)
           WHERE q.resolved_at IS NULL AND q.asset IN ('customers', 'leads')
-          AND named.customer_global_id = o.customer_global_id
+          AND named.customer_global_id = v.customer_global_id
       )
 """  # noqa: S608  # constants only
 """The orders with the customer and the lead that the pipeline made of them, or without: as they have to be."""
