@@ -55,20 +55,23 @@ def decode_exact(texts: pl.DataFrame, column: str, dtype: pa.DataType) -> pl.Dat
     Returns:
         The frame with ``decoded``.
     """
-    if texts.is_empty():
-        return texts.with_columns(pl.Series("decoded", pa.array([], dtype)))
     documents = texts.select(pl.concat_str(pl.lit('{"v":'), column, pl.lit("}\n"))).to_series()
+    read = _read_documents(documents, pa.schema([("v", dtype)]))
+    # By way of a frame: a Series made of the column itself would load pyarrow.compute.
+    return texts.with_columns(decoded=pl.DataFrame(read).to_series())
+
+
+def _read_documents(documents: pl.Series, schema: pa.Schema) -> pa.Table:
+    """Read JSON objects, each with a line break behind it; the reader of pyarrow refuses to read none."""
+    if documents.is_empty():
+        return schema.empty_table()
     buffer = documents.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()[2]
     longest: int = documents.str.len_bytes().max()  # type: ignore[assignment]  # of a series of integers
-    read = pa_json.read_json(
+    return pa_json.read_json(
         pa.BufferReader(buffer),
         read_options=pa_json.ReadOptions(block_size=max(_BLOCK_BYTES, 2 * longest)),
-        parse_options=pa_json.ParseOptions(
-            explicit_schema=pa.schema([("v", dtype)]), unexpected_field_behavior="ignore"
-        ),
+        parse_options=pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     )
-    decoded = pl.DataFrame(read).to_series()  # a Series made of its column would load pyarrow.compute
-    return texts.with_columns(decoded=decoded)
 
 
 def looks_like_json(text: pl.Expr) -> pl.Expr:

@@ -249,8 +249,8 @@ def _hand_on_instead(batch: Batch, changed: pl.DataFrame) -> dict[AssetName, lis
     partly = changed.filter((pl.col("fate") == "updated") & ~pl.all_horizontal(differ))
     if partly.is_empty():
         return {}
-    versions = partly.select(*ORDER_KEY, "raw_id", "stored_raw_id", "customer_global_id", "is_cancelled", differ)
     keys = [*ORDER_KEY, "raw_id", "stored_raw_id", "customer_global_id"]
+    versions = partly.select(*keys, "is_cancelled", differ)
     stage_rows(batch.connection, "orders", versions, name="new_versions", joined_by=keys)
     queries: dict[AssetName, str] = {"order_items": _WITH_LINES, "customers": _WITH_LEAD}
     done = {one: fetch_frame(batch.connection, query, {"raw_id": pl.Int64()}) for one, query in queries.items()}
