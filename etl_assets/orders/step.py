@@ -122,25 +122,47 @@ def _stored(connection: sa.Connection, newest: pl.DataFrame) -> pl.DataFrame:
 
     Order ids mostly grow: an order beyond the last one of its shop is new, and is not even looked up.
     """
-    schema = {**ORDER_SCHEMA, "lines_differ": pl.Boolean()}
     last = fetch_frame(connection, _LAST_OF_SHOPS, {"shop_id": pl.Int32(), "last_id": pl.String()})
     is_within = pl.col("order_id") <= pl.col("last_id")  # both sides compare bytes: the column is COLLATE "C"
     known = newest.join(last, on="shop_id", maintain_order="left").filter(is_within)
     if known.is_empty():
-        return pl.DataFrame(schema=schema)
-    stage_rows(connection, "orders", known.select(*ORDER_KEY, "raw_id"), name="order_keys")
-    return fetch_frame(connection, _STORED, schema)
+        return pl.DataFrame(schema={**ORDER_SCHEMA, "lines_differ": pl.Boolean()})
+    stage_rows(connection, "orders", known.select(ORDER_KEY), name="order_keys")
+    stored = fetch_frame(connection, _STORED, ORDER_SCHEMA)
+    both = known.select(*ORDER_KEY, "raw_id").join(stored, on=ORDER_KEY, suffix="_stored")
+    differing = _other_lines(connection, both.select("raw_id", stored_raw_id="raw_id_stored"))
+    return stored.with_columns(lines_differ=pl.col("raw_id").is_in(differing["stored_raw_id"].implode()))
+
+
+def _other_lines(connection: sa.Connection, versions: pl.DataFrame) -> pl.DataFrame:
+    """Those of two versions of orders each (`raw_id`, `stored_raw_id`) whose raw items or processes differ.
+
+    Raw rows lie in the order of their ids: with the bounds of these the server reads such a part in order, if it is
+    one, and does not look each row up.
+    """
+    others = versions.filter(pl.col("raw_id") != pl.col("stored_raw_id"))
+    if others.is_empty():
+        return others
+    stage_rows(connection, "orders", others.sort("raw_id"), name="version_pairs")
+    (low, stored_low), (high, stored_high) = others.min().row(0), others.max().row(0)
+    return fetch_frame(
+        connection,
+        "SELECT v.raw_id, v.stored_raw_id FROM version_pairs v"  # noqa: S608  # integers only
+        f" JOIN raw_orders n ON n.raw_id = v.raw_id AND n.raw_id BETWEEN {low:d} AND {high:d}"
+        f" JOIN raw_orders o ON o.raw_id = v.stored_raw_id AND o.raw_id BETWEEN {stored_low:d} AND {stored_high:d}"
+        " WHERE (o.items, o.processes) IS DISTINCT FROM (n.items, n.processes)",
+        dict(others.schema),
+    )
 
 
 _LAST_OF_SHOPS: Final = (
     "SELECT s.shop_id, (SELECT max(o.order_id) FROM orders o WHERE o.shop_id = s.shop_id) FROM shop_configs s"
 )
 _STORED: Final = (
-    f"SELECT {', '.join('o.' + name for name in ORDER_SCHEMA)},"  # noqa: S608  # constants only
-    " (old.items, old.processes) IS DISTINCT FROM (new.items, new.processes) AND o.raw_id <> k.raw_id"
-    " FROM order_keys k JOIN orders o USING (shop_id, order_id)"
-    " JOIN raw_orders old ON old.raw_id = o.raw_id JOIN raw_orders new ON new.raw_id = k.raw_id"
+    f"SELECT o.* FROM order_keys k CROSS JOIN LATERAL (SELECT {', '.join(ORDER_SCHEMA)}"  # noqa: S608  # constants only
+    " FROM orders WHERE shop_id = k.shop_id AND order_id = k.order_id LIMIT 1) o"
 )
+"""With a limit each key is looked up; else the planner reads all orders as soon as a batch is a tenth of them."""
 
 
 def _write(batch: Batch, decided: pl.DataFrame, *, refresh: bool) -> None:
