@@ -140,15 +140,15 @@ class Bench:
 
     def _on_base(self, case: Case, measured: dict[str, Measured]) -> None:
         path = landing.orders_file(self.folder, case.orders)
+        # Compared with the first load, whose rows have been vacuumed.
+        land = landing.land_and_vacuum if case.kind == "reimport" else landing.land
         for repetition in range(self.repeat + 1):
             delta = self._delta(case, path)  # the same for all ways
             prints = {}
             for way, result in measured.items():
                 database = self._base(way, case.orders, path)
-                if delta is not None and case.kind == "reimport":  # compared with the first load: vacuumed as before it
-                    landing.land_and_vacuum(self.server, database, delta)
-                elif delta is not None:
-                    landing.land(self.server, database, delta)
+                if delta is not None:
+                    land(self.server, database, delta)
                 if repetition == 0:
                     result.counted = self._counted(way, database, prepare=False)
                     prints[way] = fingerprints(self.server.url(database), SCHEMAS[way])

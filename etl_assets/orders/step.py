@@ -130,29 +130,30 @@ def _stored(connection: sa.Connection, newest: pl.DataFrame) -> pl.DataFrame:
     stage_rows(connection, "orders", known.select(ORDER_KEY), name="order_keys")
     stored = fetch_frame(connection, _STORED, ORDER_SCHEMA)
     both = known.select(*ORDER_KEY, "raw_id").join(stored, on=ORDER_KEY, suffix="_stored")
-    differing = _other_lines(connection, both.select("raw_id", stored_raw_id="raw_id_stored"))
-    return stored.with_columns(lines_differ=pl.col("raw_id").is_in(differing["stored_raw_id"].implode()))
+    differing = _with_other_lines(connection, both.select("raw_id", stored_raw_id="raw_id_stored"))
+    return stored.with_columns(lines_differ=pl.col("raw_id").is_in(differing.implode()))
 
 
-def _other_lines(connection: sa.Connection, versions: pl.DataFrame) -> pl.DataFrame:
-    """Those of two versions of orders each (`raw_id`, `stored_raw_id`) whose raw items or processes differ.
+def _with_other_lines(connection: sa.Connection, versions: pl.DataFrame) -> pl.Series:
+    """The `stored_raw_id` of those pairs of versions (`raw_id`, `stored_raw_id`) whose raw items or processes differ.
 
     Raw rows lie in the order of their ids: with the bounds of these the server reads such a part in order, if it is
     one, and does not look each row up.
     """
     others = versions.filter(pl.col("raw_id") != pl.col("stored_raw_id"))
     if others.is_empty():
-        return others
+        return others["stored_raw_id"]
     stage_rows(connection, "orders", others.sort("raw_id"), name="version_pairs")
     (low, stored_low), (high, stored_high) = others.min().row(0), others.max().row(0)
-    return fetch_frame(
+    differing = fetch_frame(
         connection,
-        "SELECT v.raw_id, v.stored_raw_id FROM version_pairs v"  # noqa: S608  # integers only
+        "SELECT v.stored_raw_id FROM version_pairs v"  # noqa: S608  # integers only
         f" JOIN raw_orders n ON n.raw_id = v.raw_id AND n.raw_id BETWEEN {low:d} AND {high:d}"
         f" JOIN raw_orders o ON o.raw_id = v.stored_raw_id AND o.raw_id BETWEEN {stored_low:d} AND {stored_high:d}"
         " WHERE (o.items, o.processes) IS DISTINCT FROM (n.items, n.processes)",
-        dict(others.schema),
+        {"stored_raw_id": pl.Int64()},
     )
+    return differing["stored_raw_id"]
 
 
 _LAST_OF_SHOPS: Final = (
