@@ -60,5 +60,5 @@ typecheck: $(READY) ## Strict type checks
 check: lint typecheck test ## Everything that CI runs
 
 clean: ## Stop the embedded database and remove it and the environment
-	@test ! -x $(BIN)/etl-assets || $(BIN)/etl-assets db stop
+	@test ! -x $(BIN)/etl-assets || ETL_HOME='$(CURDIR)/.etl' $(BIN)/etl-assets db stop
 	rm -rf .venv .venv-bench .etl

@@ -14,6 +14,14 @@ class DatabaseUnavailableError(EtlError):
     """The database can't be reached or refuses us."""
 
 
+class FolderError(EtlError):
+    """A folder that the project writes into can't be written: no right, a read-only or a full disk."""
+
+
+class SettingsUrlError(EtlError):
+    """A URL among the settings can't be used. The message names the setting and holds no part of the URL."""
+
+
 class NotMigratedError(EtlError):
     """The schema in the database is not the one that this version needs."""
 

@@ -50,14 +50,13 @@ def upgrade(*, as_json: AsJson = False) -> None:
 
 @app.command("stop")
 def stop(*, as_json: AsJson = False) -> None:
-    """Stop the embedded database."""
+    """Stop the embedded database, if it runs; never a server of your own."""
     with failures_reported(as_json=as_json):
         settings = load_settings()
-        stopped = settings.database_url is None and embedded.stop(settings.postgres_directory)
+        stopped = embedded.stop(settings.postgres_directory)
+        message = "The embedded database is stopped." if stopped else "The embedded database does not run."
         if settings.database_url is not None:
-            message = "ETL_DATABASE_URL names a server of your own: it is not this command's to stop."
-        else:
-            message = "The embedded database is stopped." if stopped else "The embedded database does not run."
+            message += " ETL_DATABASE_URL names a server of your own: it is not this command's to stop."
         if as_json:
             print_json({"stopped": stopped, "message": message})
         else:

@@ -1,0 +1,313 @@
+"""The embedded server: started once, stopped alone, whatever a crash or a full, foreign or read-only disk leaves."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import psutil
+import psycopg
+import pytest
+
+from etl_assets.database import embedded, postmaster
+from etl_assets.database.data_directory import LEAST_WAL_MEGABYTES, MOST_WAL_MEGABYTES, wal_megabytes
+from etl_assets.errors import DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROJECT: Final = Path(__file__).resolve().parents[1]
+COMMAND: Final = Path(sys.executable).with_name("etl-assets")
+
+
+def query(directory: Path, statement: str) -> Any:
+    with psycopg.connect(
+        host=str(embedded.start(directory).query["host"]), user="postgres", dbname="postgres"
+    ) as open_:
+        cursor = open_.execute(statement)
+        return cursor.fetchone()[0] if cursor.description else None  # type: ignore[index]  # as above
+
+
+def server_process(directory: Path) -> psutil.Process:
+    server = postmaster.find_server(directory)
+    assert server is not None
+    assert server.process is not None
+    return server.process
+
+
+def kill(process: psutil.Process) -> None:
+    process.kill()
+    while postmaster.is_alive(process):
+        time.sleep(0.01)
+
+
+def environment(home: Path) -> dict[str, str]:
+    unset = {"ETL_DATABASE_URL", "DAGSTER_HOME", "ETL_HOME"}
+    return {**{name: value for name, value in os.environ.items() if name not in unset}, "ETL_HOME": str(home)}
+
+
+def run(home: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(argument) for argument in arguments],
+        env=environment(home),
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=home.parent,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data directory with a row in it, and a server that runs."""
+    directory = tmp_path_factory.mktemp("stored") / ".etl" / "postgres"
+    query(directory, "CREATE TABLE kept AS SELECT 7 AS n")
+    yield directory
+    embedded.stop(directory)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    process = subprocess.Popen(["sleep", "600"])
+    yield process.pid
+    assert process.poll() is None, "a process that is none of ours was signalled"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def zombie() -> Iterator[int]:
+    process = subprocess.Popen(["true"])
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    yield process.pid
+    process.wait()
+
+
+@pytest.fixture
+def foreign_postgres(server_url: Any) -> Iterator[int]:
+    """The tests' own server: a postgres of another directory."""
+    process = server_process(Path(server_url.query["host"]))
+    yield process.pid
+    assert postmaster.is_alive(process), "another directory's server was stopped"
+
+
+@pytest.fixture
+def dead() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def name_in_pid_file(directory: Path, pid: int) -> None:
+    """Leave the pid file of a power cut, with a number that a process of today has."""
+    embedded.start(directory)
+    file = directory / postmaster.PID_FILE
+    _, _, rest = file.read_text().partition("\n")
+    kill(server_process(directory))
+    while postmaster.processes_in(directory):
+        time.sleep(0.01)
+    file.write_text(f"{pid}\n{rest}")
+
+
+@pytest.mark.parametrize("holder", ["sleeper", "zombie", "foreign_postgres", "dead"])
+def test_a_stale_pid_file_harms_nobody_and_the_server_comes_up(
+    stored: Path, holder: str, request: pytest.FixtureRequest
+) -> None:
+    name_in_pid_file(stored, request.getfixturevalue(holder))
+    said = run(stored.parent, COMMAND, "db", "stop")
+    assert (said.returncode, said.stdout) == (0, "The embedded database does not run.\n"), said.stderr
+    assert query(stored, "SELECT n FROM kept") == 7
+    assert server_process(stored).name() == "postgres"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "garbage\n", "-5\n", "99999999999999999999\n", "1"])
+def test_a_pid_file_that_was_cut_short_is_taken_over(stored: Path, text: str) -> None:
+    name_in_pid_file(stored, 1)
+    (stored / postmaster.PID_FILE).write_text(text)
+    assert embedded.stop(stored) is False
+    assert query(stored, "SELECT n FROM kept") == 7
+
+
+def test_make_clean_stops_the_server_of_its_folder_and_nothing_else(stored: Path, sleeper: int, tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "etl-assets").symlink_to(COMMAND)
+    directory = tmp_path / ".etl" / "postgres"
+    query(directory, "SELECT 1")
+    process = server_process(directory)
+    kept = environment(stored.parent) | {"ETL_DATABASE_URL": "postgresql://somebody@127.0.0.1:9/own"}
+    subprocess.run(["make", "clean"], cwd=tmp_path, env=kept, check=True, capture_output=True)
+    assert not postmaster.is_alive(process)
+    assert not directory.exists()
+    assert query(stored, "SELECT n FROM kept") == 7
+
+    (tmp_path / ".etl" / "postgres").mkdir(parents=True)
+    programs.mkdir(parents=True)
+    (programs / "etl-assets").symlink_to(COMMAND)
+    rest = (stored / postmaster.PID_FILE).read_text().partition("\n")[2]
+    rest = rest.replace(str(stored), str(directory))
+    (directory / postmaster.PID_FILE).write_text(f"{sleeper}\n{rest}")
+    subprocess.run(["make", "clean"], cwd=tmp_path, env=kept, check=True, capture_output=True)
+    assert not directory.exists()
+
+
+def test_processes_that_start_a_new_server_at_once_share_one(tmp_path: Path) -> None:
+    directory = tmp_path / "home" / "postgres"
+    code = (
+        f"from pathlib import Path; from etl_assets.database import embedded; embedded.start(Path({str(directory)!r}))"
+    )
+    starters = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+    assert [starter.wait() for starter in starters] == [0, 0, 0, 0]
+    assert query(directory, "SELECT 1") == 1
+    assert len([one for one in postmaster.processes_in(directory) if "-D" in one.cmdline()]) == 1
+    assert embedded.stop(directory) is True
+    assert postmaster.processes_in(directory) == []
+
+
+def test_a_server_that_is_still_recovering_is_waited_for(stored: Path) -> None:
+    """A pid file says `starting` as long as that takes; the command neither fails nor starts a second one."""
+    process = server_process(stored) if postmaster.find_server(stored) else None
+    embedded.start(stored)
+    process = server_process(stored)
+    file = stored / postmaster.PID_FILE
+    text = file.read_text()
+    file.write_text(text.replace("ready   ", "starting"))
+    code = f"from pathlib import Path; from etl_assets.database import embedded; embedded.start(Path({str(stored)!r}))"
+    waiting = subprocess.Popen([sys.executable, "-c", code])
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(2)
+    file.write_text(text)
+    assert waiting.wait(60) == 0
+    assert server_process(stored) == process
+
+
+def test_an_initialisation_that_was_killed_is_begun_anew(tmp_path: Path) -> None:
+    directory = tmp_path / "home" / "postgres"
+    unfinished = directory.with_name(".postgres.unfinished")
+    unfinished.mkdir(parents=True)
+    (unfinished / "PG_VERSION").write_text("18\n")
+    assert query(directory, "SELECT 1") == 1
+    assert not unfinished.exists()
+    assert embedded.stop(directory) is True
+
+
+def test_a_folder_with_other_files_is_not_touched(tmp_path: Path) -> None:
+    directory = tmp_path / "postgres"
+    directory.mkdir()
+    (directory / "mine.txt").write_text("mine")
+    with pytest.raises(DatabaseUnavailableError, match=r"holds no whole database.*delete the folder"):
+        embedded.start(directory)
+    assert (directory / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["n" * 120, "a folder, $HOME and 'quotes\"", "店铺 100%"])
+def test_the_home_may_have_any_name(tmp_path: Path, name: str) -> None:
+    directory = tmp_path / name / "postgres"
+    assert query(directory, "SELECT 1") == 1
+    folder = Path(str(embedded.start(directory).query["host"]))
+    assert folder.stat().st_mode & 0o077 == 0
+    assert embedded.stop(directory) is True
+    if folder != directory:
+        folder.rmdir()
+
+
+def test_the_wal_is_limited_by_the_disk() -> None:
+    gigabyte = 1 << 30
+    assert [wal_megabytes(free) for free in (0, gigabyte // 4, gigabyte, 10 * gigabyte)] == [64, 64, 128, 2048]
+    assert wal_megabytes(10**15) == MOST_WAL_MEGABYTES
+    assert wal_megabytes(1) == LEAST_WAL_MEGABYTES
+
+
+def test_the_settings_of_an_older_data_directory_follow_the_disk_and_the_users_own_stay(tmp_path: Path) -> None:
+    directory = tmp_path / "postgres"
+    embedded.start(directory)
+    embedded.stop(directory)
+    main = directory / "postgresql.conf"
+    plain = main.read_text().partition("# etl_assets")[0]
+    old = "# etl_assets: bulk loads\nshared_buffers = '512MB'\nmax_wal_size = '4GB'\ncheckpoint_timeout = '15min'\n"
+    main.write_text(f"{plain}{old}shared_buffers = '64MB'\n")
+    (directory / "etl_assets.conf").unlink()
+    expected = wal_megabytes(shutil.disk_usage(directory).free)
+    assert query(directory, "SELECT setting::int FROM pg_settings WHERE name = 'max_wal_size'") == expected
+    assert query(directory, "SHOW shared_buffers") == "64MB"
+    assert "max_wal_size = '4GB'" not in main.read_text()
+    embedded.stop(directory)
+
+
+def keep_to_rights() -> None:
+    """Make root keep to the rights of files, as others have to."""
+    drop_from_bounding_set, override, search = 24, 1, 2
+    library = ctypes.CDLL(None)
+    for capability in (override, search):
+        library.prctl(drop_from_bounding_set, capability, 0, 0, 0)
+
+
+def test_a_home_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o555)
+    rows = tmp_path / "orders.csv"
+    rows.write_text("platform,shop,order_id,amount\netsy,Maple,A1,5.00\n")
+    limited = {"preexec_fn": keep_to_rights} if os.geteuid() == 0 else {}
+    for arguments in (
+        ["status"],
+        ["run"],
+        ["import", rows],
+        ["db", "url"],
+        ["db", "upgrade"],
+        ["db", "stop"],
+        ["demo"],
+    ):
+        said = run(home, COMMAND, *arguments, **limited)
+        assert "Traceback" not in said.stderr, said.stderr
+        if arguments != ["db", "stop"]:
+            assert said.returncode == 1, arguments
+            assert str(home) in said.stderr
+            assert "set ETL_HOME to a folder" in said.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 200 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200m", "small", folder], check=False, capture_output=True
+    )
+    if made.returncode != 0:
+        pytest.skip(f"this user may not mount a small disk: {made.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_called_full_and_the_server_comes_back_when_there_is_space(small_disk: Path) -> None:
+    filler = small_disk / "filler"
+    directory = small_disk / "home" / "postgres"
+    subprocess.run(["fallocate", "-l", str(shutil.disk_usage(small_disk).free - (4 << 20)), filler], check=True)
+    with pytest.raises(DatabaseUnavailableError, match="the disk is full"):
+        embedded.start(directory)
+    filler.unlink()
+    assert query(directory, "SELECT setting::int FROM pg_settings WHERE name = 'max_wal_size'") == LEAST_WAL_MEGABYTES
+    query(directory, "CREATE TABLE kept AS SELECT 7 AS n")
+    kill(server_process(directory))
+    subprocess.run(["fallocate", "-l", str(shutil.disk_usage(small_disk).free), filler], check=True)
+    with pytest.raises(DatabaseUnavailableError, match="the disk is full"):
+        embedded.start(directory)
+    filler.unlink()
+    assert query(directory, "SELECT n FROM kept") == 7
+    embedded.stop(directory)
+
+
+def test_a_signal_from_the_keyboard_does_not_reach_the_server(stored: Path) -> None:
+    embedded.start(stored)
+    assert os.getpgid(server_process(stored).pid) != os.getpgid(0)
+    assert signal.SIGINT  # the one that Ctrl-C sends to a group
