@@ -34,7 +34,7 @@ from benchmarks.machine import describe_machine
 from etl_assets.database import embedded, migrate
 from etl_assets.database.database import Database
 from etl_assets.generator.benchmark import write_benchmark_orders
-from etl_assets.orchestration.instance import dagster_home, open_instance
+from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.requests import UNFINISHED
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
@@ -70,7 +70,7 @@ def main() -> None:
         Path(folder).chmod(0o755)  # the server's own user must reach its data
         os.environ["ETL_HOME"] = folder
         settings = Settings()
-        os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
+        open_instance(settings).dispose()  # makes it, and sets DAGSTER_HOME
         try:
             results = measure(settings, imports=chosen.imports, orders=chosen.orders)
         finally:

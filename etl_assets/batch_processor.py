@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from etl_assets.database.database import sqlstate_of
-from etl_assets.errors import DatabaseUnavailableError
+from etl_assets.database.sqlstates import meaning_of
+from etl_assets.errors import DatabaseUnavailableError, EtlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,8 @@ class BatchProcessor:
         self.attempts = attempts
         self.max_wait_seconds = max_wait_seconds
         self.on_batch = on_batch
+        self.problems: set[str] = set()
+        """What failed batches failed of: SQLSTATEs with their meaning, or kinds of errors."""
 
     def for_task(self, task_name: str) -> BatchProcessor:
         """The same processor under the name of one task, for its log lines and its progress."""
@@ -100,6 +103,7 @@ class BatchProcessor:
                 self.task_name, number, batch.height, time.perf_counter() - started,
                 type(error).__name__, sqlstate_of(error) or "-", _place_of(error),
             )  # fmt: skip
+            self.problems.add(_problem_of(error))
             return False
         logger.info(
             "%s batch %d succeeded: rows=%d seconds=%.3f",
@@ -127,6 +131,14 @@ def is_transient(error: BaseException) -> bool:
     if state is None:
         return type(error).__name__ in {"OperationalError", "InterfaceError"}
     return state.startswith(TRANSIENT_SQLSTATES)
+
+
+def _problem_of(error: BaseException) -> str:
+    """What an error was, without its text, which may quote a customer's data."""
+    if isinstance(error, EtlError):
+        return str(error).rstrip(".")
+    state = sqlstate_of(error)
+    return f"{meaning_of(state)} (SQLSTATE {state})" if state else type(error).__name__
 
 
 def _place_of(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sqlite3
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -18,22 +19,51 @@ if TYPE_CHECKING:
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 PROBLEMS: Final = {
     **dict.fromkeys(FULL, "the disk is full. Free space on it, then try again"),
-    errno.EROFS: "its disk is mounted read-only. Mount it writable, or set {setting} to a folder that can be written",
+    errno.EROFS: "its disk is mounted read-only. Mount it writable, or {instead}",
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM),
-        "this user may not write there. Give the user the right to, or set {setting} to a folder of its own",
+        "this user may not write there. Give the user the right to, or {instead}",
     ),
-    errno.ENOTDIR: "a part of the path is a file, no folder. Set {setting} to a folder",
+    errno.ENOTDIR: "a part of the path is a file, no folder. Correct it, or {instead}",
 }
 """What errors of the system mean to the user, and what to do."""
 
 _POLL_SECONDS: Final = 0.1
 
 
-def problem_of(error: OSError, setting: str) -> str | None:
-    """What an error says of the folder that `setting` names, and the remedy; None where it is about something else."""
-    text = PROBLEMS.get(error.errno or 0)
-    return text and f"{text.format(setting=setting)} ({os.strerror(error.errno or 0)})."
+def problem_of(error: BaseException, instead: str) -> str | None:
+    """What an error says of a folder, and the remedy or what to do `instead`; None where it is about something else.
+
+    Of errors that were raised for others, and of those that a driver of SQLite raised (Dagster's records are in such
+    databases), the cause counts.
+    """
+    while True:
+        number = _number_of(error)
+        if number in PROBLEMS:
+            return f"{PROBLEMS[number].format(instead=instead)} ({os.strerror(number)})."
+        if error.__cause__ is None:
+            return None
+        error = error.__cause__
+
+
+def _number_of(error: BaseException) -> int:
+    """The system's number of an error; 0 where it has none."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    original = getattr(error, "orig", error)
+    if isinstance(original, sqlite3.Error):
+        return _OF_SQLITE.get(getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE, 0)
+    return 0
+
+
+_PRIMARY_CODE: Final = 0xFF
+_OF_SQLITE: Final = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+}
+"""What SQLite's codes are called elsewhere."""
 
 
 @contextmanager
@@ -46,11 +76,11 @@ def writing_into(folder: Path, setting: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        problem = problem_of(error, setting)
+    except Exception as error:
+        problem = problem_of(error, f"set {setting} to another folder")
         if problem is None:
             raise
-        msg = f"{error.filename or folder} can't be written: {problem}"
+        msg = f"{getattr(error, 'filename', None) or folder} can't be written: {problem}"
         raise FolderError(msg) from None
 
 

@@ -96,9 +96,9 @@ def dagster_url(services: Services, tmp_path: Path) -> Iterator[str]:  # its set
 
 _START: Final = """
 import os, sys
-from etl_assets.orchestration.instance import dagster_home
+from etl_assets.orchestration.instance import open_instance
 from etl_assets.settings import Settings
-dagster_home(Settings())
+open_instance(Settings()).dispose()
 os.execvp("dg", ["dg", "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", sys.argv[1]])
 """
 

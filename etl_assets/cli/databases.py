@@ -10,6 +10,7 @@ from etl_assets.cli.output import AsJson, failures_reported, print_json, say
 from etl_assets.cli.session import load_settings
 from etl_assets.database import embedded, migrate
 from etl_assets.database.database import Database
+from etl_assets.urls import shown
 
 app = typer.Typer(help="The database in use and its migrations.", no_args_is_help=True, add_completion=False)
 
@@ -23,8 +24,7 @@ def url(
     """Print the URL of the database, starting the embedded one."""
     with failures_reported(as_json=as_json):
         database = Database(load_settings())
-        hide_password = bool(database.url.password) and not show_password
-        text = database.url.render_as_string(hide_password=hide_password)
+        text = database.url.render_as_string(hide_password=False) if show_password else shown(database.url)
         if as_json:
             print_json({"url": text, "schema": database.schema, "embedded": database.is_embedded})
         else:

@@ -18,7 +18,9 @@ from etl_assets.cli.output import FAILED, AsJson, WrongUseError, failures_report
 from etl_assets.cli.session import load_settings
 from etl_assets.database import migrate
 from etl_assets.database.database import Database, sqlstate_of
-from etl_assets.errors import EtlError
+from etl_assets.database.sqlstates import meaning_of
+from etl_assets.errors import EtlError, SettingsUrlError
+from etl_assets.urls import DAGSTER_URL, check_dagster_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +31,7 @@ app = typer.Typer(add_completion=False)
 
 OLDEST_SERVER: Final = 140_000
 LEAST_FREE_BYTES: Final = 1 << 30
+RIGHTS_MISSING: Final = "42501"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,10 @@ def _guarded(check: Callable[[Database], Check], database: Database) -> Check:
     except EtlError as error:
         return Check(name, False, str(error), "Set ETL_DATABASE_URL right, or unset it for the embedded database.")
     except DBAPIError as error:
-        found = f"refused with SQLSTATE {sqlstate_of(error) or 'unknown'}"
-        return Check(name, False, found, "Grant the database user CREATE and TEMPORARY on the database.")
+        state = sqlstate_of(error)
+        rights = "Grant the database user CREATE and TEMPORARY on the database."
+        remedy = rights if state == RIGHTS_MISSING else f"{meaning_of(state).capitalize()}."
+        return Check(name, False, f"refused with SQLSTATE {state or 'unknown'}", remedy)
 
 
 def _connection(database: Database) -> Check:
@@ -160,6 +165,10 @@ def _disk(settings: Settings) -> Check:
 
 def _dagster_home(settings: Settings) -> Check:
     home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home).absolute()
+    try:
+        check_dagster_url()
+    except SettingsUrlError as error:
+        return Check("Dagster instance", False, str(error), f"Correct {DAGSTER_URL}.")
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):

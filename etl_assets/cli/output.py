@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from etl_assets.errors import EtlError
+from etl_assets.folders import problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -84,9 +85,10 @@ def failures_reported(*, as_json: bool) -> Iterator[None]:
     except EtlError as error:
         _fail(str(error), FAILED, as_json=as_json)
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in {"sqlalchemy", "psycopg"}:
+        message = _system_message(error) or _driver_message(error)
+        if message is None:
             raise
-        _fail(_driver_message(error), FAILED, as_json=as_json)
+        _fail(message, FAILED, as_json=as_json)
 
 
 @contextmanager
@@ -116,11 +118,23 @@ def _fail(message: str, code: int, *, as_json: bool) -> None:
     raise typer.Exit(code) from None
 
 
-def _driver_message(error: Exception) -> str:
-    from etl_assets.database.database import sqlstate_of  # noqa: PLC0415  # not needed by commands without a database
+def _system_message(error: Exception) -> str | None:
+    """What to say of a file or folder, or of Dagster's records in SQLite; None where the error is about neither."""
+    problem = problem_of(error, "use another folder (ETL_HOME names the project's own)")
+    if problem is None:
+        return None
+    at = getattr(error, "filename", None) or "Dagster's record of runs (in DAGSTER_HOME, or under ETL_HOME)"
+    return f"{at} can't be used: {problem}"
 
-    state = sqlstate_of(error) or "unknown"
-    return f"The database refused ({type(error).__name__}, SQLSTATE {state}): see the server's log, then try again."
+
+def _driver_message(error: Exception) -> str | None:
+    if type(error).__module__.partition(".")[0] not in {"sqlalchemy", "psycopg"}:
+        return None
+    from etl_assets.database.database import sqlstate_of  # noqa: PLC0415  # not needed by commands without a database
+    from etl_assets.database.sqlstates import meaning_of  # noqa: PLC0415  # as above
+
+    state = sqlstate_of(error)
+    return f"The database refused ({type(error).__name__}, SQLSTATE {state or 'unknown'}): {meaning_of(state)}."
 
 
 def _console(*, stderr: bool) -> Console:

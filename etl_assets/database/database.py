@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from etl_assets.database import embedded
 from etl_assets.database.frames import fetch_frame
 from etl_assets.database.reader_uri import reader_uri
+from etl_assets.database.sqlstates import meaning_of, state_of_refused_connection
 from etl_assets.errors import DatabaseUnavailableError, ReadError
+from etl_assets.urls import database_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from sqlalchemy import URL
 
     from etl_assets.settings import Settings
 
@@ -52,15 +55,8 @@ class Database:
         configured = self.settings.database_url
         if configured is None:
             return embedded.start(self.settings.postgres_directory)
-        try:
-            url = make_url(configured.get_secret_value())
-        except ArgumentError:
-            msg = "ETL_DATABASE_URL is not a URL: use postgresql://user:password@host:5432/database."
-            raise DatabaseUnavailableError(msg) from None
-        if url.get_backend_name() != "postgresql":
-            msg = f"ETL_DATABASE_URL names {url.get_backend_name()}: the store must be PostgreSQL 14 or newer."
-            raise DatabaseUnavailableError(msg)
-        return url
+        form = "postgresql://user:password@host:5432/database (the store is PostgreSQL 14 or newer)"
+        return database_url(configured.get_secret_value(), "ETL_DATABASE_URL", form, ["postgresql"])
 
     @property
     def is_embedded(self) -> bool:
@@ -93,15 +89,7 @@ class Database:
         Raises:
             DatabaseUnavailableError: the server can't be reached.
         """
-        try:
-            connection = self.engine.connect()
-        except OperationalError as error:
-            msg = (
-                f"The database at {self.url.host or 'the local socket'} does not accept connections "
-                f"(SQLSTATE {sqlstate_of(error) or 'unknown'}): check ETL_DATABASE_URL and that the server runs."
-            )
-            raise DatabaseUnavailableError(msg) from None
-        with connection, connection.begin():
+        with self._connect() as connection, connection.begin():
             yield connection
 
     def read(
@@ -136,6 +124,18 @@ class Database:
             raise
         return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
+    def _connect(self) -> sa.Connection:
+        try:
+            return self.engine.connect()
+        except DBAPIError as error:
+            if not self.is_embedded:
+                raise _unavailable(self.url, error) from None
+        embedded.start(self.settings.postgres_directory)  # it crashed or was stopped meanwhile; or it says why not
+        try:
+            return self.engine.connect()
+        except DBAPIError as error:
+            raise _unavailable(self.url, error) from None
+
     def dispose(self) -> None:
         """Close all pooled connections."""
         if "engine" in self.__dict__:
@@ -146,6 +146,15 @@ class Database:
         """The session settings of all connections: ours, then those of the user's URL, then what has to hold."""
         wanted = self.url.normalized_query.get("options", ())
         return " ".join([TUNING, *wanted, FORMATS, f"-c search_path={self.schema}"])
+
+
+def _unavailable(url: URL, error: DBAPIError) -> DatabaseUnavailableError:
+    """The error for a connection that was refused: what the code means, not the driver's text."""
+    state = sqlstate_of(error) or state_of_refused_connection(str(error.orig))
+    return DatabaseUnavailableError(
+        f"The database at {url.host or 'the local socket'} does not accept connections "
+        f"(SQLSTATE {state or 'unknown'}): {meaning_of(state)}. Its URL is ETL_DATABASE_URL."
+    )
 
 
 def sqlstate_of(error: BaseException) -> str | None:

@@ -237,7 +237,7 @@ def _failure(directory: Path, said: str) -> DatabaseUnavailableError:
 
 
 def _failure_of_system(directory: Path, error: OSError) -> EtlError:
-    problem = problem_of(error, "ETL_HOME") or f"{error.strerror or type(error).__name__}."
+    problem = problem_of(error, "set ETL_HOME to another folder") or f"{error.strerror or type(error).__name__}."
     at = error.filename or directory
     return DatabaseUnavailableError(f"The embedded PostgreSQL in {directory} can't be used; {at}: {problem}")
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from etl_assets.database.database import sqlstate_of
 from etl_assets.database.schema import inbox_files
+from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import DatabaseUnavailableError, EtlError
 from etl_assets.inbox.finished import MAPPING_FILE, InboxError, finished_files, is_finished, stamp_of
 from etl_assets.inbox.moving import move_to_done, move_to_failed
@@ -253,4 +254,5 @@ def _described(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError):
         return f"it can't be moved ({error.strerror}). Check who may write in the inbox and its folders."
-    return f"the database refused it (SQLSTATE {sqlstate_of(error) or 'unknown'}). See the server's log."
+    state = sqlstate_of(error)
+    return f"the database refused it (SQLSTATE {state or 'unknown'}): {meaning_of(state)}."

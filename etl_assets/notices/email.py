@@ -9,7 +9,9 @@ from email.utils import format_datetime, make_msgid
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from etl_assets.errors import SettingsUrlError
 from etl_assets.notices.notice import NoticeError, retrying
+from etl_assets.urls import checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,15 +92,11 @@ class EmailChannel:
 
 
 def _parse(url: SecretStr) -> SplitResult:
-    parts = urlsplit(url.get_secret_value())
+    form = "smtp://user:password@host:587, or smtps://"
     try:
-        usable = parts.scheme in DEFAULT_PORTS and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # the port is no number
-        usable = False
-    if not usable:
-        msg = "ETL_SMTP_URL is no mail server: it should be smtp://user:password@host:587, special characters as %XX."
-        raise NoticeError(msg)
-    return parts
+        return urlsplit(checked_url(url.get_secret_value(), "ETL_SMTP_URL", form, list(DEFAULT_PORTS), needs_host=True))
+    except SettingsUrlError as error:
+        raise NoticeError(str(error)) from None
 
 
 def _may_pass(error: BaseException) -> bool:

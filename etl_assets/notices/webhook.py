@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import httpx
+from pydantic import SecretStr
 
+from etl_assets.errors import SettingsUrlError
 from etl_assets.notices.notice import NoticeError, retrying
+from etl_assets.urls import WEB_SCHEMES, checked_url
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from etl_assets.notices.notice import Notice
 
 ATTEMPTS: Final = 3
@@ -35,11 +35,13 @@ class WebhookChannel:
 
     def __init__(self, url: SecretStr, *, attempts: int = ATTEMPTS, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         """Raises `NoticeError` where the URL is none."""
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            msg = "ETL_NOTIFY_WEBHOOK_URL is no URL of a webhook: it should be https://host/path."
-            raise NoticeError(msg)
-        self._url = url
+        form = "https://host/path"
+        try:
+            self._url = SecretStr(
+                checked_url(url.get_secret_value(), "ETL_NOTIFY_WEBHOOK_URL", form, WEB_SCHEMES, needs_host=True)
+            )
+        except SettingsUrlError as error:
+            raise NoticeError(str(error)) from None
         self._timeout_seconds = timeout_seconds
         self._retrying = retrying(attempts, _may_pass)
 

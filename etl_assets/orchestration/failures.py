@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from etl_assets.database.database import sqlstate_of
+from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import EtlError
+from etl_assets.folders import problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,5 +27,7 @@ def reported_errors(what: str) -> Iterator[None]:
     except EtlError as error:
         raise dg.Failure(str(error)) from None
     except Exception as error:  # noqa: BLE001  # whatever it is
-        msg = f"{what}: {type(error).__name__} (SQLSTATE {sqlstate_of(error) or '-'}); see the database's log."
+        state = sqlstate_of(error)
+        problem = problem_of(error, "set ETL_HOME to another folder") or f"{meaning_of(state)}."
+        msg = f"{what}: {problem} ({type(error).__name__}, SQLSTATE {state or '-'})"
         raise dg.Failure(msg) from None

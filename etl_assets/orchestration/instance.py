@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import dagster as dg
 import yaml
 
-if TYPE_CHECKING:
-    from etl_assets.settings import Settings
+from etl_assets.errors import EtlError
+from etl_assets.folders import locked, writing_into
+from etl_assets.settings import Settings
+from etl_assets.urls import check_dagster_url
+
+LOCK_SECONDS: Final = 120.0
 
 MARKER: Final = "# Written by etl_assets at each start; delete this line to keep a version of your own.\n"
 
@@ -51,18 +57,48 @@ _FIRST_VERSION: Final = "nux:\n  enabled: false\ntelemetry:\n  enabled: false\n"
 
 
 def dagster_home(settings: Settings) -> Path:
-    """The folder of the instance, made with its `dagster.yaml` where that does not exist or is ours."""
-    home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home).resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    configuration = home / "dagster.yaml"
-    text = configuration.read_text(encoding="utf-8") if configuration.exists() else MARKER
-    wanted = MARKER + yaml.safe_dump(INSTANCE_SETTINGS, sort_keys=False)
-    if text != wanted and (text.startswith(MARKER) or text == _FIRST_VERSION):
-        configuration.write_text(wanted, encoding="utf-8")
-    return home
+    """The folder of the instance."""
+    return Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home).resolve()
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Open the instance; the caller closes it (it is a context manager)."""
-    os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
-    return dg.DagsterInstance.get()
+    """Open the instance, made where it does not exist; the caller closes it (it is a context manager).
+
+    Raises:
+        FolderError: its folder can't be written.
+        SettingsUrlError: the URL of its database can't be used.
+    """
+    check_dagster_url()
+    home = dagster_home(settings)
+    os.environ["DAGSTER_HOME"] = str(home)
+    with writing_into(home, "DAGSTER_HOME or ETL_HOME"):
+        home.mkdir(parents=True, exist_ok=True)
+        # Dagster makes its SQLite databases without a lock. A folder that can't be written has none of them.
+        lock = locked(home / ".lock", seconds=LOCK_SECONDS) if os.access(home, os.W_OK) else nullcontext()
+        with lock:
+            _configure(home / "dagster.yaml")
+            return dg.DagsterInstance.get()
+
+
+def _configure(configuration: Path) -> None:
+    """Write `dagster.yaml` where it does not exist or is ours: whole, as others may read it at any moment."""
+    text = configuration.read_text(encoding="utf-8") if configuration.exists() else MARKER
+    wanted = MARKER + yaml.safe_dump(INSTANCE_SETTINGS, sort_keys=False)
+    if text != wanted and (text.startswith(MARKER) or text == _FIRST_VERSION):
+        new = configuration.with_name(f"{configuration.name}.new")
+        new.write_text(wanted, encoding="utf-8")
+        new.replace(configuration)
+
+
+def main() -> int:
+    """Make the instance, for programs that do not open it by this module: several of them start at once."""
+    try:
+        open_instance(Settings()).dispose()
+    except EtlError as error:
+        print(f"Error: {error}", file=sys.stderr)  # noqa: T201  # a program's own message
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -195,7 +195,8 @@ def run_step(step: Step, services: Services, *, run_id: str | None = None) -> St
     if runner.result.failed_batches:
         msg = (
             f"{step.asset}: {runner.result.failed_batches} of {runner.result.batches + runner.result.failed_batches}"
-            f" batches failed and stay pending ({runner.result.failed_rows} rows); see the log, then run again."
+            f" batches failed and stay pending ({runner.result.failed_rows} rows):"
+            f" {'; '.join(sorted(runner.processor.problems))}. See the log, then run again."
         )
         raise BatchFailedError(msg)
     return runner.result

@@ -9,8 +9,10 @@ from uuid import UUID, uuid4
 import polars as pl
 import sqlalchemy as sa
 
+from etl_assets.database.database import sqlstate_of
 from etl_assets.database.frames import copy_rows
 from etl_assets.database.schema import import_tasks
+from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import DatabaseUnavailableError, EtlError
 from etl_assets.ledger import work
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
@@ -114,8 +116,8 @@ def land_raw_orders(
         if isinstance(error, DatabaseUnavailableError):
             raise  # no fault of the file
         return ImportResult(import_id, str(path), preset.name, frames.lines, 0, "failed", str(error))
-    except BaseException:
-        fail_import(database, import_id, INTERRUPTED)
+    except BaseException as error:
+        fail_import(database, import_id, _why(error))
         raise
     finally:
         frames.close()
@@ -207,6 +209,12 @@ def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFr
         work.hand_on(connection, work.CONSUMERS["raw_orders"], [WorkRange(record.batch_id, low, high)])
     close_batch(connection, record, BatchCounts(inserted=rows), [import_id])
     return record.batch_id
+
+
+def _why(error: BaseException) -> str:
+    """What to note of an import that an error ended which is none of its file."""
+    state = sqlstate_of(error)
+    return f"The database refused it (SQLSTATE {state}): {meaning_of(state)}." if state else INTERRUPTED
 
 
 def _storable(text: str) -> str:

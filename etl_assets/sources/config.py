@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from dotenv import dotenv_values
 from pydantic import ValidationError
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
-from etl_assets.errors import EtlError
+from etl_assets.errors import EtlError, SettingsUrlError
 from etl_assets.presets.catalog import get_preset, load_mapping
 from etl_assets.sources.errors import SourceConfigError
 from etl_assets.sources.model import BACKENDS, SourceConfig
+from etl_assets.urls import database_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sqlalchemy import URL
+
     from etl_assets.settings import Settings
 
 REMEDY: Final = "See docs/sources.md for the format."
+KNOWN_BACKENDS: Final = BACKENDS["reconcile"]
 MAPPING_KEYS: Final = ("mapping", "mapping_file", "preset")
 
 
@@ -58,12 +60,9 @@ def source_url(source: SourceConfig) -> URL:
         msg = f"Source {source.name}: {source.url_env} is not set. Put the URL of the database in it."
         raise SourceConfigError(msg)
     try:
-        url = make_url(text)
-    except ArgumentError:
-        msg = (
-            f"Source {source.name}: {source.url_env} is not a URL. Use postgresql://, mysql://, mariadb:// or "
-            "sqlite://, with special characters of the password as %XX."
-        )
+        url = database_url(text, source.url_env, "postgresql://, mysql://, mariadb:// or sqlite://", KNOWN_BACKENDS)
+    except SettingsUrlError as error:
+        msg = f"Source {source.name}: {error}"
         raise SourceConfigError(msg) from None
     backend, allowed = url.get_backend_name(), BACKENDS[source.changes.kind]
     if backend not in allowed:

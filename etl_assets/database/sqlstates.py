@@ -1,0 +1,61 @@
+"""What the codes of PostgreSQL's refusals mean, and what to do: the one table of it, without a text of the driver's."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MEANINGS: Final = {
+    "28": "the user or the password is wrong, or may not come from here: correct the URL, or the server's pg_hba.conf",
+    "3D000": "there is no database of that name: create it, or correct the name in the URL",
+    "42501": "the user has no right to that: `etl-assets doctor` says which one is missing",
+    "53100": "the disk of the database server is full: free space on it, then run again: nothing is lost",
+    "53200": "the database server is out of memory: give it more, or lower ETL_BATCH_SIZE",
+    "53300": "the server has no connection left: end some, or raise its max_connections",
+    "57014": "it was cancelled, or took longer than the server allows: try again",
+    "57P01": "the server was shut down or restarted: try again when it runs",
+    "57P02": "the server crashed and recovers: try again in a while",
+    "57P03": "the server is starting up, recovering or shutting down: try again in a while",
+    "58030": "the server can't read or write its files: see its log for the disk's fault",
+    "55P03": "another session holds a lock for too long: see pg_stat_activity, then try again",
+    "25006": "the server is a standby or read-only: use the primary's URL",
+    "08": "the connection was lost or could not be made: see that the server runs and can be reached, then try again",
+    "53": "the database server lacks a resource: see its log",
+}
+"""By code, or by the class that a code begins with."""
+
+OTHER: Final = "see the server's log, then try again"
+
+_TEXTS: Final = {
+    "password authentication failed": "28P01",
+    "no password supplied": "28P01",
+    "no pg_hba.conf entry": "28000",
+    "authentication failed": "28000",
+    "is not permitted to log in": "28000",
+    'role "': "28000",
+    'database "': "3D000",
+    "too many clients": "53300",
+    "remaining connection slots": "53300",
+    "too many connections": "53300",
+    "is starting up": "57P03",
+    "is shutting down": "57P03",
+    "is in recovery mode": "57P03",
+    "not accepting connections": "57P03",
+    "No space left on device": "53100",
+    "Connection refused": "08001",
+    "No such file or directory": "08001",
+    "could not translate host name": "08001",
+    "timeout expired": "08001",
+    "server closed the connection": "08006",
+}
+"""What a refused connection says: libpq gives no code with it. Of servers in other languages the code stays unknown."""
+
+
+def meaning_of(state: str | None) -> str:
+    """What a SQLSTATE means to the user, and what to do."""
+    found = (MEANINGS.get(prefix) for prefix in (state or "", (state or "")[:2]))
+    return next((meaning for meaning in found if meaning), OTHER)
+
+
+def state_of_refused_connection(text: str) -> str | None:
+    """The SQLSTATE that the text of a refused connection tells of; None where it tells of none that is known."""
+    return next((state for words, state in _TEXTS.items() if words in text), None)
