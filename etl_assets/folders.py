@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 PROBLEMS: Final = {
     **dict.fromkeys(FULL, "the disk is full. Free space on it, then try again"),
+    errno.EIO: "the disk is full or faulty. Free space on it, or see the system's log",
     errno.EROFS: "its disk is mounted read-only. Mount it writable, or {instead}",
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM),
         "this user may not write there. Give the user the right to, or {instead}",
     ),
-    errno.ENOTDIR: "a part of the path is a file, no folder. Correct it, or {instead}",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a part of the path is a file, no folder. Correct it, or {instead}"),
 }
 """What errors of the system mean to the user, and what to do."""
 
@@ -59,6 +60,7 @@ def _number_of(error: BaseException) -> int:
 _PRIMARY_CODE: Final = 0xFF
 _OF_SQLITE: Final = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_IOERR: errno.EIO,
     sqlite3.SQLITE_READONLY: errno.EACCES,
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,
     sqlite3.SQLITE_PERM: errno.EACCES,

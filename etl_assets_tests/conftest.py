@@ -37,21 +37,28 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
-    """The URL of a server of the tests' own, with a migrated template database."""
+def server_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the tests' own server keeps its data."""
     directory = tmp_path_factory.mktemp("postgres") / "data"
-    url = embedded.start(directory)
+    yield directory
+    embedded.stop(directory)
+
+
+@pytest.fixture(scope="session")
+def server_url(server_directory: Path) -> sa.URL:
+    """The URL of a server of the tests' own, with a migrated template database."""
+    url = embedded.start(server_directory)
     _execute(url, f"CREATE DATABASE {TEMPLATE}")
     template = Database(_settings(url.set(database=TEMPLATE)))
     migrate.upgrade(template)
     template.dispose()
-    yield url
-    embedded.stop(directory)
+    return url
 
 
 @pytest.fixture
-def database_url(server_url: sa.URL) -> Iterator[sa.URL]:
-    """A migrated database for one test."""
+def database_url(server_url: sa.URL, server_directory: Path) -> Iterator[sa.URL]:
+    """A migrated database for one test, on a server that is started anew if it died in another."""
+    embedded.start(server_directory)
     name = f"test_{os.getpid()}_{next(_numbers)}"
     _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     yield server_url.set(database=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -15,13 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
+from etl_assets.cli.main import app
 from etl_assets.database import embedded, postmaster
 from etl_assets.database.data_directory import LEAST_WAL_MEGABYTES, MOST_WAL_MEGABYTES, wal_megabytes
 from etl_assets.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import sqlalchemy as sa
+
+    from etl_assets.settings import Settings
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 COMMAND: Final = Path(sys.executable).with_name("etl-assets")
@@ -74,9 +81,14 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     embedded.stop(directory)
 
 
+def as_owner(directory: Path) -> dict[str, Any]:
+    """Arguments of `Popen` for a process of the server's user: a signal of its programs would reach it."""
+    return {"user": directory.stat().st_uid} if os.geteuid() == 0 else {}
+
+
 @pytest.fixture
-def sleeper() -> Iterator[int]:
-    process = subprocess.Popen(["sleep", "600"])
+def sleeper(stored: Path) -> Iterator[int]:
+    process = subprocess.Popen(["sleep", "600"], **as_owner(stored))
     yield process.pid
     assert process.poll() is None, "a process that is none of ours was signalled"
     process.kill()
@@ -84,8 +96,8 @@ def sleeper() -> Iterator[int]:
 
 
 @pytest.fixture
-def zombie() -> Iterator[int]:
-    process = subprocess.Popen(["true"])
+def zombie(stored: Path) -> Iterator[int]:
+    process = subprocess.Popen(["true"], **as_owner(stored))
     while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
     yield process.pid
@@ -93,9 +105,9 @@ def zombie() -> Iterator[int]:
 
 
 @pytest.fixture
-def foreign_postgres(server_url: Any) -> Iterator[int]:
+def foreign_postgres(database_url: sa.URL, server_directory: Path) -> Iterator[int]:  # it runs
     """The tests' own server: a postgres of another directory."""
-    process = server_process(Path(server_url.query["host"]))
+    process = server_process(server_directory)
     yield process.pid
     assert postmaster.is_alive(process), "another directory's server was stopped"
 
@@ -210,7 +222,7 @@ def test_a_folder_with_other_files_is_not_touched(tmp_path: Path) -> None:
     assert (directory / "mine.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["n" * 120, "a folder, $HOME and 'quotes\"", "店铺 100%"])
+@pytest.mark.parametrize("name", ["n" * 120, "a 店铺, $HOME, 100% and 'quotes\""])
 def test_the_home_may_have_any_name(tmp_path: Path, name: str) -> None:
     directory = tmp_path / name / "postgres"
     assert query(directory, "SELECT 1") == 1
@@ -252,27 +264,52 @@ def keep_to_rights() -> None:
         library.prctl(drop_from_bounding_set, capability, 0, 0, 0)
 
 
-def test_a_home_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir(mode=0o555)
-    rows = tmp_path / "orders.csv"
-    rows.write_text("platform,shop,order_id,amount\netsy,Maple,A1,5.00\n")
-    limited = {"preexec_fn": keep_to_rights} if os.geteuid() == 0 else {}
-    for arguments in (
-        ["status"],
-        ["run"],
-        ["import", rows],
-        ["db", "url"],
-        ["db", "upgrade"],
-        ["db", "stop"],
-        ["demo"],
-    ):
-        said = run(home, COMMAND, *arguments, **limited)
-        assert "Traceback" not in said.stderr, said.stderr
-        if arguments != ["db", "stop"]:
-            assert said.returncode == 1, arguments
-            assert str(home) in said.stderr
-            assert "set ETL_HOME to a folder" in said.stderr
+CALLS: Final = """
+import json, sys
+from typer.testing import CliRunner
+from etl_assets.cli.main import app
+from etl_assets.orchestration import instance
+for arguments in json.loads(sys.argv[1]):
+    result = CliRunner().invoke(app, arguments)
+    unexpected = None if isinstance(result.exception, SystemExit | None) else repr(result.exception)
+    print(json.dumps([arguments, result.exit_code, result.stderr, unexpected]))
+sys.exit(instance.main())
+"""
+
+
+@pytest.mark.parametrize("own_server", [False, True])
+def test_a_home_that_cannot_be_written_is_named_with_the_remedy(
+    tmp_path: Path, settings: Settings, *, own_server: bool
+) -> None:
+    home = tmp_path / "locked"
+    if own_server:
+        home.write_text("a file")
+    else:
+        home.mkdir(mode=0o555)
+    (tmp_path / "orders.csv").write_text("platform,shop,order_id,amount\netsy,Maple,A1,5.00\n")
+    needs_home = [["run"], ["demo"]]
+    others = [["status"], ["import", str(tmp_path / "orders.csv")], ["db", "url"], ["db", "upgrade"]]
+    # Without its privileges, root does not reach the socket of the tests' own server.
+    limited = {"preexec_fn": keep_to_rights} if os.geteuid() == 0 and not own_server else {}
+    variables = environment(home)
+    if own_server and settings.database_url is not None:
+        variables["ETL_DATABASE_URL"] = settings.database_url.get_secret_value()
+    calls = json.dumps([*needs_home, *others, ["db", "stop"]])
+    program = [sys.executable, "-c", CALLS, calls]
+    made = subprocess.run(program, env=variables, check=False, capture_output=True, text=True, **limited)  # type: ignore[call-overload]  # preexec_fn
+    said = [json.loads(line) for line in made.stdout.splitlines()]
+    assert len(said) == 7, made.stderr
+    for arguments, code, text, unexpected in said:
+        refused = arguments in needs_home or (not own_server and arguments != ["db", "stop"])
+        assert unexpected is None, arguments
+        assert code == int(refused), (arguments, text)
+        if refused:
+            assert str(home) in text
+            assert "ETL_HOME" in text
+            assert ("is a file" if own_server else "may not write there") in text
+    assert made.returncode == 1
+    assert "Traceback" not in made.stderr
+    assert "DAGSTER_HOME or ETL_HOME" in made.stderr
 
 
 @pytest.fixture
@@ -289,22 +326,50 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_full_disk_is_called_full_and_the_server_comes_back_when_there_is_space(small_disk: Path) -> None:
-    filler = small_disk / "filler"
+def fill(disk: Path, left: int = 0) -> Path:
+    """Use up the space of a disk but a little; the file to delete."""
+    filler = disk / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - left)
+    return filler
+
+
+def test_a_new_server_on_a_full_disk_says_so_and_comes_up_when_there_is_space(small_disk: Path) -> None:
     directory = small_disk / "home" / "postgres"
-    subprocess.run(["fallocate", "-l", str(shutil.disk_usage(small_disk).free - (4 << 20)), filler], check=True)
+    filler = fill(small_disk, left=4 << 20)
     with pytest.raises(DatabaseUnavailableError, match="the disk is full"):
         embedded.start(directory)
     filler.unlink()
     assert query(directory, "SELECT setting::int FROM pg_settings WHERE name = 'max_wal_size'") == LEAST_WAL_MEGABYTES
-    query(directory, "CREATE TABLE kept AS SELECT 7 AS n")
-    kill(server_process(directory))
-    subprocess.run(["fallocate", "-l", str(shutil.disk_usage(small_disk).free), filler], check=True)
-    with pytest.raises(DatabaseUnavailableError, match="the disk is full"):
-        embedded.start(directory)
-    filler.unlink()
-    assert query(directory, "SELECT n FROM kept") == 7
     embedded.stop(directory)
+
+
+def test_commands_say_that_the_disk_is_full_and_go_on_when_there_is_space(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = small_disk / "home"
+    monkeypatch.setenv("ETL_HOME", str(home))
+    for name in ("ETL_DATABASE_URL", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    rows = small_disk / "orders.csv"
+    lines = (f"etsy,Maple,A{number},{number}.00,{'x' * 200}" for number in range(20_000))
+    rows.write_text("platform,shop,order_id,amount,remark\n" + "\n".join(lines))
+    commands = CliRunner()
+    try:
+        assert commands.invoke(app, ["import", str(rows)]).exit_code == 0
+        assert commands.invoke(app, ["run", "--only", "shop"]).exit_code == 0
+        filler = fill(small_disk)
+        for arguments in (["import", str(rows)], ["run"]):
+            result = commands.invoke(app, arguments)
+            assert result.exit_code == 1
+            assert isinstance(result.exception, SystemExit)
+            assert "disk" in result.stderr
+            assert "is full" in result.stderr
+        filler.unlink()
+        assert commands.invoke(app, ["import", str(rows)]).exit_code == 0
+        assert commands.invoke(app, ["run"]).exit_code == 0
+    finally:
+        embedded.stop(home / "postgres")
 
 
 def test_a_signal_from_the_keyboard_does_not_reach_the_server(stored: Path) -> None:

@@ -87,10 +87,15 @@ class Database:
         """A transaction that commits at the end of the block and rolls back on any error.
 
         Raises:
-            DatabaseUnavailableError: the server can't be reached.
+            DatabaseUnavailableError: the server can't be reached, or the embedded one ended meanwhile.
         """
-        with self._connect() as connection, connection.begin():
-            yield connection
+        try:
+            with self._connect() as connection, connection.begin():
+                yield connection
+        except DBAPIError as error:
+            if self.is_embedded and error.connection_invalidated:
+                raise embedded.lost(self.settings.postgres_directory) from None
+            raise
 
     def read(
         self, query: str, schema: Mapping[str, pl.DataType], *, rows: int | None = None, alone: bool = False

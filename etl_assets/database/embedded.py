@@ -46,7 +46,7 @@ QUIET_SECONDS: Final = 10.0
 PORT: Final = 5432
 """No port: a part of the socket's name."""
 WAL_SEGMENT_BYTES: Final = 16 << 20
-"""What a server needs at least to start."""
+"""What a server needs at least: with less, it ends or does not start."""
 LONGEST_SOCKET_FOLDER: Final = 85
 """In bytes: with the socket's name it has to fit into the 104 that the systems have at least."""
 
@@ -88,6 +88,14 @@ def start(directory: Path) -> URL:
     return URL.create("postgresql", username="postgres", database="postgres", query={"host": str(server.socket_folder)})
 
 
+def lost(directory: Path) -> DatabaseUnavailableError:
+    """The error for a connection to the server of `directory` that broke off: why, as far as can be told."""
+    why = f"it crashed or was stopped, and is started again when it is needed: see {_log(directory)}"
+    if _is_full(directory):
+        why = REASONS["No space left on device"]
+    return DatabaseUnavailableError(f"The embedded PostgreSQL in {directory} broke the connection off: {why}.")
+
+
 def stop(directory: Path) -> bool:
     """Stop the server of `directory`; whether one was running.
 
@@ -108,6 +116,7 @@ def stop(directory: Path) -> bool:
         )
         raise DatabaseUnavailableError(msg)
     _end(server.process, directory)
+    _take_note_of_ended()
     return True
 
 
@@ -154,7 +163,8 @@ def _launch(directory: Path, deadline: float) -> None:
             cwd="/",
             **(account.for_process if account else {}),  # type: ignore[call-overload]  # users and groups
         )
-    _children[:] = [process, *(child for child in _children if child.poll() is None)]
+    _take_note_of_ended()
+    _children.append(process)
     while (server := postmaster.find_server(directory)) is None or server.state != "ready":
         if process.poll() is not None:
             raise _failure(directory, _log(directory).read_bytes()[began:].decode(errors="replace"))
@@ -163,6 +173,11 @@ def _launch(directory: Path, deadline: float) -> None:
 
 _children: Final[list[subprocess.Popen[bytes]]] = []
 """The servers that this process started and that may still run: they outlive it, so nothing waits for them."""
+
+
+def _take_note_of_ended() -> None:
+    """Let go of servers of this process that have ended: until then they are zombies."""
+    _children[:] = [child for child in _children if child.poll() is None]
 
 
 def _wait_for_orphans(directory: Path) -> None:
@@ -227,7 +242,7 @@ def _failure(directory: Path, said: str) -> DatabaseUnavailableError:
     """The error for what a server or initdb said before it ended."""
     reason = next((meaning for words, meaning in REASONS.items() if words in said), None)
     log = _log(directory)
-    if reason is None and shutil.disk_usage(directory.parent).free < WAL_SEGMENT_BYTES:
+    if reason is None and _is_full(directory):
         reason = REASONS["No space left on device"]  # a full disk does not take the server's words either
     elif reason is None and not log.exists():  # initdb's line names files and settings, no data
         reason = said
@@ -240,6 +255,10 @@ def _failure_of_system(directory: Path, error: OSError) -> EtlError:
     problem = problem_of(error, "set ETL_HOME to another folder") or f"{error.strerror or type(error).__name__}."
     at = error.filename or directory
     return DatabaseUnavailableError(f"The embedded PostgreSQL in {directory} can't be used; {at}: {problem}")
+
+
+def _is_full(directory: Path) -> bool:
+    return shutil.disk_usage(directory.parent).free < WAL_SEGMENT_BYTES
 
 
 def _log(directory: Path) -> Path:

@@ -88,7 +88,7 @@ def _read(directory: Path) -> _PidFile | None:
     """The pid file; None where there is none. One that was cut short names no process."""
     try:
         text = (directory / PID_FILE).read_text(**_ANY_BYTES)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     lines = [line.strip() for line in text.split("\n")]
     lines += [""] * (_LINES - len(lines))

@@ -41,6 +41,7 @@ _TEXTS: Final = {
     "is in recovery mode": "57P03",
     "not accepting connections": "57P03",
     "No space left on device": "53100",
+    "Permission denied": "28000",
     "Connection refused": "08001",
     "No such file or directory": "08001",
     "could not translate host name": "08001",
