@@ -9,9 +9,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from etl_assets.database.database import Database
 from etl_assets.database.reader_uri import PASSED_ON, REFUSED, reader_uri
+from etl_assets.database.sqlstates import OTHER, meaning_of, state_of_refused_connection
 from etl_assets.errors import DatabaseUnavailableError
 from etl_assets.settings import Settings
 
@@ -151,3 +153,54 @@ def test_a_role_with_dates_of_its_own_reads_the_same(database_url: sa.URL) -> No
     with database.transaction() as connection:
         assert connection.execute(sa.text("SELECT CAST(date '2024-02-01' AS text)")).scalar_one() == "2024-02-01"
     database.dispose()
+
+
+def refusal_of(url: sa.URL) -> str:
+    database = Database(Settings(database_url=SecretStr(url.render_as_string(hide_password=False))))
+    with pytest.raises(DatabaseUnavailableError) as raised, database.transaction():
+        pass
+    database.dispose()
+    return str(raised.value)
+
+
+def test_a_refused_connection_says_why_and_what_to_do(database_url: sa.URL) -> None:
+    role = f"full_{database_url.database}"
+    database = Database(Settings(database_url=SecretStr(database_url.render_as_string(hide_password=False))))
+    with database.transaction() as connection:
+        connection.execute(sa.text(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0"))
+    refused = {
+        "3D000": database_url.set(database="no_such_database"),
+        "28000": database_url.set(username="no_such_user", password="Zq7Xj9w"),  # noqa: S106  # made up
+        "53300": database_url.set(username=role),
+        "08001": sa.make_url("postgresql://etl:Zq7Xj9w@127.0.0.1:9/orders"),
+    }
+    said = {state: refusal_of(url) for state, url in refused.items()}
+    with database.transaction() as connection:
+        connection.execute(sa.text(f"DROP ROLE {role}"))
+    database.dispose()
+    for state, text in said.items():
+        assert f"(SQLSTATE {state}): {meaning_of(state)}. Its URL is ETL_DATABASE_URL." in text
+        assert "no_such" not in text
+        assert "Zq7Xj9w" not in text
+    assert len(set(said.values())) == len(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ('FATAL:  password authentication failed for user "x"', "28P01"),
+        ("FATAL:  sorry, too many clients already", "53300"),
+        ("FATAL:  the database system is starting up", "57P03"),
+        ("FATAL:  the database system is not yet accepting connections", "57P03"),
+        ("connection timeout expired", "08001"),
+        ("FATAL:  用户 Password 认证失败", None),
+    ],
+)
+def test_the_state_of_a_refused_connection_is_known_by_its_text(text: str, state: str | None) -> None:
+    assert state_of_refused_connection(text) == state
+
+
+def test_every_state_has_a_meaning_and_its_class_stands_in_for_it() -> None:
+    assert meaning_of("53100") != meaning_of("53999") == meaning_of("53")
+    assert "disk of the database server is full" in meaning_of("53100")
+    assert meaning_of(None) == meaning_of("XX000") == OTHER

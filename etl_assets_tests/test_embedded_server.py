@@ -6,7 +6,6 @@ import ctypes
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -21,14 +20,15 @@ from typer.testing import CliRunner
 from etl_assets.cli.main import app
 from etl_assets.database import embedded, postmaster
 from etl_assets.database.data_directory import LEAST_WAL_MEGABYTES, MOST_WAL_MEGABYTES, wal_megabytes
+from etl_assets.database.database import Database
 from etl_assets.errors import DatabaseUnavailableError
+from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import sqlalchemy as sa
 
-    from etl_assets.settings import Settings
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 COMMAND: Final = Path(sys.executable).with_name("etl-assets")
@@ -52,6 +52,13 @@ def server_process(directory: Path) -> psutil.Process:
 def kill(process: psutil.Process) -> None:
     process.kill()
     while postmaster.is_alive(process):
+        time.sleep(0.01)
+
+
+def crash(directory: Path) -> None:
+    """Kill the server; its other processes end when they notice."""
+    kill(server_process(directory))
+    while postmaster.processes_in(directory):
         time.sleep(0.01)
 
 
@@ -124,9 +131,7 @@ def name_in_pid_file(directory: Path, pid: int) -> None:
     embedded.start(directory)
     file = directory / postmaster.PID_FILE
     _, _, rest = file.read_text().partition("\n")
-    kill(server_process(directory))
-    while postmaster.processes_in(directory):
-        time.sleep(0.01)
+    crash(directory)
     file.write_text(f"{pid}\n{rest}")
 
 
@@ -372,7 +377,23 @@ def test_commands_say_that_the_disk_is_full_and_go_on_when_there_is_space(
         embedded.stop(home / "postgres")
 
 
+def test_a_server_that_died_is_started_again_by_whoever_needs_it(stored: Path) -> None:
+    embedded.start(stored)
+    database = Database(Settings(home=stored.parent, database_url=None))
+    for _ in range(2):
+        with database.transaction() as connection:
+            assert connection.exec_driver_sql("SELECT n FROM public.kept").scalar_one() == 7
+        crash(stored)
+    with pytest.raises(DatabaseUnavailableError, match="broke the connection off"):
+        lose_connection(database)
+    database.dispose()
+
+
+def lose_connection(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
 def test_a_signal_from_the_keyboard_does_not_reach_the_server(stored: Path) -> None:
     embedded.start(stored)
-    assert os.getpgid(server_process(stored).pid) != os.getpgid(0)
-    assert signal.SIGINT  # the one that Ctrl-C sends to a group
+    assert os.getsid(server_process(stored).pid) != os.getsid(0)

@@ -26,6 +26,9 @@ MEANINGS: Final = {
 OTHER: Final = "see the server's log, then try again"
 
 _TEXTS: Final = {
+    "too many clients": "53300",
+    "too many connections": "53300",  # names the role or the database: before those
+    "remaining connection slots": "53300",
     "password authentication failed": "28P01",
     "no password supplied": "28P01",
     "no pg_hba.conf entry": "28000",
@@ -33,13 +36,10 @@ _TEXTS: Final = {
     "is not permitted to log in": "28000",
     'role "': "28000",
     'database "': "3D000",
-    "too many clients": "53300",
-    "remaining connection slots": "53300",
-    "too many connections": "53300",
     "is starting up": "57P03",
     "is shutting down": "57P03",
     "is in recovery mode": "57P03",
-    "not accepting connections": "57P03",
+    "not yet accepting connections": "57P03",
     "No space left on device": "53100",
     "Permission denied": "28000",
     "Connection refused": "08001",
