@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from etl_assets.errors import EtlError
+from etl_assets.errors import EtlError, SettingsUrlError
 from etl_assets.folders import problem_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def failures_reported(*, as_json: bool) -> Iterator[None]:
     """
     try:
         yield
-    except WrongUseError as error:
+    except (WrongUseError, SettingsUrlError) as error:
         _fail(str(error), WRONG_USE, as_json=as_json)
     except EtlError as error:
         _fail(str(error), FAILED, as_json=as_json)
