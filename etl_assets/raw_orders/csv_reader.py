@@ -1,49 +1,64 @@
-"""Reads delimited text (.csv, .tsv, .txt) as frames of untouched text, a few MiB at a time."""
+"""Reads delimited text (.csv, .tsv, .txt) as tables of untouched text, a few MiB at a time."""
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from etl_assets.raw_orders.csv_text import check_text, choose_dialects
 from etl_assets.raw_orders.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.source import LINE, Source, with_defects, without_empty_rows
+from etl_assets.raw_orders.source import DEFECT, LINE, SHORTER, Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from etl_assets.presets.model import Preset
+    import polars as pl
+
     from etl_assets.raw_orders.csv_text import Dialect
+    from etl_assets.raw_orders.source import Opened, TextFormat
 
 BLOCK_BYTES: Final = 4 << 20
+"""A row has to fit in."""
 DOS_END_OF_FILE: Final = "\x1a"
+TOO_LONG: Final = "straddling object"
+"""What Arrow says of a row that does not fit in a block."""
 
 
-def open_csv(handle: IO[bytes], path: Path, preset: Preset | None) -> Source:
-    """Open delimited text; its headers are read at once, its rows as the frames are asked for."""
-    dialects = choose_dialects(handle, path, preset)
-    return Source(dialects[0].headers, _frames(handle, path, dialects))
+def open_tables(file: Opened, text_format: TextFormat | None) -> Tables:
+    """Open delimited text; its headers are read at once, its rows as the tables are asked for."""
+    dialects = choose_dialects(file.handle, file.path, text_format)
+    return Tables(dialects[0].headers, _tables(file, dialects))
 
 
-def _frames(handle: IO[bytes], path: Path, dialects: list[Dialect]) -> Iterator[pl.DataFrame]:
-    dialect = check_text(handle, path, dialects)
-    handle.seek(0)
-    lines = _LineCounter(path, len(dialect.headers))
+def _tables(file: Opened, dialects: list[Dialect]) -> Iterator[pa.Table]:
+    dialect = check_text(file.handle, file.path, dialects)
+    file.handle.seek(0)
+    lines = _LineCounter(file.path, len(dialect.headers))
     remedy = "Export the file again, or save it as CSV in UTF-8"
     header_is_due = True
-    with reported_as_file_error(path, (pa.ArrowException,), "it can't be read as delimited text", remedy):
-        for batch in _open_stream(handle, dialect, lines):
-            frame = lines.numbered(cast("pl.DataFrame", pl.from_arrow(batch)))
-            frame = without_empty_rows(frame, dialect.headers)
-            if header_is_due and frame.height:
-                header_is_due, frame = False, frame.slice(1)
-            if frame.height:
-                yield with_defects(frame, dialect.headers)
+    with reported_as_file_error(file.path, (pa.ArrowException,), "it can't be read as delimited text", remedy):
+        for batch in _batches(file, dialect, lines):
+            file.progress()
+            table = lines.numbered(batch)
+            if header_is_due and table.num_rows:
+                header_is_due, table = False, table.slice(1)
+            if table.num_rows:
+                yield table
         lines.finish()
+
+
+def _batches(file: Opened, dialect: Dialect, lines: _LineCounter) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from _open_stream(file.handle, dialect, lines)
+    except pa.ArrowInvalid as error:
+        if TOO_LONG not in str(error):
+            raise
+        problem = f"a row is longer than {BLOCK_BYTES >> 20} MiB"
+        raise ImportFileError(file.path, None, problem, SHORTER) from None
 
 
 def _open_stream(handle: IO[bytes], dialect: Dialect, lines: _LineCounter) -> arrow_csv.CSVStreamingReader:
@@ -81,9 +96,27 @@ class _LineCounter:
         self._bad_rows.append((row.number or 0, row.actual_columns, row.text))
         return "skip"
 
-    def numbered(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Add `LINE`; a row with too few or too many cells raises `ImportFileError`."""
-        parts = []
+    def numbered(self, batch: pa.RecordBatch) -> pa.Table:
+        """Add `LINE` and `DEFECT` and leave out empty rows.
+
+        A row with too few or too many cells raises `ImportFileError`.
+        """
+        if not self._bad_rows and _is_plain(batch):
+            numbers = pa.array(np.arange(self._next_line, self._next_line + batch.num_rows))
+            self._next_line += batch.num_rows
+            self._next_row += batch.num_rows
+            defects = pa.nulls(batch.num_rows, pa.large_string())
+            return pa.Table.from_batches([batch]).append_column(LINE, numbers).append_column(DEFECT, defects)
+        return self._numbered_with_care(batch)
+
+    def _numbered_with_care(self, batch: pa.RecordBatch) -> pa.Table:
+        import polars as pl  # noqa: PLC0415  # most files do without, and it takes longer than all of them
+
+        from etl_assets.raw_orders.defects import as_table, with_defects, without_empty_rows  # noqa: PLC0415  # as above
+
+        frame = cast("pl.DataFrame", pl.from_arrow(batch))
+        headers = frame.columns
+        parts = [frame.clear().with_columns(pl.lit(None, pl.Int64).alias(LINE))]
         while frame.height:
             bad_at = self._bad_rows[0][0] if self._bad_rows else None
             length = frame.height if bad_at is None else min(frame.height, max(bad_at - self._next_row, 0))
@@ -91,7 +124,7 @@ class _LineCounter:
             frame = frame.slice(length)
             if frame.height:
                 self._pass_bad_row()
-        return pl.concat(parts) if parts else frame.with_columns(pl.lit(None, pl.Int64).alias(LINE))
+        return as_table(with_defects(without_empty_rows(pl.concat(parts), headers), headers))
 
     def finish(self) -> None:
         """Report a bad row at the very end, after which no good one comes."""
@@ -99,6 +132,8 @@ class _LineCounter:
             self._pass_bad_row()
 
     def _numbered_run(self, frame: pl.DataFrame) -> pl.DataFrame:
+        import polars as pl  # noqa: PLC0415  # as above
+
         further = pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True)).cast(pl.Int64) + 1
         after = self._next_line + further.cum_sum()
         numbered = frame.with_columns((after - further).alias(LINE))
@@ -115,3 +150,16 @@ class _LineCounter:
             raise ImportFileError(self._path, self._next_line, problem, remedy)
         self._next_line += 1 + text.count("\n")
         self._next_row += 1
+
+
+def _is_plain(batch: pa.RecordBatch) -> bool:
+    """Whether each row is one line and says something, and nothing is to be marked or replaced: most batches."""
+    lengths: Any = 0
+    for column in batch.columns:
+        _, offsets, data = column.buffers()
+        ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + batch.num_rows + 1]
+        text = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]] if data is not None else np.empty(0, np.uint8)
+        if text.size and (text.min() == 0 or (text == ord("\n")).any()):
+            return False
+        lengths = lengths + np.diff(ends)
+    return bool(np.all(lengths))
