@@ -84,6 +84,11 @@ class ChildProcess:
         """The id of the process."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process.poll() is not None
+
     def send(self, request: Mapping[str, Any]) -> None:
         """Send a request. Raises `ChildEndedError`, or `ChildSilentError` where it never became ready."""
         if not self._is_ready:

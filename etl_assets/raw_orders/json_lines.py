@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from etl_assets.raw_orders.limits import PIECE_CELLS
+from etl_assets.raw_orders.limits import MAX_COLUMNS, PIECE_CELLS
 from etl_assets.raw_orders.source import BAD_TEXT, DEFECT, HALF_CHARACTER, LINE
 
 if TYPE_CHECKING:
@@ -56,6 +56,15 @@ _PAIR_OF_HALVES: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-
 _HALF: Final = r"\\u[dD][89a-fA-F]"
 
 
+class TooManyKeysError(Exception):
+    """There are more keys than a file may have columns."""
+
+    def __init__(self, keys: int) -> None:
+        """Keep how many."""
+        super().__init__(keys)
+        self.keys = keys
+
+
 class _OddError(Exception):
     """Something in a block needs care."""
 
@@ -69,6 +78,9 @@ def read_block(block: bytes, first_line: int) -> Iterator[pl.DataFrame]:
     Args:
         block: whole lines.
         first_line: the number of the first one.
+
+    Raises:
+        TooManyKeysError: they have more keys than a file may have columns.
     """
     try:
         yield _read_at_once(block, first_line)
@@ -144,9 +156,7 @@ def _values_of(tokens: pl.Series) -> pl.DataFrame:
     if first and (counts == first).all():
         keys = [flat[at] for at in range(0, first, 2)]
         if all((flat.gather_every(first, 2 * at) == key).all() for at, key in enumerate(keys)):
-            names = [json.loads(key) for key in keys]
-            if len(set(names)) < len(names):
-                raise _OddError
+            names = _decoded(keys)
             return pl.DataFrame([flat.gather_every(first, 2 * at + 1).alias(name) for at, name in enumerate(names)])
     return _spread(tokens)
 
@@ -157,13 +167,22 @@ def _spread(tokens: pl.Series) -> pl.DataFrame:
     flat = rows.filter(pl.col("tokens").list.len() > 0).explode("tokens")
     pairs = flat.gather_every(2).rename({"tokens": "key"}).hstack([flat["tokens"].gather_every(2, 1).alias("value")])
     raw_keys = pairs["key"].unique(maintain_order=True).to_list()
+    if len(raw_keys) > MAX_COLUMNS:
+        raise TooManyKeysError(len(raw_keys))
     if len(raw_keys) * rows.height > MAX_BLOCK_CELLS or not raw_keys:
         raise _OddError
-    names = {key: json.loads(key) for key in raw_keys}
-    if len(set(names.values())) < len(names) or pairs.select(pl.struct("row", "key").is_duplicated().any()).item():
+    names = dict(zip(raw_keys, _decoded(raw_keys), strict=True))
+    if pairs.select(pl.struct("row", "key").is_duplicated().any()).item():
         raise _OddError
     wide = pairs.pivot(on="key", on_columns=raw_keys, index="row", values="value", aggregate_function="first")
     return rows.select("row").join(wide, on="row", how="left", maintain_order="left").drop("row").rename(names)
+
+
+def _decoded(keys: list[str]) -> list[str]:
+    names = [json.loads(key) for key in keys]
+    if len(set(names)) < len(names) or any(_name(name) != name for name in names):
+        raise _OddError
+    return names
 
 
 def _texts(tokens: pl.Series, decoded: pl.Series) -> pl.Series:
@@ -171,6 +190,11 @@ def _texts(tokens: pl.Series, decoded: pl.Series) -> pl.Series:
     raw = pl.col("raw")
     text = pl.when(raw.str.starts_with('"')).then("decoded").when(raw != "null").then(raw)
     return both.select(text.alias(tokens.name)).to_series()
+
+
+def _name(key: str) -> str:
+    """The name of a key's column: frames have no columns without one, and two of ours."""
+    return {"": "unnamed", LINE: f"_{LINE}", DEFECT: f"_{DEFECT}"}.get(key, key)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -205,8 +229,9 @@ def _row_of(line: bytes) -> tuple[dict[str, str | None], bool]:
         return {UNREADABLE: text.strip()[:KEPT_CHARACTERS]}, True
     row: dict[str, str | None] = {}
     for key, value in pairs:
-        is_bad = is_bad or key in row or _is_half(key) or (value is not None and _is_half(value))
-        row[_whole(key)] = None if value is None else _whole(value)
+        name = _name(_whole(key))
+        is_bad = is_bad or name in row or _is_half(key) or (value is not None and _is_half(value))
+        row[name] = None if value is None else _whole(value)
     return row, is_bad
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from etl_assets.raw_orders.defects import as_table, with_defects
 from etl_assets.raw_orders.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.json_lines import UNREADABLE, problem_of, read_block
+from etl_assets.raw_orders.json_lines import UNREADABLE, TooManyKeysError, problem_of, read_block
 from etl_assets.raw_orders.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS, MAX_LINE_BYTES, PIECE_CELLS
 from etl_assets.raw_orders.source import DEFECT, LINE, Tables, named_headers, too_long_cell, too_many_columns
 
@@ -41,9 +41,12 @@ def open_tables(
         spool = SpooledTemporaryFile(IN_MEMORY_BYTES, prefix="etl-assets-")  # noqa: SIM115  # closed with the file
         waiting = _Waiting(path, file.closing.enter_context(spool))
         for first_line, block in _blocks(file.handle, path):
-            for frame in read_block(block, first_line):
-                waiting.put(frame)
-                file.progress()
+            try:
+                for frame in read_block(block, first_line):
+                    waiting.put(frame)
+                    file.progress()
+            except TooManyKeysError as error:
+                raise too_many_columns(path, None, error.keys) from None
         keys = waiting.keys()
     headers = named_headers(path, keys, None)
     return Tables(headers, _tables(waiting, dict(zip(keys, headers, strict=True)), path))

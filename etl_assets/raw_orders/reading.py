@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 import polars as pl
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 MODULE: Final = "etl_assets.raw_orders.reader_child"
 INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH")
 """The environment of the process that reads foreign files: no password of a database is in it."""
-FEW_THREADS: Final = {
-    "POLARS_MAX_THREADS": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2",
+FRUGAL: Final = {
+    "POLARS_MAX_THREADS": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2", "MIMALLOC_ARENA_RESERVE": "65536",
 }  # fmt: skip
-"""The stacks of threads count as its memory; on a large machine, those of many would be all of it."""
+"""What is only reserved counts as its memory: the stacks of threads, many on a large machine, and Arrow's arenas."""
 IN_PARTS: Final = "Save it as CSV in several files"
 
 
@@ -65,10 +66,12 @@ class FileReader:
 
     def start(self, path: Path) -> None:
         """Start the process, so that it is ready when the file is to be read: that takes a third of a second."""
+        if self._process is not None and self._process.has_ended:
+            self.stop()
         if self._process is None:
             inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
             self._process = ChildProcess(
-                MODULE, str(self.memory_mb), path.suffix.lower(), environment={**inherited, **FEW_THREADS}
+                MODULE, str(self.memory_mb), path.suffix.lower(), environment={**inherited, **FRUGAL}
             )
 
     def stop(self) -> None:
@@ -86,7 +89,8 @@ class FileReader:
             if self._is_busy:
                 self.stop()
             elif self._process is not None:
-                self._tell({"ask": "close"})
+                with suppress(ChildEndedError, ChildSilentError):
+                    self._process.send({"ask": "close"})
 
     def ask(self, path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
         """Send a request about a file and return the answer; `ForeignFile` knows which there are.
@@ -96,14 +100,18 @@ class FileReader:
         """
         self.start(path)
         self._is_busy = True
-        self._tell(request)
-        return self.next_answer(path)
+        return self._answer(path, request)
 
     def next_answer(self, path: Path) -> tuple[dict[str, Any], bytearray]:
         """Wait for a further answer to the last request. Raises as `ask` does."""
+        return self._answer(path, None)
+
+    def _answer(self, path: Path, request: dict[str, Any] | None) -> tuple[dict[str, Any], bytearray]:
         if self._process is None:
             raise self._ended(path, None)
         try:
+            if request is not None:
+                self._process.send(request)
             answer, payload = self._process.receive(self._silence_seconds)
         except ChildSilentError:
             self._fail(self._silent(path))
@@ -116,13 +124,6 @@ class FileReader:
             self._fail(self._too_large(path) if error == "MemoryError" else self._given_up(path, error))
         self._is_busy = "frame" in answer
         return answer, payload
-
-    def _tell(self, request: dict[str, Any]) -> None:
-        try:
-            if self._process is not None:
-                self._process.send(request)
-        except (ChildEndedError, ChildSilentError):
-            return  # the answer that does not come says why
 
     def _fail(self, error: ImportFileError) -> NoReturn:
         """Raise the error; who has had one file that went wrong reads no other."""

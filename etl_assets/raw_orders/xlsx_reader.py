@@ -101,7 +101,7 @@ class _WatchedPart(io.RawIOBase):
 
 
 def _rows(sheet: Any, path: Path) -> Iterator[tuple[int, Sequence[Cell]]]:  # noqa: ANN401  # openpyxl has no type for it
-    """Yield the rows with their numbers; those that the file leaves out are empty."""
+    """Yield the rows that hold cells, with their numbers (openpyxl makes empty ones of those that are left out)."""
     sheet.reset_dimensions()
     for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
         if line > MAX_SHEET_ROWS:
@@ -109,7 +109,8 @@ def _rows(sheet: Any, path: Path) -> Iterator[tuple[int, Sequence[Cell]]]:  # no
             raise ImportFileError(path, None, problem, REMEDY)
         if len(row) > MAX_COLUMNS:
             raise too_many_columns(path, line, len(row))
-        yield line, row
+        if row:
+            yield line, row
 
 
 def _tables(rows: Iterator[tuple[int, Sequence[Cell]]], file: Opened, headers: tuple[str, ...]) -> Iterator[pa.Table]:
