@@ -30,7 +30,10 @@ _PARTS: Final = {
     "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_RELATIONS}"><Relationship Id="rId1"'
     f' Type="{_OFFICE}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
 }
-_HEADER: Final = '<row r="1"><c r="A1" t="inlineStr"><is><t>shop</t></is></c><c r="B1" t="inlineStr"><is><t>order_id</t></is></c></row>'
+_HEADER: Final = (
+    '<row r="1"><c r="A1" t="inlineStr"><is><t>shop</t></is></c>'
+    '<c r="B1" t="inlineStr"><is><t>order_id</t></is></c></row>'
+)
 
 
 def workbook(path: Path, rows: str, *, padding: int = 0) -> Path:
