@@ -71,6 +71,17 @@ def test_csv_rows_know_their_line_across_quoted_newlines_and_blank_lines(tmp_pat
     assert orders["remark"].to_list() == ["two\nlines", "x", None]
 
 
+@pytest.mark.parametrize("repeats", [1, 2000])
+def test_rows_know_their_line_between_empty_rows_line_breaks_and_nul(tmp_path: Path, repeats: int) -> None:
+    rows = 's,1,"a\n\nb"\n,,\ns,2,\n,"\n",\n"",s\0,3\n,,\n,,\n'
+    path = write(tmp_path, "a.csv", "shop,order_id,remark\n,,\n" + rows * repeats)
+    found = read_rows(path)
+    lines = [first + at for at in range(3, 3 + 10 * repeats, 10) for first in (0, 4, 5, 7)]
+    assert [row[LINE] for row in found] == lines
+    assert [row["order_id"] for row in found] == ["1", "2", "\n", "s␀"] * repeats
+    assert [row[DEFECT] for row in found] == [None, None, None, "BAD_TEXT"] * repeats
+
+
 def test_the_byte_order_mark_is_no_part_of_the_first_header(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", b"\xef\xbb\xbf" + "order_id,shop\n1,店\n".encode())
     assert FileHere(path).headers() == ("order_id", "shop")

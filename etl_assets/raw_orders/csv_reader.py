@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import polars as pl
-
     from etl_assets.raw_orders.csv_text import Dialect
     from etl_assets.raw_orders.source import Opened, TextFormat
 
 BLOCK_BYTES: Final = 4 << 20
 """A row has to fit in."""
+MANY_BORDERS: Final = 1000
 DOS_END_OF_FILE: Final = "\x1a"
 TOO_LONG: Final = "straddling object"
 """What Arrow says of a row that does not fit in a block."""
@@ -101,46 +100,33 @@ class _LineCounter:
 
         A row with too few or too many cells raises `ImportFileError`.
         """
-        if not self._bad_rows and _is_plain(batch):
-            numbers = pa.array(np.arange(self._next_line, self._next_line + batch.num_rows))
-            self._next_line += batch.num_rows
-            self._next_row += batch.num_rows
-            defects = pa.nulls(batch.num_rows, pa.large_string())
-            return pa.Table.from_batches([batch]).append_column(LINE, numbers).append_column(DEFECT, defects)
-        return self._numbered_with_care(batch)
-
-    def _numbered_with_care(self, batch: pa.RecordBatch) -> pa.Table:
-        import polars as pl  # noqa: PLC0415  # most files do without, and it takes longer than all of them
-
-        from etl_assets.raw_orders.defects import as_table, with_defects, without_empty_rows  # noqa: PLC0415  # as above
-
-        frame = cast("pl.DataFrame", pl.from_arrow(batch))
-        headers = frame.columns
-        parts = [frame.clear().with_columns(pl.lit(None, pl.Int64).alias(LINE))]
-        while frame.height:
+        parts = []
+        while True:
             bad_at = self._bad_rows[0][0] if self._bad_rows else None
-            length = frame.height if bad_at is None else min(frame.height, max(bad_at - self._next_row, 0))
-            parts.append(self._numbered_run(frame.head(length)))
-            frame = frame.slice(length)
-            if frame.height:
-                self._pass_bad_row()
-        return as_table(with_defects(without_empty_rows(pl.concat(parts), headers), headers))
+            length = batch.num_rows if bad_at is None else min(batch.num_rows, max(bad_at - self._next_row, 0))
+            parts.append(self._numbered_run(batch.slice(0, length)))
+            batch = batch.slice(length)
+            if not batch.num_rows:
+                return pa.concat_tables(parts)
+            self._pass_bad_row()
 
     def finish(self) -> None:
         """Report a bad row at the very end, after which no good one comes."""
         while self._bad_rows:
             self._pass_bad_row()
 
-    def _numbered_run(self, frame: pl.DataFrame) -> pl.DataFrame:
-        import polars as pl  # noqa: PLC0415  # as above
-
-        further = pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True)).cast(pl.Int64) + 1
-        after = self._next_line + further.cum_sum()
-        numbered = frame.with_columns((after - further).alias(LINE))
-        if frame.height:
-            self._next_line += frame.select(further.sum()).item()
-            self._next_row += frame.height
-        return numbered
+    def _numbered_run(self, batch: pa.RecordBatch) -> pa.Table:
+        texts = _Texts(batch)
+        further = texts.breaks + 1
+        after = self._next_line + np.cumsum(further)
+        table = pa.Table.from_batches([batch]).append_column(LINE, pa.array(after - further))
+        table = table.append_column(DEFECT, pa.nulls(batch.num_rows, pa.large_string()))
+        if batch.num_rows:
+            self._next_line = int(after[-1])
+            self._next_row += batch.num_rows
+        if not texts.sizes.all():
+            table = _without(table, texts.sizes == 0)
+        return _with_defects(table, batch.schema.names) if texts.has_nul else table
 
     def _pass_bad_row(self) -> None:
         _, cells, text = self._bad_rows.pop(0)
@@ -152,14 +138,39 @@ class _LineCounter:
         self._next_row += 1
 
 
-def _is_plain(batch: pa.RecordBatch) -> bool:
-    """Whether each row is one line and says something, and nothing is to be marked or replaced: most batches."""
-    lengths: Any = 0
-    for column in batch.columns:
-        _, offsets, data = column.buffers()
-        ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + batch.num_rows + 1]
-        text = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]] if data is not None else np.empty(0, np.uint8)
-        if text.size and (text.min() == 0 or (text == ord("\n")).any()):
-            return False
-        lengths = lengths + np.diff(ends)
-    return bool(np.all(lengths))
+class _Texts:
+    """What is in the texts of each row of a batch, all columns together: bytes, line breaks, anywhere a NUL."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.sizes = np.zeros(batch.num_rows, np.int64)
+        self.breaks = np.zeros(batch.num_rows, np.int64)
+        self.has_nul = False
+        for column in batch.columns if batch.num_rows else ():
+            _, offsets, data = column.buffers()
+            ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + batch.num_rows + 1]
+            self.sizes += np.diff(ends)
+            if data is None or ends[0] == ends[-1]:
+                continue
+            text = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+            self.has_nul = self.has_nul or text.min() == 0
+            is_break = text == ord("\n")
+            if is_break.any():
+                rows = np.searchsorted(ends - ends[0], np.flatnonzero(is_break), side="right") - 1
+                self.breaks += np.bincount(rows, minlength=batch.num_rows)
+
+
+def _without(table: pa.Table, is_left_out: np.ndarray[Any, Any]) -> pa.Table:
+    """The other rows; in slices where these are few, as nearly always: Arrow's filters take long to load."""
+    borders = np.flatnonzero(np.diff(is_left_out, prepend=True, append=True))
+    if len(borders) > MANY_BORDERS:
+        return table.filter(pa.array(~is_left_out))
+    kept = [table.slice(start, end - start) for start, end in borders.reshape(-1, 2).tolist()]
+    return pa.concat_tables([table.slice(0, 0), *kept])
+
+
+def _with_defects(table: pa.Table, headers: list[str]) -> pa.Table:
+    import polars as pl  # noqa: PLC0415  # most files do without, and it takes longer to load than all of them
+
+    from etl_assets.raw_orders.defects import as_table, with_defects  # noqa: PLC0415  # as above
+
+    return as_table(with_defects(cast("pl.DataFrame", pl.from_arrow(table)), headers))
