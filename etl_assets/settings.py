@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from etl_assets.raw_orders.limits import READER_MEMORY_MB
+
 SchemaName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 
 
@@ -37,6 +39,8 @@ class Settings(BaseSettings):
     """A folder to drop export files in; `inbox` under `home` where it is not set."""
     inbox_settle_seconds: float = Field(default=3.0, ge=0)
     """A file in the inbox is finished when nobody has it open for writing and it has not changed for so long."""
+    reader_memory_mb: int = Field(default=READER_MEMORY_MB, ge=512)
+    """What the process that reads import files may take of memory, in MiB; a file that needs more is refused."""
     sources: Path | None = None
     """The file that names other databases to pull orders from (`sources.yaml`)."""
 

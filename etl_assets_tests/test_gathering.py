@@ -20,6 +20,7 @@ from etl_assets.raw_orders.gathering import gather_orders
 from etl_assets.raw_orders.source import BAD_TEXT, DEFECT, LINE
 from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
 from etl_assets.values.numbers import parse_money
+from etl_assets_tests.files_here import FileHere
 
 PROJECT = Path(__file__).parents[1]
 RETAIL = PROJECT.parent / "shared" / "data" / "online_retail.parquet"
@@ -257,7 +258,7 @@ def test_a_shopify_order_is_gathered_from_rows_far_apart(tmp_path: Path) -> None
     last = "#1001,,,,,2021-05-13 11:01:12 +0200,1,Plate,10.00,P-1,,,,,\n"
     path = tmp_path / "orders.csv"
     path.write_text(header + first + others + last)
-    frames = extract_raw_orders(path, get_preset("shopify").with_overrides(shop="my shop"))
+    frames = extract_raw_orders(FileHere(path), get_preset("shopify").with_overrides(shop="my shop"))
     orders = pl.concat(list(frames))
     assert (frames.lines, frames.rows, orders.height) == (502, 501, 501)
     order = orders.row(0, named=True)
@@ -278,12 +279,12 @@ def test_a_shopify_export_without_a_shop_says_how_to_name_one(tmp_path: Path) ->
     path = tmp_path / "orders.csv"
     path.write_text("Name\n#1\n")
     with pytest.raises(ImportFileError, match="--shop"):
-        list(extract_raw_orders(path, get_preset("shopify")))
+        list(extract_raw_orders(FileHere(path), get_preset("shopify")))
 
 
 @pytest.mark.skipif(not RETAIL.exists(), reason="needs the Online Retail data set in ../shared/data")
 def test_the_online_retail_data_gathers_to_its_known_figures() -> None:
-    frames = extract_raw_orders(RETAIL, load_mapping(PROJECT / "docs" / "examples" / "online_retail.yaml"))
+    frames = extract_raw_orders(FileHere(RETAIL), load_mapping(PROJECT / "docs" / "examples" / "online_retail.yaml"))
     orders = pl.concat(list(frames))
     assert (frames.lines, frames.rows) == (240_007, 12_469)
     assert orders.filter(pl.col("order_status") == "cancelled").height == 1946

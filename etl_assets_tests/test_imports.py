@@ -101,3 +101,18 @@ def test_a_claim_knows_its_import_and_stands_or_falls_with_it(services: Services
         services.database, tmp_path / "orders.csv", PRESET, frames, claim=lambda _, import_id: claimed.append(import_id)
     )
     assert claimed == [result.import_id]
+
+
+def test_the_ledger_says_when_an_import_began_and_ended_and_how_long_it_took(
+    services: Services, tmp_path: Path
+) -> None:
+    frames = Frames(before=lambda: time.sleep(0.2))
+    land_raw_orders(services.database, tmp_path / "orders.csv", PRESET, frames)
+    (batch,) = query(
+        services,
+        "SELECT duration, extract(epoch FROM finished_at - started_at) AS between, finished_at <= now() AS is_over"
+        " FROM etl_batches WHERE asset = 'raw_orders'",
+    )
+    assert batch["duration"] >= 0.2
+    assert float(batch["between"]) == pytest.approx(batch["duration"], abs=0.001)
+    assert batch["is_over"]

@@ -11,8 +11,7 @@ import polars as pl
 import pytest
 
 from etl_assets.presets.catalog import load_mapping
-from etl_assets.raw_orders.extract import extract_raw_orders
-from etl_assets.raw_orders.load import land_raw_orders
+from etl_assets.raw_orders.importing import import_file
 from etl_assets_tests import running
 from etl_assets_tests.conftest import SHARED_DATA
 from etl_assets_tests.running import query, run_all, scalar
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"the data set is not 
 
 def land_file(services: Services, path: Path) -> ImportResult:
     preset = load_mapping(MAPPING)
-    return land_raw_orders(services.database, path, preset, extract_raw_orders(path, preset))
+    return import_file(services.database, path, preset)
 
 
 def content(services: Services) -> dict[str, tuple[Any, ...]]:

@@ -13,6 +13,7 @@ from etl_assets.raw_orders.extract import extract_raw_orders
 from etl_assets.raw_orders.source import DEFECT, LINE
 from etl_assets.raw_orders.transform import to_raw_orders
 from etl_assets.values.text import clean_text, is_filled
+from etl_assets_tests.files_here import FileHere
 
 
 def test_the_presets_of_the_package_load() -> None:
@@ -110,7 +111,7 @@ def test_the_platform_and_shop_of_one_import_replace_those_of_the_file(tmp_path:
     path = tmp_path / "a.csv"
     path.write_text("order_id,shop,platform\n1,s,p\n")
     preset = get_preset("generic").with_overrides(platform="P", shop="S")
-    (orders,) = extract_raw_orders(path, preset)
+    (orders,) = extract_raw_orders(FileHere(path), preset)
     assert orders.select("platform", "shop").rows() == [("P", "S")]
 
 
@@ -125,7 +126,7 @@ def test_taobao_falls_back_to_the_total_and_keeps_the_rest_as_extra(tmp_path: Pa
         "2\t,李**,9.90,12.50,交易成功,2021-05-13 11:01:13,杯子,小店,谢谢,急单,\n"
     )
     path.write_bytes((header + rows).encode("gb18030"))
-    (orders,) = extract_raw_orders(path, get_preset("taobao"))
+    (orders,) = extract_raw_orders(FileHere(path), get_preset("taobao"))
     assert orders.drop("order_type", "updated_at", "processes", "defect").rows() == [
         (
             2, "taobao", "小店", '="1234567890123456789"', "张三", "交易关闭", "12.50", "CNY", "2021-05-13 11:01:13",

@@ -19,8 +19,8 @@ from etl_assets.presets.model import Preset
 from etl_assets.raw_orders import csv_reader, csv_text, xlsx_reader
 from etl_assets.raw_orders.errors import ImportFileError
 from etl_assets.raw_orders.extract import extract_raw_orders
-from etl_assets.raw_orders.readers import read_source, sniff_headers
 from etl_assets.raw_orders.source import DEFECT, LINE
+from etl_assets_tests.files_here import FileHere
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,17 +36,16 @@ def write(folder: Path, name: str, content: bytes | str) -> Path:
 
 
 def read_rows(path: Path, preset: Preset | None = None) -> list[dict[str, Any]]:
-    with read_source(path, preset) as source:
-        return [row for frame in source.frames for row in frame.to_dicts()]
+    return [row for frame in FileHere(path).source(preset).frames for row in frame.to_dicts()]
 
 
 def read_orders(path: Path, preset: Preset = GENERIC) -> pl.DataFrame:
-    return pl.concat(list(extract_raw_orders(path, preset)))
+    return pl.concat(list(extract_raw_orders(FileHere(path), preset)))
 
 
 def error_of(path: Path, preset: Preset = GENERIC) -> ImportFileError:
     with pytest.raises(ImportFileError) as caught:
-        list(extract_raw_orders(path, preset))
+        list(extract_raw_orders(FileHere(path), preset))
     error = caught.value
     assert str(path) in str(error)
     assert error.remedy in str(error)
@@ -72,9 +71,20 @@ def test_csv_rows_know_their_line_across_quoted_newlines_and_blank_lines(tmp_pat
     assert orders["remark"].to_list() == ["two\nlines", "x", None]
 
 
+@pytest.mark.parametrize("repeats", [1, 2000])
+def test_rows_know_their_line_between_empty_rows_line_breaks_and_nul(tmp_path: Path, repeats: int) -> None:
+    rows = 's,1,"a\n\nb"\n,,\ns,2,\n,"\n",\n"",s\0,3\n,,\n,,\n'
+    path = write(tmp_path, "a.csv", "shop,order_id,remark\n,,\n" + rows * repeats)
+    found = read_rows(path)
+    lines = [first + at for at in range(3, 3 + 10 * repeats, 10) for first in (0, 4, 5, 7)]
+    assert [row[LINE] for row in found] == lines
+    assert [row["order_id"] for row in found] == ["1", "2", "\n", "s␀"] * repeats
+    assert [row[DEFECT] for row in found] == [None, None, None, "BAD_TEXT"] * repeats
+
+
 def test_the_byte_order_mark_is_no_part_of_the_first_header(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", b"\xef\xbb\xbf" + "order_id,shop\n1,店\n".encode())
-    assert sniff_headers(path) == ("order_id", "shop")
+    assert FileHere(path).headers() == ("order_id", "shop")
     assert read_orders(path)["shop"].to_list() == ["店"]
 
 
@@ -91,7 +101,7 @@ def test_gbk_is_read_across_block_borders(tmp_path: Path, monkeypatch: pytest.Mo
     assert orders.height == 50
     assert orders["shop"].unique().to_list() == ["小店，一号"]
     assert orders["items"].unique().to_list() == ["杯子\n白色"]
-    assert sniff_headers(path)[0] == "订单编号"
+    assert FileHere(path).headers()[0] == "订单编号"
 
 
 def test_a_taobao_file_in_utf8_is_read_as_such(tmp_path: Path) -> None:
@@ -149,7 +159,7 @@ def test_the_line_of_a_bad_row_is_right_beyond_the_first_block(tmp_path: Path, m
 def test_a_row_longer_than_a_block_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reader, "BLOCK_BYTES", 256)
     path = write(tmp_path, "a.csv", "shop,order_id\ns,1\n" + f's,"{PERSON * 100}\n"\n')
-    assert "delimited text" in error_of(path).problem
+    assert "a row is longer than" in error_of(path).problem
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 5, 1000])
@@ -171,7 +181,7 @@ def test_unsound_quoting_is_found_however_blocks_fall(
 
 
 def test_a_header_without_rows_is_an_import_of_nothing(tmp_path: Path) -> None:
-    frames = extract_raw_orders(write(tmp_path, "a.csv", "order_id,shop\n"), GENERIC)
+    frames = extract_raw_orders(FileHere(write(tmp_path, "a.csv", "order_id,shop\n")), GENERIC)
     assert (list(frames), frames.lines, frames.rows) == ([], 0, 0)
 
 
@@ -245,17 +255,19 @@ def test_json_lines_keep_keys_that_appear_late_and_nested_values(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b'{"order_id":"1"}\n{"order_id":"Zhang-San-13800000000\n', 2),
-        (b'{"order_id":"1"}\n\n[1]\n', 3),
+        (b'{"order_id":"Zhang-San-13800000000\n', 1),
+        (b"\n[1]\n", 2),
         (b'{"order_id":"1"} {"order_id":"2"}\n', 1),
-        (b'{"order_id":"\xff"}\n', 1),
+        (b'{"order_id":"\xff\n', 1),
         (b"5\n", 1),
         (b"{}\n", None),
         (b"\n\n", None),
         (b"", None),
     ],
 )
-def test_broken_json_lines_are_an_error_with_the_line(tmp_path: Path, content: bytes, line: int | None) -> None:
+def test_json_lines_of_which_none_can_be_read_are_an_error_with_the_line(
+    tmp_path: Path, content: bytes, line: int | None
+) -> None:
     assert error_of(write(tmp_path, "a.ndjson", content)).line == line
 
 
@@ -298,7 +310,7 @@ def test_a_workbook_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path: 
     assert "unpacks" in error_of(tmp_path / "a.xlsx").problem
 
 
-@pytest.mark.parametrize("limit", ["MAX_FILE_BYTES", "MAX_UNPACKED_BYTES", "MAX_SHARED_TEXT_BYTES", "MAX_ENTRIES"])
+@pytest.mark.parametrize("limit", ["MAX_WORKBOOK_BYTES", "MAX_UNPACKED_BYTES", "MAX_SHARED_TEXT_BYTES", "MAX_ENTRIES"])
 def test_a_workbook_beyond_a_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as archive:
         for name in ("xl/workbook.xml", "xl/sharedStrings.xml"):
@@ -342,13 +354,14 @@ def test_a_panic_of_a_reader_becomes_an_import_error(tmp_path: Path, monkeypatch
     def panic(*_: object, **__: object) -> None:
         raise PanicException(PERSON)
 
-    monkeypatch.setattr(pl, "scan_ndjson", panic)
-    error_of(write(tmp_path, "a.jsonl", '{"order_id":1}\n'))
+    monkeypatch.setattr(parquet, "ParquetFile", panic)
+    pl.DataFrame({"order_id": ["1"]}).write_parquet(tmp_path / "a.parquet")
+    error_of(tmp_path / "a.parquet")
 
 
 def test_a_file_that_grows_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "order_id,shop\n" + "1,s\n" * 10)
-    frames = extract_raw_orders(path, GENERIC, chunk_rows=2)
+    frames = extract_raw_orders(FileHere(path), GENERIC, chunk_rows=2)
     next(frames)
     with path.open("a") as file:
         file.write("2,s\n")
@@ -359,7 +372,7 @@ def test_a_file_that_grows_while_it_is_read_is_an_error(tmp_path: Path) -> None:
 def test_frames_keep_to_the_chunk_size_and_lines_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "order_id,shop\n" + "1,s\n" * 10)
     seen: list[int] = []
-    frames = extract_raw_orders(path, GENERIC, chunk_rows=4, on_progress=seen.append)
+    frames = extract_raw_orders(FileHere(path), GENERIC, chunk_rows=4, on_progress=seen.append)
     assert [frame.height for frame in frames] == [4, 4, 2]
     assert (frames.lines, frames.rows, seen) == (10, 10, [10])
     assert frames.unmatched == tuple(column for column in GENERIC.columns if column not in {"order_id", "shop"})
@@ -375,9 +388,9 @@ def test_headers_that_the_mapping_names_and_the_file_lacks_are_known_but_for_det
     }
     preset = Preset.model_validate({"name": "own", "columns": columns})
     path = write(tmp_path, "a.csv", "order_id,phone,state\n1,2,paid\n")
-    frames = extract_raw_orders(path, preset)
+    frames = extract_raw_orders(FileHere(path), preset)
     assert pl.concat(list(frames))["shop"].to_list() == ["main"]
     assert frames.unmatched == ("shop", "order_status")
-    detected = extract_raw_orders(path, preset, is_detected=True)
+    detected = extract_raw_orders(FileHere(path), preset, is_detected=True)
     assert len(list(detected)) == 1
     assert detected.unmatched == ()

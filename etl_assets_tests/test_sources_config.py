@@ -187,7 +187,7 @@ def test_sources_are_due_by_their_own_times(services: Services, shop: Path, tmp_
 
 def test_a_process_that_dies_is_an_error() -> None:
     with Child("a", "driver") as child:
-        child._process.kill()
+        child._process._process.kill()
         with pytest.raises(SourceReadError, match="ended"):
             child.call({"url": "sqlite://", "statements": [], "seconds": 1}, 5)
 

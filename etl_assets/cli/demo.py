@@ -18,6 +18,7 @@ from etl_assets.orders.order_types import set_order_types
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import Overrides
 from etl_assets.raw_orders.load import fail_interrupted_imports
+from etl_assets.raw_orders.reading import FileReader
 
 if TYPE_CHECKING:
     from etl_assets.settings import Settings
@@ -57,11 +58,12 @@ def _demo(settings: Settings, orders: int, seed: int, *, as_json: bool) -> tuple
     if not as_json:
         print_records("Written", as_records(files), ["path", "preset", "shop"])
     heading("2 of 4: opening the database and importing")
-    with opened_database(settings) as database:
+    with FileReader(settings.reader_memory_mb) as reader, opened_database(settings) as database:
+        reader.start(files[0].path)
         fail_interrupted_imports(database)
         order_types = set_order_types(database, ORDER_TYPES)
         imports = land_with_progress(
-            database, [(file.path, get_preset(file.preset), Overrides(shop=file.shop)) for file in files]
+            database, reader, [(file.path, get_preset(file.preset), Overrides(shop=file.shop)) for file in files]
         )
         if not as_json:
             print_table("Order types", ["raw_order_type", "system_order_type"], order_types.items())

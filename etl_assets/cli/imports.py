@@ -22,6 +22,7 @@ from etl_assets.presets.catalog import PresetError, get_preset, load_mapping
 from etl_assets.presets.model import is_timezone
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets.raw_orders.load import fail_interrupted_imports
+from etl_assets.raw_orders.reading import FileReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,22 +49,27 @@ def import_files(  # noqa: PLR0913  # the options of the command
     with failures_reported(as_json=as_json):
         chosen = _choose(preset, mapping)
         overrides = _overrides(platform, shop, timezone)
-        with opened_database(load_settings()) as database:
-            fail_interrupted_imports(database)
-            results = land_with_progress(database, [(path, chosen, overrides) for path in paths])
+        settings = load_settings()
+        with FileReader(settings.reader_memory_mb) as reader:
+            reader.start(paths[0])  # it gets ready while the database is opened
+            with opened_database(settings) as database:
+                fail_interrupted_imports(database)
+                results = land_with_progress(database, reader, [(path, chosen, overrides) for path in paths])
         show_imports(results, as_json=as_json)
         if any(result.status == "failed" for result in results):
             raise typer.Exit(FAILED)
 
 
 def land_with_progress(
-    database: Database, files: Sequence[tuple[Path, Preset | None, Overrides]]
+    database: Database, reader: FileReader, files: Sequence[tuple[Path, Preset | None, Overrides]]
 ) -> list[ImportResult]:
     """Import files one after the other, showing on stderr how far each is."""
     results = []
     for path, preset, overrides in files:
         with count_progress(path.name, "lines") as on_progress:
-            results.append(import_file(database, path, preset, overrides=overrides, on_progress=on_progress))
+            results.append(
+                import_file(database, path, preset, reader=reader, overrides=overrides, on_progress=on_progress)
+            )
     return results
 
 

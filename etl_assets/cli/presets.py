@@ -9,8 +9,10 @@ import typer
 import yaml
 
 from etl_assets.cli.output import AsJson, WrongUseError, failures_reported, print_json, print_records, say
+from etl_assets.cli.session import load_settings
 from etl_assets.presets.catalog import PresetError, get_preset, list_presets
 from etl_assets.raw_orders.importing import require_preset
+from etl_assets.raw_orders.reading import FileReader
 
 app = typer.Typer(help="Show the known export formats.", no_args_is_help=True, add_completion=False)
 
@@ -47,7 +49,8 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, as_json: AsJso
 def detect(file: Annotated[Path, typer.Argument(metavar="FILE")], *, as_json: AsJson = False) -> None:
     """Say which preset fits a file."""
     with failures_reported(as_json=as_json):
-        preset = require_preset(file)
+        with FileReader(load_settings().reader_memory_mb) as reader, reader.open(file) as opened:
+            preset = require_preset(opened)
         if as_json:
             print_json({"file": str(file), "preset": preset.name})
         else:

@@ -190,7 +190,7 @@ def _prepare_ids(database: Database, ids: Sequence[int] | None) -> _Replay:
 
 
 def _prepare_file(database: Database, file: Path) -> _Replay:
-    mended = land_mended(database, read_mending_file(file), file)
+    mended = land_mended(database, read_mending_file(file, database.settings.reader_memory_mb), file)
     return _Replay(
         replayed=mended.landed,
         raw_ids=mended.raw_ids,

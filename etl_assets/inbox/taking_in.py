@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +22,7 @@ from etl_assets.raw_orders.errors import ImportFileError
 from etl_assets.raw_orders.extract import CHUNK_ROWS, RawOrderFrames
 from etl_assets.raw_orders.importing import require_preset
 from etl_assets.raw_orders.load import fail_interrupted_imports, land_raw_orders, refuse_import
-from etl_assets.raw_orders.readers import sniff_headers
+from etl_assets.raw_orders.reading import FileReader
 from etl_assets.raw_orders.source import open_regular_file
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from etl_assets.inbox.finished import FileStamp
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
+    from etl_assets.raw_orders.source import ImportFile
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +79,14 @@ def take_in(
     fail_interrupted_imports(database)
     results: list[ImportResult] = []
     troubles: list[str] = []
-    with _lock(database) as is_ours:
+    with _lock(database) as is_ours, ExitStack() as held:
         if not is_ours:
             logger.info("Another process is taking in the files of the inbox.")
             return []
+        reader = held.enter_context(FileReader(database.settings.reader_memory_mb))
         for path in finished_files(folder, settle_seconds=settle_seconds):
-            job = _Job(database, folder, path, run_id, on_progress)
+            reader.start(path)  # it gets ready while the content is hashed
+            job = _Job(database, reader, folder, path, run_id, on_progress)
             try:
                 if is_finished(path, settle_seconds=settle_seconds) and (result := job.take_in()) is not None:
                     results.append(result)
@@ -102,6 +105,7 @@ class _Job:
     """One file to be taken in."""
 
     database: Database
+    reader: FileReader
     inbox: Path
     path: Path
     run_id: str | None
@@ -127,17 +131,14 @@ class _Job:
         return result
 
     def _import(self, stamp: FileStamp, digest: str) -> ImportResult | None:
-        chosen = preset_of(self.path, self.inbox)
-        try:
-            preset = chosen or require_preset(self.path)
-        except ImportFileError as error:
-            return self._refuse(stamp, error)
-        frames = _UnchangedFrames(self.path, preset, stamp, is_detected=chosen is None, on_progress=self._on_lines)
-
-        def claim(connection: sa.Connection, import_id: UUID) -> None:
-            claim_content(connection, digest, import_id, self.path, stamp.size)
-
-        result = land_raw_orders(self.database, self.path, preset, frames, run_id=self.run_id, claim=claim)
+        with self.reader.open(self.path) as file:
+            chosen = preset_of(file, self.inbox)
+            try:
+                preset = chosen or require_preset(file)
+            except ImportFileError as error:
+                return self._refuse(stamp, error)
+            frames = _UnchangedFrames(file, preset, stamp, is_detected=chosen is None, on_progress=self._on_lines)
+            result = self._land(frames, preset, stamp, digest)
         if result.status == "failed" and is_imported(self.database, digest):
             logger.info("%a was imported by another process meanwhile.", self.path.name)
             move_to_done(self.path, stamp)
@@ -147,6 +148,12 @@ class _Job:
         if result.error is not None:
             move_to_failed(self.path, stamp, result.error)
         return result
+
+    def _land(self, frames: RawOrderFrames, preset: Preset, stamp: FileStamp, digest: str) -> ImportResult:
+        def claim(connection: sa.Connection, import_id: UUID) -> None:
+            claim_content(connection, digest, import_id, self.path, stamp.size)
+
+        return land_raw_orders(self.database, self.path, preset, frames, run_id=self.run_id, claim=claim)
 
     def _refuse(self, stamp: FileStamp, error: ImportFileError) -> ImportResult | None:
         if stamp_of(self.path) != stamp:
@@ -165,15 +172,15 @@ class _UnchangedFrames(RawOrderFrames):
 
     def __init__(
         self,
-        path: Path,
+        file: ImportFile,
         preset: Preset,
         stamp: FileStamp,
         *,
         is_detected: bool,
         on_progress: Callable[[int], None],
     ) -> None:
-        super().__init__(path, preset, chunk_rows=CHUNK_ROWS, is_detected=is_detected, on_progress=on_progress)
-        self._path = path
+        super().__init__(file, preset, chunk_rows=CHUNK_ROWS, is_detected=is_detected, on_progress=on_progress)
+        self._path = file.path
         self._stamp = stamp
 
     def __next__(self) -> pl.DataFrame:
@@ -217,7 +224,7 @@ def claim_content(connection: sa.Connection, digest: str, import_id: UUID, path:
         raise AlreadyImportedError(msg)
 
 
-def preset_of(path: Path, inbox: Path) -> Preset | None:
+def preset_of(file: ImportFile, inbox: Path) -> Preset | None:
     """The mapping that the file's folder prescribes; None where the file's headers say which preset it is of.
 
     In a sub-folder its mapping holds for all files; in the inbox itself, for those that fit no preset.
@@ -225,12 +232,12 @@ def preset_of(path: Path, inbox: Path) -> Preset | None:
     Raises:
         PresetError: the mapping file can't be used.
     """
-    mapping = path.parent / MAPPING_FILE
+    mapping = file.path.parent / MAPPING_FILE
     if not mapping.is_file():
         return None
-    if path.parent == inbox:
+    if file.path.parent == inbox:
         try:
-            if detect_preset(sniff_headers(path)) is not None:
+            if detect_preset(file.headers()) is not None:
                 return None
         except ImportFileError:
             pass  # only the mapping knows how the file is written, if anybody does
@@ -243,10 +250,12 @@ def _lock(database: Database) -> Iterator[bool]:
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.detach()  # the lock goes with the connection, which does not return to the pool
         is_ours = connection.execute(sa.select(sa.func.pg_try_advisory_lock(ONE_TAKES_IN_AT_A_TIME))).scalar_one()
-        yield is_ours
-        # Closing alone frees it only once the server has noticed, which may be after the next one has asked.
-        with suppress(SQLAlchemyError):  # a connection that is lost has let go of it
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(ONE_TAKES_IN_AT_A_TIME)))
+        try:
+            yield is_ours
+        finally:
+            # Closing alone frees it only once the server has noticed, which may be after the next one has asked.
+            with suppress(SQLAlchemyError):  # a connection that is lost has let go of it
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(ONE_TAKES_IN_AT_A_TIME)))
 
 
 def _described(error: Exception) -> str:

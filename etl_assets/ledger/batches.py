@@ -67,7 +67,6 @@ class BatchRecord:
     asset: AssetName
     run_id: str | None
     batch_id: int
-    started_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -83,11 +82,23 @@ def read_epoch(connection: sa.Connection, asset: AssetName) -> int:
 
 
 def open_batch(
-    connection: sa.Connection, asset: AssetName, run_id: str | None, *, expected_epoch: int | None
+    connection: sa.Connection,
+    asset: AssetName,
+    run_id: str | None,
+    *,
+    expected_epoch: int | None,
+    started: float | None = None,
 ) -> BatchRecord:
     """Lock the asset's epoch until the transaction ends, move it on, and number the batch.
 
     Batch numbers of one asset are therefore committed in their order.
+
+    Args:
+        connection: the transaction of the batch.
+        asset: whose batch it is.
+        run_id: the Dagster run.
+        expected_epoch: the asset's epoch when the data was read, where that matters.
+        started: the `perf_counter` of when the work on it began, if that was before.
 
     Raises:
         FencedError: the epoch is not the expected one: another run committed since the data was read.
@@ -105,7 +116,7 @@ def open_batch(
     batch_id: int = connection.execute(
         sa.text("SELECT nextval(pg_get_serial_sequence('etl_batches', 'batch_id'))")
     ).scalar_one()
-    return BatchRecord(asset, run_id, batch_id)
+    return BatchRecord(asset, run_id, batch_id, time.perf_counter() if started is None else started)
 
 
 def close_batch(
@@ -122,7 +133,9 @@ def close_batch(
             status=counts.status,
             input_rows=counts.input_rows,
             duration=duration,
-            started_at=batch.started_at,
+            # Both by the server's clock, which may not be ours; now() would be the beginning of the transaction.
+            started_at=sa.func.clock_timestamp() - sa.cast(dt.timedelta(seconds=duration), sa.Interval),
+            finished_at=sa.func.clock_timestamp(),
             **{name: getattr(counts, name) for name in BatchCounts.__slots__},
         )
     )

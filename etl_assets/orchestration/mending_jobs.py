@@ -117,7 +117,8 @@ def _replay_rows(context: dg.OpExecutionContext, config: ReplayConfig, database:
             raise MendingError(msg)
         if config.file:
             path = allowed_file(database.settings, config.file)
-            mended = land_mended(database, read_mending_file(path), path, run_id=context.run_id)
+            rows = read_mending_file(path, database.settings.reader_memory_mb)
+            mended = land_mended(database, rows, path, run_id=context.run_id)
             outcome = _mended_counts(mended)
         elif config.corrections:
             rows = corrected_rows(database, [_given(one) for one in config.corrections])

@@ -43,7 +43,7 @@ VERSION: Final = ("source_updated_at", "raw_id")
 """The total order of the versions of an order; a missing time is before any."""
 
 REASONS: Final = {
-    "BAD_TEXT": "The row holds a character that the database can't store (NUL).",
+    "BAD_TEXT": "The row holds what the database can't store (NUL, half a character), or could not be read.",
     "MISSING_SHOP": "The row names no shop or no platform.",
     "MISSING_ORDER_ID": "The row has no order id.",
     "BAD_AMOUNT": "amount is not a number that the preset's format allows, or beyond numeric(18,4).",

@@ -1,49 +1,63 @@
-"""Reads delimited text (.csv, .tsv, .txt) as frames of untouched text, a few MiB at a time."""
+"""Reads delimited text (.csv, .tsv, .txt) as tables of untouched text, a few MiB at a time."""
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from etl_assets.raw_orders.csv_text import check_text, choose_dialects
 from etl_assets.raw_orders.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.source import LINE, Source, with_defects, without_empty_rows
+from etl_assets.raw_orders.source import DEFECT, LINE, SHORTER, Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.csv_text import Dialect
+    from etl_assets.raw_orders.source import Opened, TextFormat
 
 BLOCK_BYTES: Final = 4 << 20
+"""A row has to fit in."""
+MANY_BORDERS: Final = 1000
 DOS_END_OF_FILE: Final = "\x1a"
+TOO_LONG: Final = "straddling object"
+"""What Arrow says of a row that does not fit in a block."""
 
 
-def open_csv(handle: IO[bytes], path: Path, preset: Preset | None) -> Source:
-    """Open delimited text; its headers are read at once, its rows as the frames are asked for."""
-    dialects = choose_dialects(handle, path, preset)
-    return Source(dialects[0].headers, _frames(handle, path, dialects))
+def open_tables(file: Opened, text_format: TextFormat | None) -> Tables:
+    """Open delimited text; its headers are read at once, its rows as the tables are asked for."""
+    dialects = choose_dialects(file.handle, file.path, text_format)
+    return Tables(dialects[0].headers, _tables(file, dialects))
 
 
-def _frames(handle: IO[bytes], path: Path, dialects: list[Dialect]) -> Iterator[pl.DataFrame]:
-    dialect = check_text(handle, path, dialects)
-    handle.seek(0)
-    lines = _LineCounter(path, len(dialect.headers))
+def _tables(file: Opened, dialects: list[Dialect]) -> Iterator[pa.Table]:
+    dialect = check_text(file.handle, file.path, dialects)
+    file.handle.seek(0)
+    lines = _LineCounter(file.path, len(dialect.headers))
     remedy = "Export the file again, or save it as CSV in UTF-8"
     header_is_due = True
-    with reported_as_file_error(path, (pa.ArrowException,), "it can't be read as delimited text", remedy):
-        for batch in _open_stream(handle, dialect, lines):
-            frame = lines.numbered(cast("pl.DataFrame", pl.from_arrow(batch)))
-            frame = without_empty_rows(frame, dialect.headers)
-            if header_is_due and frame.height:
-                header_is_due, frame = False, frame.slice(1)
-            if frame.height:
-                yield with_defects(frame, dialect.headers)
+    with reported_as_file_error(file.path, (pa.ArrowException,), "it can't be read as delimited text", remedy):
+        for batch in _batches(file, dialect, lines):
+            file.progress()
+            table = lines.numbered(batch)
+            if header_is_due and table.num_rows:
+                header_is_due, table = False, table.slice(1)
+            if table.num_rows:
+                yield table
         lines.finish()
+
+
+def _batches(file: Opened, dialect: Dialect, lines: _LineCounter) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from _open_stream(file.handle, dialect, lines)
+    except pa.ArrowInvalid as error:
+        if TOO_LONG not in str(error):
+            raise
+        problem = f"a row is longer than {BLOCK_BYTES >> 20} MiB"
+        raise ImportFileError(file.path, None, problem, SHORTER) from None
 
 
 def _open_stream(handle: IO[bytes], dialect: Dialect, lines: _LineCounter) -> arrow_csv.CSVStreamingReader:
@@ -81,31 +95,38 @@ class _LineCounter:
         self._bad_rows.append((row.number or 0, row.actual_columns, row.text))
         return "skip"
 
-    def numbered(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Add `LINE`; a row with too few or too many cells raises `ImportFileError`."""
+    def numbered(self, batch: pa.RecordBatch) -> pa.Table:
+        """Add `LINE` and `DEFECT` and leave out empty rows.
+
+        A row with too few or too many cells raises `ImportFileError`.
+        """
         parts = []
-        while frame.height:
+        while True:
             bad_at = self._bad_rows[0][0] if self._bad_rows else None
-            length = frame.height if bad_at is None else min(frame.height, max(bad_at - self._next_row, 0))
-            parts.append(self._numbered_run(frame.head(length)))
-            frame = frame.slice(length)
-            if frame.height:
-                self._pass_bad_row()
-        return pl.concat(parts) if parts else frame.with_columns(pl.lit(None, pl.Int64).alias(LINE))
+            length = batch.num_rows if bad_at is None else min(batch.num_rows, max(bad_at - self._next_row, 0))
+            parts.append(self._numbered_run(batch.slice(0, length)))
+            batch = batch.slice(length)
+            if not batch.num_rows:
+                return pa.concat_tables(parts)
+            self._pass_bad_row()
 
     def finish(self) -> None:
         """Report a bad row at the very end, after which no good one comes."""
         while self._bad_rows:
             self._pass_bad_row()
 
-    def _numbered_run(self, frame: pl.DataFrame) -> pl.DataFrame:
-        further = pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True)).cast(pl.Int64) + 1
-        after = self._next_line + further.cum_sum()
-        numbered = frame.with_columns((after - further).alias(LINE))
-        if frame.height:
-            self._next_line += frame.select(further.sum()).item()
-            self._next_row += frame.height
-        return numbered
+    def _numbered_run(self, batch: pa.RecordBatch) -> pa.Table:
+        texts = _Texts(batch)
+        further = texts.breaks + 1
+        after = self._next_line + np.cumsum(further)
+        table = pa.Table.from_batches([batch]).append_column(LINE, pa.array(after - further))
+        table = table.append_column(DEFECT, pa.nulls(batch.num_rows, pa.large_string()))
+        if batch.num_rows:
+            self._next_line = int(after[-1])
+            self._next_row += batch.num_rows
+        if not texts.sizes.all():
+            table = _without(table, texts.sizes == 0)
+        return _with_defects(table, batch.schema.names) if texts.has_nul else table
 
     def _pass_bad_row(self) -> None:
         _, cells, text = self._bad_rows.pop(0)
@@ -115,3 +136,41 @@ class _LineCounter:
             raise ImportFileError(self._path, self._next_line, problem, remedy)
         self._next_line += 1 + text.count("\n")
         self._next_row += 1
+
+
+class _Texts:
+    """What is in the texts of each row of a batch, all columns together: bytes, line breaks, anywhere a NUL."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.sizes = np.zeros(batch.num_rows, np.int64)
+        self.breaks = np.zeros(batch.num_rows, np.int64)
+        self.has_nul = False
+        for column in batch.columns if batch.num_rows else ():
+            _, offsets, data = column.buffers()
+            ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + batch.num_rows + 1]
+            self.sizes += np.diff(ends)
+            if data is None or ends[0] == ends[-1]:
+                continue
+            text = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+            self.has_nul = self.has_nul or text.min() == 0
+            is_break = text == ord("\n")
+            if is_break.any():
+                rows = np.searchsorted(ends - ends[0], np.flatnonzero(is_break), side="right") - 1
+                self.breaks += np.bincount(rows, minlength=batch.num_rows)
+
+
+def _without(table: pa.Table, is_left_out: np.ndarray[Any, Any]) -> pa.Table:
+    """The other rows; in slices where these are few, as nearly always: Arrow's filters take long to load."""
+    borders = np.flatnonzero(np.diff(is_left_out, prepend=True, append=True))
+    if len(borders) > MANY_BORDERS:
+        return table.filter(pa.array(~is_left_out))
+    kept = [table.slice(start, end - start) for start, end in borders.reshape(-1, 2).tolist()]
+    return pa.concat_tables([table.slice(0, 0), *kept])
+
+
+def _with_defects(table: pa.Table, headers: list[str]) -> pa.Table:
+    import polars as pl  # noqa: PLC0415  # most files do without, and it takes longer to load than all of them
+
+    from etl_assets.raw_orders.defects import as_table, with_defects  # noqa: PLC0415  # as above
+
+    return as_table(with_defects(cast("pl.DataFrame", pl.from_arrow(table)), headers))

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
 from etl_assets.raw_orders.errors import ImportFileError
+from etl_assets.raw_orders.limits import MAX_CELL_CHARACTERS
 from etl_assets.raw_orders.source import named_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from etl_assets.presets.model import Preset
+    from etl_assets.raw_orders.source import TextFormat
 
 DEFAULT_ENCODINGS: Final = ("utf-8", "gb18030")
 DELIMITERS: Final = (",", "\t", ";", "|")
 HEAD_BYTES: Final = 1 << 20
 BLOCK_BYTES: Final = 1 << 20
-MAX_FIELD_CHARS: Final = 4 << 20
 UNCLOSED: Final = "a quote that is opened here is never closed"
 QUOTE_REMEDY: Final = "Mend the quotes in this row (a quote inside a quoted cell is doubled), or export the file again"
 
@@ -39,10 +39,10 @@ class Dialect:
     headers: tuple[str, ...]
 
 
-def choose_dialects(handle: IO[bytes], path: Path, preset: Preset | None) -> list[Dialect]:
+def choose_dialects(handle: IO[bytes], path: Path, text_format: TextFormat | None) -> list[Dialect]:
     """Find the ways to read the file that its beginning allows, the likeliest first (never none).
 
-    An encoding in which the header shows the preset's order number is preferred: bytes of one encoding are often valid
+    An encoding in which the header shows the order number is preferred: bytes of one encoding are often valid
     in another, but they don't spell its header.
     """
     handle.seek(0)
@@ -50,7 +50,7 @@ def choose_dialects(handle: IO[bytes], path: Path, preset: Preset | None) -> lis
     is_whole = len(head) < HEAD_BYTES
     dialects = []
     failures = []
-    for encoding in _candidate_encodings(head, preset):
+    for encoding in _candidate_encodings(head, text_format):
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(head, is_whole)
         except UnicodeDecodeError as error:
@@ -58,12 +58,12 @@ def choose_dialects(handle: IO[bytes], path: Path, preset: Preset | None) -> lis
             text = head[: error.start].decode(encoding)
             if "\n" not in text:
                 continue
-        delimiter, headers = _header_of(path, text, preset)
+        delimiter, headers = _header_of(path, text, text_format)
         dialects.append(Dialect(encoding, delimiter, headers))
     if not dialects:
         start, encoding = max(failures)
         raise _bad_bytes(path, head.count(b"\n", 0, start) + 1, encoding)
-    wanted = set(preset.columns["order_id"].headers) if preset else set()
+    wanted = set(text_format.order_headers) if text_format else set()
     spelled = [dialect for dialect in dialects if wanted.intersection(dialect.headers)]
     best = (spelled or dialects)[0]
     return [dialect for dialect in dialects if dialect.headers == best.headers]
@@ -93,19 +93,19 @@ class _WrongEncodingError(Exception):
         self.error = error
 
 
-def _candidate_encodings(head: bytes, preset: Preset | None) -> tuple[str, ...]:
+def _candidate_encodings(head: bytes, text_format: TextFormat | None) -> tuple[str, ...]:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return ("utf-16",)
     if head.startswith(codecs.BOM_UTF8):
         return ("utf-8-sig",)
-    return preset.encodings if preset else DEFAULT_ENCODINGS
+    return text_format.encodings if text_format else DEFAULT_ENCODINGS
 
 
-def _header_of(path: Path, text: str, preset: Preset | None) -> tuple[str, tuple[str, ...]]:
+def _header_of(path: Path, text: str, text_format: TextFormat | None) -> tuple[str, tuple[str, ...]]:
     first_line = next((line for line in text.splitlines() if line.strip()), "")
     if not first_line:
         raise ImportFileError(path, None, "the file is empty", "Export it again")
-    likely = (preset.delimiter if preset else ",", *DELIMITERS)
+    likely = (text_format.delimiter if text_format else ",", *DELIMITERS)
     counts = {delimiter: first_line.count(delimiter) for delimiter in likely}
     delimiter = likely[0] if counts[likely[0]] else max(likely, key=lambda one: counts[one])
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -160,7 +160,7 @@ def _check_quotes(path: Path, blocks: Iterable[str], delimiter: str) -> None:
         if at < len(text):
             if closed.match(text, at):
                 raise ImportFileError(path, line, "a quoted cell goes on after its closing quote", QUOTE_REMEDY)
-            if is_last or len(text) - at > MAX_FIELD_CHARS:
+            if is_last or len(text) - at > MAX_CELL_CHARACTERS:
                 raise ImportFileError(path, line, UNCLOSED, QUOTE_REMEDY)
         else:
             cut = max(text.rfind(delimiter), text.rfind("\n"), text.rfind("\r")) + 1

@@ -36,8 +36,8 @@ def reported_as_file_error(path: Path, kinds: tuple[type[Exception], ...], probl
     """
     try:
         yield
-    except ImportFileError:
-        raise
+    except (ImportFileError, MemoryError):
+        raise  # the latter is a limit of the process, which says so itself
     except kinds as error:
         raise ImportFileError(path, None, f"{problem} ({type(error).__name__})", remedy) from None
     except BaseException as error:

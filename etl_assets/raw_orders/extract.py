@@ -1,4 +1,4 @@
-"""Reads an import file as raw orders, ready to be landed, in bounded memory: the whole way from a path to frames."""
+"""Reads an import file as raw orders, ready to be landed, in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import polars as pl
 
 from etl_assets.raw_orders.errors import ImportFileError
 from etl_assets.raw_orders.gathering import gather_orders
-from etl_assets.raw_orders.readers import read_source
 from etl_assets.raw_orders.transform import to_raw_orders
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from etl_assets.presets.model import ColumnSource, Preset
+    from etl_assets.raw_orders.source import ImportFile
 
 CHUNK_ROWS: Final = 50_000
 
@@ -25,14 +25,14 @@ class RawOrderFrames:
 
     def __init__(
         self,
-        path: Path,
+        file: ImportFile,
         preset: Preset,
         *,
         chunk_rows: int,
         is_detected: bool,
         on_progress: Callable[[int], None] | None,
     ) -> None:
-        """Prepare; nothing is opened before the first frame is asked for."""
+        """Prepare; nothing is read before the first frame is asked for."""
         self.lines = 0
         """How many rows of the file were read so far; empty ones don't count."""
         self.rows = 0
@@ -41,7 +41,7 @@ class RawOrderFrames:
         """The columns that the mapping takes from headers that the file lacks (after the first frame)."""
         self._is_detected = is_detected
         self._on_progress = on_progress
-        self._frames = _resized(self._read(path, preset), chunk_rows)
+        self._frames = _resized(self._read(file, preset), chunk_rows)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """Return itself: a file is read once."""
@@ -54,19 +54,19 @@ class RawOrderFrames:
         return frame
 
     def close(self) -> None:
-        """Close the file and remove what was put aside on disk."""
+        """Stop reading, and remove what was put aside on disk."""
         self._frames.close()
 
-    def _read(self, path: Path, preset: Preset) -> Iterator[pl.DataFrame]:
-        with read_source(path, preset) as source:
-            check_required(path, source.headers, preset)
-            if not self._is_detected:
-                self.unmatched = unmatched_columns(source.headers, preset)
-            counted = self._counted(source.frames)
-            if preset.shape == "line_item":
-                yield from gather_orders(counted, preset)
-            else:
-                yield from (to_raw_orders(frame, preset) for frame in counted)
+    def _read(self, file: ImportFile, preset: Preset) -> Iterator[pl.DataFrame]:
+        source = file.source(preset)
+        check_required(file.path, source.headers, preset)
+        if not self._is_detected:
+            self.unmatched = unmatched_columns(source.headers, preset)
+        counted = self._counted(source.frames)
+        if preset.shape == "line_item":
+            yield from gather_orders(counted, preset)
+        else:
+            yield from (to_raw_orders(frame, preset) for frame in counted)
 
     def _counted(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         for frame in frames:
@@ -77,7 +77,7 @@ class RawOrderFrames:
 
 
 def extract_raw_orders(
-    path: Path,
+    file: ImportFile,
     preset: Preset,
     *,
     chunk_rows: int = CHUNK_ROWS,
@@ -93,7 +93,7 @@ def extract_raw_orders(
         ImportFileError: from the iterator. Some frames may have been handed out by then: land them in one transaction.
 
     """
-    return RawOrderFrames(path, preset, chunk_rows=chunk_rows, is_detected=is_detected, on_progress=on_progress)
+    return RawOrderFrames(file, preset, chunk_rows=chunk_rows, is_detected=is_detected, on_progress=on_progress)
 
 
 def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:

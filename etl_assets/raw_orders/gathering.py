@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
 
 IN_MEMORY_LINES: Final = 200_000
+IN_MEMORY_CELLS: Final = 20_000_000
+"""Of files with hundreds of columns, so many lines are too many."""
 BUCKETS: Final = 64
 ORDER: Final = "__order"
 """String, never null: the order's number once cleaned; what lines without one have is their own."""
@@ -195,11 +197,11 @@ def _amount(preset: Preset) -> pl.Expr:
 
 
 def _batches(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
-    """Join frames until they have more than `size` rows; each batch but the last has."""
+    """Join frames until they have more than `size` rows, or too many cells; each batch but the last has."""
     waiting: list[pl.DataFrame] = []
     for frame in frames:
         waiting.append(frame)
-        if sum(part.height for part in waiting) > size:
+        if sum(part.height for part in waiting) > min(size, IN_MEMORY_CELLS // frame.width):
             yield pl.concat(waiting)
             waiting = []
     if waiting:

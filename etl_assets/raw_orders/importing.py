@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,7 @@ from etl_assets.presets.catalog import detect_preset, list_presets
 from etl_assets.raw_orders.errors import ImportFileError
 from etl_assets.raw_orders.extract import extract_raw_orders
 from etl_assets.raw_orders.load import land_raw_orders, refuse_import
-from etl_assets.raw_orders.readers import sniff_headers
+from etl_assets.raw_orders.reading import FileReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
+    from etl_assets.raw_orders.source import ImportFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,12 @@ class Overrides:
 NO_OVERRIDES: Final = Overrides()
 
 
-def import_file(
+def import_file(  # noqa: PLR0913  # what may be said of one import
     database: Database,
     path: Path,
     preset: Preset | None,
     *,
+    reader: FileReader | None = None,
     overrides: Overrides = NO_OVERRIDES,
     run_id: str | None = None,
     on_progress: Callable[[int], None] | None = None,
@@ -49,22 +52,25 @@ def import_file(
         path: the file.
         preset: its format; without one it is detected from the headers. Headers that a given one names and that the
             file lacks are in the result's `unmatched`.
+        reader: reads it; where several files are imported, one reader for all of them.
         overrides: what to replace in the preset for this import.
         run_id: the Dagster run, for the ledger.
         on_progress: called with the number of lines read so far.
     """
-    try:
-        found = preset or require_preset(path)
-    except EtlError as error:
-        return refuse_import(database, path, error)
-    chosen = found.with_overrides(platform=overrides.platform, shop=overrides.shop, timezone=overrides.timezone)
-    frames = extract_raw_orders(path, chosen, is_detected=preset is None, on_progress=on_progress)
-    return land_raw_orders(database, path, chosen, frames, run_id=run_id)
+    own = FileReader(database.settings.reader_memory_mb) if reader is None else nullcontext(reader)
+    with own as files, files.open(path) as file:
+        try:
+            found = preset or require_preset(file)
+        except EtlError as error:
+            return refuse_import(database, path, error)
+        chosen = found.with_overrides(platform=overrides.platform, shop=overrides.shop, timezone=overrides.timezone)
+        frames = extract_raw_orders(file, chosen, is_detected=preset is None, on_progress=on_progress)
+        return land_raw_orders(database, path, chosen, frames, run_id=run_id)
 
 
-def require_preset(path: Path) -> Preset:
+def require_preset(file: ImportFile) -> Preset:
     """The preset that fits the headers of a file. Raises `ImportFileError` where none does."""
-    headers = sniff_headers(path)
+    path, headers = file.path, file.headers()
     if "quarantine_id" in headers:  # it has the columns of the generic preset too
         remedy = "Mend its rows and pass it to `etl-assets quarantine replay --file`"
         raise ImportFileError(path, None, "it is an export of quarantine, whose rows are not new orders", remedy)

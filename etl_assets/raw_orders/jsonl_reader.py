@@ -1,45 +1,113 @@
-"""Reads JSON lines (.jsonl, .ndjson) as frames of text, in blocks of whole lines; nested values stay JSON text."""
+"""Reads JSON lines (.jsonl, .ndjson) as tables of text; nested values stay JSON text, as they stand in the file.
+
+A key may first appear anywhere, so all lines are read before the first one is handed on. What has been read waits in a
+temporary file, in memory where it is small.
+"""
 
 from __future__ import annotations
 
-import io
-import json
-from typing import IO, TYPE_CHECKING, Final
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Final, cast
 
 import polars as pl
+import pyarrow as pa
 
+from etl_assets.raw_orders.defects import as_table, with_defects
 from etl_assets.raw_orders.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.source import LINE, Source, named_headers, with_defects, without_empty_rows
+from etl_assets.raw_orders.json_lines import UNREADABLE, TooManyKeysError, problem_of, read_block
+from etl_assets.raw_orders.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS, MAX_LINE_BYTES, PIECE_CELLS
+from etl_assets.raw_orders.source import DEFECT, LINE, Tables, named_headers, too_long_cell, too_many_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from etl_assets.raw_orders.source import Opened, TextFormat
+
 BLOCK_BYTES: Final = 8 << 20
-MAX_LINE_BYTES: Final = 64 << 20
+IN_MEMORY_BYTES: Final = 32 << 20
 PROBLEM: Final = "it can't be read as JSON lines"
 REMEDY: Final = "Write one JSON object per line, in UTF-8"
 BOM: Final = b"\xef\xbb\xbf"
 
 
-def open_jsonl(handle: IO[bytes], path: Path) -> Source:
-    """Open JSON lines. The file is read once for its keys, which may first appear anywhere, and once for its rows."""
-    keys: dict[str, None] = {}
-    for first_line, block in _blocks(handle, path):
-        keys.update(dict.fromkeys(_keys_of(path, first_line, block)))
-    if not keys:
-        raise ImportFileError(path, None, "no line holds a JSON object with values", REMEDY)
-    named = named_headers(path, keys, None)
-    return Source(named, _frames(handle, path, dict(zip(keys, named, strict=True))))
+def open_tables(
+    file: Opened,
+    text_format: TextFormat | None,  # noqa: ARG001  # of delimited text
+) -> Tables:
+    """Open JSON lines and read them."""
+    path = file.path
+    with reported_as_file_error(path, (pl.exceptions.PolarsError, pa.ArrowException), PROBLEM, REMEDY):
+        spool = SpooledTemporaryFile(IN_MEMORY_BYTES, prefix="etl-assets-")  # noqa: SIM115  # closed with the file
+        waiting = _Waiting(path, file.closing.enter_context(spool))
+        for first_line, block in _blocks(file.handle, path):
+            try:
+                for frame in read_block(block, first_line):
+                    waiting.put(frame)
+                    file.progress()
+            except TooManyKeysError as error:
+                raise too_many_columns(path, None, error.keys) from None
+        keys = waiting.keys()
+    headers = named_headers(path, keys, None)
+    return Tables(headers, _tables(waiting, dict(zip(keys, headers, strict=True)), path))
 
 
-def _frames(handle: IO[bytes], path: Path, headers: dict[str, str]) -> Iterator[pl.DataFrame]:
-    names = list(headers.values())
-    for first_line, block in _blocks(handle, path):
-        with reported_as_file_error(path, (pl.exceptions.PolarsError,), PROBLEM, REMEDY):
-            frame = pl.read_ndjson(io.BytesIO(block), schema=dict.fromkeys(headers, pl.String)).rename(headers)
-        frame = frame.with_columns(_line_numbers(path, first_line, block, frame.height))
-        yield with_defects(without_empty_rows(frame, names), names)
+def _tables(waiting: _Waiting, headers: dict[str, str], path: Path) -> Iterator[pa.Table]:
+    with reported_as_file_error(path, (pl.exceptions.PolarsError, pa.ArrowException), PROBLEM, REMEDY):
+        for frame in waiting.frames(max(1, PIECE_CELLS // len(headers))):
+            lacking = [pl.lit(None, pl.String).alias(key) for key in headers if key not in frame.columns]
+            whole = frame.with_columns(lacking).select(*headers, LINE, DEFECT).rename(headers)
+            yield as_table(with_defects(whole, list(headers.values())))
+
+
+class _Waiting:
+    """The frames that have been read, until all keys are known."""
+
+    def __init__(self, path: Path, file: SpooledTemporaryFile[bytes]) -> None:
+        self._path = path
+        self._file = file
+        self._keys: dict[str, None] = {}
+        self._has_object = False
+        self._unreadable: ImportFileError | None = None
+
+    def put(self, frame: pl.DataFrame) -> None:
+        """Keep the rows that say something."""
+        keys = [name for name in frame.columns if name not in {LINE, DEFECT}]
+        if not keys:
+            return
+        says = pl.any_horizontal((pl.col(key) != "").fill_null(value=False) for key in keys)
+        frame = frame.filter(says | pl.col(DEFECT).is_not_null())
+        self._note(frame, keys)
+        table = as_table(frame)
+        with pa.ipc.new_stream(self._file, table.schema) as writer:
+            writer.write_table(table)
+
+    def keys(self) -> list[str]:
+        """All keys, in the order in which they came. Raises `ImportFileError` where no line could be read."""
+        if not self._has_object:
+            nothing = ImportFileError(self._path, None, "no line holds a JSON object with values", REMEDY)
+            raise self._unreadable or nothing
+        return list(self._keys)
+
+    def frames(self, rows: int) -> Iterator[pl.DataFrame]:
+        """The frames, cut to so many rows."""
+        end = self._file.tell()
+        self._file.seek(0)
+        while self._file.tell() < end:
+            with pa.ipc.open_stream(self._file) as reader:
+                frame = cast("pl.DataFrame", pl.from_arrow(reader.read_all()))
+            yield from frame.iter_slices(rows)
+
+    def _note(self, frame: pl.DataFrame, keys: list[str]) -> None:
+        self._keys.update(dict.fromkeys(keys))
+        if len(self._keys) > MAX_COLUMNS:
+            raise too_many_columns(self._path, None, len(self._keys))
+        self._has_object = self._has_object or any(frame[key].count() for key in keys if key != UNREADABLE)
+        if UNREADABLE in keys and self._unreadable is None and (bad := frame.drop_nulls(UNREADABLE)).height:
+            self._unreadable = ImportFileError(self._path, bad[LINE][0], problem_of(bad[UNREADABLE][0]), REMEDY)
+        long = frame.filter(pl.any_horizontal(pl.col(keys).str.len_bytes() > MAX_CELL_CHARACTERS))
+        if long.filter(pl.any_horizontal(pl.col(keys).str.len_chars() > MAX_CELL_CHARACTERS)).height:
+            raise too_long_cell(self._path, long[LINE][0])
 
 
 def _blocks(handle: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
@@ -50,44 +118,12 @@ def _blocks(handle: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
     while block := handle.read(BLOCK_BYTES):
         block = (carried + block).removeprefix(BOM) if line == 1 else carried + block
         at = block.rfind(b"\n") + 1
-        if at == 0 and len(block) > MAX_LINE_BYTES:
-            raise ImportFileError(path, line, f"the line is longer than {MAX_LINE_BYTES >> 20} MiB", REMEDY)
+        if len(block) - at > MAX_LINE_BYTES:
+            at_line = line + block.count(b"\n", 0, at)
+            raise ImportFileError(path, at_line, f"the line is longer than {MAX_LINE_BYTES >> 20} MiB", REMEDY)
         carried = block[at:]
         if block[:at].strip():
             yield line, block[:at]
         line += block.count(b"\n", 0, at)
     if carried.strip():
         yield line, carried
-
-
-def _keys_of(path: Path, first_line: int, block: bytes) -> list[str]:
-    try:
-        with reported_as_file_error(path, (), PROBLEM, REMEDY):
-            return pl.scan_ndjson(io.BytesIO(block), infer_schema_length=None).collect_schema().names()
-    except (pl.exceptions.PolarsError, ImportFileError):
-        raise _bad_line(path, first_line, block) from None
-
-
-def _bad_line(path: Path, first_line: int, block: bytes) -> ImportFileError:
-    for line, text in enumerate(block.split(b"\n"), start=first_line):
-        if not text.strip():
-            continue
-        try:
-            value = json.loads(text)
-        except UnicodeDecodeError:
-            return ImportFileError(path, line, "it holds bytes that are not UTF-8", REMEDY)
-        except (ValueError, RecursionError):
-            return ImportFileError(path, line, "the line is not valid JSON; it may be cut off", REMEDY)
-        if not isinstance(value, dict):
-            return ImportFileError(path, line, "the line is not a JSON object", REMEDY)
-    return ImportFileError(path, None, PROBLEM, REMEDY)
-
-
-def _line_numbers(path: Path, first_line: int, block: bytes, rows: int) -> pl.Series:
-    texts = block.removesuffix(b"\n").split(b"\n")
-    if len(texts) == rows:
-        return pl.int_range(first_line, first_line + rows, dtype=pl.Int64, eager=True).alias(LINE)
-    filled = [line for line, text in enumerate(texts, start=first_line) if text.strip()]
-    if len(filled) != rows:
-        raise _bad_line(path, first_line, block)
-    return pl.Series(LINE, filled, pl.Int64)

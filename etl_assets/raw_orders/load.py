@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID, uuid4
@@ -200,10 +201,10 @@ def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFr
     low = connection.execute(
         sa.text("SELECT last_value + CASE WHEN is_called THEN 1 ELSE 0 END FROM raw_orders_raw_id_seq")
     ).scalar_one()
-    rows = 0
+    rows, started = 0, time.perf_counter()
     for frame in frames:
         rows += copy_rows(connection, "raw_orders", frame.with_columns(import_id=pl.lit(str(import_id))))
-    record = open_batch(connection, "raw_orders", run_id, expected_epoch=None)
+    record = open_batch(connection, "raw_orders", run_id, expected_epoch=None, started=started)
     if rows:
         high = connection.execute(sa.text("SELECT currval('raw_orders_raw_id_seq')")).scalar_one()
         work.hand_on(connection, work.CONSUMERS["raw_orders"], [WorkRange(record.batch_id, low, high)])

@@ -14,7 +14,7 @@ from etl_assets.ledger.replay import ONE_REPLAY_AT_A_TIME, existing_ids
 from etl_assets.presets.model import RAW_COLUMNS, Preset
 from etl_assets.raw_orders.load import ImportResult, land_raw_orders
 from etl_assets.raw_orders.mending_file import RAW_TEXTS
-from etl_assets.raw_orders.source import NUL_SYMBOL
+from etl_assets.raw_orders.source import HALF_CHARACTER, NUL_SYMBOL
 from etl_assets.raw_orders.transform import filled
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from etl_assets.database.database import Database
 
+_SYMBOLS: Final = f"[{NUL_SYMBOL}{HALF_CHARACTER}]"
+"""Stand where a text had to be changed to be stored."""
 _ORIGINAL_SCHEMA: Final = {
     "quarantine_id": pl.Int64(),
     "raw_id": pl.Int64(),
@@ -178,12 +180,13 @@ def changed_rows(file: pl.DataFrame, originals: pl.DataFrame, earlier: pl.DataFr
             for name in RAW_COLUMNS
         ),
     )
-    has_nul = pl.any_horizontal(pl.col(RAW_COLUMNS).str.contains(NUL_SYMBOL, literal=True).fill_null(value=False))
-    is_mended = pl.col("is_changed") | (pl.col("defect").is_not_null() & ~has_nul)
+    has_symbol = pl.any_horizontal(pl.col(RAW_COLUMNS).str.contains(_SYMBOLS).fill_null(value=False))
+    says_nothing = pl.all_horizontal(pl.col(RAW_COLUMNS).is_null())  # a line that could not be read
+    is_mended = pl.col("is_changed") | (pl.col("defect").is_not_null() & ~has_symbol & ~says_nothing)
     return (
         merged.filter(is_mended)
         .join(earlier, on=["raw_id", *RAW_COLUMNS], how="anti", nulls_equal=True)
-        .with_columns(defect=pl.when(has_nul).then("defect"))
+        .with_columns(defect=pl.when(has_symbol).then("defect"))
         .drop("is_changed")
     )
 

@@ -16,7 +16,8 @@ from etl_assets.database.frames import fetch_frame
 from etl_assets.errors import EtlError
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.errors import ImportFileError
-from etl_assets.raw_orders.readers import read_source
+from etl_assets.raw_orders.limits import MAX_SHEET_CELL_CHARACTERS, MAX_SHEET_ROWS, READER_MEMORY_MB
+from etl_assets.raw_orders.reading import FileReader
 from etl_assets.raw_orders.source import LINE
 from etl_assets.raw_orders.transform import filled
 
@@ -34,8 +35,6 @@ EXPORT_SCHEMA: Final = {
     "reason": pl.String(),
     **RAW_TEXTS,
 }
-MAX_CELL_CHARACTERS: Final = 32_767
-MAX_SHEET_ROWS: Final = 1_048_576
 
 _FORMULA_START: Final = r"[=+\-@\t\r＝＋－＠]"
 _PLAIN_NUMBER: Final = r"^[+-]?\d+(\.\d+)?$"
@@ -96,8 +95,12 @@ def export_quarantine(database: Database, path: Path, *, asset: str | None = Non
     return rows.height
 
 
-def read_mending_file(path: Path) -> pl.DataFrame:
+def read_mending_file(path: Path, memory_mb: int = READER_MEMORY_MB) -> pl.DataFrame:
     """Read a file that `export_quarantine` wrote and people changed.
+
+    Args:
+        path: the file.
+        memory_mb: what reading it may take of memory, in MiB.
 
     Returns:
         `quarantine_id`, `row_no` (the line of the file) and those of `RAW_COLUMNS` that the file has; blank texts null.
@@ -105,7 +108,8 @@ def read_mending_file(path: Path) -> pl.DataFrame:
     Raises:
         ImportFileError: the file can't be read or is no such file.
     """
-    with read_source(path) as source:
+    with FileReader(memory_mb) as reader, reader.open(path) as file:
+        source = file.source(None)
         columns = [column for column in RAW_COLUMNS if column in source.headers]
         if "quarantine_id" not in source.headers or not columns:
             remedy = "Change a file that `etl-assets quarantine export` wrote, and keep its header"
@@ -135,7 +139,7 @@ def _check(path: Path, rows: pl.DataFrame, is_bad: pl.Expr, problem: str, remedy
 
 def _check_workbook(path: Path, texts: pl.DataFrame) -> None:
     unfit = pl.col(RAW_COLUMNS).str.contains(_NOT_IN_A_WORKBOOK) | (
-        pl.col(RAW_COLUMNS).str.len_chars() > MAX_CELL_CHARACTERS
+        pl.col(RAW_COLUMNS).str.len_chars() > MAX_SHEET_CELL_CHARACTERS
     )
     bad = texts.filter(pl.any_horizontal(unfit))
     if texts.height >= MAX_SHEET_ROWS:

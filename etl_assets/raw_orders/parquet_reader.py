@@ -1,19 +1,24 @@
-"""Reads Parquet as frames of text, one batch of rows at a time; typed values become the text a person would write."""
+"""Reads Parquet as tables of text, one batch of rows at a time; typed values become the text a person would write."""
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Final, cast
+import os
+from typing import TYPE_CHECKING, Final, cast
 
 import polars as pl
 import pyarrow as pa
 from pyarrow import parquet
 
-from etl_assets.raw_orders.errors import reported_as_file_error
-from etl_assets.raw_orders.source import LINE, Source, named_headers, with_defects, without_empty_rows
+from etl_assets.raw_orders.defects import as_table, with_defects, without_empty_rows
+from etl_assets.raw_orders.errors import ImportFileError, reported_as_file_error
+from etl_assets.raw_orders.limits import MAX_CELL_CHARACTERS, MAX_ROWS_PER_BYTE, PIECE_CELLS, UNCHECKED_ROWS
+from etl_assets.raw_orders.source import LINE, Tables, named_headers, too_long_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from etl_assets.raw_orders.source import Opened, TextFormat
 
 BATCH_ROWS: Final = 50_000
 FAILURES: Final = (pa.ArrowException, pl.exceptions.PolarsError, OSError)
@@ -22,23 +27,45 @@ REMEDY: Final = "Write the file again; it may be cut off or of another format"
 WRAPPER: Final = "value"
 
 
-def open_parquet(handle: IO[bytes], path: Path) -> Source:
+def open_tables(
+    opened: Opened,
+    text_format: TextFormat | None,  # noqa: ARG001  # of delimited text
+) -> Tables:
     """Open Parquet; `LINE` is the number of the row, from 1."""
+    path = opened.path
     with reported_as_file_error(path, FAILURES, PROBLEM, REMEDY):
-        file = parquet.ParquetFile(handle, pre_buffer=False, buffer_size=1 << 20)
+        file = parquet.ParquetFile(opened.handle, pre_buffer=False, buffer_size=1 << 20)
         headers = named_headers(path, file.schema_arrow.names, None)
-    return Source(headers, _frames(file, path, headers))
+    most = max(UNCHECKED_ROWS, MAX_ROWS_PER_BYTE * os.fstat(opened.handle.fileno()).st_size)
+    if file.metadata.num_rows > most:
+        problem = f"it has {file.metadata.num_rows:,} rows, at most {most:,} are read of a file of its size"
+        raise ImportFileError(path, None, problem, "Its rows are all alike: export the orders again")
+    return Tables(headers, _tables(file, opened, headers))
 
 
-def _frames(file: parquet.ParquetFile, path: Path, headers: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+def _tables(file: parquet.ParquetFile, opened: Opened, headers: tuple[str, ...]) -> Iterator[pa.Table]:
     rows = 0
-    with reported_as_file_error(path, FAILURES, PROBLEM, REMEDY):
-        for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
+    size = max(1, min(BATCH_ROWS, PIECE_CELLS // max(1, len(headers))))
+    with reported_as_file_error(opened.path, FAILURES, PROBLEM, REMEDY):
+        for batch in file.iter_batches(size, use_threads=False):
+            opened.progress()
             typed = cast("pl.DataFrame", pl.from_arrow(batch.rename_columns(list(headers))))
             lines = pl.int_range(rows + 1, rows + 1 + pl.len(), dtype=pl.Int64).alias(LINE)
-            frame = as_text(typed).with_columns(lines)
+            frame = as_text(typed)
+            _check_lengths(opened.path, frame, rows + 1)
             rows += frame.height
-            yield with_defects(without_empty_rows(frame, headers), headers)
+            frame = with_defects(without_empty_rows(frame.with_columns(lines), headers), headers)
+            yield as_table(frame)
+
+
+def _check_lengths(path: Path, frame: pl.DataFrame, first_row: int) -> None:
+    longest = frame.select(pl.all().str.len_bytes().max()).row(0)
+    if max((size or 0 for size in longest), default=0) <= MAX_CELL_CHARACTERS:
+        return
+    too_long = frame.select(pl.any_horizontal(pl.all().str.len_chars() > MAX_CELL_CHARACTERS).fill_null(value=False))
+    at = too_long.to_series().arg_max()
+    if at is not None and too_long.item(at, 0):
+        raise too_long_cell(path, first_row + at)
 
 
 def as_text(frame: pl.DataFrame) -> pl.DataFrame:

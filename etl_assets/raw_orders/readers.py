@@ -1,52 +1,91 @@
-"""Opens an import file of any supported format: the one place that knows which reader a suffix stands for."""
+"""Opens an import file of any supported format: the one place that knows which reader a suffix stands for.
+
+Only the process that reads files calls this (`reader_child`). A reader's libraries are imported when a file needs them:
+the process has to be there quickly.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import ExitStack, suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-from etl_assets.raw_orders.csv_reader import open_csv
 from etl_assets.raw_orders.errors import ImportFileError
-from etl_assets.raw_orders.jsonl_reader import open_jsonl
-from etl_assets.raw_orders.parquet_reader import open_parquet
-from etl_assets.raw_orders.source import open_regular_file
-from etl_assets.raw_orders.xlsx_reader import open_xlsx
+from etl_assets.raw_orders.source import Opened, Tables, open_regular_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from etl_assets.presets.model import Preset
-    from etl_assets.raw_orders.source import Source
+    import pyarrow as pa
+
+    from etl_assets.raw_orders.source import TextFormat
 
 TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt")
-SUFFIXES: Final = (*TEXT_SUFFIXES, ".xlsx", ".parquet", ".jsonl", ".ndjson")
+READERS: Final = {
+    **dict.fromkeys(TEXT_SUFFIXES, "csv_reader"),
+    ".xlsx": "xlsx_reader",
+    ".parquet": "parquet_reader",
+    ".jsonl": "jsonl_reader",
+    ".ndjson": "jsonl_reader",
+}
+"""The modules beside this one; each has a function `open_tables`."""
+SUFFIXES: Final = tuple(READERS)
 
 
-@contextmanager
-def read_source(path: Path, preset: Preset | None = None) -> Iterator[Source]:
-    """Open a file for streaming; `preset` says its encodings and delimiter (without one they are guessed).
-
-    Raises:
-        ImportFileError: here or from the frames, for whatever is wrong with the file.
-
-    """
-    suffix = path.suffix.lower()
-    with open_regular_file(path) as handle:
-        if suffix in TEXT_SUFFIXES:
-            yield open_csv(handle, path, preset)
-        elif suffix == ".xlsx":
-            yield open_xlsx(handle, path)
-        elif suffix == ".parquet":
-            yield open_parquet(handle, path)
-        elif suffix in {".jsonl", ".ndjson"}:
-            yield open_jsonl(handle, path)
-        else:
-            problem = f"files that end in {suffix!r} are not supported" if suffix else "the file's name has no ending"
-            raise ImportFileError(path, None, problem, f"Save it as one of {', '.join(SUFFIXES)}")
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
-def sniff_headers(path: Path) -> tuple[str, ...]:
-    """Return the headers of a file, for finding its preset. Raises `ImportFileError`."""
-    with read_source(path) as source:
-        return source.headers
+class OpenFile:
+    """A file, opened once for its headers and its rows."""
+
+    def __init__(self, path: Path, progress: Callable[[], None] = _nothing) -> None:
+        """Open it; `progress` is called whenever something was read or made.
+
+        Raises:
+            ImportFileError: it can't be opened, or no reader knows its suffix.
+        """
+        suffix = path.suffix.lower()
+        with ExitStack() as stack:
+            handle = stack.enter_context(open_regular_file(path, progress))
+            self._reader: Any = load_reader(suffix)
+            if self._reader is None:
+                problem = (
+                    f"files that end in {suffix!r} are not supported" if suffix else "the file's name has no ending"
+                )
+                raise ImportFileError(path, None, problem, f"Save it as one of {', '.join(SUFFIXES)}")
+            self._opened = Opened(path, handle, progress, stack.pop_all())
+        self._is_text = suffix in TEXT_SUFFIXES
+        self._known: Tables | None = None
+
+    def read(self, text_format: TextFormat | None) -> Tables:
+        """Read the headers, and the rows as the tables are asked for; those only once.
+
+        `text_format` says the encodings and the delimiter; without it they are guessed.
+
+        Raises:
+            ImportFileError: here or from the tables, for whatever is wrong with the file.
+        """
+        if self._known is None or self._is_text:
+            found: Tables = self._reader.open_tables(self._opened, text_format)
+            self._known = Tables(found.headers, self._whole(found.tables))
+        return self._known
+
+    def close(self) -> None:
+        """Close the file, read to its end or not."""
+        with suppress(ImportFileError):  # whether it has changed only matters to who wanted all of it
+            self._opened.closing.close()
+
+    def _whole(self, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        try:
+            yield from tables
+            self._opened.closing.close()  # where it is checked that the file is still the one that was opened
+        finally:
+            self.close()
+
+
+def load_reader(suffix: str) -> Any | None:  # noqa: ANN401  # a module
+    """The module that reads files with this suffix; None where there is none."""
+    name = READERS.get(suffix)
+    return None if name is None else import_module(f"etl_assets.raw_orders.{name}")

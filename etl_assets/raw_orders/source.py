@@ -1,20 +1,26 @@
-"""What every reader of an import file shares: the opened file, its headers and its frames of plain text."""
+"""What every reader of an import file shares: the opened file, its headers, and how its rows are handed on."""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Final
-
-import polars as pl
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from etl_assets.raw_orders.errors import ImportFileError
+from etl_assets.raw_orders.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import ExitStack
     from pathlib import Path
+
+    import polars as pl
+    import pyarrow as pa
+
+    from etl_assets.presets.model import Preset
 
 LINE: Final = "__line"
 """Int64: the line of the file (text and spreadsheets: the header is line 1), or the number of the row (Parquet)."""
@@ -24,6 +30,11 @@ BAD_TEXT: Final = "BAD_TEXT"
 
 NUL: Final = "\0"
 NUL_SYMBOL: Final = "␀"
+HALF_CHARACTER: Final = "\ufffd"
+"""Stands for what is no character: half a surrogate pair, bytes of another encoding."""
+BLOCK_BYTES: Final = 1 << 20
+WITHOUT_THEM: Final = "Leave out the columns that orders do not need, or import the sheet of orders only"
+SHORTER: Final = "Shorten the text, or leave the column out"
 
 
 @dataclass(frozen=True)
@@ -34,21 +45,69 @@ class Source:
     frames: Iterator[pl.DataFrame]
 
 
+class ImportFile(Protocol):
+    """A file to be imported, opened once for its headers and its rows."""
+
+    path: Path
+
+    def headers(self) -> tuple[str, ...]:
+        """The headers as they are without a preset, for finding one. Raises `ImportFileError`."""
+        ...
+
+    def source(self, preset: Preset | None) -> Source:
+        """The file as a preset says that it is written; without one that is guessed. Raises `ImportFileError`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a reader makes of a file: as `Source`, in Arrow tables, which go through a pipe."""
+
+    headers: tuple[str, ...]
+    tables: Iterator[pa.Table]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a reader gets."""
+
+    path: Path
+    handle: IO[bytes]
+    progress: Callable[[], None]
+    """To be called whenever something was made."""
+    closing: ExitStack
+    """Closed with the file."""
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """What a preset says of how delimited text is written."""
+
+    encodings: tuple[str, ...]
+    delimiter: str
+    order_headers: tuple[str, ...]
+    """What the order number may be called."""
+
+
 @contextmanager
-def open_regular_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file once, for all that is read from it; what is no regular file raises `ImportFileError`."""
+def open_regular_file(path: Path, on_read: Callable[[], None] | None = None) -> Iterator[IO[bytes]]:
+    """Open a file once, for all that is read from it; what is no regular file raises `ImportFileError`.
+
+    `on_read` is called whenever something was read from the disk.
+    """
     try:
         # Not to hang on a pipe that nobody writes to.
-        handle = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise ImportFileError(path, None, "there is no such file", "Check the path") from None
-    except IsADirectoryError:
-        raise ImportFileError(path, None, "this is a folder", "Name the files in it, for example with *.csv") from None
     except OSError as error:
         problem = f"it can't be opened ({os.strerror(error.errno or 0)})"
         raise ImportFileError(path, None, problem, "Check the path and who may read it") from None
-    with handle:
-        before = os.fstat(handle.fileno())
+    before = os.fstat(descriptor)
+    if stat.S_ISDIR(before.st_mode):
+        os.close(descriptor)
+        raise ImportFileError(path, None, "this is a folder", "Name the files in it, for example with *.csv")
+    with io.BufferedReader(_Watched(descriptor, on_read), BLOCK_BYTES) as handle:
         if not stat.S_ISREG(before.st_mode):
             raise ImportFileError(path, None, "this is not a regular file", "Save the export to a file first")
         if before.st_size == 0:
@@ -59,9 +118,25 @@ def open_regular_file(path: Path) -> Iterator[IO[bytes]]:
             raise ImportFileError(path, None, "the file changed while it was read", "Import it once it is complete")
 
 
+class _Watched(io.FileIO):
+    """A file that tells when something is read from it."""
+
+    def __init__(self, descriptor: int, on_read: Callable[[], None] | None) -> None:
+        super().__init__(descriptor, "rb")
+        self._on_read = on_read
+
+    def readinto(self, buffer: object) -> int | None:
+        count = super().readinto(buffer)  # type: ignore[arg-type]
+        if self._on_read is not None:
+            self._on_read()
+        return count
+
+
 def named_headers(path: Path, names: Iterable[str], line: int | None) -> tuple[str, ...]:
-    """Trim headers and name unnamed ones ``column_7``; two columns of one name raise `ImportFileError`."""
+    """Trim headers and name unnamed ones ``column_7``; too many, or two of one name, raise `ImportFileError`."""
     headers = tuple(name.strip().replace(NUL, NUL_SYMBOL) or f"column_{at}" for at, name in enumerate(names, start=1))
+    if len(headers) > MAX_COLUMNS:
+        raise too_many_columns(path, line, len(headers))
     first_at: dict[str, int] = {LINE: 0, DEFECT: 0}
     for at, header in enumerate(headers, start=1):
         if header in first_at:
@@ -71,19 +146,11 @@ def named_headers(path: Path, names: Iterable[str], line: int | None) -> tuple[s
     return headers
 
 
-def with_defects(frame: pl.DataFrame, headers: Sequence[str]) -> pl.DataFrame:
-    """Replace NUL, which PostgreSQL's text can't hold, by ``␀`` and mark such rows in `DEFECT`."""
-    found = frame.select(pl.col(header).str.contains(NUL, literal=True).any() for header in headers).row(0)
-    bad = [header for header, has_nul in zip(headers, found, strict=True) if has_nul]
-    if not bad:
-        return frame.with_columns(pl.lit(None, pl.String).alias(DEFECT))
-    is_bad = pl.any_horizontal(pl.col(header).str.contains(NUL, literal=True).fill_null(value=False) for header in bad)
-    return frame.with_columns(
-        pl.when(is_bad).then(pl.lit(BAD_TEXT)).alias(DEFECT),
-        *(pl.col(header).str.replace_all(NUL, NUL_SYMBOL, literal=True) for header in bad),
-    )
+def too_many_columns(path: Path, line: int | None, columns: int) -> ImportFileError:
+    """The error of a file with more columns than a file may have."""
+    return ImportFileError(path, line, f"it has {columns:,} columns, at most {MAX_COLUMNS:,} are read", WITHOUT_THEM)
 
 
-def without_empty_rows(frame: pl.DataFrame, headers: Sequence[str]) -> pl.DataFrame:
-    """Drop the rows that say nothing in any column."""
-    return frame.filter(pl.any_horizontal((pl.col(header) != "").fill_null(value=False) for header in headers))
+def too_long_cell(path: Path, line: int | None, most: int = MAX_CELL_CHARACTERS) -> ImportFileError:
+    """The error of a file with a cell longer than a cell may be."""
+    return ImportFileError(path, line, f"a cell has more than {most:,} characters", SHORTER)

@@ -1,4 +1,4 @@
-"""Reads the first sheet of a workbook (.xlsx) as frames of text, in chunks of rows and within fixed limits.
+"""Reads the first sheet of a workbook (.xlsx) as tables of text, in chunks of rows and within fixed limits.
 
 A workbook is a zip file of XML: a small one can unpack to gigabytes, so its table of contents is checked first.
 """
@@ -6,28 +6,39 @@ A workbook is a zip file of XML: a small one can unpack to gigabytes, so its tab
 from __future__ import annotations
 
 import datetime as dt
+import io
 import itertools
 import zipfile
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-import openpyxl
 import polars as pl
+from openpyxl.reader.excel import ExcelReader
 
+from etl_assets.raw_orders.defects import as_table, with_defects
 from etl_assets.raw_orders.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.source import LINE, Source, named_headers, with_defects
+from etl_assets.raw_orders.limits import (
+    MAX_COLUMNS,
+    MAX_ENTRIES,
+    MAX_RATIO,
+    MAX_SHARED_TEXT_BYTES,
+    MAX_SHEET_CELL_CHARACTERS,
+    MAX_SHEET_ROWS,
+    MAX_UNPACKED_BYTES,
+    MAX_WORKBOOK_BYTES,
+    PIECE_CELLS,
+    UNCHECKED_BYTES,
+)
+from etl_assets.raw_orders.source import LINE, Tables, named_headers, too_long_cell, too_many_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
+
+    from etl_assets.raw_orders.source import Opened, TextFormat
+
 CHUNK_ROWS: Final = 10_000
-MAX_FILE_BYTES: Final = 200 << 20
-MAX_UNPACKED_BYTES: Final = 1 << 30
-MAX_SHARED_TEXT_BYTES: Final = 128 << 20
-"""The table of shared texts is the one part that has to be in memory as a whole."""
-MAX_RATIO: Final = 200
-MAX_ENTRIES: Final = 10_000
-UNCHECKED_BYTES: Final = 16 << 20
 EXACT_FLOATS_BELOW: Final = 1e15
 
 TOO_BIG: Final = "Save the sheet as CSV and import that"
@@ -37,45 +48,97 @@ REMEDY: Final = "Open it in a spreadsheet program and save it again as .xlsx, or
 Cell = object
 
 
-def open_xlsx(handle: IO[bytes], path: Path) -> Source:
+def open_tables(
+    file: Opened,
+    text_format: TextFormat | None,  # noqa: ARG001  # of delimited text
+) -> Tables:
     """Open the first sheet of a workbook; formulas count as their saved values."""
+    path = file.path
     with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
-        _check_size(handle, path)
-        book = openpyxl.load_workbook(handle, read_only=True, data_only=True, keep_links=False)
-        if not book.worksheets:
+        _check_size(file.handle, path)
+        reader = ExcelReader(file.handle, read_only=True, data_only=True, keep_links=False)
+        reader.archive = file.closing.enter_context(_WatchedArchive(file.handle, file.progress))
+        reader.read()
+        if not reader.wb.worksheets:
             raise ImportFileError(path, None, "the workbook has no sheet", REMEDY)
-        sheet = book.worksheets[0]
-        sheet.reset_dimensions()
-        rows = enumerate(sheet.iter_rows(values_only=True), start=1)
-        line, header = next(((at, _trimmed(row)) for at, row in rows if _trimmed(row)), (0, []))
+        rows = _rows(reader.wb.worksheets[0], path)
+        line, header = next(((at, cells) for at, row in rows if (cells := _trimmed(path, at, row))), (0, []))
         if not header:
             raise ImportFileError(path, None, "the first sheet is empty", "Put the sheet to import first")
         headers = named_headers(path, header, line)
-    return Source(headers, _frames(rows, path, headers))
+    return Tables(headers, _tables(rows, file, headers))
 
 
-def _frames(rows: Iterator[tuple[int, Sequence[Cell]]], path: Path, headers: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+class _WatchedArchive(zipfile.ZipFile):
+    """A zip file that tells when something of it is unpacked: much may come out of little that is read."""
+
+    def __init__(self, handle: IO[bytes], progress: Callable[[], None]) -> None:
+        super().__init__(handle)
+        self._progress = progress
+
+    def open(self, *arguments: Any, **options: Any) -> IO[bytes]:  # noqa: ANN401  # those of ZipFile.open
+        part: Any = super().open(*arguments, **options)
+        return io.BufferedReader(_WatchedPart(part, self._progress), 1 << 16)
+
+
+class _WatchedPart(io.RawIOBase):
+    def __init__(self, part: IO[bytes], progress: Callable[[], None]) -> None:
+        self._part = part
+        self._progress = progress
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  # anything to write to
+        self._progress()
+        data = self._part.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._part.close()
+        super().close()
+
+
+def _rows(sheet: Any, path: Path) -> Iterator[tuple[int, Sequence[Cell]]]:  # noqa: ANN401  # openpyxl has no type for it
+    """Yield the rows that hold cells, with their numbers (openpyxl makes empty ones of those that are left out)."""
+    sheet.reset_dimensions()
+    for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        if line > MAX_SHEET_ROWS:
+            problem = f"it has a row with a number beyond {MAX_SHEET_ROWS:,}, the last that a sheet can have"
+            raise ImportFileError(path, None, problem, REMEDY)
+        if len(row) > MAX_COLUMNS:
+            raise too_many_columns(path, line, len(row))
+        if row:
+            yield line, row
+
+
+def _tables(rows: Iterator[tuple[int, Sequence[Cell]]], file: Opened, headers: tuple[str, ...]) -> Iterator[pa.Table]:
+    path = file.path
     width = len(headers)
     schema = {LINE: pl.Int64, **dict.fromkeys(headers, pl.String)}
+    size = max(1, min(CHUNK_ROWS, PIECE_CELLS // width))
     with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
-        while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
+        while chunk := list(itertools.islice(rows, size)):
+            file.progress()
             texts = []
             for line, row in chunk:
-                cells = _trimmed(row)
+                cells = _trimmed(path, line, row)
                 if len(cells) > width:
                     problem = f"the row has {len(cells)} cells, the header {width}"
                     raise ImportFileError(path, line, problem, "Give every column a header, or empty the further cells")
                 if cells:
                     texts.append((line, *cells, *([""] * (width - len(cells)))))
             if texts:
-                yield with_defects(pl.DataFrame(texts, schema=schema, orient="row"), headers)
+                frame = with_defects(pl.DataFrame(texts, schema=schema, orient="row"), headers)
+                yield as_table(frame)
 
 
 def _check_size(handle: IO[bytes], path: Path) -> None:
     size = handle.seek(0, 2)
     handle.seek(0)
-    if size > MAX_FILE_BYTES:
-        raise ImportFileError(path, None, f"the workbook is larger than {MAX_FILE_BYTES >> 20} MiB", TOO_BIG)
+    if size > MAX_WORKBOOK_BYTES:
+        raise ImportFileError(path, None, f"the workbook is larger than {MAX_WORKBOOK_BYTES >> 20} MiB", TOO_BIG)
     with zipfile.ZipFile(handle) as archive:
         entries = archive.infolist()
     # The sizes declared here are upper bounds: zipfile hands out no more bytes of an entry than that.
@@ -88,10 +151,12 @@ def _check_size(handle: IO[bytes], path: Path) -> None:
     handle.seek(0)
 
 
-def _trimmed(row: Sequence[Cell]) -> list[str]:
+def _trimmed(path: Path, line: int, row: Sequence[Cell]) -> list[str]:
     texts = [_text_of(cell) for cell in row]
     while texts and not texts[-1].strip():
         texts.pop()
+    if any(len(text) > MAX_SHEET_CELL_CHARACTERS for text in texts):
+        raise too_long_cell(path, line, MAX_SHEET_CELL_CHARACTERS)
     return texts
 
 

@@ -1,20 +1,18 @@
 """The process that touches a source's database, so that no driver can hang or kill the one that loads.
 
-Started as ``python -m etl_assets.sources.child driver`` (small statements, through SQLAlchemy) or ``… reader`` (bulk
-reads, through ConnectorX): one never does the other's work, because two SQLite libraries in a process drop each other's
-locks. It reads a request a line on stdin, answers a line on stdout, and ends with its parent. Answers to failures hold
-the kind of error and its code, never its text, which quotes values.
+Its role is ``driver`` (small statements, through SQLAlchemy) or ``reader`` (bulk reads, through ConnectorX): one never
+does the other's work, because two SQLite libraries in a process drop each other's locks. How it is started and talked
+to is in `etl_assets.children`. Answers to failures hold the kind of error and its code, never its text, which quotes
+values.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import queue
 import re
 import sys
-import threading
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
+
+from etl_assets.children.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,31 +109,10 @@ def _code_in(text: str) -> str | None:
 
 
 def main() -> None:
-    """Answer requests until stdin ends; then end at once, whatever is under way."""
-    work = ROLES[sys.argv[1]]
-    # Whatever a library prints must not end up between the answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(requests,), daemon=True).start()
-    _answer(answers, {"ready": True})
-    while True:
-        try:
-            answer = work(json.loads(requests.get()))
-        except BaseException as error:  # noqa: BLE001  # a panic of Rust code is no Exception
-            answer = describe_failure(error)
-        _answer(answers, answer)
-
-
-def _receive(requests: queue.SimpleQueue[str]) -> None:
-    for line in sys.stdin:
-        requests.put(line)
-    os._exit(0)
-
-
-def _answer(answers: TextIO, answer: dict[str, Any]) -> None:
-    answers.write(json.dumps(answer) + "\n")
-    answers.flush()
+    """Answer requests until the process that started this one ends."""
+    parent, role = sys.argv[1:]
+    work = ROLES[role]
+    serve(int(parent), lambda request, answers: answers.send(work(request)), describe_failure)
 
 
 def _result(result: Any) -> dict[str, Any]:  # noqa: ANN401  # SQLAlchemy's cursor result, imported late

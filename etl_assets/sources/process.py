@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import select
-import subprocess
-import sys
-import time
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from etl_assets.children.process import ChildEndedError, ChildProcess, ChildSilentError
 from etl_assets.sources.errors import SourceReadError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-START_SECONDS: Final = 60
 KINDS_OF_CODE: Final = {
     "28P01": "the user or the password is wrong",
     "28000": "this user may not connect from here",
@@ -56,18 +50,9 @@ class Child:
     """One process of `etl_assets.sources.child`, started at once; use it as a context manager."""
 
     def __init__(self, source: str, role: Literal["driver", "reader"]) -> None:
-        """Start it; `ready` is waited for by the first call."""
+        """Start it."""
         self._source = source
-        self._buffer = b""
-        self._is_ready = False
-        environment = {**os.environ, "RUST_BACKTRACE": "0", "RUST_LOG": "off"}
-        self._process = subprocess.Popen(  # noqa: S603  # this project's own module
-            [sys.executable, "-m", "etl_assets.sources.child", role],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # drivers and panics print values
-            env=environment,
-        )
+        self._process = ChildProcess("etl_assets.sources.child", role)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -85,18 +70,18 @@ class Child:
         Raises:
             SourceReadError: it failed, its process died, or there was no answer in time (then the process is killed).
         """
-        if not self._is_ready:
-            self._answer(START_SECONDS)
-            self._is_ready = True
-        pipe = self._process.stdin
         try:
-            if pipe is None or pipe.closed:
-                raise BrokenPipeError  # noqa: TRY301  # the same as a pipe whose reader is gone
-            pipe.write(json.dumps(request).encode() + b"\n")
-            pipe.flush()
-        except BrokenPipeError:
-            self._died()
-        answer = self._answer(seconds)
+            self._process.send(request)
+            answer, _ = self._process.receive(seconds)
+        except ChildSilentError:
+            msg = (
+                f"Source {self._source}: its database did not answer within {seconds:g} s. Nothing was imported; "
+                "the next pull tries again. Raise timeout_seconds if the read needs longer."
+            )
+            raise SourceReadError(msg) from None
+        except ChildEndedError as ended:
+            msg = f"Source {self._source}: the process that read it ended (code {ended.returncode}). Try again."
+            raise SourceReadError(msg) from None
         if "failed" in answer:
             raise ChildFailedError(self._source, answer["failed"], answer["error"], answer["code"])
         return answer
@@ -104,39 +89,3 @@ class Child:
     def kill(self) -> None:
         """End the process now and wait for it."""
         self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                # What could not be sent any more is of no use.
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue
-
-    def _answer(self, seconds: float) -> dict[str, Any]:
-        pipe = self._process.stdout
-        if pipe is None or pipe.closed:
-            self._died()
-        deadline = time.monotonic() + seconds
-        while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            ready, _, _ = select.select([pipe], [], [], max(left, 0))
-            if not ready:
-                self.kill()
-                msg = (
-                    f"Source {self._source}: its database did not answer within {seconds:g} s. Nothing was imported; "
-                    "the next pull tries again. Raise timeout_seconds if the read needs longer."
-                )
-                raise SourceReadError(msg)
-            part = os.read(pipe.fileno(), 1 << 20)
-            if not part:
-                self._died()
-            self._buffer += part
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def _died(self) -> NoReturn:
-        self.kill()
-        msg = f"Source {self._source}: the process that read it ended (code {self._process.returncode}). Try again."
-        raise SourceReadError(msg)

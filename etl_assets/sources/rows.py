@@ -10,8 +10,9 @@ import polars_hash as plh
 import pyarrow as pa
 
 from etl_assets.presets.model import RAW_COLUMNS
+from etl_assets.raw_orders.defects import with_defects
 from etl_assets.raw_orders.gathering import gather_orders
-from etl_assets.raw_orders.source import BAD_TEXT, DEFECT, LINE, with_defects
+from etl_assets.raw_orders.source import BAD_TEXT, DEFECT, LINE
 from etl_assets.raw_orders.transform import order_value, to_raw_orders
 from etl_assets.sources.errors import SourceError
 from etl_assets.values.text import clean_text

@@ -1,0 +1,49 @@
+"""Import files read in the tests' own process, where blocks and limits can be made small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import polars as pl
+
+from etl_assets.raw_orders.readers import OpenFile
+from etl_assets.raw_orders.source import Source, TextFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from etl_assets.presets.model import Preset
+    from etl_assets.raw_orders.source import Tables
+
+
+class FileHere:
+    """An `ImportFile` without a process of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def headers(self) -> tuple[str, ...]:
+        file = OpenFile(self.path)
+        try:
+            return file.read(None).headers
+        finally:
+            file.close()
+
+    def source(self, preset: Preset | None) -> Source:
+        file = OpenFile(self.path)
+        text = None
+        if preset is not None:
+            text = TextFormat(preset.encodings, preset.delimiter, preset.columns["order_id"].headers)
+        try:
+            tables = file.read(text)
+        except BaseException:
+            file.close()
+            raise
+        return Source(tables.headers, self._frames(file, tables))
+
+    def _frames(self, file: OpenFile, tables: Tables) -> Iterator[pl.DataFrame]:
+        try:
+            yield from (cast("pl.DataFrame", pl.from_arrow(table)) for table in tables.tables)
+        finally:
+            file.close()
