@@ -18,8 +18,9 @@ from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import changed_orders, most_rows, touched_customers
+from etl_assets.pipeline.buckets import CustomerStep
 from etl_assets.pipeline.fates import compare_rows, count_fates
-from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
+from etl_assets.pipeline.step import Batch, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +42,8 @@ class TouchedCustomers(NamedTuple):
     """All their orders (`CUSTOMER_ORDER_SCHEMA`)."""
     current: pl.DataFrame
     """Those that have orders, as `summarise_customers` returns them."""
-    nameless: int
-    """How many orders of the batch name nobody."""
+    nameless: pl.DataFrame
+    """The orders of the batch that name nobody."""
 
 
 class CustomersStep(CustomerStep):
@@ -84,7 +85,7 @@ class CustomersStep(CustomerStep):
             rows.select(_KEY).drop_nulls().unique(),
             orders,
             summarise_customers(orders, queries.batch_lookup_shops()),
-            rows["customer_global_id"].null_count(),
+            rows.filter(is_order & ~has_customer),
         )
 
     def load(self, batch: Batch, transformed: TouchedCustomers) -> Loaded:
@@ -100,15 +101,20 @@ class CustomersStep(CustomerStep):
         refused = write_isolated(connection, decided, lambda part: _write(connection, part))
         rejected = refused.select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
-        is_good = ~pl.col("customer_global_id").is_in(refused["customer_global_id"].implode())
-        resolve_rows(connection, self.asset, orders.with_columns(is_good=is_good))
+        is_good = ~pl.col("customer_global_id").is_in(refused["customer_global_id"].implode()).fill_null(value=False)
+        resolve_rows(connection, self.asset, pl.concat([orders, nameless]).with_columns(is_good=is_good))
         counts = count_fates(
             decided.join(refused, on=_KEY, how="anti"),
             quarantined=rejected.height,
             deleted=deleted,
-            without_customer=nameless,
+            without_customer=nameless.height,
         )
         return Loaded(counts, batch.ranges, to_check=batch.ranges)
+
+    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+        """Leave the order's customer as it is."""
+        quarantine_rows(batch.connection, self.asset, rejected)
+        return Loaded(BatchCounts(quarantined=rejected.height), batch.ranges, to_check=batch.ranges)
 
 
 def withdraw_customers(connection: sa.Connection, candidates: pl.DataFrame, run_id: str | None) -> None:

@@ -22,11 +22,13 @@ from etl_assets.leads.transform import (
     lead_figures,
     withdrawn_leads,
 )
+from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import changed_orders, most_rows, no_more_than
 from etl_assets.orders.transform import ORDER_KEY
+from etl_assets.pipeline.buckets import CustomerStep
 from etl_assets.pipeline.fates import compare_rows, count_fates
-from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
+from etl_assets.pipeline.step import Batch, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,8 +112,10 @@ class LeadsStep(CustomerStep):
         refused = write_isolated(connection, decided, lambda part: _write(batch, part, plan, leads))
         rejected = refused.select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
-        is_good = ~pl.col("lead_id").is_in(refused["lead_id"].implode())
-        resolve_rows(connection, self.asset, members.with_columns(is_good=is_good))
+        of_no_lead = rows.filter(pl.col("is_cancelled") | pl.col("customer_global_id").is_null())
+        concerned = pl.concat([members, of_no_lead.select(members.columns)])
+        is_good = ~pl.col("lead_id").is_in(refused["lead_id"].implode()).fill_null(value=False)
+        resolve_rows(connection, self.asset, concerned.with_columns(is_good=is_good))
         log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, withdrawn))
         delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
         _forget_deleted(connection, deleted)
@@ -125,6 +129,11 @@ class LeadsStep(CustomerStep):
             without_customer=rows["customer_global_id"].null_count(),
         )
         return Loaded(counts, (), to_check=batch.ranges)
+
+    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+        """Leave the order where it is, and its lead as it is."""
+        quarantine_rows(batch.connection, self.asset, rejected)
+        return Loaded(BatchCounts(quarantined=rejected.height), (), to_check=batch.ranges)
 
 
 def _decide(connection: sa.Connection, changes: ReadChanges, leads: pl.DataFrame, deleted: pl.DataFrame) -> _Decision:

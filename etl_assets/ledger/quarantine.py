@@ -8,6 +8,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.database.frames import fetch_frame, stage_rows
+from etl_assets.values.text import fits_an_index
 
 if TYPE_CHECKING:
     from etl_assets.events.subjects import AssetName
@@ -16,9 +17,6 @@ ReasonCode = Literal[
     "MISSING_SHOP", "MISSING_ORDER_ID", "BAD_AMOUNT", "BAD_TIMESTAMP", "BAD_TEXT", "BAD_ITEMS", "BAD_PROCESSES",
     "DB_REJECTED",
 ]  # fmt: skip
-
-MAX_INDEXED_BYTES: Final = 2600
-"""How long a text may be to fit into PostgreSQL's indexes, which take 2704 bytes with all that belongs to an entry."""
 
 REJECTED_SCHEMA: Final = {
     "raw_id": pl.Int64(),
@@ -44,11 +42,10 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
     if rejected.is_empty():
         return 0
     # An order id that no index can hold is no order's, and nothing could ever be found by it.
-    is_indexable = pl.col("order_id").str.len_bytes() <= MAX_INDEXED_BYTES
     kept = (
         rejected.select(*REJECTED_SCHEMA)
         .unique(["raw_id", "reason_code"], keep="first", maintain_order=True)
-        .with_columns(pl.when(is_indexable).then("order_id").alias("order_id"))
+        .with_columns(pl.when(fits_an_index(pl.col("order_id"))).then("order_id").alias("order_id"))
     )
     stage_rows(connection, "quarantine", kept, name="rejected_rows")
     connection.execute(
