@@ -120,7 +120,7 @@ def read_orders(
 
 
 def order_keys(raw: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
-    """The orders that raw rows (`raw_id`, `platform`, `shop`, `order_id`) are versions of: by key, null where of none."""
+    """The keys of the orders that raw rows (`raw_id`, `platform`, `shop`, `order_id`) belong to; null if to none."""
     named = raw.join(_shops_by_raw_name(raw, shops), on=_RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
     return named.select("raw_id", "shop_id", order_id=clean_text(pl.col("order_id")))
 
