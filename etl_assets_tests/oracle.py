@@ -152,10 +152,8 @@ def expected(
 
 def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, str]) -> Record | str:
     """Read a raw row as a version of its order, or say by which reason code it goes to quarantine."""
-    if row.defect == "BAD_TEXT":
-        return "BAD_TEXT"
     keys = ((row.platform, row.shop), (row.order_id,), (row.order_type,))
-    if not all(_fits_an_index(*map(clean_text, key)) for key in keys):
+    if row.defect == "BAD_TEXT" or not all(_fits_an_index(*map(clean_text, key)) for key in keys):
         return "BAD_TEXT"
     if clean_text(row.platform) is None or clean_text(row.shop) is None:
         return "MISSING_SHOP"

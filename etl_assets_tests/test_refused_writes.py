@@ -10,12 +10,19 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import polars as pl
 import pytest
+from alembic import command
 from pydantic import SecretStr
 
 from etl_assets.batch_processor import BatchProcessor
+from etl_assets.database import migrate
 from etl_assets.database.database import Database
+from etl_assets.database.schema import TABLE_OF
+from etl_assets.errors import BatchFailedError
 from etl_assets.ledger.replay import requeue
+from etl_assets.pipeline import singling_out
+from etl_assets.pipeline.assets import STEPS, run_asset
 from etl_assets.pipeline.step import Services
 from etl_assets.settings import Settings
 from etl_assets.vectorized_queries import VectorizedQueries
@@ -35,9 +42,13 @@ from etl_assets_tests.running import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import sqlalchemy as sa
+
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.ledger.work import WorkRange
+    from etl_assets.pipeline.step import Loaded, Step
 
 Row = dict[str, str | None]
 _numbers = count()
@@ -199,8 +210,8 @@ def undisturbed(server_url: sa.URL) -> Iterator[Undisturbed]:
     with a_database(server_url, TEMPLATE) as (url, services):
         land(services, first_orders())
         run_all(services)
-        query(services, f"UPDATE business_leads SET current_stage = 'COLD' WHERE {OF_CUSTOMER}", name="Cai")
-        query(services, f"DELETE FROM business_leads WHERE {OF_CUSTOMER}", name="Dee")
+        query(services, SET_COLD)
+        query(services, DELETE_LEAD)
         land(services, changed_orders())
         with services.database.transaction() as connection:
             driver: Any = connection.connection.driver_connection
@@ -237,7 +248,14 @@ def a_database(server: sa.URL, template: str) -> Iterator[tuple[sa.URL, Services
         execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-OF_CUSTOMER: Final = "customer_global_id = (SELECT customer_global_id FROM customers WHERE customer_nickname = :name)"
+SET_COLD: Final = (
+    "UPDATE business_leads l SET current_stage = 'COLD' FROM customers c"
+    " WHERE c.customer_global_id = l.customer_global_id AND c.customer_nickname = 'Cai'"
+)
+DELETE_LEAD: Final = (
+    "DELETE FROM business_leads l USING customers c"
+    " WHERE c.customer_global_id = l.customer_global_id AND c.customer_nickname = 'Dee'"
+)
 
 
 def tables(services: Services) -> list[str]:
@@ -317,8 +335,6 @@ def open_rows(services: Services) -> set[tuple[str, int, str]]:
 def assert_the_ledger_is_exact(services: Services) -> None:
     inexact = "input_rows <> inserted + updated + unchanged + superseded + quarantined"
     assert query(services, f"SELECT * FROM etl_batches WHERE {inexact}") == []  # noqa: S608  # a constant
-    rows = scalar(services, "SELECT sum(input_rows) FROM etl_batches WHERE asset = 'orders'")
-    assert rows >= len(first_orders()) + len(changed_orders())
 
 
 def assert_run_again_as_undisturbed(services: Services, undisturbed: Undisturbed) -> None:
@@ -357,6 +373,11 @@ def _assert_set_aside(services: Services, undisturbed: Undisturbed, write: Write
         of_others(comparable(services), orders, customers), of_others(undisturbed.after, orders, customers)
     )
     assert_the_ledger_is_exact(services)
+    read = scalar(services, "SELECT sum(input_rows) FROM etl_batches WHERE asset = 'orders'")
+    waiting = scalar(
+        services, "SELECT coalesce(sum(high - low + 1), 0) FROM etl_work WHERE asset IN ('shop', 'orders')"
+    )
+    assert read + waiting == len(ORDER_OF)
     differing = open_rows(services) ^ undisturbed.open_quarantine
     assert {ORDER_OF[raw_id] for _, raw_id, _ in differing} <= orders
     pending = query(services, "SELECT low, high FROM etl_work")
@@ -409,3 +430,179 @@ def told(case: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(case)
         raise
+
+
+# --- what else stops a batch for one of its rows ----------------------------------------------------------------------
+
+
+class PanicException(BaseException):
+    """What panics of Rust code come as."""
+
+
+class PanickingStep:
+    """A step whose rules can't take one raw row."""
+
+    def __init__(self, step: Step, error: BaseException, raw_id: int) -> None:
+        self.step, self.asset, self.batch_factor, self.error, self.raw_id = step, step.asset, 1, error, raw_id
+
+    def extract(self, *args: Any) -> Any:
+        return self.step.extract(*args)
+
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> Any:
+        if any(one.low <= self.raw_id <= one.high for one in ranges):
+            raise self.error
+        return self.step.transform(queries, rows, ranges)
+
+    def load(self, *args: Any) -> Loaded:
+        return self.step.load(*args)
+
+    def set_aside(self, *args: Any) -> Loaded:
+        return self.step.set_aside(*args)
+
+
+def some_orders(number: int = 9) -> list[Row]:
+    return [raw_fields(str(one), customer_name=f"c{one}", items="cup", processes="print") for one in range(number)]
+
+
+@pytest.mark.parametrize("error", [PanicException("Ann"), pl.exceptions.ComputeError("Ann")], ids=["panic", "error"])
+@pytest.mark.parametrize("asset", [asset for asset in STEPS if asset != "shop"])
+def test_a_row_that_a_library_gives_up_on_is_set_aside_alone(
+    services: Services, asset: AssetName, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(services, some_orders())
+    with monkeypatch.context() as patched:
+        patched.setitem(STEPS, asset, PanickingStep(STEPS[asset], error, raw_id=5))
+        run_all(services)
+    (refused,) = quarantine(services)
+    assert (refused["asset"], refused["raw_id"], refused["reason_code"]) == (asset, 5, "DB_REJECTED")
+    assert "Ann" not in refused["reason"]
+    table = TABLE_OF[asset]
+    assert scalar(services, f"SELECT count(*) FROM {table}") == 8  # noqa: S608  # a table of ours
+    assert scalar(services, "SELECT count(*) FROM etl_work") == 0
+    requeue(services.database)
+    run_all(services)
+    assert [row["resolution"] for row in quarantine(services)] == ["replayed"]
+    assert scalar(services, f"SELECT count(*) FROM {table}") == 9  # noqa: S608  # as above
+
+
+def test_a_row_that_shop_gives_up_on_goes_on_to_orders(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(services, [*some_orders(4), raw_fields("other", shop="other"), *some_orders(3)])
+    with monkeypatch.context() as patched:
+        patched.setitem(STEPS, "shop", PanickingStep(STEPS["shop"], PanicException(), raw_id=5))
+        results = run_all(services)
+    (refused,) = quarantine(services)
+    assert (refused["asset"], refused["raw_id"], refused["reason_code"]) == ("orders", 5, "MISSING_SHOP")
+    assert "not in shop_configs" in refused["reason"]
+    assert (results["shop"].counts.quarantined, results["orders"].counts.input_rows) == (1, 8)
+    requeue(services.database)
+    run_all(services)
+    assert scalar(services, "SELECT count(*) FROM orders") == 5
+    assert [row["resolution"] for row in quarantine(services)] == ["replayed"]
+
+
+def test_the_rows_of_a_shop_that_the_database_refuses_are_set_aside_with_its_reason(services: Services) -> None:
+    query(services, "ALTER TABLE shop_configs ADD CONSTRAINT no_secrets CHECK (shop_name <> 'secret')")
+    land(services, [raw_fields(str(one), shop=("s", "secret")[one % 2]) for one in range(240)])
+    results = run_all(services)
+    assert scalar(services, "SELECT count(*) FROM orders") == 120
+    found = quarantine(services)
+    assert {(row["asset"], row["reason_code"], row["resolution"]) for row in found} == {("orders", "DB_REJECTED", None)}
+    (reason,) = {row["reason"] for row in found}
+    assert "SQLSTATE 23514" in reason
+    assert "constraint no_secrets" in reason
+    assert "secret" not in reason.replace("no_secrets", "")
+    assert (len(found), results["orders"].counts.input_rows) == (120, 240)
+    assert results["shop"].status == "partial_success"
+    query(services, "ALTER TABLE shop_configs DROP CONSTRAINT no_secrets")
+    requeue(services.database)
+    run_all(services)
+    assert scalar(services, "SELECT count(*) FROM orders") == 240
+    assert {row["resolution"] for row in quarantine(services)} == {"replayed"}
+
+
+def test_a_row_that_a_trigger_passes_over_is_set_aside_alone(services: Services) -> None:
+    query(
+        services,
+        "CREATE FUNCTION pass_over() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF NEW.order_id = '5' THEN RETURN NULL; END IF; RETURN NEW; END $$",
+    )
+    query(services, "CREATE TRIGGER p BEFORE INSERT ON lead_orders FOR EACH ROW EXECUTE FUNCTION pass_over()")
+    land(services, some_orders())
+    run_all(services)
+    assert [(row["asset"], row["raw_id"]) for row in quarantine(services)] == [("leads", 6)]
+    assert scalar(services, "SELECT count(*) FROM lead_orders") == 8
+
+
+def test_a_run_singles_out_so_many_rows_and_the_next_one_goes_on(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(singling_out, "MAX_SINGLED_OUT", 2)
+    query(services, "ALTER TABLE order_types ADD CONSTRAINT only_good CHECK (order_type = 'good')")
+    types = {2: "a", 3: "b", 6: "c", 7: "d", 8: "e"}
+    land(services, [{**row, "order_type": types.get(one, "good")} for one, row in enumerate(some_orders(), start=1)])
+    run_asset("shop", services)
+    for singled_out, loaded in ((2, 2), (4, 4)):
+        with pytest.raises(BatchFailedError, match="2 refused rows were singled out, as many as one run does"):
+            run_asset("orders", services)
+        assert scalar(services, "SELECT count(*) FROM quarantine") == singled_out
+        assert scalar(services, "SELECT count(*) FROM orders") >= loaded - 1
+    run_all(services)
+    assert scalar(services, "SELECT count(*) FROM quarantine") == 5
+    assert scalar(services, "SELECT count(*) FROM orders") == 4
+    assert scalar(services, "SELECT count(*) FROM etl_work") == 0
+    land(services, [raw_fields(str(one), order_type="good", updated_at="2025-01-01") for one in range(9)])
+    run_all(services)
+    assert {row["resolution"] for row in quarantine(services)} == {"superseded"}
+
+
+def test_a_lead_that_the_database_keeps_open_does_not_keep_the_others_open(services: Services) -> None:
+    land(services, [{**row, "ordered_at": "2024-01-01"} for row in some_orders(5)])
+    run_all(services)
+    query(
+        services,
+        "ALTER TABLE business_leads ADD CONSTRAINT k CHECK (bulk_count < 1 OR current_stage <> 'COLD') NOT VALID",
+    )
+    query(
+        services,
+        "UPDATE business_leads SET bulk_count = 0"
+        " WHERE lead_id <> (SELECT lead_id FROM business_leads ORDER BY lead_id LIMIT 1)",
+    )
+    services.database.settings = services.database.settings.model_copy(update={"cold_after_days": 1})
+    assert run_asset("leads", services).counts.updated == 4
+    assert scalar(services, "SELECT count(*) FROM business_leads WHERE current_stage = 'OPEN'") == 1
+
+
+# --- upgrades ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_upgrade_lists_the_order_types_that_an_index_holds(settings: Settings, database_url: sa.URL) -> None:
+    """What an older version has stored must not keep the schema back: here an order type and an order id."""
+    database = Database(settings.model_copy(update={"db_schema": "older"}))
+    services = Services(database, BatchProcessor(), VectorizedQueries(database))
+    query(services, "CREATE SCHEMA older")
+    with database.transaction() as connection:
+        command.upgrade(migrate._config(connection), "0002")
+    types = {
+        "1": "sample",
+        "2": "sample",
+        "3": "x" * 9000,
+        "4": incompressible(2650),
+        "5": incompressible(5000),
+        "6": None,
+    }
+    insert = (
+        "INSERT INTO orders"
+        " (shop_id, order_id, order_no, is_cancelled, order_type, system_order_type, raw_id, batch_id)"
+        " VALUES (1, :order_id, :number, false, :order_type, 'BULK', :number, 1)"
+    )
+    for number, (order_id, order_type) in enumerate(types.items()):
+        query(services, insert, order_id=order_id, order_type=order_type, number=number)
+    attach = (
+        "INSERT INTO lead_orders (shop_id, order_id, lead_id, strategy) VALUES (1, :order_id, gen_random_uuid(), 'new')"
+    )
+    query(services, attach, order_id=incompressible(2680))
+    assert migrate.upgrade(database) == ("0002", migrate.newest_revision())
+    listed = {row["order_type"] for row in query(services, "SELECT order_type FROM order_types")}
+    assert listed == {types["1"], types["3"], types["4"]}
+    assert scalar(services, "SELECT to_regclass('ix_lead_orders_lead_id') IS NOT NULL")
+    database.dispose()

@@ -363,5 +363,9 @@ _WITH_LEAD: Final = f"""
           WHERE q.resolved_at IS NULL AND q.asset IN ('customers', 'leads')
           AND named.customer_global_id = v.customer_global_id
       )
+      AND NOT EXISTS (
+          SELECT FROM quarantine q WHERE q.shop_id = v.shop_id AND q.order_id = v.order_id AND q.resolved_at IS NULL
+          AND q.asset IN ('customers', 'leads')
+      )
 """  # noqa: S608  # constants only
 """The orders with the customer and the lead that the pipeline made of them, or without: as they have to be."""
