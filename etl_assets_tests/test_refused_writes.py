@@ -98,6 +98,8 @@ DATA_STATES: Final = ("54000", "22001", "23505", "23514")
 PASSING_STATES: Final = ("40P01", "57P01", "53100")
 SEED: Final = int(os.environ.get("ETL_TEST_SEED", "12"))
 """Which rows are refused, and with which SQLSTATE."""
+LATE: Final = 0.3
+"""The share of refusals that come when the transaction commits."""
 IDENTITIES: Final = ("order_id", "raw_id", "order_no", "lead_id", "customer_global_id", "order_type", "shop_name")
 """The columns by which a written row is told from others, the first that a table has."""
 NOT_WRITTEN_BY_ASSETS: Final = ("raw_orders", "import_tasks", "seen_writes", "alembic_version")
@@ -269,10 +271,13 @@ def identity(row: dict[str, Any]) -> tuple[str, str] | None:
     return next(((name, str(row[name])) for name in IDENTITIES if row.get(name) is not None), None)
 
 
-def add_trigger(services: Services, write: Write, moment: str, level: str, function: str) -> None:
+def add_trigger(
+    services: Services, write: Write, moment: str, level: str, function: str, *, is_late: bool = False
+) -> None:
+    kind, when = ("CONSTRAINT TRIGGER", "DEFERRABLE INITIALLY DEFERRED") if is_late else ("TRIGGER", "")
     query(
         services,
-        f"CREATE TRIGGER fault_{next(_numbers)} {moment} {write.operation} ON {write.table}"
+        f"CREATE {kind} fault_{next(_numbers)} {moment} {write.operation} ON {write.table} {when}"
         f" FOR EACH {level} EXECUTE FUNCTION {function}",
     )
 
@@ -358,10 +363,13 @@ def test_a_row_that_is_refused_at_any_write_is_set_aside_and_the_others_load(
     for write in writes:
         column, value = identity(draw.choice(undisturbed.written[write])) or ("", "")
         state, at_first = draw.sample(DATA_STATES, 2)
-        case = f"{state} at {write.operation} of {write.table} for {column} {value}, after {at_first}"
+        is_late = draw.random() < LATE
+        moment = "late at" if is_late else "at"
+        case = f"{state} {moment} {write.operation} of {write.table} for {column} {value}, after {at_first}"
         with a_database(server_url, str(undisturbed.template.database)) as (_, services), told(case):
             refuse_statements(services, write, at_first, times=1)
-            add_trigger(services, write, "BEFORE", "ROW", f"refuse_row('{state}', '{column}', '{value}')")
+            function = f"refuse_row('{state}', '{column}', '{value}')"
+            add_trigger(services, write, "AFTER" if is_late else "BEFORE", "ROW", function, is_late=is_late)
             _assert_set_aside(services, undisturbed, write, state, orders_of(undisturbed, column, value))
             assert_run_again_as_undisturbed(services, undisturbed)
 

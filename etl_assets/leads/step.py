@@ -125,8 +125,10 @@ class LeadsStep(CustomerStep):
         plan, decided, _, members, withdrawn = decision
         quarantine_rows(connection, self.asset, rejected)
         of_no_lead = changes.rows.filter(pl.col("is_cancelled") | pl.col("customer_global_id").is_null())
-        concerned = pl.concat([members, of_no_lead.select(members.columns)])
-        resolve_rows(connection, self.asset, concerned.with_columns(is_good=pl.lit(value=True)))
+        concerned = pl.concat(
+            [_with_goodness(members, leads), of_no_lead.select(members.columns).with_columns(is_good=True)]
+        )
+        resolve_rows(connection, self.asset, concerned)
         log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, withdrawn))
         delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
         _forget_deleted(connection, deleted)
@@ -144,6 +146,16 @@ class LeadsStep(CustomerStep):
         """Leave the order where it is, and its lead as it is."""
         quarantine_rows(batch.connection, self.asset, rejected)
         return Loaded(BatchCounts(quarantined=rejected.height), (), to_check=batch.ranges)
+
+
+def _with_goodness(members: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
+    """The orders of leads, and whether each `is_good` where it is: not one that has yet to leave the lead."""
+    if leads.is_empty():
+        return members.with_columns(is_good=True)
+    owners = leads.select("lead_id", owner="customer_global_id")
+    belongs = (pl.col("owner") == pl.col("customer_global_id")) & ~pl.col("is_cancelled")
+    known = members.join(owners, on="lead_id", how="left", maintain_order="left")
+    return known.select(*members.columns, is_good=pl.col("owner").is_null() | belongs.fill_null(value=False))
 
 
 def _write_decided(

@@ -65,7 +65,9 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
     return rejected.height
 
 
-def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFrame) -> None:
+def resolve_rows(
+    connection: sa.Connection, asset: AssetName, current: pl.DataFrame, *, moved: pl.Series | None = None
+) -> None:
     """Resolve the open quarantine that newer rows have overtaken.
 
     A row that is good now, or was replaced by a mended one that is, resolves as `replayed`; an earlier row of the same
@@ -75,6 +77,8 @@ def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFr
         connection: the batch's transaction.
         asset: the asset whose quarantine it is.
         current: `shop_id`, `order_id`, `raw_id` (the latest row of each order), `is_good`.
+        moved: where it matters which customer an order has left, the raw rows for which that was seen to. Others that
+            have moved an order are not good yet: what is wrong may be the customer that it left.
     """
     if current.is_empty():
         return
@@ -84,6 +88,11 @@ def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFr
         keys = _concerned(keys, waiting)
     if keys.is_empty():
         return
+    if moved is not None:
+        others = fetch_frame(connection, _OPEN_MOVES, {"raw_id": pl.Int64()}).filter(
+            ~pl.col("raw_id").is_in(moved.implode())
+        )
+        keys = keys.with_columns(is_good=pl.col("is_good") & ~pl.col("raw_id").is_in(others["raw_id"].implode()))
     stage_rows(connection, "orders", keys, name="current_rows")
     connection.execute(
         sa.text(
@@ -107,6 +116,10 @@ def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFr
     )
 
 
+_OPEN_MOVES: Final = (
+    "SELECT DISTINCT m.raw_id FROM order_moves m JOIN quarantine q USING (raw_id)"
+    " WHERE q.asset = 'customers' AND q.resolved_at IS NULL"
+)
 _OPEN_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "mended_by": pl.Int64()}
 
 

@@ -70,6 +70,8 @@ class SinglingOut:
     @property
     def summary(self) -> str:
         """What a failed run says of it."""
+        if self.stuck >= MAX_STUCK:
+            return ", and it is no row's fault: refused rows can't be put into quarantine either"
         if self.is_over:
             return f", after {self.singled_out} refused rows were singled out, as many as one run does"
         return f", {self.singled_out} refused rows were singled out" if self.singled_out else ""

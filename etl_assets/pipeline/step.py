@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from etl_assets.database.bulk_load import (
@@ -39,8 +40,6 @@ from etl_assets.pipeline.singling_out import Rejected, SinglingOut
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
-
-    import sqlalchemy as sa
 
     from etl_assets.batch_processor import BatchProcessor
     from etl_assets.database.database import Database
@@ -140,6 +139,7 @@ class _SetAside:
         def set_aside(rejected: pl.DataFrame) -> None:
             nonlocal loaded
             loaded = self.step.set_aside(batch, rejected)
+            batch.connection.execute(sa.text("SET CONSTRAINTS ALL IMMEDIATE"))  # or the commit would be refused for it
 
         refused = write_isolated(batch.connection, transformed, set_aside)
         quarantine_rows(batch.connection, self.asset, refused.select(*REJECTED_SCHEMA))
