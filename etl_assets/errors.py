@@ -5,6 +5,12 @@ No message holds a secret or a customer's data: drivers quote values in theirs, 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class EtlError(Exception):
     """Base of all errors that are the user's to act on; the commands print them without a traceback."""
@@ -28,6 +34,26 @@ class NotMigratedError(EtlError):
 
 class ReadError(EtlError):
     """A bulk read failed (also raised for panics of the Rust reader, which are no `Exception`)."""
+
+
+class PanicError(ReadError):
+    """Rust code gave up on the rows that it was given."""
+
+
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Turn panics of Rust code, which are no `Exception`, into `PanicError`; their text may quote a customer's data."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        msg = "A library written in Rust gave up on the rows of a batch (PanicException)."
+        raise PanicError(msg) from None
+
+
+class RowCountError(EtlError):
+    """A statement touched other rows than those that it was given."""
 
 
 class FencedError(EtlError):

@@ -40,6 +40,9 @@ class FreezingStep:
         self._freeze("written")
         return loaded
 
+    def set_aside(self, *args: Any) -> Loaded:
+        return self.step.set_aside(*args)
+
     def _freeze(self, moment: str) -> None:
         if moment == self.moment:
             self.moment = "over"

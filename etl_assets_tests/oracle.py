@@ -121,7 +121,7 @@ def expected(
     rejected: list[tuple[OrderKey | None, RawRow, str]] = []
     for row in rows:
         platform, shop, order_id = clean_text(row.platform), clean_text(row.shop), clean_text(row.order_id)
-        if platform and shop:
+        if platform and shop and _fits_an_index(platform, shop):
             result.shops.add((platform, shop))
         key = (platform, shop, order_id) if platform and shop and order_id else None
         read = read_order(row, preset, order_type_mappings)
@@ -152,7 +152,8 @@ def expected(
 
 def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, str]) -> Record | str:
     """Read a raw row as a version of its order, or say by which reason code it goes to quarantine."""
-    if row.defect == "BAD_TEXT":
+    keys = ((row.platform, row.shop), (row.order_id,), (row.order_type,))
+    if row.defect == "BAD_TEXT" or not all(_fits_an_index(*map(clean_text, key)) for key in keys):
         return "BAD_TEXT"
     if clean_text(row.platform) is None or clean_text(row.shop) is None:
         return "MISSING_SHOP"
@@ -184,6 +185,11 @@ def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, st
         "source_updated_at": source_updated_at,
         "raw_id": row.raw_id,
     }
+
+
+def _fits_an_index(*parts: str | None) -> bool:
+    """No entry of PostgreSQL's indexes may be longer than 2704 bytes, a hundred of which are not ours to fill."""
+    return sum(len(part.encode()) for part in parts if part) <= 2600
 
 
 # --- items and processes --------------------------------------------------------------------------------------------

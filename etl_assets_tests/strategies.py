@@ -61,6 +61,8 @@ CUSTOMERS: Final = (
 )  # fmt: skip
 NO_CUSTOMERS: Final = (None, "", "张**", "*", "a＊b", " \u3000 ", '=""')
 EMPTY: Final = (None, "", "   ", "\u3000", '=""', "\n\t", '="  "')
+LONG: Final = ("長" * 867, "L" * 2601, "L" * 2600, "Ｌ" * 870)
+"""Too long for an index, or, as it stands or once it is cleaned, just not."""
 STATUSES: Final = (
     "交易成功", "paid", "交易关闭", " 交易关闭 ", "CANCELLED", "ｃａｎｃｅｌｌｅｄ", "void", "cancelled?", None, "",
 )  # fmt: skip
@@ -224,14 +226,14 @@ def processes() -> SearchStrategy[str | None]:
 @st.composite
 def raw_fields(draw: DrawFn, cast: Cast) -> RawFields:
     """Make the text columns of one raw row, and its `defect`: `BAD_TEXT` where the source held a NUL, else None."""
-    empty = st.sampled_from(EMPTY)
+    empty = st.sampled_from((*EMPTY, *LONG))
     columns: dict[str, SearchStrategy[str | None]] = {
         "platform": _rarely(empty, respelled(cast.platforms), one_in=60),
         "shop": _rarely(empty, respelled(cast.shops), one_in=60),
         "order_id": _rarely(empty, respelled(cast.order_ids), one_in=40),
         "customer_name": _rarely(st.sampled_from(NO_CUSTOMERS), respelled(cast.customers), one_in=8),
         "order_status": _rarely(any_text(), st.sampled_from(STATUSES), one_in=15),
-        "order_type": st.sampled_from(ORDER_TYPES),
+        "order_type": _rarely(st.sampled_from(LONG), st.sampled_from(ORDER_TYPES), one_in=40),
         "amount": amounts(),
         "currency": st.sampled_from(CURRENCIES[:2]) | st.sampled_from(CURRENCIES),
         "ordered_at": timestamps(),

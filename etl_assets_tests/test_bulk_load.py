@@ -15,7 +15,7 @@ from etl_assets.database.schema import metadata
 from etl_assets.errors import BatchFailedError
 from etl_assets.ledger.work import WorkRange
 from etl_assets.pipeline.assets import STEPS, build_services, run_asset
-from etl_assets.pipeline.step import Bucket
+from etl_assets.pipeline.buckets import Bucket
 from etl_assets_tests.running import (
     comparable,
     land,

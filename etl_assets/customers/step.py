@@ -18,8 +18,9 @@ from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import changed_orders, most_rows, touched_customers
+from etl_assets.pipeline.buckets import CustomerStep
 from etl_assets.pipeline.fates import compare_rows, count_fates
-from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
+from etl_assets.pipeline.step import Batch, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +42,10 @@ class TouchedCustomers(NamedTuple):
     """All their orders (`CUSTOMER_ORDER_SCHEMA`)."""
     current: pl.DataFrame
     """Those that have orders, as `summarise_customers` returns them."""
-    nameless: int
-    """How many orders of the batch name nobody."""
+    nameless: pl.DataFrame
+    """The orders of the batch that name nobody."""
+    left: pl.DataFrame
+    """The customers that orders of the batch have left, and by which raw row: `customer_global_id`, `raw_id`."""
 
 
 class CustomersStep(CustomerStep):
@@ -84,31 +87,43 @@ class CustomersStep(CustomerStep):
             rows.select(_KEY).drop_nulls().unique(),
             orders,
             summarise_customers(orders, queries.batch_lookup_shops()),
-            rows["customer_global_id"].null_count(),
+            rows.filter(is_order & ~has_customer),
+            rows.filter(~is_order).select(*_KEY, "raw_id"),
         )
 
     def load(self, batch: Batch, transformed: TouchedCustomers) -> Loaded:
         """Write the customers that differ; drop those that have no order and no lead."""
         connection = batch.connection
-        keys, orders, current, nameless = transformed
+        keys, orders, current, nameless, left = transformed
         deleted = delete_vacant_customers(connection, keys.join(current, on=_KEY, how="anti"))
         stored = batch.queries.batch_lookup_customers(keys, connection=connection)
         left_alone = without_orders(stored.join(current, on=_KEY, how="anti"))
-        decided = compare_rows(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY).join(
-            current.select(*_KEY, "raw_id", "order_id"), on=_KEY, how="left"
-        )
+        decided = compare_rows(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY)
         refused = write_isolated(connection, decided, lambda part: _write(connection, part))
-        rejected = refused.select(*REJECTED_SCHEMA)
+        rejected = refused.join(_latest_rows(current, left), on=_KEY).select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
-        is_good = ~pl.col("customer_global_id").is_in(refused["customer_global_id"].implode())
-        resolve_rows(connection, self.asset, orders.with_columns(is_good=is_good))
+        is_refused = pl.col("customer_global_id").is_in(refused["customer_global_id"].implode()).fill_null(value=False)
+        is_left = pl.col("raw_id").is_in(left.filter(is_refused)["raw_id"].implode())
+        current_rows = pl.concat([orders, nameless]).with_columns(is_good=~is_refused & ~is_left)
+        resolve_rows(connection, self.asset, current_rows, moved=left["raw_id"])
         counts = count_fates(
             decided.join(refused, on=_KEY, how="anti"),
             quarantined=rejected.height,
             deleted=deleted,
-            without_customer=nameless,
+            without_customer=nameless.height,
         )
         return Loaded(counts, batch.ranges, to_check=batch.ranges)
+
+    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+        """Leave the order's customer as it is."""
+        quarantine_rows(batch.connection, self.asset, rejected)
+        return Loaded(BatchCounts(quarantined=rejected.height), batch.ranges, to_check=batch.ranges)
+
+
+def _latest_rows(current: pl.DataFrame, left: pl.DataFrame) -> pl.DataFrame:
+    """The latest row of each customer, to name it by if the database refuses it: of an order that it has, or had."""
+    gone = left.join(current, on=_KEY, how="anti").group_by(_KEY).agg(pl.col("raw_id").max())
+    return pl.concat([current.select(*_KEY, "raw_id", "order_id"), gone], how="diagonal")
 
 
 def withdraw_customers(connection: sa.Connection, candidates: pl.DataFrame, run_id: str | None) -> None:

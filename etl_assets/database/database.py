@@ -18,7 +18,7 @@ from etl_assets.database import embedded
 from etl_assets.database.frames import fetch_frame
 from etl_assets.database.reader_uri import reader_uri
 from etl_assets.database.sqlstates import meaning_of, state_of_refused_connection
-from etl_assets.errors import DatabaseUnavailableError, ReadError
+from etl_assets.errors import DatabaseUnavailableError, PanicError, ReadError, panics_as_errors
 from etl_assets.urls import database_url
 
 if TYPE_CHECKING:
@@ -121,12 +121,13 @@ class Database:
             driver: Any = connection.connection.driver_connection
             uri = reader_uri(driver.info, self._options if alone else f"{self._options} {READER_OPTIONS}")
         try:
-            frame = pl.read_database_uri(query, uri, engine="connectorx")
-        except BaseException as error:
-            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-                msg = f"The bulk read of the database failed ({type(error).__name__}): see the server's log."
-                raise ReadError(msg) from None
-            raise
+            with panics_as_errors():
+                frame = pl.read_database_uri(query, uri, engine="connectorx")
+        except Exception as error:
+            if isinstance(error, PanicError):
+                raise
+            msg = f"The bulk read of the database failed ({type(error).__name__}): see the server's log."
+            raise ReadError(msg) from None
         return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
     def _connect(self) -> sa.Connection:

@@ -19,6 +19,7 @@ from psycopg import sql
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from etl_assets.database.schema import metadata
+from etl_assets.errors import RowCountError
 from etl_assets.values.timestamps import INSTANT
 
 if TYPE_CHECKING:
@@ -196,4 +197,4 @@ def _same_key(key: Sequence[str]) -> sql.Composed:
 def _expect(actual: int, expected: int, what: str) -> None:
     if actual != expected:
         msg = f"{what} touched {actual} rows instead of {expected}: the table was changed from outside the pipeline."
-        raise RuntimeError(msg)
+        raise RowCountError(msg)

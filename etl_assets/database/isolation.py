@@ -9,6 +9,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from etl_assets.database.database import sqlstate_of
+from etl_assets.errors import PanicError, RowCountError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 DATA_ERROR_CLASSES: Final = ("22", "23", "54", "P0")
 """SQLSTATE classes that are the row's fault: data, constraint, size of an index entry, a trigger's RAISE."""
+
+_ERRORS_OF_ROWS: Final = (
+    *(pl.exceptions.PolarsError, PanicError, RowCountError),
+    *(psycopg.DataError, psycopg.IntegrityError, UnicodeError, OverflowError),
+)
+"""What else may be the fault of a row: a library that can't read or encode it, a trigger that passes it over."""
 
 REFUSED_SCHEMA: Final = {"reason_code": pl.String(), "reason": pl.String()}
 
@@ -41,24 +48,34 @@ def write_isolated(
         with connection.begin_nested():
             write(units)
     except (DBAPIError, psycopg.Error) as error:
-        state = sqlstate_of(error)
-        if state is None or not state.startswith(DATA_ERROR_CLASSES):
+        reason = refusal_of(error)
+        if reason is None:
             raise
         if units.height == 1:
-            reason = pl.lit(_reason(state, error))
-            return units.with_columns(reason_code=pl.lit("DB_REJECTED"), reason=reason)
+            return units.with_columns(reason_code=pl.lit("DB_REJECTED"), reason=pl.lit(reason))
         half = units.height // 2
         parts = [write_isolated(connection, part, write) for part in (units.head(half), units.tail(-half))]
         refused = pl.concat(parts)
     return refused
 
 
-def _reason(state: str, error: BaseException) -> str:
+def refusal_of(error: BaseException) -> str | None:
+    """Why rows are refused, without any value, if it is their fault; None where it has nothing to do with them."""
     original = error.orig if isinstance(error, DBAPIError) else error
+    state = sqlstate_of(error)
+    if state is not None:
+        return _reason(state, original) if state.startswith(DATA_ERROR_CLASSES) else None
+    is_of_arrow = "ArrowException" in (kind.__name__ for kind in type(original).__mro__)  # importing it takes 0.2 s
+    if is_of_arrow or isinstance(original, _ERRORS_OF_ROWS):
+        return f"The row can't be processed: {type(original).__name__}."
+    return None
+
+
+def _reason(state: str, original: BaseException | None) -> str:
     diagnosis = getattr(original, "diag", None)
     named = [
         f"{what} {name}"
-        for what in ("column", "constraint")
+        for what in ("table", "column", "constraint")
         if (name := getattr(diagnosis, f"{what}_name", None)) is not None
     ]
     return f"The database refused the row: SQLSTATE {state}{', ' if named else ''}{', '.join(named)}."

@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+import polars as pl
 import sqlalchemy as sa
 
+from etl_assets.database.frames import fetch_frame, stage_rows
+from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 
 if TYPE_CHECKING:
     from etl_assets.database.database import Database
 
+logger = logging.getLogger(__name__)
+
 
 def cool_down(database: Database, *, cold_after_days: int, run_id: str | None = None) -> BatchCounts:
-    """Turn the OPEN leads whose last order is more than `cold_after_days` days old COLD; one batch if there are any."""
+    """Turn the OPEN leads whose last order is more than `cold_after_days` days old COLD; one batch if there are any.
+
+    Those that the store refuses stay OPEN; the log says how many and why, and the next run tries them again.
+    """
     with database.transaction() as connection:
-        due = connection.execute(
-            sa.text(
-                "SELECT EXISTS (SELECT FROM business_leads WHERE current_stage = 'OPEN'"
-                " AND last_order_at < now() - make_interval(days => :days))"
-            ),
-            {"days": cold_after_days},
-        ).scalar_one()
-        if not due:
+        due = fetch_frame(
+            connection,
+            "SELECT lead_id FROM business_leads WHERE current_stage = 'OPEN'"  # noqa: S608  # an integer
+            f" AND last_order_at < now() - make_interval(days => {cold_after_days:d}) ORDER BY lead_id FOR UPDATE",
+            {"lead_id": pl.String()},
+        )
+        if due.is_empty():
             return BatchCounts()
         record = open_batch(connection, "leads", run_id, expected_epoch=None)
-        cooled = connection.execute(
-            sa.text(
-                "WITH cooled AS (UPDATE business_leads SET current_stage = 'COLD', updated_at = now()"
-                " WHERE current_stage = 'OPEN' AND last_order_at < now() - make_interval(days => :days)"
-                " RETURNING lead_id)"
-                " INSERT INTO lead_changes (lead_id, batch_id, what) SELECT lead_id, :batch_id, 'cooled' FROM cooled"
-            ),
-            {"days": cold_after_days, "batch_id": record.batch_id},
-        ).rowcount
-        counts = BatchCounts(updated=cooled)
+        refused = write_isolated(connection, due, lambda part: _cool(connection, part, record.batch_id))
+        for reason, leads in refused.group_by("reason").len().sort("reason").iter_rows():
+            logger.warning("%d leads stay OPEN: %s", leads, reason)
+        counts = BatchCounts(updated=due.height - refused.height)
         close_batch(connection, record, counts, [])
         return counts
+
+
+def _cool(connection: sa.Connection, leads: pl.DataFrame, batch_id: int) -> None:
+    stage_rows(connection, "business_leads", leads, name="due_leads")
+    connection.execute(
+        sa.text(
+            "WITH cooled AS (UPDATE business_leads l SET current_stage = 'COLD', updated_at = now()"
+            " FROM due_leads d WHERE l.lead_id = d.lead_id RETURNING l.lead_id)"
+            " INSERT INTO lead_changes (lead_id, batch_id, what) SELECT lead_id, :batch_id, 'cooled' FROM cooled"
+        ),
+        {"batch_id": batch_id},
+    )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
+import psycopg
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from etl_assets.customers.step import withdraw_customers
 from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame, stage_rows, update_rows
-from etl_assets.database.isolation import write_isolated
+from etl_assets.database.isolation import REFUSED_SCHEMA, refusal_of, write_isolated
 from etl_assets.leads.history import detach_orders, log_changes
 from etl_assets.leads.transform import (
     FIGURES,
@@ -22,11 +24,14 @@ from etl_assets.leads.transform import (
     lead_figures,
     withdrawn_leads,
 )
+from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import changed_orders, most_rows, no_more_than
 from etl_assets.orders.transform import ORDER_KEY
+from etl_assets.pipeline.buckets import CustomerStep
 from etl_assets.pipeline.fates import compare_rows, count_fates
-from etl_assets.pipeline.step import Batch, CustomerStep, Loaded
+from etl_assets.pipeline.singling_out import MAX_SINGLED_OUT
+from etl_assets.pipeline.step import Batch, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,13 +66,24 @@ class ReadChanges(NamedTuple):
     first: FirstLeads
     """The leads of those whose customers may turn out to have none."""
 
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> ReadChanges:
+        """Work out the leads of customers who have none; who has some is known when the batch is loaded."""
+        return cls(rows, first_leads(rows.filter(pl.col("lead_id").is_null())))
+
+    def without(self, orders: pl.DataFrame) -> ReadChanges:
+        """Those of other orders than the given ones (`raw_id`)."""
+        return ReadChanges.of(self.rows.join(orders, on="raw_id", how="anti"))
+
 
 class _Decision(NamedTuple):
     """What becomes of the leads that a batch concerns."""
 
     plan: Attachment
     decided: pl.DataFrame
-    """Their figures, with `fate` and the latest order of each."""
+    """Their figures, with `fate`."""
+    orders: pl.DataFrame
+    """The changed orders, with the lead that each is attached to now; without those of customers who have none."""
     members: pl.DataFrame
     """All their orders (`LEAD_ORDER_SCHEMA`, `lead_id`)."""
     withdrawn: pl.DataFrame
@@ -97,7 +113,7 @@ class LeadsStep(CustomerStep):
         ranges: Sequence[WorkRange],  # noqa: ARG002
     ) -> ReadChanges:
         """Work out the leads of customers who have none; who has some is known when the batch is loaded."""
-        return ReadChanges(rows, first_leads(rows.filter(pl.col("lead_id").is_null())))
+        return ReadChanges.of(rows)
 
     def load(self, batch: Batch, transformed: ReadChanges) -> Loaded:
         """Attach the orders, recompute the leads concerned, withdraw those that have no order left."""
@@ -105,26 +121,93 @@ class LeadsStep(CustomerStep):
         customers = pl.concat([rows["customer_global_id"], rows["lead_customer"]]).drop_nulls().unique()
         leads = batch.queries.batch_lookup_leads(customers, connection=connection, lock=True)
         deleted = _deleted_leads(connection, customers)
-        plan, decided, members, withdrawn = _decide(connection, transformed, leads, deleted)
-        detach_orders(connection, batch.batch_id, plan.detached)
-        refused = write_isolated(connection, decided, lambda part: _write(batch, part, plan, leads))
-        rejected = refused.select(*REJECTED_SCHEMA)
+        decision, changes, rejected = _write_decided(batch, transformed, leads, deleted)
+        plan, decided, _, members, withdrawn = decision
         quarantine_rows(connection, self.asset, rejected)
-        is_good = ~pl.col("lead_id").is_in(refused["lead_id"].implode())
-        resolve_rows(connection, self.asset, members.with_columns(is_good=is_good))
+        of_no_lead = changes.rows.filter(pl.col("is_cancelled") | pl.col("customer_global_id").is_null())
+        concerned = pl.concat(
+            [_with_goodness(members, leads), of_no_lead.select(members.columns).with_columns(is_good=True)]
+        )
+        resolve_rows(connection, self.asset, concerned)
         log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, withdrawn))
         delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
         _forget_deleted(connection, deleted)
         withdraw_customers(connection, withdrawn, batch.run_id)
-        written = decided.join(refused, on="lead_id", how="anti").join(plan.reopened, on="lead_id", how="anti")
         counts = count_fates(
-            written,
-            updated=plan.reopened.join(refused, on="lead_id", how="anti").height,
+            decided.join(plan.reopened, on="lead_id", how="anti"),
+            updated=plan.reopened.height,
             quarantined=rejected.height,
             deleted=withdrawn.height,
             without_customer=rows["customer_global_id"].null_count(),
         )
         return Loaded(counts, (), to_check=batch.ranges)
+
+    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+        """Leave the order where it is, and its lead as it is."""
+        quarantine_rows(batch.connection, self.asset, rejected)
+        return Loaded(BatchCounts(quarantined=rejected.height), (), to_check=batch.ranges)
+
+
+def _with_goodness(members: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
+    """The orders of leads, and whether each `is_good` where it is: not one that has yet to leave the lead."""
+    if leads.is_empty():
+        return members.with_columns(is_good=True)
+    owners = leads.select("lead_id", owner="customer_global_id")
+    belongs = (pl.col("owner") == pl.col("customer_global_id")) & ~pl.col("is_cancelled")
+    known = members.join(owners, on="lead_id", how="left", maintain_order="left")
+    return known.select(*members.columns, is_good=pl.col("owner").is_null() | belongs.fill_null(value=False))
+
+
+def _write_decided(
+    batch: Batch, changes: ReadChanges, leads: pl.DataFrame, deleted: pl.DataFrame
+) -> tuple[_Decision, ReadChanges, pl.DataFrame]:
+    """Decide and write. Orders that join, leave or stay in a lead that the store refuses are left where they are.
+
+    All of them, or else a later replay would bring back some orders of the lead only. What is left is decided anew.
+
+    Returns:
+        What was written, the changes that it was made of, and the orders of refused leads (`REJECTED_SCHEMA`).
+    """
+    rejected = [pl.DataFrame(schema=REJECTED_SCHEMA)]
+    while True:
+        decision = _decide(batch.connection, changes, leads, deleted)
+        try:
+            with batch.connection.begin_nested():
+                _write_all(batch, decision, leads)
+        except (DBAPIError, psycopg.Error) as error:
+            refused = _refused_orders(batch, decision, leads, changes.rows) if refusal_of(error) else None
+            if refused is None:
+                raise
+            changes = changes.without(refused)
+            rejected.append(refused)
+        else:
+            return decision, changes, pl.concat(rejected)
+
+
+def _refused_orders(
+    batch: Batch, decision: _Decision, leads: pl.DataFrame, changed: pl.DataFrame
+) -> pl.DataFrame | None:
+    """The changed orders of leads that the store refuses (`REJECTED_SCHEMA`); writes nothing.
+
+    None where it is for the batch to be halved: leads are not what is refused, or one order of a few may be to blame.
+    """
+    with batch.connection.begin_nested() as trial:
+        detach_orders(batch.connection, batch.batch_id, decision.plan.detached)
+        refused = write_isolated(
+            batch.connection, decision.decided, lambda part: _write(batch, part, decision.plan, leads)
+        )
+        trial.rollback()
+    columns = ("lead_id", *ORDER_KEY, "raw_id")
+    concerned = pl.concat([decision.plan.attached.select(columns), decision.orders.select(columns)])
+    orders = (
+        concerned.join(refused.select("lead_id", *REFUSED_SCHEMA), on="lead_id")
+        .join(changed, on="raw_id", how="semi")
+        .unique()
+    )
+    one_of_few = orders["lead_id"].is_duplicated().any() and orders.height <= MAX_SINGLED_OUT
+    if orders.is_empty() or one_of_few:
+        return None
+    return orders.unique("raw_id").sort("raw_id").select(*REJECTED_SCHEMA)
 
 
 def _decide(connection: sa.Connection, changes: ReadChanges, leads: pl.DataFrame, deleted: pl.DataFrame) -> _Decision:
@@ -144,8 +227,7 @@ def _decide(connection: sa.Connection, changes: ReadChanges, leads: pl.DataFrame
     figures = pl.concat([lead_figures(members), left_empty, first.figures])
     plan = plan.with_first(first)
     decided = compare_rows(figures, leads.select(figures.columns), _LEAD_KEY)
-    decided = decided.join(_rows_of(plan, orders), on="lead_id", how="left")
-    return _Decision(plan, decided, pl.concat([members, first.attached.select(columns)]), withdrawn)
+    return _Decision(plan, decided, orders, pl.concat([members, first.attached.select(columns)]), withdrawn)
 
 
 def _customers_with_leads(rows: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame) -> pl.Series:
@@ -226,19 +308,13 @@ _ATTACHED: Final = f"""
 """The orders of leads. Nearly all are their customers' and found with those, which `customers` has just read."""
 
 
-def _rows_of(plan: Attachment, rows: pl.DataFrame) -> pl.DataFrame:
-    """The latest order of each lead concerned, to name it by if the database refuses it."""
-    columns = ("lead_id", *ORDER_KEY, "raw_id")
-    return (
-        pl.concat([plan.attached.select(columns), rows.select(columns)])
-        .drop_nulls("lead_id")
-        .sort("raw_id")
-        .unique("lead_id", keep="last")
-    )
-
-
 def _figures_of(stored: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
     return stored.join(leads, on="lead_id", how="semi").select("lead_id", *FIGURES)
+
+
+def _write_all(batch: Batch, decision: _Decision, leads: pl.DataFrame) -> None:
+    detach_orders(batch.connection, batch.batch_id, decision.plan.detached)
+    _write(batch, decision.decided, decision.plan, leads)
 
 
 def _write(batch: Batch, leads: pl.DataFrame, plan: Attachment, stored: pl.DataFrame) -> None:

@@ -8,6 +8,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.database.frames import fetch_frame, stage_rows
+from etl_assets.values.text import fits_an_index
 
 if TYPE_CHECKING:
     from etl_assets.events.subjects import AssetName
@@ -16,9 +17,6 @@ ReasonCode = Literal[
     "MISSING_SHOP", "MISSING_ORDER_ID", "BAD_AMOUNT", "BAD_TIMESTAMP", "BAD_TEXT", "BAD_ITEMS", "BAD_PROCESSES",
     "DB_REJECTED",
 ]  # fmt: skip
-
-MAX_INDEXED_BYTES: Final = 2600
-"""How long a text may be to fit into PostgreSQL's indexes, which take 2704 bytes with all that belongs to an entry."""
 
 REJECTED_SCHEMA: Final = {
     "raw_id": pl.Int64(),
@@ -44,11 +42,10 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
     if rejected.is_empty():
         return 0
     # An order id that no index can hold is no order's, and nothing could ever be found by it.
-    is_indexable = pl.col("order_id").str.len_bytes() <= MAX_INDEXED_BYTES
     kept = (
         rejected.select(*REJECTED_SCHEMA)
         .unique(["raw_id", "reason_code"], keep="first", maintain_order=True)
-        .with_columns(pl.when(is_indexable).then("order_id").alias("order_id"))
+        .with_columns(pl.when(fits_an_index(pl.col("order_id"))).then("order_id").alias("order_id"))
     )
     stage_rows(connection, "quarantine", kept, name="rejected_rows")
     connection.execute(
@@ -68,7 +65,9 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
     return rejected.height
 
 
-def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFrame) -> None:
+def resolve_rows(
+    connection: sa.Connection, asset: AssetName, current: pl.DataFrame, *, moved: pl.Series | None = None
+) -> None:
     """Resolve the open quarantine that newer rows have overtaken.
 
     A row that is good now, or was replaced by a mended one that is, resolves as `replayed`; an earlier row of the same
@@ -78,6 +77,8 @@ def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFr
         connection: the batch's transaction.
         asset: the asset whose quarantine it is.
         current: `shop_id`, `order_id`, `raw_id` (the latest row of each order), `is_good`.
+        moved: where it matters which customer an order has left, the raw rows for which that was seen to. Others that
+            have moved an order are not good yet: what is wrong may be the customer that it left.
     """
     if current.is_empty():
         return
@@ -87,6 +88,11 @@ def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFr
         keys = _concerned(keys, waiting)
     if keys.is_empty():
         return
+    if moved is not None:
+        others = fetch_frame(connection, _OPEN_MOVES, {"raw_id": pl.Int64()}).filter(
+            ~pl.col("raw_id").is_in(moved.implode())
+        )
+        keys = keys.with_columns(is_good=pl.col("is_good") & ~pl.col("raw_id").is_in(others["raw_id"].implode()))
     stage_rows(connection, "orders", keys, name="current_rows")
     connection.execute(
         sa.text(
@@ -110,6 +116,10 @@ def resolve_rows(connection: sa.Connection, asset: AssetName, current: pl.DataFr
     )
 
 
+_OPEN_MOVES: Final = (
+    "SELECT DISTINCT m.raw_id FROM order_moves m JOIN quarantine q USING (raw_id)"
+    " WHERE q.asset = 'customers' AND q.resolved_at IS NULL"
+)
 _OPEN_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "mended_by": pl.Int64()}
 
 

@@ -8,7 +8,7 @@ still are as that batch left them (rows changed again belong to a later batch, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from etl_assets.errors import FencedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from uuid import UUID
 
     from etl_assets.events.subjects import AssetName
 
@@ -93,6 +94,19 @@ def pending(
         room -= taken.width
         page.append(taken)
     return page
+
+
+def imports_of(connection: sa.Connection, ranges: Sequence[WorkRange]) -> list[UUID]:
+    """The imports that ranges come from."""
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT DISTINCT unnest(import_ids) AS import_id FROM etl_batches"
+                " WHERE batch_id = ANY (:batch_ids) ORDER BY import_id"
+            ),
+            {"batch_ids": sorted({r.batch_id for r in ranges})},
+        ).scalars()
+    )
 
 
 def claim(connection: sa.Connection, asset: AssetName, ranges: Sequence[WorkRange]) -> None:
@@ -222,6 +236,20 @@ def changed_orders(ranges: Sequence[WorkRange], *, table: str = "orders", name: 
         f"(VALUES {_as_values(ranges)}) w (batch_id, low, high)"
         f" JOIN {table} {name} ON {name}.batch_id = w.batch_id AND {name}.raw_id BETWEEN w.low AND w.high"
     )
+
+
+def rows_of(asset: AssetName, ranges: Sequence[WorkRange]) -> str:
+    """The query of the raw ids of all rows that ranges hold for an asset: integers only."""
+    if asset in CONSUMERS["raw_orders"] or asset in CONSUMERS["shop"]:
+        return f"SELECT r.raw_id FROM {imported_rows(ranges)}"  # noqa: S608  # integers only
+    moves = changed_orders(ranges, table="order_moves", name="m")
+    return f"SELECT o.raw_id FROM {changed_orders(ranges)} UNION SELECT m.raw_id FROM {moves}"  # noqa: S608  # as above
+
+
+def cut(ranges: Sequence[WorkRange], raw_id: int) -> tuple[list[WorkRange], list[WorkRange]]:
+    """The parts of ranges below `raw_id`, and from there on."""
+    below = [replace(one, high=min(one.high, raw_id - 1)) for one in ranges if one.low < raw_id]
+    return below, [replace(one, low=max(one.low, raw_id)) for one in ranges if one.high >= raw_id]
 
 
 def touched_customers(ranges: Sequence[WorkRange], condition: Callable[[str], str]) -> str:

@@ -8,7 +8,7 @@ import polars as pl
 
 from etl_assets.ledger.work import changed_orders, most_rows, raw_rows
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
-from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
+from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines, set_lines_aside
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.presets.imports import rows_by_preset
 
@@ -67,3 +67,7 @@ class OrderItemsStep:
         """Replace the lines of each order."""
         counts = replace_lines(batch.connection, ORDER_ITEMS, transformed)
         return Loaded(counts, batch.ranges, to_check=batch.ranges)
+
+    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+        """Leave the order without lines."""
+        return Loaded(set_lines_aside(batch, ORDER_ITEMS, rejected), batch.ranges, to_check=batch.ranges)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from etl_assets.database.schema import order_type_mappings
 from etl_assets.errors import EtlError
-from etl_assets.values.text import folded
+from etl_assets.values.text import MAX_KEY_BYTES, folded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,9 @@ def set_order_types(database: Database, mappings: Mapping[str, str]) -> dict[str
         matched = folded(raw)
         if matched is None or "\0" in matched:
             msg = "The raw order type is empty or holds a character that the database can't store."
+            raise OrderTypeError(msg)
+        if len(matched.encode()) > MAX_KEY_BYTES:
+            msg = f"The raw order type is longer than {MAX_KEY_BYTES} bytes, the most that an index can hold."
             raise OrderTypeError(msg)
         if system.upper() not in SYSTEM_ORDER_TYPES:
             msg = f"There is no system order type {system!r}; use one of {', '.join(SYSTEM_ORDER_TYPES)}."

@@ -8,12 +8,13 @@ import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_rows, fetch_frame, stage_rows, update_rows
-from etl_assets.database.isolation import write_isolated
+from etl_assets.database.isolation import REFUSED_SCHEMA, write_isolated
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.ledger.work import WorkRange, imported_rows, most_rows
 from etl_assets.orders.transform import (
     ORDER_KEY,
     ORDER_SCHEMA,
+    SHOP_NOT_MADE,
     compare_with_stored,
     newest_versions,
     read_orders,
@@ -21,6 +22,9 @@ from etl_assets.orders.transform import (
 from etl_assets.pipeline.fates import count_fates
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.presets.imports import rows_by_preset
+from etl_assets.shop.step import refused_shops
+from etl_assets.shop.transform import SHOP_KEY
+from etl_assets.values.text import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +83,7 @@ class OrdersStep:
     def load(self, batch: Batch, transformed: ReadOrders) -> Loaded:
         """Write the newest versions; reject what can't be read; hand on what changed."""
         versions, newest, rejected = transformed
+        rejected = _with_refusals_of_shops(batch.connection, rejected)
         is_early = _older_work_is_pending(batch)
         written, refused = _write_newest(batch, versions, newest, refresh=is_early)
         _note_order_types(batch.connection, written)
@@ -95,6 +100,26 @@ class OrdersStep:
         changed = written.filter(pl.col("fate").is_in(["inserted", "updated"]) | (_IS_SEEN_AGAIN & is_early))
         ranges = _ranges(batch, changed)
         return Loaded(counts, ranges, hand_on_instead=_hand_on_instead(batch, changed), to_check=ranges)
+
+    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+        """Reject the row as if it could not be read."""
+        nothing = pl.DataFrame(schema=ORDER_SCHEMA)
+        return self.load(batch, ReadOrders(nothing, nothing, rejected))
+
+
+def _with_refusals_of_shops(connection: sa.Connection, rejected: pl.DataFrame) -> pl.DataFrame:
+    """Say of rows whose shop has not been made what the database has against it."""
+    without_shop = rejected.filter(pl.col("reason") == SHOP_NOT_MADE)
+    if without_shop.is_empty():
+        return rejected
+    stage_rows(connection, "raw_orders", without_shop.select("raw_id"), name="without_shop")
+    named = fetch_frame(
+        connection,
+        "SELECT raw_id, platform, shop FROM without_shop JOIN raw_orders USING (raw_id)",
+        {"raw_id": pl.Int64(), "platform": pl.String(), "shop_name": pl.String()},
+    ).with_columns(clean_text(pl.col(SHOP_KEY)))
+    refused = refused_shops(connection, named.select(SHOP_KEY).unique().sort(SHOP_KEY))
+    return rejected.update(named.join(refused, on=SHOP_KEY).select("raw_id", *REFUSED_SCHEMA), on="raw_id")
 
 
 def _write_newest(
@@ -337,6 +362,10 @@ _WITH_LEAD: Final = f"""
           SELECT FROM quarantine q JOIN orders named USING (shop_id, order_id)
           WHERE q.resolved_at IS NULL AND q.asset IN ('customers', 'leads')
           AND named.customer_global_id = v.customer_global_id
+      )
+      AND NOT EXISTS (
+          SELECT FROM quarantine q WHERE q.shop_id = v.shop_id AND q.order_id = v.order_id AND q.resolved_at IS NULL
+          AND q.asset IN ('customers', 'leads')
       )
 """  # noqa: S608  # constants only
 """The orders with the customer and the lead that the pipeline made of them, or without: as they have to be."""

@@ -9,7 +9,7 @@ import polars as pl
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA
 from etl_assets.values.identifiers import customer_global_id, customer_key
 from etl_assets.values.numbers import MONEY, parse_money
-from etl_assets.values.text import clean_name, clean_text, folded
+from etl_assets.values.text import MAX_KEY_BYTES, clean_name, clean_text, fits_an_index, folded
 from etl_assets.values.timestamps import INSTANT, has_timestamp, parse_instants
 
 if TYPE_CHECKING:
@@ -51,6 +51,16 @@ REASONS: Final = {
 }
 """Why a raw row is no version of an order; the first that applies, in this order, is its reason."""
 
+SHOP_NOT_MADE: Final = "The row's shop is not in shop_configs: replay the row to have it made."
+"""The reason, as `MISSING_SHOP`, where the row does name a shop."""
+
+_KEYS: Final = {
+    "platform and shop together": ("platform_name", "shop_name"),
+    "order_id": ("key",),
+    "order_type": ("type",),
+}
+"""What indexes hold of a row, and the columns that they hold as one entry: beyond `MAX_KEY_BYTES` it is `BAD_TEXT`."""
+
 
 def read_orders(
     raw: pl.DataFrame, preset: Preset, shops: pl.DataFrame, order_types: pl.DataFrame
@@ -74,7 +84,9 @@ def read_orders(
         money=parse_money(pl.col("amount"), preset.numbers),
         nickname=clean_name(pl.col("customer_name")),
         status=clean_text(pl.col("order_status")),
-    ).with_columns(code=_reason_code())
+        type=clean_text(pl.col("order_type")),
+    )
+    values = values.with_columns(too_long=_too_long()).with_columns(code=_reason_code())
     cancelled = pl.Series([folded(status) for status in preset.cancelled_statuses], dtype=pl.String)
     good = (
         values.filter(pl.col("code").is_null())
@@ -89,7 +101,7 @@ def read_orders(
             ),
             latest_status="status",
             is_cancelled=pl.col("status").str.to_lowercase().is_in(cancelled.implode()).fill_null(value=False),
-            order_type=clean_text(pl.col("order_type")),
+            order_type="type",
             system_order_type="system_order_type",
             amount="money",
             currency=clean_text(pl.col("currency")).str.to_uppercase(),
@@ -102,9 +114,15 @@ def read_orders(
         "shop_id",
         order_id="key",
         reason_code="code",
-        reason=pl.col("code").replace_strict(REASONS, return_dtype=pl.String),
+        reason=_reason(),
     )
     return good.select(*ORDER_SCHEMA), rejected.select(*REJECTED_SCHEMA)
+
+
+def order_keys(raw: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
+    """The keys of the orders that raw rows (`raw_id`, `platform`, `shop`, `order_id`) belong to; null if to none."""
+    named = raw.join(_shops_by_raw_name(raw, shops), on=_RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
+    return named.select("raw_id", "shop_id", order_id=clean_text(pl.col("order_id")))
 
 
 def _shops_by_raw_name(raw: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
@@ -160,6 +178,23 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
     )
 
 
+def _too_long() -> pl.Expr:
+    """What of a row no index can hold; null for nearly every row."""
+    return pl.coalesce(
+        pl.when(~fits_an_index(*map(pl.col, columns))).then(pl.lit(named)) for named, columns in _KEYS.items()
+    )
+
+
+def _reason() -> pl.Expr:
+    too_long = pl.format(f"{{}}: longer than {MAX_KEY_BYTES} bytes, the most that an index can hold.", "too_long")
+    names_shop = pl.all_horizontal(pl.col("platform_name", "shop_name").is_not_null())
+    return (
+        pl.when(pl.col("defect").is_null() & pl.col("too_long").is_not_null()).then(too_long)
+        .when((pl.col("code") == "MISSING_SHOP") & names_shop).then(pl.lit(SHOP_NOT_MADE))
+        .otherwise(pl.col("code").replace_strict(REASONS, return_dtype=pl.String))
+    )  # fmt: skip
+
+
 def _reason_code() -> pl.Expr:
     bad_time = pl.any_horizontal(
         has_timestamp(pl.col(text)) & pl.col(instant).is_null()
@@ -167,6 +202,7 @@ def _reason_code() -> pl.Expr:
     )
     return (
         pl.when(pl.col("defect").is_not_null()).then(pl.col("defect"))
+        .when(pl.col("too_long").is_not_null()).then(pl.lit("BAD_TEXT"))
         .when(pl.col("shop_id").is_null()).then(pl.lit("MISSING_SHOP"))
         .when(pl.col("key").is_null()).then(pl.lit("MISSING_ORDER_ID"))
         .when(clean_text(pl.col("amount")).is_not_null() & pl.col("money").is_null()).then(pl.lit("BAD_AMOUNT"))

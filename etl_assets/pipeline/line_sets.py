@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame, stage_rows, update_rows
 from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+from etl_assets.ledger.work import changed_orders
 from etl_assets.pipeline.fates import compare_rows, count_fates
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.batches import BatchCounts
+    from etl_assets.pipeline.step import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,14 @@ def replace_lines(connection: sa.Connection, table: LineTable, read: ReadLines) 
         connection, table.asset, orders.with_columns(is_good=~pl.col("raw_id").is_in(rejected["raw_id"].implode()))
     )
     return count_fates(decided, quarantined=rejected.height, deleted=gone.height)
+
+
+def set_lines_aside(batch: Batch, table: LineTable, rejected: pl.DataFrame) -> BatchCounts:
+    """Put the one order of a batch (`REJECTED_SCHEMA`) into quarantine; like any that can't be read it has no lines."""
+    schema = {"order_no": pl.Int64(), "shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64()}
+    columns = ", ".join("o." + name for name in schema)
+    orders = fetch_frame(batch.connection, f"SELECT {columns} FROM {changed_orders(batch.ranges)}", schema)  # noqa: S608  # integers only
+    return replace_lines(batch.connection, table, ReadLines(orders, pl.DataFrame(schema=table.schema), rejected))
 
 
 def _stored(connection: sa.Connection, table: LineTable, orders: pl.DataFrame) -> pl.DataFrame:

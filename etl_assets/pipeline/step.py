@@ -8,16 +8,16 @@ ledger, the event, handing on. No rule of an asset is here, and no Dagster.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from etl_assets.database.bulk_load import (
     are_empty,
@@ -25,11 +25,17 @@ from etl_assets.database.bulk_load import (
     finish_load,
     rows_in_statistics,
 )
+from etl_assets.database.database import sqlstate_of
+from etl_assets.database.isolation import refusal_of, write_isolated
 from etl_assets.database.schema import TABLES_OF
-from etl_assets.errors import BatchFailedError, FencedError
+from etl_assets.errors import BatchFailedError, FencedError, panics_as_errors
 from etl_assets.ledger import batches, work
 from etl_assets.ledger.batches import BatchCounts
+from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows
 from etl_assets.ledger.unchecked import note_unchecked
+from etl_assets.orders.transform import order_keys
+from etl_assets.pipeline.buckets import BUCKET_FACTOR, CustomerStep
+from etl_assets.pipeline.singling_out import Rejected, SinglingOut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,9 +47,7 @@ if TYPE_CHECKING:
     from etl_assets.ledger.work import WorkRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
-
-BUCKET_FACTOR: Final = 2
-"""How many times the configured batch size a bucket of a batch has, of orders: about so many rows are in memory."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Batch:
     ranges: Sequence[WorkRange]
     queries: VectorizedQueries
     run_id: str | None
+    is_careful: bool = False
+    """Whether it is a part of a batch that was refused: the rows that are to blame may be looked for one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,49 +107,54 @@ class Step(Protocol):
         """Compare with what is stored and write, inside the batch's transaction."""
         ...
 
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """One of `of` shares of the customers, by their id, and of the ranges of a batch for orders without a customer.
-
-    The ids are spread evenly, and of a range of them the server knows how many there are. Buckets in order are also in
-    the order of the indexes.
-    """
-
-    number: int = 0
-    of: int = 1
-
-    def condition(self, column: str) -> str:
-        """The SQL condition that the customer id in `column` is in this bucket: hexadecimal literals only."""
-        bounds = [UUID(int=(number << 128) // self.of) for number in range(1, self.of)]
-        above = [f"{column} >= '{bounds[self.number - 1]}'"] if self.number else []
-        below = [f"{column} < '{bounds[self.number]}'"] if self.number < self.of - 1 else []
-        return " AND ".join([*above, *below]) or f"{column} IS NOT NULL"
-
-    def reading_nobody(self, columns: str, ranges: Sequence[WorkRange], join: str = "") -> list[str]:
-        """The query of the bucket's changed orders `o` without a customer, if there may be any: integers only."""
-        share = ranges[self.number :: self.of]
-        orders = f"{work.changed_orders(share)} {join}"
-        query = f"SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL"  # noqa: S608  # integers only
-        return [f"({query} {work.no_more_than(share)})"] if share else []
+    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+        """Put the one row (`REJECTED_SCHEMA`) of a batch that `load` failed for into quarantine; see to the rest."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerStep:
-    """A step that looks at all orders of a customer at once.
+class _SetAside:
+    """In place of the step, for the one row of a batch that it can't load: the row goes into quarantine."""
 
-    Its batches are large, so that few customers are in more than one, and are read and loaded bucket by bucket, so that
-    they need no more memory than others.
-    """
+    batch_factor = 1
 
-    bucket: Bucket = Bucket()
-    is_first_load: bool = False
-    """Whether the batch has most orders, and the asset's tables were empty when it was planned."""
+    def __init__(self, step: Step, rejected: Rejected) -> None:
+        self.step, self.asset, self.rejected = step, step.asset, rejected
 
-    def in_buckets(self, of: int, *, is_first_load: bool) -> list[Self]:
-        """The step for each of so many buckets."""
-        buckets = [Bucket(number, of) for number in range(of)]
-        return [replace(self, bucket=bucket, is_first_load=is_first_load) for bucket in buckets]
+    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
+        """The raw row, with what names its order."""
+        names = dict.fromkeys(("platform", "shop", "order_id"), pl.String())
+        query = f"SELECT raw_id, {', '.join(names)} FROM raw_orders WHERE raw_id = {self.rejected.raw_id:d}"  # noqa: S608  # an integer
+        return database.read(query, {"raw_id": pl.Int64(), **names}, rows=1)
+
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> pl.DataFrame:  # noqa: ARG002  # as above
+        """The row as a rejected one (`REJECTED_SCHEMA`)."""
+        why = {"reason_code": pl.lit("DB_REJECTED"), "reason": pl.lit(self.rejected.reason)}
+        return order_keys(rows, queries.batch_lookup_shops()).select("raw_id", "shop_id", "order_id", **why)
+
+    def load(self, batch: Batch, transformed: pl.DataFrame) -> Loaded:
+        """Put it into quarantine as the step does; if the store refuses what comes with that, put it there only."""
+        self._rehearse(batch)
+        loaded = Loaded(BatchCounts(quarantined=1), batch.ranges)
+
+        def set_aside(rejected: pl.DataFrame) -> None:
+            nonlocal loaded
+            loaded = self.step.set_aside(batch, rejected)
+            batch.connection.execute(sa.text("SET CONSTRAINTS ALL IMMEDIATE"))  # or the commit would be refused for it
+
+        refused = write_isolated(batch.connection, transformed, set_aside)
+        quarantine_rows(batch.connection, self.asset, refused.select(*REJECTED_SCHEMA))
+        return loaded
+
+    def _rehearse(self, batch: Batch) -> None:
+        """Do what a batch does whatever its rows are, and undo it: if that is what fails, the row is not to blame."""
+        with batch.connection.begin_nested() as rehearsal:
+            work.hand_on(batch.connection, work.CONSUMERS[self.asset], batch.ranges)
+            note_unchecked(batch.connection, self.asset, batch.ranges)
+            rehearsal.rollback()
+
+    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+        """As the step does."""
+        return self.step.set_aside(batch, rejected)
 
 
 @dataclass(slots=True)
@@ -195,7 +206,7 @@ def run_step(step: Step, services: Services, *, run_id: str | None = None) -> St
     if runner.result.failed_batches:
         msg = (
             f"{step.asset}: {runner.result.failed_batches} of {runner.result.batches + runner.result.failed_batches}"
-            f" batches failed and stay pending ({runner.result.failed_rows} rows):"
+            f" batches failed and stay pending ({runner.result.failed_rows} rows){runner.singling_out.summary}:"
             f" {'; '.join(sorted(runner.processor.problems))}. See the log, then run again."
         )
         raise BatchFailedError(msg)
@@ -210,6 +221,8 @@ class _Planned:
     foreign_epoch: int
     parts: Sequence[Step]
     """The step itself, or the step for each bucket."""
+    is_careful: bool = False
+    """Whether it is a part of a batch that was refused."""
     begun: dict[int, Future[Any]] = field(default_factory=dict)
     """The parts that are being read, or have been."""
 
@@ -229,6 +242,7 @@ class _Runner:
         self.run_id = run_id
         self.batch_size = services.database.settings.batch_size * step.batch_factor
         self.result = StepResult(step.asset)
+        self.singling_out = SinglingOut(step.asset, services.database)
         self.started = time.perf_counter()
 
     @property
@@ -279,8 +293,14 @@ class _Runner:
                 and 2 * planned.most_rows >= rows_in_statistics(connection, "orders")
                 and are_empty(connection, TABLES_OF[self.step.asset])
             )
+        return replace(planned, parts=self._in_buckets(planned, is_first_load=is_first_load))
+
+    def _in_buckets(self, planned: _Planned, *, is_first_load: bool = False) -> Sequence[Step]:
+        """The parts in which a batch is read and loaded."""
+        if not isinstance(self.step, CustomerStep):
+            return [self.step]
         of = -(-planned.most_rows // (BUCKET_FACTOR * self.services.database.settings.batch_size))
-        return replace(planned, parts=self.step.in_buckets(of, is_first_load=is_first_load))
+        return self.step.in_buckets(of, is_first_load=is_first_load)
 
     def _begin(self, planned: _Planned, number: int) -> None:
         """Begin to extract and transform a part of a batch, if that has not begun."""
@@ -294,21 +314,44 @@ class _Runner:
         return part.transform(self.services.vectorized_queries, rows, ranges)
 
     def _run_batch(self, planned: _Planned, following: Sequence[_Planned]) -> Sequence[WorkRange]:
-        """Load a batch; returns its ranges if that failed."""
+        """Load a batch; returns those of its ranges that stay pending because it failed."""
+
+        def load_part(ranges: Sequence[WorkRange], rejected: Rejected | None) -> Exception | None:
+            part = _Planned(ranges, planned.foreign_epoch, [], is_careful=True)
+            steps = [_SetAside(self.step, rejected)] if rejected else self._in_buckets(part)
+            return self._load(replace(part, parts=steps), following)
+
+        error = self._load(planned, following)
+        if error is None or isinstance(error, FencedError):
+            return []
+        left = planned.ranges
+        if refusal_of(error) is not None:
+            left = self.singling_out.load_the_others(planned.ranges, load_part)
+        if left:
+            self.result.failed_batches += 1
+            self.result.failed_rows += work.most_rows(left)
+            self._publish_failure(work.most_rows(left))
+        return left
+
+    def _load(self, planned: _Planned, following: Sequence[_Planned]) -> Exception | None:
+        """Load a batch, with retries; returns why it was not."""
+        problem: Exception | None = None
 
         def load(_rows: pl.DataFrame) -> None:
-            # Another run may have committed since the batch was planned: then it is planned and read anew.
-            with suppress(FencedError):
-                self._commit(planned, following)
+            nonlocal problem
+            try:
+                with panics_as_errors():
+                    self._commit(planned, following)
+                problem = None
+            except FencedError as error:
+                problem = error  # another run has committed since the batch was planned: it is planned and read anew
+            except Exception as error:
+                problem = error
+                raise
 
         rows = pl.select(row=pl.int_range(planned.most_rows, dtype=pl.Int64))
-        _, failed_rows = self.processor.process_in_batches(rows, rows.height, load)
-        if not failed_rows:
-            return []
-        self.result.failed_batches += 1
-        self.result.failed_rows += failed_rows
-        self._publish_failure(failed_rows)
-        return planned.ranges
+        self.processor.process_in_batches(rows, rows.height, load)
+        return problem
 
     def _commit(self, planned: _Planned, following: Sequence[_Planned]) -> None:
         """One batch, one transaction: data, quarantine, queue, ledger row and event."""
@@ -321,7 +364,8 @@ class _Runner:
             epoch = planned.foreign_epoch + self.result.batches
             record = batches.open_batch(connection, asset, self.run_id, expected_epoch=epoch)
             work.claim(connection, asset, ranges)
-            batch = Batch(connection, record.batch_id, ranges, self.services.vectorized_queries, self.run_id)
+            queries = self.services.vectorized_queries
+            batch = Batch(connection, record.batch_id, ranges, queries, self.run_id, is_careful=planned.is_careful)
             for number, part in enumerate(planned.parts):
                 self._begin(planned, number)
                 wait([planned.begun[number]])
@@ -337,23 +381,13 @@ class _Runner:
             note_unchecked(connection, asset, loaded.to_check)
             if not following:
                 finish_load(connection, TABLES_OF[asset], written=(self.result.counts + counts).written)
-            batches.close_batch(connection, record, counts, _import_ids(connection, ranges))
+            batches.close_batch(connection, record, counts, work.imports_of(connection, ranges))
         self.result.counts += counts
         self.result.batches += 1
 
     def _publish_failure(self, rows: int) -> None:
-        with self.services.database.transaction() as connection:
-            batches.publish_failure(connection, self.step.asset, rows=rows, duration=self.elapsed)
-
-
-def _import_ids(connection: sa.Connection, ranges: Sequence[WorkRange]) -> list[UUID]:
-    """The imports that the ranges come from."""
-    return list(
-        connection.execute(
-            sa.text(
-                "SELECT DISTINCT unnest(import_ids) AS import_id FROM etl_batches"
-                " WHERE batch_id = ANY (:batch_ids) ORDER BY import_id"
-            ),
-            {"batch_ids": sorted({r.batch_id for r in ranges})},
-        ).scalars()
-    )
+        try:
+            with self.services.database.transaction() as connection:
+                batches.publish_failure(connection, self.step.asset, rows=rows, duration=self.elapsed)
+        except DBAPIError as error:  # the batches after it are loaded all the same
+            logger.error("%s: its failure can't be published: sqlstate=%s", self.step.asset, sqlstate_of(error))  # noqa: TRY400  # a traceback would show the error's text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.ledger.work import changed_orders, most_rows, raw_rows
-from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines
+from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines, set_lines_aside
 from etl_assets.pipeline.step import Batch, Loaded
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 
@@ -76,3 +76,7 @@ class ProcessItemsStep:
         """Replace the process rows of each order."""
         counts = replace_lines(batch.connection, PROCESS_ITEMS, transformed)
         return Loaded(counts, (), to_check=batch.ranges)
+
+    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+        """Leave the order without process rows."""
+        return Loaded(set_lines_aside(batch, PROCESS_ITEMS, rejected), (), to_check=batch.ranges)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.database.frames import copy_rows
+from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.work import imported_rows, most_rows
 from etl_assets.pipeline.step import Batch, Loaded
@@ -15,6 +16,8 @@ from etl_assets.shop.transform import SHOP_KEY, distinct_shops, new_shops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import sqlalchemy as sa
 
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
@@ -56,6 +59,28 @@ class ShopStep:
         """Add the shops that are not known yet; the imports' rows are then ready for `orders`."""
         known = batch.queries.batch_lookup_shops(connection=batch.connection)
         new = new_shops(transformed, known)
-        copy_rows(batch.connection, "shop_configs", new)
-        counts = BatchCounts(inserted=new.height, unchanged=transformed.height - new.height)
+        refused = 0
+        if batch.is_careful:
+            refused = _add_shops(batch.connection, new).height
+        else:
+            copy_rows(batch.connection, "shop_configs", new)
+        unchanged = transformed.height - new.height
+        counts = BatchCounts(inserted=new.height - refused, unchanged=unchanged, quarantined=refused)
         return Loaded(counts, batch.ranges)
+
+    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+        """Hand the row on: it is in quarantine once, and that is in `orders`, which says why it has no shop."""
+        return Loaded(BatchCounts(quarantined=rejected.height), batch.ranges)
+
+
+def refused_shops(connection: sa.Connection, shops: pl.DataFrame) -> pl.DataFrame:
+    """Those of `shops` (`SHOP_KEY`) that the store refuses, with `reason_code` and `reason`; none of them is kept."""
+    with connection.begin_nested() as trial:
+        refused = _add_shops(connection, shops.with_columns(timezone=pl.lit("UTC")))
+        trial.rollback()
+    return refused
+
+
+def _add_shops(connection: sa.Connection, new: pl.DataFrame) -> pl.DataFrame:
+    """Add the shops that the store takes; returns the others, with `reason_code` and `reason`."""
+    return write_isolated(connection, new, lambda part: copy_rows(connection, "shop_configs", part))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.values.text import clean_text
+from etl_assets.values.text import clean_text, fits_an_index
 
 if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
@@ -15,7 +15,9 @@ SHOP_KEY: Final = ("platform", "shop_name")
 
 
 def distinct_shops(raw: pl.DataFrame, preset: Preset | None) -> pl.DataFrame:
-    """The distinct shops that raw rows name; a row without platform or shop names none.
+    """The distinct shops that raw rows name.
+
+    A row without platform or shop names none, nor does one whose names are too long for a key: `orders` rejects it.
 
     Args:
         raw: `raw_id`, `platform`, `shop`, `currency` as text, of imports with one preset.
@@ -31,7 +33,8 @@ def distinct_shops(raw: pl.DataFrame, preset: Preset | None) -> pl.DataFrame:
             shop_name=clean_text(pl.col("shop")),
             currency=clean_text(pl.col("currency")).str.to_uppercase(),
         )
-        .drop_nulls(["platform", "shop_name"])
+        .drop_nulls(SHOP_KEY)
+        .filter(fits_an_index(*map(pl.col, SHOP_KEY)))
         .group_by(SHOP_KEY)
         .agg(pl.col("currency").drop_nulls().first())
         .with_columns(timezone=pl.lit(preset.timezone if preset else "UTC"))

@@ -33,6 +33,15 @@ def clean_text(text: pl.Expr) -> pl.Expr:
     return pl.when(is_odd).then(cleaned).otherwise(text)
 
 
+MAX_KEY_BYTES: Final = 2600
+"""How long a key may be to fit into PostgreSQL's indexes, which take 2704 bytes with all that belongs to an entry."""
+
+
+def fits_an_index(*parts: pl.Expr) -> pl.Expr:
+    """Whether an index can hold these cleaned texts as one entry (never null); how well they compress says nothing."""
+    return pl.sum_horizontal(part.str.len_bytes().fill_null(0) for part in parts) <= MAX_KEY_BYTES
+
+
 _ODD: Final = r"^['=\s]|\s$|[^\x20-\x7e]|^$"
 """Texts that cleaning may change; most are plain ASCII, and leaving those alone makes it fifty times faster."""
 

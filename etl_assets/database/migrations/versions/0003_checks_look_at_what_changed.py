@@ -34,12 +34,9 @@ def upgrade() -> None:
         sa.Column("first_seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("order_type", name=op.f("pk_order_types")),
     )
-    op.execute(
-        "INSERT INTO order_types (order_type, first_seen_at)"
-        " SELECT order_type, min(created_at) FROM orders WHERE order_type IS NOT NULL GROUP BY order_type"
-    )
+    op.execute(_LIST_ORDER_TYPES)
     op.drop_index("ix_lead_orders_lead_id", table_name="lead_orders", if_exists=True)
-    op.create_index("ix_lead_orders_lead_id", "lead_orders", ["lead_id"], postgresql_include=["shop_id", "order_id"])
+    op.execute(_INDEX_ORDERS_OF_LEADS)
 
 
 def downgrade() -> None:
@@ -48,3 +45,34 @@ def downgrade() -> None:
     op.create_index("ix_lead_orders_lead_id", "lead_orders", ["lead_id"])
     op.drop_table("order_types")
     op.drop_table("etl_unchecked")
+
+
+# What no index can hold must not keep the schema back. How long that may be depends on how well a text compresses, so it is tried.
+_LIST_ORDER_TYPES = """
+DO $$
+DECLARE
+    one record;
+BEGIN
+    INSERT INTO order_types (order_type, first_seen_at)
+    SELECT order_type, min(created_at) FROM orders WHERE octet_length(order_type) <= 2600 GROUP BY order_type;
+    FOR one IN
+        SELECT order_type, min(created_at) AS first_seen_at FROM orders WHERE octet_length(order_type) > 2600
+        GROUP BY order_type
+    LOOP
+        BEGIN
+            INSERT INTO order_types (order_type, first_seen_at) VALUES (one.order_type, one.first_seen_at);
+        EXCEPTION WHEN program_limit_exceeded THEN
+            RAISE NOTICE 'an order type that no index can hold is not listed in order_types';
+        END;
+    END LOOP;
+END $$
+"""
+_INDEX_ORDERS_OF_LEADS = """
+DO $$
+BEGIN
+    CREATE INDEX ix_lead_orders_lead_id ON lead_orders (lead_id) INCLUDE (shop_id, order_id);
+EXCEPTION WHEN program_limit_exceeded THEN
+    -- An order id that just fits the key does not fit here: the orders of leads are then read from the table.
+    CREATE INDEX ix_lead_orders_lead_id ON lead_orders (lead_id);
+END $$
+"""

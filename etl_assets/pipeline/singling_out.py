@@ -1,0 +1,125 @@
+"""The net below `write_isolated`: a batch that is refused for its rows is halved until the rows to blame are alone.
+
+Whatever statement is refused and whatever library gives up, each half is loaded as a batch of its own. A row that is
+refused alone, twice if need be, is put into quarantine.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import polars as pl
+
+from etl_assets.database.isolation import refusal_of
+from etl_assets.errors import FencedError
+from etl_assets.ledger.work import cut, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.ledger.work import WorkRange
+
+logger = logging.getLogger(__name__)
+
+MAX_SINGLED_OUT: Final = 100
+"""So many rows are singled out in one run, each in a few dozen small batches; what is left is for the next run."""
+MAX_STUCK: Final = 3
+"""After so many rows on end that could not even be put into quarantine it is not the rows that are at fault."""
+
+
+class Rejected(NamedTuple):
+    """A row that was refused alone, and why, without any value."""
+
+    raw_id: int
+    reason: str
+
+
+if TYPE_CHECKING:
+    Load = Callable[[Sequence[WorkRange], Rejected | None], Exception | None]
+
+
+class _Part(NamedTuple):
+    """A part of a batch: its ranges, and the rows in them by raw id, in order."""
+
+    ranges: Sequence[WorkRange]
+    raw_ids: pl.Series
+
+    def halves(self) -> Iterator[_Part]:
+        """Both halves, by rows."""
+        middle = self.raw_ids.len() // 2
+        below, above = cut(self.ranges, self.raw_ids[middle])
+        yield _Part(below, self.raw_ids.head(middle))
+        yield _Part(above, self.raw_ids.tail(-middle))
+
+
+@dataclass(slots=True)
+class SinglingOut:
+    """The search for the rows to blame, in one run of an asset."""
+
+    asset: AssetName
+    database: Database
+    singled_out: int = 0
+    """How many rows were found."""
+    stuck: int = 0
+    """How many of the last ones could not be put into quarantine."""
+
+    @property
+    def summary(self) -> str:
+        """What a failed run says of it."""
+        if self.stuck >= MAX_STUCK:
+            return ", and it is no row's fault: refused rows can't be put into quarantine either"
+        if self.is_over:
+            return f", after {self.singled_out} refused rows were singled out, as many as one run does"
+        return f", {self.singled_out} refused rows were singled out" if self.singled_out else ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this run has searched enough."""
+        return self.singled_out >= MAX_SINGLED_OUT or self.stuck >= MAX_STUCK
+
+    def load_the_others(self, ranges: Sequence[WorkRange], load: Load) -> list[WorkRange]:
+        """Load what can be loaded of a batch that was refused for its rows.
+
+        Args:
+            ranges: of the batch.
+            load: loads ranges as a batch of their own, or puts their one row into quarantine where it is given; returns
+                why it could not.
+
+        Returns:
+            The ranges that stay pending.
+        """
+        query = rows_of(self.asset, ranges)
+        raw_ids = self.database.read(query, {"raw_id": pl.Int64()})["raw_id"].unique().sort()
+        if raw_ids.is_empty() or self.is_over:
+            return list(ranges)
+        logger.warning("%s: a batch is refused for some of its rows: they are singled out", self.asset)
+        whole = _Part(ranges, raw_ids)
+        waiting = [whole] if raw_ids.len() == 1 else [*whole.halves()][::-1]
+        left: list[WorkRange] = []
+        while waiting and not self.is_over:
+            part = waiting.pop()
+            error = load(part.ranges, None)
+            reason = refusal_of(error) if error else None
+            if reason and part.raw_ids.len() > 1:
+                waiting += [*part.halves()][::-1]
+                continue
+            if reason:
+                error = self._set_aside(part, reason, load)
+            if isinstance(error, FencedError):
+                return left  # what another run has left over is planned anew
+            self.stuck = self.stuck + 1 if error else 0
+            left += part.ranges if error else ()
+        return left + [one for part in waiting for one in part.ranges]
+
+    def _set_aside(self, part: _Part, reason: str, load: Load) -> Exception | None:
+        """Put the one row of a part into quarantine; returns why that could not be done."""
+        raw_id: int = part.raw_ids.item()
+        error = load(part.ranges, Rejected(raw_id, reason))
+        if error is None:
+            self.singled_out += 1
+            logger.warning("%s: raw row %d goes into quarantine: %s", self.asset, raw_id, reason)
+        return error
