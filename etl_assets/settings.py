@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = None
     """The mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…`."""
     public_url: str | None = None
-    """Where people reach the UI; notices link there."""
+    """Where people reach the UI; notices link there, and the UI answers to its host name."""
 
     @property
     def inbox_folder(self) -> Path:
