@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SchemaName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+
+SampleRows = Literal["on", "masked", "off"]
 
 
 class Settings(BaseSettings):
@@ -28,6 +30,8 @@ class Settings(BaseSettings):
     """Rows per batch, and so per transaction; memory grows with it."""
     freshness_hours: int = Field(default=26, ge=1, le=8760)
     """An asset that no run has materialised for so long is shown with a warning, after twice as long as failed."""
+    sample_rows: SampleRows = "on"
+    """How much of the rows' texts Dagster is told, which keeps it for ever: all, their shape, or nothing."""
     cold_after_days: int | None = Field(default=None, ge=1)
     """An OPEN lead becomes COLD after so many days without an order; never where it is not set."""
 

@@ -1,76 +1,41 @@
 """Dagster on a developer's machine: the code server, the daemon and the guarded UI, started and ended together.
 
-Where one of them ends, all do. They end with this process, too: the kernel tells them where it is killed.
+Where one of them ends, all do, and they end with this process, however that ends.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import sysconfig
 import time
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import yaml
 
 from etl_assets.errors import EtlError
 from etl_assets.orchestration.instance import dagster_home
+from etl_assets.ui.ending import end_groups
 from etl_assets.ui.server import listening_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     from etl_assets.settings import Settings
 
 LOCATION: Final = "etl_assets"
 DEFINITIONS: Final = "etl_assets.definitions"
 SECONDS_TO_START: Final = 120
-SECONDS_TO_END: Final = 20
 _LOOK_SECONDS: Final = 0.5
-_PR_SET_PDEATHSIG: Final = 1
-_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class DevError(EtlError):
     """One of the services can't be started, or has ended by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A process in a group of its own, which holds whatever it starts, runs among them."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-
-    def require_alive(self) -> None:
-        """Raise `DevError` where it has ended."""
-        code = self.process.poll()
-        if code is not None:
-            msg = f"The {self.name} has ended (code {code}); see above why. Everything else was stopped."
-            raise DevError(msg)
-
-    def interrupt(self) -> None:
-        """Tell the whole group to end, as Ctrl-C does."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGINT)
-
-    def wait(self) -> None:
-        """Wait until the whole group is gone; kill what has not gone in time."""
-        until = time.monotonic() + SECONDS_TO_END
-        with suppress(ProcessLookupError):
-            while time.monotonic() < until:
-                self.process.poll()  # one that has ended is of the group until it is asked for
-                os.killpg(self.process.pid, 0)
-                time.sleep(0.1)
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
 
 def run_dev(settings: Settings, *, port: int) -> None:
@@ -81,70 +46,83 @@ def run_dev(settings: Settings, *, port: int) -> None:
     """
     listening_socket(port).close()  # said at once, and not when the code server is up
     os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell that puts it into the background has it ignore Ctrl-C
-        signal.signal(number, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # that is what nohup does
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), TemporaryDirectory(prefix="etl-assets-") as folder:
+    _heed_signals()
+    with suppress(KeyboardInterrupt), TemporaryDirectory(prefix="etl-assets-") as folder, Services() as services:
         code_socket, workspace = Path(folder) / "code.sock", Path(folder) / "workspace.yaml"
         location = {"socket": str(code_socket), "location_name": LOCATION}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": location}]}), encoding="utf-8")
-        services: list[Service] = []
-        with ExitStack() as stack:
-            stack.callback(_end, services)
-            services.append(_start("code server", *_code_server(code_socket)))
-            _wait_for(code_socket, services[0])
-            services.append(_start("daemon", "dagster-daemon", "run", "--workspace", str(workspace)))
-            services.append(_start("UI", "etl-assets", "ui", "--port", str(port), "--workspace", str(workspace)))
-            while True:
-                for service in services:
-                    service.require_alive()
-                time.sleep(_LOOK_SECONDS)
+        services.start(
+            "code server",
+            *("dagster", "code-server", "start", "--log-level", "warning", "--socket", str(code_socket)),
+            *("--module-name", DEFINITIONS, "--location-name", LOCATION),
+        )
+        services.wait_for(code_socket)
+        services.start("daemon", "dagster-daemon", "run", "--workspace", str(workspace))
+        services.start("UI", "etl-assets", "ui", "--port", str(port), "--workspace", str(workspace))
+        services.wait()
 
 
-def _code_server(code_socket: Path) -> list[str]:
-    return [
-        *("dagster", "code-server", "start", "--log-level", "warning", "--socket", str(code_socket)),
-        *("--module-name", DEFINITIONS, "--location-name", LOCATION),
-    ]
+class Services:
+    """Processes, each in a group of its own with whatever it starts (runs among them): Ctrl-C reaches them by us only.
+
+    A watchdog knows the groups and ends them where this process can't.
+    """
+
+    def __init__(self) -> None:
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._watchdog = subprocess.Popen(
+            [sys.executable, "-m", "etl_assets.ui.ending"], stdin=subprocess.PIPE, text=True, process_group=0
+        )
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End them all; whoever does not want to wait leaves it to the watchdog by another Ctrl-C."""
+        processes = self._processes.values()
+        end_groups([process.pid for process in processes], lambda: [process.poll() for process in processes])
+        self._watchdog.communicate()
+        for process in processes:
+            process.wait()
+
+    def start(self, name: str, program: str, *arguments: str) -> None:
+        """Start a program of this environment."""
+        command = [str(Path(sysconfig.get_path("scripts")) / program), *arguments]
+        process = subprocess.Popen(command, process_group=0, text=True)  # noqa: S603  # programs of ours
+        self._processes[name] = process
+        if self._watchdog.stdin is not None:
+            self._watchdog.stdin.write(f"{process.pid}\n")
+            self._watchdog.stdin.flush()
+
+    def wait_for(self, file: Path) -> None:
+        """Wait until a file is there. Raises `DevError` where it does not come, or a process has ended."""
+        until = time.monotonic() + SECONDS_TO_START
+        while not file.exists():
+            self._require_all()
+            if time.monotonic() > until:
+                msg = f"The code server did not come up within {SECONDS_TO_START} s; see above why."
+                raise DevError(msg)
+            time.sleep(_LOOK_SECONDS)
+
+    def wait(self) -> None:
+        """Wait until a process has ended, and raise `DevError`."""
+        while True:
+            self._require_all()
+            time.sleep(_LOOK_SECONDS)
+
+    def _require_all(self) -> None:
+        for name, process in [*self._processes.items(), ("watchdog", self._watchdog)]:
+            code = process.poll()
+            if code is not None:
+                msg = f"The {name} has ended (code {code}); see above why. Everything else was stopped."
+                raise DevError(msg)
 
 
-def _start(name: str, program: str, *arguments: str) -> Service:
-    """Start a program of this environment. Ctrl-C in a terminal does not reach it: it is told once, by this process."""
-    command = [str(Path(sysconfig.get_path("scripts")) / program), *arguments]
-    process = subprocess.Popen(  # noqa: S603  # programs of ours
-        command,
-        process_group=0,
-        preexec_fn=_before_exec(os.getpid()),  # noqa: PLW1509  # there is no other thread
-    )
-    return Service(name, process)
-
-
-def _before_exec(parent: int) -> Callable[[], None]:
-    """Prepare the new process: it heeds Ctrl-C, and is ended by the kernel where its parent dies without a word."""
-
-    def before_exec() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before that call
-                os._exit(1)
-
-    return before_exec
-
-
-def _wait_for(code_socket: Path, server: Service) -> None:
-    until = time.monotonic() + SECONDS_TO_START
-    while not code_socket.exists():
-        server.require_alive()
-        if time.monotonic() > until:
-            msg = f"The code server did not come up within {SECONDS_TO_START} s; see above why."
-            raise DevError(msg)
-        time.sleep(_LOOK_SECONDS)
-
-
-def _end(services: Sequence[Service]) -> None:
-    for service in services:
-        service.interrupt()
-    for service in services:
-        service.wait()
+def _heed_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell that puts us into the background has us ignore Ctrl-C
+        signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # that is what nohup does
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
