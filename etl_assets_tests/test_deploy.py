@@ -356,5 +356,6 @@ def test_the_services_get_their_settings_by_the_same_names_everywhere() -> None:
     given = set(re.findall(r"^(\w+)=", example, re.MULTILINE))
     in_image = set(re.findall(r"(\w+)=/var/lib", (DEPLOY / "Containerfile").read_text(encoding="utf-8")))
     assert wanted <= given | in_image
+    assert "\nETL_SAMPLE_ROWS=masked\n" in example
     for path in UNITS:
         assert wanted <= given | {line.split("=")[0] for line in unit(path.stem)["Environment"]}
