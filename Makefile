@@ -25,8 +25,7 @@ demo: $(READY) ## Generate believable orders, import them, run all assets, show 
 
 dev: $(READY) ## The Dagster UI with its daemon on http://127.0.0.1:3000
 	@$(BIN)/etl-assets db upgrade
-	@$(BIN)/python -m etl_assets.orchestration.instance
-	$(BIN)/dg dev -w workspace.yaml --host 127.0.0.1 --port 3000
+	$(BIN)/etl-assets dev --port 3000
 
 test: $(READY) ## All tests, on a PostgreSQL of their own
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

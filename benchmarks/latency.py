@@ -112,12 +112,11 @@ def measure(settings: Settings, *, imports: int, orders: int) -> dict[str, Any]:
 
 @contextmanager
 def running_dev(log: Path) -> Iterator[None]:
-    """`dg dev` as `make dev` starts it, on a free port, until the end of the block."""
+    """What `make dev` starts, on a free port, until the end of the block."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    dg_command = str(Path(sys.executable).with_name("dg"))
-    command = [dg_command, "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(Path(sys.executable).with_name("etl-assets")), "dev", "--port", str(port)]
     with log.open("wb") as file:
         process = subprocess.Popen(  # noqa: S603  # this project's own tool
             command, cwd=PROJECT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
@@ -125,7 +124,7 @@ def running_dev(log: Path) -> Iterator[None]:
         try:
             wait_for("the UI", lambda: process.poll() is not None or answers(port))
             if process.poll() is not None:
-                sys.exit(f"dg dev has ended:\n{log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
+                sys.exit(f"etl-assets dev has ended:\n{log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
             yield
         finally:
             os.killpg(process.pid, signal.SIGINT)
@@ -188,7 +187,7 @@ def wait_for(what: str, condition: Callable[[], object], every: float = 0.2) -> 
     end = time.monotonic() + SECONDS_TO_WAIT
     while not condition():
         if time.monotonic() > end:
-            sys.exit(f"Waited {SECONDS_TO_WAIT} s for {what}; see the log of dg dev.")
+            sys.exit(f"Waited {SECONDS_TO_WAIT} s for {what}; see the log of etl-assets dev.")
         time.sleep(every)
 
 

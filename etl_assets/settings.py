@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from etl_assets.raw_orders.limits import READER_MEMORY_MB
 
 SchemaName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+
+SampleRows = Literal["on", "masked", "off"]
 
 
 class Settings(BaseSettings):
@@ -30,6 +32,8 @@ class Settings(BaseSettings):
     """Rows per batch, and so per transaction; memory grows with it."""
     freshness_hours: int = Field(default=26, ge=1, le=8760)
     """An asset that no run has materialised for so long is shown with a warning, after twice as long as failed."""
+    sample_rows: SampleRows = "on"
+    """How much of the rows' texts Dagster is told, which keeps it for ever: all, their shape, or nothing."""
     cold_after_days: int | None = Field(default=None, ge=1)
     """An OPEN lead becomes COLD after so many days without an order; never where it is not set."""
 
@@ -53,7 +57,7 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = None
     """The mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…`."""
     public_url: str | None = None
-    """Where people reach the UI; notices link there."""
+    """Where people reach the UI; notices link there, and the UI answers to its host name."""
 
     @property
     def inbox_folder(self) -> Path:

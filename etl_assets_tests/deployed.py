@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -113,7 +114,8 @@ def prepare_host(folder: Path, environment: Mapping[str, str]) -> Host:
     shutil.copy(DEPLOY / "dagster.yaml", home / "dagster.yaml")
     workspace = (DEPLOY / "workspace.yaml").read_text(encoding="utf-8").replace("/run/etl-assets", str(folder))
     (folder / "workspace.yaml").write_text(workspace, encoding="utf-8")
-    return Host(folder, environment)
+    example = (DEPLOY / "environment.example").read_text(encoding="utf-8")
+    return Host(folder, {**dict(re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE)), **environment})
 
 
 @contextmanager

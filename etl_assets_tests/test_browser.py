@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+import psutil
 import pytest
 import sqlalchemy as sa
 from playwright.sync_api import expect, sync_playwright
@@ -25,6 +24,7 @@ from etl_assets.database.schema import TABLE_OF
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.requests import UNFINISHED
 from etl_assets.quality.checks import CHECKS
+from etl_assets_tests.daemons import kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,39 +68,24 @@ etsy,North,6,Dee,paid,bulk,55,EUR,2026-02-02 10:00:00,Mug*10
 
 @pytest.fixture
 def dagster_url(services: Services, tmp_path: Path) -> Iterator[str]:  # its settings are in the environment
-    """A `dg dev` of its own on the test's database, as `make dev` starts it."""
+    """An `etl-assets dev` of its own on the test's database, as `make dev` starts it; killed at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("etl-assets")), "dev", "--port", str(port)]
     with (tmp_path / "dagster.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _START, str(port)],
-            cwd=PROJECT,
-            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT)
         try:
             url = f"http://127.0.0.1:{port}"
             wait_until(lambda: _answers(url), "the UI answers")
             yield url
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(30)
-            with suppress(ProcessLookupError):  # whatever is left of the group
-                os.killpg(process.pid, signal.SIGKILL)
+            started = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
             process.wait()
-
-
-_START: Final = """
-import os, sys
-from etl_assets.orchestration.instance import open_instance
-from etl_assets.settings import Settings
-open_instance(Settings()).dispose()
-os.execvp("dg", ["dg", "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", sys.argv[1]])
-"""
+            _, left = psutil.wait_procs(started, PATIENCE_SECONDS)
+            kill(left)
+    assert [one.pid for one in left] == [], "it was killed, and what it started goes on"
 
 
 @pytest.fixture

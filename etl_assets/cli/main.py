@@ -23,6 +23,8 @@ MODULES: Final = {
     "order-types": "order_types",
     "db": "databases",
     "doctor": "doctor",
+    "ui": "ui",
+    "dev": "dev",
     "notices": "notices",
     "generate": "generate",
     "demo": "demo",

@@ -14,9 +14,12 @@ import dagster as dg
 
 from etl_assets.database.database import Database
 from etl_assets.events.subjects import AssetName
+from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.jobs import WHOLE_TABLES_JOB
 from etl_assets.quality.checks import CHECKS, Check
 from etl_assets.quality.running import CheckOutcome, run_checks
+from etl_assets.reporting.samples import shown_row
+from etl_assets.settings import SampleRows
 
 
 def _spec(check: Check) -> dg.AssetCheckSpec:
@@ -25,12 +28,9 @@ def _spec(check: Check) -> dg.AssetCheckSpec:
     )
 
 
-def _result(check: Check, outcome: CheckOutcome) -> dg.AssetCheckResult:
+def _result(check: Check, outcome: CheckOutcome, mode: SampleRows) -> dg.AssetCheckResult:
     is_warning = check.severity == "warn"
-    records = [
-        dg.TableRecord({name: "" if value is None else str(value) for name, value in row.items()})
-        for row in outcome.violations
-    ]
+    records = [dg.TableRecord(shown_row(row, mode)) for row in outcome.violations]
     metadata = {"violations": dg.MetadataValue.table(records)} if records else {}
     return dg.AssetCheckResult(
         check_name=check.name,
@@ -53,9 +53,10 @@ def build_checks(asset: AssetName, checks: Sequence[Check]) -> dg.AssetChecksDef
         context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
     ) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}
-        for check, outcome in run_checks(database, asset, whole_tables=_is_on_its_own(context.run, asset)):
-            if check.name in selected:
-                yield _result(check, outcome)
+        with reported_errors(f"{asset}: checks"):
+            for check, outcome in run_checks(database, asset, whole_tables=_is_on_its_own(context.run, asset)):
+                if check.name in selected:
+                    yield _result(check, outcome, database.settings.sample_rows)
 
     return check_asset
 

@@ -144,7 +144,7 @@ def raw_orders(
             "files_taken_in": landed.files,
             "files_failed": landed.failed_files,
             "rows_pulled": landed.pulled_rows,
-            "sample_rows": sample_rows(database, "raw_orders"),
+            **sample_rows(database, "raw_orders"),
         },
         check_results=[
             dg.AssetCheckResult(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import yaml
 
-from etl_assets.errors import EtlError
 from etl_assets.folders import locked, writing_into
-from etl_assets.settings import Settings
 from etl_assets.urls import check_dagster_url
+
+if TYPE_CHECKING:
+    from etl_assets.settings import Settings
 
 LOCK_SECONDS: Final = 120.0
 
@@ -88,17 +88,3 @@ def _configure(configuration: Path) -> None:
         new = configuration.with_name(f"{configuration.name}.new")
         new.write_text(wanted, encoding="utf-8")
         new.replace(configuration)
-
-
-def main() -> int:
-    """Make the instance, for programs that do not open it by this module: several of them start at once."""
-    try:
-        open_instance(Settings()).dispose()
-    except EtlError as error:
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201  # a program's own message
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

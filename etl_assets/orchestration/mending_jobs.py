@@ -79,7 +79,9 @@ class ReplayConfig(dg.Config):
 
     file: str = Field(default="", description="A mended export: a file in the folder `quarantine` of ETL_HOME.")
     corrections: list[Correction] = Field(
-        default=[], description='Corrections typed here, such as {quarantine_id: 3, ordered_at: "2026-05-15 17:45"}.'
+        default=[],
+        description='Corrections typed here, such as {quarantine_id: 3, ordered_at: "2026-05-15 17:45"}. Dagster keeps'
+        " them in clear with the run: where nobody may read them there, mend a file.",
     )
     quarantine_ids: list[int] = Field(default=[], description="Rows to run again as they are.")
 

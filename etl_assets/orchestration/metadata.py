@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql
 from etl_assets.database.schema import TABLE_OF
 from etl_assets.database.schema import metadata as tables
 from etl_assets.orchestration.lineage import column_lineage
+from etl_assets.reporting.samples import shown_row
 
 if TYPE_CHECKING:
     from etl_assets.database.database import Database
@@ -86,22 +87,22 @@ def result_metadata(database: Database, asset: AssetName, table: str, result: St
         "duration_seconds": round(seconds, 3),
         "rows_per_second": round(rows / seconds) if seconds and rows else 0,
         "quarantined_share": round(result.counts.quarantined / rows, 6) if rows else 0.0,
-        "sample_rows": sample_rows(database, table),
+        **sample_rows(database, table),
     }
 
 
-def sample_rows(database: Database, table: str) -> dg.TableMetadataValue:
-    """The first rows of a table, every cell as text."""
+def sample_rows(database: Database, table: str) -> dict[str, dg.TableMetadataValue]:
+    """The first rows of a table, every cell as text, as far as the settings allow them to be shown."""
+    mode = database.settings.sample_rows
+    if mode == "off":
+        return {}
     described = tables.tables[table]
     statement = sa.select(described).limit(SAMPLE_ROWS)
     with database.transaction() as connection:
         rows = connection.execute(statement).mappings().all()
-    records = [
-        dg.TableRecord({name: "" if value is None else str(value)[:200] for name, value in row.items()}) for row in rows
-    ]
-    return dg.MetadataValue.table(
-        records, schema=dg.TableSchema([dg.TableColumn(column.name, "text") for column in described.columns])
-    )
+    records = [dg.TableRecord(shown_row({str(name): value for name, value in row.items()}, mode)) for row in rows]
+    schema = dg.TableSchema([dg.TableColumn(column.name, "text") for column in described.columns])
+    return {"sample_rows": dg.MetadataValue.table(records, schema=schema)}
 
 
 _STANDING: Final = """

@@ -12,6 +12,7 @@ import dagster as dg
 from etl_assets.database.database import sqlstate_of
 from etl_assets.reporting import figures, pages
 from etl_assets.reporting.figures import TooSlowError
+from etl_assets.reporting.samples import without_free_currencies, without_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +32,20 @@ def picture_metadata(database: Database, asset: AssetName, log: Logger) -> dict[
 
 
 def _pages_of(database: Database, asset: AssetName) -> dict[str, Callable[[], str | None]]:
+    mode = database.settings.sample_rows
+
+    def orders_page() -> str | None:
+        by_shop, by_day = figures.read_order_counts(database, seconds=SECONDS)
+        return pages.orders_page(without_names(by_shop, mode), by_day)
+
+    def leads_page() -> str | None:
+        return pages.leads_page(without_free_currencies(figures.read_lead_funnel(database, seconds=SECONDS), mode))
+
     pages_of: dict[str, Callable[[], str | None]] = {}
     if asset == "orders":
-        pages_of["orders_per_shop_and_day"] = lambda: pages.orders_page(
-            *figures.read_order_counts(database, seconds=SECONDS)
-        )
+        pages_of["orders_per_shop_and_day"] = orders_page
     if asset == "leads":
-        pages_of["lead_funnel"] = lambda: pages.leads_page(figures.read_lead_funnel(database, seconds=SECONDS))
+        pages_of["lead_funnel"] = leads_page
     pages_of["rate_of_the_last_runs"] = lambda: pages.rates_page(figures.read_rates(database, asset))
     return pages_of
 

@@ -177,10 +177,10 @@ def _without_mapping(database: Database, order_types: list[Row]) -> list[Row]:
     return [row for row in order_types if row["order_type"] in unmapped]
 
 
-_UNMAPPED_ORDER_TYPES: Final = Check(
+UNMAPPED_ORDER_TYPES: Final = Check(
     name="order_types_are_mapped",
     asset="orders",
-    description="Every order type is mapped; unmapped ones count as BULK: map them with `etl-assets order-types set`.",
+    description="Every order type is mapped; others count as BULK: see `etl-assets order-types list --unmapped`.",
     query="""
         SELECT t.order_type, date_trunc('second', t.first_seen_at) AS first_seen_at
         FROM order_types t CROSS JOIN LATERAL (SELECT FROM orders o WHERE o.order_type = t.order_type LIMIT 1) used
@@ -260,7 +260,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _no_orphans("leads", "lead_orders", "orders", "shop_id, order_id"),
     _ONE_ACTIVE_LEAD,
     _FIGURES_EQUAL_ORDERS,
-    _UNMAPPED_ORDER_TYPES,
+    UNMAPPED_ORDER_TYPES,
     *(_open_quarantine(asset) for asset in TABLE_OF if asset not in ("raw_orders", "shop")),
     *(_within_time_limit(asset, limit) for asset, limit in SECONDS_PER_1000_ROWS.items()),
     *(_near_recent_median(asset) for asset in SECONDS_PER_1000_ROWS),

@@ -1,0 +1,73 @@
+"""Says which of the rows' texts Dagster is told (`ETL_SAMPLE_ROWS`): it keeps its events in clear, and for ever.
+
+Whatever shows something of a row in the UI goes through here. Numbers, times and the ids that the pipeline makes stay:
+by these, somebody who may read the tables finds the row.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from etl_assets.settings import SampleRows
+
+LONGEST: Final = 200
+LONGEST_MASKED: Final = 40
+OUR_WORDS: Final = frozenset(("reason_code",))
+"""Columns whose texts are the pipeline's own."""
+
+_KEPT: Final = frozenset(("Zs", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sc", "Sm"))
+
+
+def shown_row(row: Mapping[str, Any], mode: SampleRows) -> dict[str, str]:
+    """The cells of a row as texts that may be shown; empty where there is nothing, or it may not be."""
+    return {name: _shown(value, "on" if name in OUR_WORDS else mode) for name, value in row.items()}
+
+
+def without_names(by_shop: pl.DataFrame, mode: SampleRows) -> pl.DataFrame:
+    """Rows with `shop_id`, `platform` and `shop_name`; unless texts are shown as they are, shops go by their ids."""
+    if mode == "on":
+        return by_shop
+    return by_shop.with_columns(platform=pl.lit(None, pl.String), shop_name=pl.format("shop {}", "shop_id"))
+
+
+def without_free_currencies(funnel: pl.DataFrame, mode: SampleRows) -> pl.DataFrame:
+    """Rows with `currency`, which may be any text of an export; unless texts are shown, only codes such as EUR stay."""
+    if mode == "on":
+        return funnel
+    is_code = pl.col("currency").str.contains("^[A-Z]{3}$")
+    return funnel.with_columns(currency=pl.when(~is_code).then(pl.lit("?")).otherwise("currency"))
+
+
+def masked(text: str) -> str:
+    """The shape of a text: letters are x, digits 9, other scripts 某; blanks, punctuation and signs stay.
+
+    It is cut after 40 characters.
+    """
+    shape = "".join(map(_masked_character, text[:LONGEST_MASKED]))
+    return f"{shape}…" if len(text) > LONGEST_MASKED else shape
+
+
+def _shown(value: object, mode: SampleRows) -> str:
+    if value is None:
+        return ""
+    if mode == "on":
+        return str(value)[:LONGEST]
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return f"[{', '.join(_shown(one, mode) for one in value)}]"[:LONGEST]
+    if not isinstance(value, str | bytes | Mapping):
+        return str(value)[:LONGEST]
+    return masked(str(value)) if mode == "masked" else ""
+
+
+def _masked_character(character: str) -> str:
+    category = unicodedata.category(character)
+    if category.startswith("N"):
+        return "9"
+    if category in {"Lu", "Ll", "Lt"}:
+        return "x"
+    return character if category in _KEPT else "某"

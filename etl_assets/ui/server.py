@@ -1,0 +1,78 @@
+"""Dagster's webserver behind the guard. Anything here that a newer Dagster no longer has keeps it from starting."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+from dagster import __version__ as dagster_version
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._utils.log import configure_loggers
+from dagster_webserver.app import create_app_from_workspace_process_context
+
+from etl_assets.errors import EtlError
+from etl_assets.orchestration.instance import open_instance
+from etl_assets.ui.guard import allowed_hosts, guarded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from etl_assets.settings import Settings
+
+ADDRESS: Final = "127.0.0.1"
+"""The only one: it asks nobody for a password. A proxy that does lets others in."""
+STATEMENT_SECONDS: Final = 15
+POOL_RECYCLE_SECONDS: Final = 3600
+MAX_OVERFLOW: Final = 20
+POLL_MILLISECONDS: Final = 2000
+SECONDS_TO_END: Final = 5
+
+
+class UiError(EtlError):
+    """The UI can't be started."""
+
+
+def serve(settings: Settings, workspace: Path, *, port: int, is_read_only: bool) -> None:
+    """Serve the UI until it is told to end.
+
+    Raises:
+        EtlError: the file is missing, the port is taken, or ETL_PUBLIC_URL names no host.
+    """
+    if not workspace.is_file():
+        msg = f"{workspace}: there is no such file. Name the workspace file that says where the code server is."
+        raise UiError(msg)
+    names = allowed_hosts(settings.public_url)
+    configure_loggers(formatter="colored", log_level="INFO")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that code servers of its own are ended with it
+    with suppress(KeyboardInterrupt), listening_socket(port) as listener, open_instance(settings) as instance:
+        instance.optimize_for_webserver(STATEMENT_SECONDS * 1000, POOL_RECYCLE_SECONDS, MAX_OVERFLOW)
+        with WorkspaceProcessContext(
+            instance, WorkspaceFileTarget(paths=[str(workspace)]), version=dagster_version, read_only=is_read_only
+        ) as context:
+            ui = create_app_from_workspace_process_context(context, live_data_poll_rate=POLL_MILLISECONDS)
+            config = uvicorn.Config(
+                guarded(ui, settings.public_url),
+                log_level="warning",
+                proxy_headers=False,
+                timeout_graceful_shutdown=SECONDS_TO_END,
+            )
+            logging.getLogger("dagster.etl_assets.ui").info(
+                "The UI%s is on http://%s:%d (process %d). It answers to the names %s.",
+                ", read-only," if is_read_only else "", ADDRESS, port, os.getpid(), ", ".join(names),
+            )  # fmt: skip
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def listening_socket(port: int) -> socket.socket:
+    """Listen on a port of this machine. Raises `UiError` where that is not possible."""
+    try:
+        return socket.create_server((ADDRESS, port))
+    except OSError as error:
+        msg = f"{ADDRESS}:{port} can't be listened on ({error.strerror}). End what uses it, or give another --port."
+        raise UiError(msg) from None
