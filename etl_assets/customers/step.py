@@ -92,7 +92,7 @@ class CustomersStep(CustomerStep):
         connection = batch.connection
         keys, orders, current, nameless = transformed
         deleted = delete_vacant_customers(connection, keys.join(current, on=_KEY, how="anti"))
-        stored = batch.queries.batch_lookup_customers(keys, connection=connection)
+        stored = batch.queries.batch_lookup_customers(keys, connection=connection, among=self.among)
         left_alone = without_orders(stored.join(current, on=_KEY, how="anti"))
         decided = compare_rows(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY).join(
             current.select(*_KEY, "raw_id", "order_id"), on=_KEY, how="left"

@@ -103,7 +103,7 @@ class LeadsStep(CustomerStep):
         """Attach the orders, recompute the leads concerned, withdraw those that have no order left."""
         connection, rows = batch.connection, transformed.rows
         customers = pl.concat([rows["customer_global_id"], rows["lead_customer"]]).drop_nulls().unique()
-        leads = batch.queries.batch_lookup_leads(customers, connection=connection, lock=True)
+        leads = batch.queries.batch_lookup_leads(customers, connection=connection, lock=True, among=self.among)
         deleted = _deleted_leads(connection, customers)
         plan, decided, members, withdrawn = _decide(connection, transformed, leads, deleted)
         detach_orders(connection, batch.batch_id, plan.detached)
@@ -272,7 +272,7 @@ def _write(batch: Batch, leads: pl.DataFrame, plan: Attachment, stored: pl.DataF
             )
         )
     attached = plan.attached.join(leads, on="lead_id", how="semi")
-    rows = attached.sort("raw_id").select(*ORDER_KEY, "lead_id", "strategy", batch_id=pl.lit(batch.batch_id))
+    rows = attached.sort(ORDER_KEY).select(*ORDER_KEY, "lead_id", "strategy", batch_id=pl.lit(batch.batch_id))
     copy_rows(connection, "lead_orders", rows)
 
 
