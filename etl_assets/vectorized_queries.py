@@ -69,8 +69,8 @@ class VectorizedQueries:
         Args:
             df: has the columns of one of these keys (the first that it has is used); duplicates and nulls do no harm.
             connection: the transaction to look in.
-            among: the condition that all keys meet and few stored rows do: these are read and no key is staged. It has
-                no other literals than hexadecimal ones.
+            among: a condition that holds for all rows that may be found, and few others: where it holds for none, no
+                key is staged. It has no other literals than hexadecimal ones.
 
         Returns:
             The known ones, a row per customer: `CUSTOMER_SCHEMA`.
@@ -78,17 +78,16 @@ class VectorizedQueries:
         Raises:
             ValueError: the frame has none of the keys.
         """
-        ways: tuple[tuple[str, str], ...] = (
+        keys: tuple[tuple[str, str], ...] = (
             ("customer_global_id", _CUSTOMERS_BY_ID),
             ("customer_key", _CUSTOMERS_BY_KEY),
             ("shop_id,customer_nickname", _CUSTOMERS_BY_NAME),
         )
-        for names, joined in ways:
+        for names, query in keys:
             columns = names.split(",")
             if set(columns) <= set(df.columns):
-                table = "customers" if among is None else None
-                query = joined if among is None else _among(CUSTOMER_SCHEMA, "customers", among)
-                return self._lookup(df.select(columns), table, query, CUSTOMER_SCHEMA, connection)
+                stored = self._stored(df.select(columns), "customers", among, connection)
+                return self._lookup(stored, "customers", query, CUSTOMER_SCHEMA, connection)
         msg = "The frame has no customer key: customer_global_id, customer_key, or shop_id and customer_nickname."
         raise ValueError(msg)
 
@@ -106,16 +105,16 @@ class VectorizedQueries:
             customer_gids: ids of customers; duplicates and nulls do no harm.
             connection: the transaction to look in.
             lock: keep the leads as they are until that transaction ends.
-            among: the condition that all keys meet and few stored rows do: these are read and no key is staged. It has
-                no other literals than hexadecimal ones.
+            among: a condition that holds for all rows that may be found, and few others: where it holds for none, no
+                key is staged. It has no other literals than hexadecimal ones.
         """
         series = (
             customer_gids if isinstance(customer_gids, pl.Series) else pl.Series(list(customer_gids), dtype=pl.String)
         )
         keys = series.cast(pl.String).alias("customer_global_id").to_frame()
-        query = _LEADS_BY_CUSTOMER if among is None else _among(LEAD_SCHEMA, "business_leads", among)
-        query += " ORDER BY 1" + (" FOR UPDATE OF t" if lock else "")
-        found = self._lookup(keys, "business_leads" if among is None else None, query, LEAD_SCHEMA, connection)
+        keys = self._stored(keys, "business_leads", among, connection)
+        query = _LEADS_BY_CUSTOMER + (" FOR UPDATE OF t" if lock else "")
+        found = self._lookup(keys, "business_leads", query, LEAD_SCHEMA, connection)
         return found.sort("customer_global_id", "lead_id")
 
     def batch_lookup_order_type_mappings(
@@ -147,15 +146,25 @@ class VectorizedQueries:
         with self._within(connection) as inside:
             return fetch_frame(inside, _SHOPS, SHOP_SCHEMA)
 
+    def _stored(
+        self, keys: pl.DataFrame, table: str, among: str | None, connection: sa.Connection | None
+    ) -> pl.DataFrame:
+        """Those of the keys that are stored, if they can be read at once `among` few; else all of them."""
+        if among is None:
+            return keys
+        names = ", ".join(keys.columns)
+        with self._within(connection) as inside:
+            stored = fetch_frame(inside, f"SELECT {names} FROM {table} WHERE {among}", dict(keys.schema))  # noqa: S608  # constants, hex literals
+        return keys.join(stored, on=keys.columns, how="semi")
+
     def _lookup(
         self,
         keys: pl.DataFrame,
-        table: str | None,
+        table: str,
         query: str,
         schema: dict[str, pl.DataType],
         connection: sa.Connection | None,
     ) -> pl.DataFrame:
-        """Look keys up by `query`, which joins them as `lookup_keys`, with types as in `table`; if None, by itself."""
         texts = [name for name, dtype in keys.schema.items() if dtype == pl.String]
         known = keys.drop_nulls().unique()
         if texts:
@@ -163,8 +172,6 @@ class VectorizedQueries:
         if known.is_empty():
             return pl.DataFrame(schema=schema)
         with self._within(connection) as inside:
-            if table is None:
-                return fetch_frame(inside, query, schema).join(known, on=known.columns, how="semi")
             stage_rows(inside, table, known, name="lookup_keys")
             return fetch_frame(inside, query, schema)
 
@@ -181,13 +188,9 @@ def _select(columns: Iterable[str], table: str, join: str) -> str:
     return f"SELECT {', '.join('t.' + c for c in columns)} FROM lookup_keys k JOIN {table} t {join}"  # noqa: S608  # constants
 
 
-def _among(columns: Iterable[str], table: str, condition: str) -> str:
-    return f"SELECT {', '.join('t.' + c for c in columns)} FROM {table} t WHERE {condition}"  # noqa: S608  # constants, hex literals
-
-
 _CUSTOMERS_BY_ID: Final = _select(CUSTOMER_SCHEMA, "customers", "USING (customer_global_id)")
 _CUSTOMERS_BY_KEY: Final = _select(CUSTOMER_SCHEMA, "customers", "USING (customer_key)")
 _CUSTOMERS_BY_NAME: Final = _select(CUSTOMER_SCHEMA, "customers", "USING (shop_id, customer_nickname)")
-_LEADS_BY_CUSTOMER: Final = _select(LEAD_SCHEMA, "business_leads", "USING (customer_global_id)")
+_LEADS_BY_CUSTOMER: Final = _select(LEAD_SCHEMA, "business_leads", "USING (customer_global_id)") + " ORDER BY 1"
 _ORDER_TYPE_MAPPINGS: Final = "SELECT raw_order_type, system_order_type FROM order_type_mappings ORDER BY 1"
 _SHOPS: Final = "SELECT shop_id, platform, shop_name, currency, timezone FROM shop_configs ORDER BY shop_id"

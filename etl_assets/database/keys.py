@@ -82,10 +82,17 @@ def _refusal(connection: sa.Connection, key: Key) -> str:
     """What stands against a key, and what to do: with numbers, and without a value of any row."""
     table, columns = _table(key), list(key.columns)
     where = key.dialect_options["postgresql"]["where"] if isinstance(key, sa.Index) else None
-    copies = sa.select(*columns, sa.func.count()).group_by(*columns).having(sa.func.count() > 1)
+    copies = sa.select(*columns, sa.func.count().label("copies")).group_by(*columns).having(sa.func.count() > 1)
     copies = copies if where is None else copies.where(where)
     number = connection.execute(sa.select(sa.func.count()).select_from(copies.subquery())).scalar_one()
-    listed = " ".join(str(copies.compile(connection, compile_kwargs={"literal_binds": True})).split())
+    schema = connection.execute(sa.select(sa.func.current_schema())).scalar_one()
+    written = copies.compile(
+        connection,
+        schema_translate_map={None: schema},
+        render_schema_translate=True,
+        compile_kwargs={"literal_binds": True},
+    )
+    listed = " ".join(str(written).split())
     return (
         f"The table {table.name} lacks its key {key.name} ({', '.join(one.name for one in columns)}), which the first"
         f" load of an older version left out, and {number} of its values occur more than once: the key can't be made,"
