@@ -272,7 +272,7 @@ def _write(batch: Batch, leads: pl.DataFrame, plan: Attachment, stored: pl.DataF
             )
         )
     attached = plan.attached.join(leads, on="lead_id", how="semi")
-    rows = attached.sort(ORDER_KEY).select(*ORDER_KEY, "lead_id", "strategy", batch_id=pl.lit(batch.batch_id))
+    rows = attached.sort("raw_id").select(*ORDER_KEY, "lead_id", "strategy", batch_id=pl.lit(batch.batch_id))
     copy_rows(connection, "lead_orders", rows)
 
 
