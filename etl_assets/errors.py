@@ -32,6 +32,10 @@ class NotMigratedError(EtlError):
     """The schema in the database is not the one that this version needs."""
 
 
+class MissingKeyError(EtlError):
+    """A table in the database lacks one of its keys, and its rows stand against making it."""
+
+
 class ReadError(EtlError):
     """A bulk read failed (also raised for panics of the Rust reader, which are no `Exception`)."""
 

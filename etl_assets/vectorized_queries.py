@@ -61,12 +61,16 @@ class VectorizedQueries:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def batch_lookup_customers(self, df: pl.DataFrame, *, connection: sa.Connection | None = None) -> pl.DataFrame:
+    def batch_lookup_customers(
+        self, df: pl.DataFrame, *, connection: sa.Connection | None = None, among: str | None = None
+    ) -> pl.DataFrame:
         """Look customers up by `customer_global_id`, by `customer_key`, or by `shop_id` and `customer_nickname`.
 
         Args:
             df: has the columns of one of these keys (the first that it has is used); duplicates and nulls do no harm.
             connection: the transaction to look in.
+            among: a condition that holds for all rows that may be found, and few others: where it holds for none, no
+                key is staged. It has no other literals than hexadecimal ones.
 
         Returns:
             The known ones, a row per customer: `CUSTOMER_SCHEMA`.
@@ -82,12 +86,18 @@ class VectorizedQueries:
         for names, query in keys:
             columns = names.split(",")
             if set(columns) <= set(df.columns):
-                return self._lookup(df.select(columns), "customers", query, CUSTOMER_SCHEMA, connection)
+                stored = self._stored(df.select(columns), "customers", among, connection)
+                return self._lookup(stored, "customers", query, CUSTOMER_SCHEMA, connection)
         msg = "The frame has no customer key: customer_global_id, customer_key, or shop_id and customer_nickname."
         raise ValueError(msg)
 
     def batch_lookup_leads(
-        self, customer_gids: pl.Series | Iterable[str], *, connection: sa.Connection | None = None, lock: bool = False
+        self,
+        customer_gids: pl.Series | Iterable[str],
+        *,
+        connection: sa.Connection | None = None,
+        lock: bool = False,
+        among: str | None = None,
     ) -> pl.DataFrame:
         """All leads of the given customers, whatever their stage: `LEAD_SCHEMA`, sorted by customer and lead.
 
@@ -95,11 +105,14 @@ class VectorizedQueries:
             customer_gids: ids of customers; duplicates and nulls do no harm.
             connection: the transaction to look in.
             lock: keep the leads as they are until that transaction ends.
+            among: a condition that holds for all rows that may be found, and few others: where it holds for none, no
+                key is staged. It has no other literals than hexadecimal ones.
         """
         series = (
             customer_gids if isinstance(customer_gids, pl.Series) else pl.Series(list(customer_gids), dtype=pl.String)
         )
         keys = series.cast(pl.String).alias("customer_global_id").to_frame()
+        keys = self._stored(keys, "business_leads", among, connection)
         query = _LEADS_BY_CUSTOMER + (" FOR UPDATE OF t" if lock else "")
         found = self._lookup(keys, "business_leads", query, LEAD_SCHEMA, connection)
         return found.sort("customer_global_id", "lead_id")
@@ -132,6 +145,17 @@ class VectorizedQueries:
         """All shops: `SHOP_SCHEMA`. There are as many as a seller has, so they are read whole."""
         with self._within(connection) as inside:
             return fetch_frame(inside, _SHOPS, SHOP_SCHEMA)
+
+    def _stored(
+        self, keys: pl.DataFrame, table: str, among: str | None, connection: sa.Connection | None
+    ) -> pl.DataFrame:
+        """Those of the keys that are stored, if they can be read at once `among` few; else all of them."""
+        if among is None:
+            return keys
+        names = ", ".join(keys.columns)
+        with self._within(connection) as inside:
+            stored = fetch_frame(inside, f"SELECT {names} FROM {table} WHERE {among}", dict(keys.schema))  # noqa: S608  # constants, hex literals
+        return keys.join(stored, on=keys.columns, how="semi")
 
     def _lookup(
         self,

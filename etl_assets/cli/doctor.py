@@ -146,13 +146,12 @@ def _write_rights(database: Database) -> Check:
 
 
 def _migrations(database: Database) -> Check:
-    found, needed = migrate.current_revision(database), migrate.newest_revision()
-    if found == needed:
-        return Check("migrations", True, f"revision {found}")
+    lacking = migrate.what_is_lacking(database)
+    if lacking is None:
+        return Check("migrations", True, f"revision {migrate.newest_revision()}, with all keys")
     if database.is_embedded:
-        return Check("migrations", True, f"revision {found or 'none'}; the next command migrates to {needed}")
-    text = f"revision {found or 'none'}, this version needs {needed}"
-    return Check("migrations", False, text, "Run `etl-assets db upgrade`.")
+        return Check("migrations", True, f"the schema {lacking}; the next command sees to it")
+    return Check("migrations", False, f"the schema {lacking}", "Run `etl-assets db upgrade`.")
 
 
 def _disk(settings: Settings) -> Check:

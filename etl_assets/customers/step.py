@@ -96,7 +96,7 @@ class CustomersStep(CustomerStep):
         connection = batch.connection
         keys, orders, current, nameless, left = transformed
         deleted = delete_vacant_customers(connection, keys.join(current, on=_KEY, how="anti"))
-        stored = batch.queries.batch_lookup_customers(keys, connection=connection)
+        stored = batch.queries.batch_lookup_customers(keys, connection=connection, among=self.among)
         left_alone = without_orders(stored.join(current, on=_KEY, how="anti"))
         decided = compare_rows(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY)
         refused = write_isolated(connection, decided, lambda part: _write(connection, part))

@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint
 
 from etl_assets.database.database import sqlstate_of
 from etl_assets.database.schema import MADE_LATER, metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from etl_assets.database.database import Database
 
 logger = logging.getLogger(__name__)
 
-_NOT_ALLOWED_NOW: Final = ("42501", "55P03")
-"""SQLSTATE where the table is another role's, or in use."""
+_NOT_ALLOWED_NOW: Final = ("42501", "55P03", "40P01")
+"""SQLSTATE where the table is another role's, or in use, also by somebody who waits for a row of this load."""
 MAX_WAIT_SECONDS: Final = 10
-"""How long to wait for those who read a table that gets its key: those who come after them wait, too."""
+"""How long to wait for those who write into a table that gets an index: those who come after them wait, too."""
 
 
 def rows_in_statistics(connection: sa.Connection, table: str) -> int:
@@ -36,17 +35,17 @@ def are_empty(connection: sa.Connection, tables: Sequence[str]) -> bool:
 
 
 def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> None:
-    """Drop the indexes and keys marked `MADE_LATER` of those tables that are empty, until `finish_load` makes them.
+    """Drop the indexes marked `MADE_LATER` of those tables that are empty, until `finish_load` makes them.
 
     At once they take a fraction of the time that it takes to keep them up with every row. Where the role may not or
-    somebody uses the table, they stay.
+    somebody uses the table, they stay. Keys stay in any case.
 
     Args:
         database: the store; each table is looked at in a short transaction of its own.
         tables: names of tables.
     """
     for name in tables:
-        later = list(made_later([name]))
+        later = made_later([name])
         try:
             with database.transaction() as connection:
                 if not later or not are_empty(connection, [name]):
@@ -54,7 +53,7 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
                 connection.execute(sa.text(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE NOWAIT"))
                 if are_empty(connection, [name]):
                     for one in later:
-                        _drop(connection, one)
+                        one.drop(connection, checkfirst=True)
         except DBAPIError as error:
             if sqlstate_of(error) not in _NOT_ALLOWED_NOW:
                 raise
@@ -62,7 +61,7 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
 
 
 def finish_load(connection: sa.Connection, tables: Sequence[str], written: int) -> None:
-    """Make the indexes and keys that are missing, and have the statistics collected if much has changed.
+    """Make the indexes that are missing, and have the statistics collected if much has changed.
 
     The server would collect them by itself within minutes; what runs next needs them now. What can't be made because
     somebody uses the table is left to the next load.
@@ -72,7 +71,7 @@ def finish_load(connection: sa.Connection, tables: Sequence[str], written: int) 
         tables: names of tables.
         written: how many rows were written into them.
     """
-    later = list(made_later(tables))
+    later = made_later(tables)
     if later:
         known = set(connection.execute(sa.text(_INDEXES), {"tables": list(tables)}).scalars())
         _make(connection, [one for one in later if one.name not in known])
@@ -94,37 +93,23 @@ def _has_rows(table: str) -> sa.Select[tuple[bool]]:
     return sa.select(sa.exists().select_from(metadata.tables[table]))
 
 
-def made_later(tables: Sequence[str]) -> Iterator[sa.Index | sa.Constraint]:
-    """The indexes and keys of tables that a first load makes at its end."""
-    for name in tables:
-        table = metadata.tables[name]
-        candidates: list[sa.Index | sa.Constraint] = [*table.constraints, *table.indexes]
-        marked = (one for one in candidates if one.info.get(MADE_LATER))
-        yield from sorted(marked, key=lambda one: str(one.name))
+def made_later(tables: Sequence[str]) -> list[sa.Index]:
+    """The indexes of tables that a first load makes at its end."""
+    marked = [one for name in tables for one in metadata.tables[name].indexes if one.info.get(MADE_LATER)]
+    return sorted(marked, key=lambda one: str(one.name))
 
 
-def _drop(connection: sa.Connection, one: sa.Index | sa.Constraint) -> None:
-    if isinstance(one, sa.Index):
-        one.drop(connection, checkfirst=True)
-    else:
-        connection.execute(DropConstraint(one, if_exists=True))
-
-
-def _make(connection: sa.Connection, missing: Sequence[sa.Index | sa.Constraint]) -> None:
+def _make(connection: sa.Connection, missing: Sequence[sa.Index]) -> None:
     if not missing:
         return
     try:
         with connection.begin_nested():
             connection.execute(sa.text(f"SET LOCAL lock_timeout = '{MAX_WAIT_SECONDS:d}s'"))
             for one in missing:
-                connection.execute(CreateIndex(one) if isinstance(one, sa.Index) else _add(one))
+                one.create(connection)
             connection.execute(sa.text("SET LOCAL lock_timeout = DEFAULT"))
     except DBAPIError as error:
         if sqlstate_of(error) not in _NOT_ALLOWED_NOW:
             raise
         names = ", ".join(str(one.name) for one in missing)
         logger.warning("The next load makes %s: sqlstate=%s", names, sqlstate_of(error))
-
-
-def _add(constraint: sa.Constraint) -> AddConstraint:
-    return AddConstraint(constraint, isolate_from_table=False)

@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import sql
 
+from etl_assets.database.keys import mend_keys, missing_keys
 from etl_assets.errors import NotMigratedError
 
 if TYPE_CHECKING:
@@ -22,19 +23,18 @@ _LOCK = 7_305_461_902
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Bring the schema to the newest revision, creating it where it is missing. Returns the old and the new one."""
+    """Bring the schema to the newest revision, creating it where it is missing. Returns the old and the new one.
+
+    Raises:
+        MissingKeyError: a key is missing that can't be made.
+    """
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         _create_schema(connection, database.schema)
         before = MigrationContext.configure(connection).get_current_revision()
         command.upgrade(_config(connection), "head")
+        mend_keys(connection)
         return before, newest_revision()
-
-
-def current_revision(database: Database) -> str | None:
-    """The revision of the schema in the database, or None where there is none."""
-    with database.transaction() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest_revision() -> str:
@@ -43,21 +43,30 @@ def newest_revision() -> str:
 
 
 def require_current(database: Database) -> None:
-    """Migrate the embedded database; refuse a server of one's own that is not migrated.
+    """Migrate the embedded database; refuse a server of one's own that is not migrated, or lacks a key.
 
     Raises:
         NotMigratedError: it says what to type.
+        MissingKeyError: the embedded database lacks a key that can't be made.
     """
-    found, needed = current_revision(database), newest_revision()
-    if found == needed:
+    lacking = what_is_lacking(database)
+    if lacking is None:
         return
     if not database.is_embedded:
-        msg = (
-            f"The schema {database.schema!r} is at {found or 'no revision'}, this version needs {needed}:"
-            " run `etl-assets db upgrade`."
-        )
+        msg = f"The schema {database.schema!r} {lacking}: run `etl-assets db upgrade`."
         raise NotMigratedError(msg)
     upgrade(database)
+
+
+def what_is_lacking(database: Database) -> str | None:
+    """Describe why the schema is not as this version needs it; None if it is."""
+    needed = newest_revision()
+    with database.transaction() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+        if found != needed:
+            return f"is at {found or 'no revision'}, this version needs {needed}"
+        names = ", ".join(str(key.name) for key in missing_keys(connection))
+    return f"lacks keys that a killed first load of an older version left out ({names})" if names else None
 
 
 def _create_schema(connection: sa.Connection, schema: str) -> None:

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
-    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
@@ -41,10 +40,10 @@ metadata: Final = MetaData(
 
 
 MADE_LATER: Final = "made_later"
-"""Marks an index or a key (in its `info`) that a first load makes at its end, several times as fast as row by row.
+"""Marks an index (in its `info`) that a first load makes at its end, several times as fast as row by row.
 
-A batch of that load that would use it reads the table instead, which is new and small then. It must not refuse a row:
-that would be a row of a batch committed before.
+A batch of that load that would use it reads the table instead, which is new and small then. Never a key: other programs
+rely on those at all times, and what a killed load had let in would stand against making one ever after.
 """
 
 
@@ -215,7 +214,7 @@ customers: Final = Table(
 business_leads: Final = Table(
     "business_leads",
     metadata,
-    Column("lead_id", UUID(as_uuid=True)),
+    Column("lead_id", UUID(as_uuid=True), primary_key=True),
     Column("customer_global_id", UUID(as_uuid=True), nullable=False),
     Column("lead_no", Integer, comment="how many leads the customer had before; null for leads that people made"),
     Column("current_stage", Text, nullable=False, comment="people own it: OPEN, COLD, WON, LOST or their own"),
@@ -237,7 +236,6 @@ business_leads: Final = Table(
     _now("created_at"),
     _now("updated_at"),
     Column("batch_id", BigInteger, comment="the batch of the ledger that made it"),
-    PrimaryKeyConstraint("lead_id", info={MADE_LATER: True}),
     Index(None, "customer_global_id"),
     Index(
         "uq_business_leads_active_customer",
@@ -250,13 +248,12 @@ business_leads: Final = Table(
 lead_orders: Final = Table(
     "lead_orders",
     metadata,
-    Column("shop_id", Integer, autoincrement=False),
-    Column("order_id", _BYTES),
+    Column("shop_id", Integer, primary_key=True, autoincrement=False),
+    Column("order_id", _BYTES, primary_key=True),
     Column("lead_id", UUID(as_uuid=True), nullable=False),
     Column("strategy", Text, nullable=False, comment="new or reuse"),
     _now("attached_at"),
     Column("batch_id", BigInteger, comment="the batch of the ledger that attached it"),
-    PrimaryKeyConstraint("shop_id", "order_id", info={MADE_LATER: True}),
     # With the key, so that the orders of a lead are found without reading rows from all over the table.
     Index(None, "lead_id", postgresql_include=["shop_id", "order_id"], info={MADE_LATER: True}),
 )

@@ -119,7 +119,7 @@ class LeadsStep(CustomerStep):
         """Attach the orders, recompute the leads concerned, withdraw those that have no order left."""
         connection, rows = batch.connection, transformed.rows
         customers = pl.concat([rows["customer_global_id"], rows["lead_customer"]]).drop_nulls().unique()
-        leads = batch.queries.batch_lookup_leads(customers, connection=connection, lock=True)
+        leads = batch.queries.batch_lookup_leads(customers, connection=connection, lock=True, among=self.among)
         deleted = _deleted_leads(connection, customers)
         decision, changes, rejected = _write_decided(batch, transformed, leads, deleted)
         plan, decided, _, members, withdrawn = decision
