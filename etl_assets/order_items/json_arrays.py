@@ -28,6 +28,8 @@ _SPACE = r"[ \t\r\n]*"
 _COMMA = rf"{_SPACE},{_SPACE}"
 _COLON = rf"{_SPACE}:{_SPACE}"
 _BLOCK_BYTES = 1 << 20
+_PARTS = 8
+"""Halving would decode each text twice as often where all are misfits, and thrice as often where one is."""
 
 
 def _array_of(pair: str) -> str:
@@ -178,14 +180,15 @@ def _decode_piece(piece: pl.DataFrame, column: str, dtype: pl.DataType) -> tuple
 
 
 def _misfits(texts: pl.Series, dtype: pl.DataType, start: int) -> list[int]:
-    """The places of the texts that don't fit the type, counted from ``start``, found by halving."""
+    """The places of the texts that don't fit the type, counted from ``start``, found in ever smaller parts."""
     try:
         texts.str.json_decode(dtype)
     except ComputeError:
-        half = len(texts) // 2
-        if half == 0:
+        if len(texts) == 1:
             return [start]
-        return _misfits(texts[:half], dtype, start) + _misfits(texts[half:], dtype, start + half)
+        size = -(-len(texts) // _PARTS)
+        parts = range(0, len(texts), size)
+        return [place for part in parts for place in _misfits(texts[part : part + size], dtype, start + part)]
     return []
 
 

@@ -27,6 +27,8 @@ from etl_assets.values.text import clean_text, is_filled
 BAD_ITEMS: Final = "BAD_ITEMS"
 MAX_LINES: Final = 10_000
 """How many lines an order may have: no platform's order has a tenth of it, and a text with more is no order's."""
+MAX_BYTES: Final = 16 << 20
+"""How long a text of items or processes may be, in UTF-8: a longest order's with 1,600 bytes for each line."""
 LINE_SCHEMA: Final = pl.Schema(
     {
         "shop_id": pl.Int32(),
@@ -73,7 +75,8 @@ _USUAL_ITEMS: Final = (
 _BETWEEN_ITEMS: Final = ('},{"name":', '}\0{"name":')
 """What ends an item and begins the next one can't be within a text of JSON, whose quotes are escaped."""
 _RAW_LINES: Final = ("row", "line_no", "is_object", *_TEXTS, "processes")
-_TOO_LONG: Final = f"the text has more than {MAX_LINES:,} lines"
+_TOO_MANY: Final = f"the text has more than {MAX_LINES:,} lines"
+TOO_LONG: Final = f"the text is longer than {MAX_BYTES >> 20} MiB"
 _READ: Final = ("processes", "product", "variant", "sku", "quantity", "unit_price", "fault")
 
 
@@ -92,12 +95,14 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     """
     rows = orders.select(pl.col("items").cast(pl.String), "shop_id", "order_id", "raw_id").with_row_index("row")
     filled = rows.filter(pl.col("items").str.strip_chars().is_in(["", "null"]).not_())
-    texts = filled.select("row", "items", is_json=looks_like_json(pl.col("items")))
+    is_too_long = pl.col("items").str.len_bytes() > MAX_BYTES
+    texts = filled.filter(~is_too_long).select("row", "items", is_json=looks_like_json(pl.col("items")))
     lines, others = _read_usual_json(texts.filter("is_json").drop("is_json"), numbers)
     free = texts.filter(~pl.col("is_json"))
-    text_faults: list[pl.DataFrame] = []
+    text_faults = [filled.filter(is_too_long).select("row", reason=pl.lit(TOO_LONG))]
     if others.height or free.height:
-        other_lines, text_faults = _read_other_texts(others, free, numbers)
+        other_lines, other_faults = _read_other_texts(others, free, numbers)
+        text_faults += other_faults
         lines = pl.concat([lines, other_lines]).sort("row", maintain_order=True)
     line_faults = (
         lines.filter(pl.col("fault").is_not_null())
@@ -184,7 +189,7 @@ def _read_other_texts(
     )
     free_faults = [
         free.filter(has_nul).select("row", reason=pl.lit("the text holds a NUL character")),
-        too_long.select("row", reason=pl.lit(_TOO_LONG)),
+        too_long.select("row", reason=pl.lit(_TOO_MANY)),
     ]
     return _clean_lines(pl.concat([json_lines, free_lines.select(_RAW_LINES)]), numbers), [json_faults, *free_faults]
 
@@ -196,7 +201,7 @@ def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     faults = [
         read.malformed.select("row", reason=pl.lit("the text is not a JSON array of objects")),
         wrong.select("row", reason=pl.lit("the JSON holds something else than text and numbers")),
-        read.too_long.select("row", reason=pl.lit(_TOO_LONG)),
+        read.too_long.select("row", reason=pl.lit(_TOO_MANY)),
     ]
     lines = explode_arrays(read.arrays, "row", "line_no").with_columns(processes=_as_json(pl.col("processes")))
     odd_lines = explode_arrays(odd_decoded, "row", "line_no").join(

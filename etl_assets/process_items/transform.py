@@ -23,7 +23,7 @@ from etl_assets.order_items.json_arrays import (
     looks_like_json,
     quote_numbers,
 )
-from etl_assets.order_items.transform import MAX_LINES, unreadable
+from etl_assets.order_items.transform import MAX_BYTES, MAX_LINES, TOO_LONG, unreadable
 from etl_assets.values.numbers import parse_quantity
 from etl_assets.values.text import clean_text, is_filled
 
@@ -121,7 +121,9 @@ def _too_many(numbered: pl.DataFrame, read: pl.DataFrame) -> pl.DataFrame:
 
 def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read ``text_no, processes`` into ``text_no, process_no, process_type, position, picture_count``, and faults."""
-    marked = texts.with_columns(
+    is_too_long = pl.col("processes").str.len_bytes() > MAX_BYTES
+    length_faults = texts.filter(is_too_long).select("text_no", fault=pl.lit(TOO_LONG))
+    marked = texts.filter(~is_too_long).with_columns(
         is_json=looks_like_json(pl.col("processes")), has_nul=pl.col("processes").str.contains(NUL, literal=True)
     )
     from_json, json_faults = _read_json(marked.filter("is_json"))
@@ -155,7 +157,7 @@ def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     return (
         checked.select("text_no", "process_no", "process_type", "position", "picture_count"),
-        pl.concat([json_faults, nul_faults, text_faults, process_faults]),
+        pl.concat([length_faults, json_faults, nul_faults, text_faults, process_faults]),
     )
 
 
