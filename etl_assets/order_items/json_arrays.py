@@ -7,13 +7,14 @@ processes does not belong here.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.json as pa_json
 from polars.exceptions import ComputeError
+
+from etl_assets.values.text import cut_by_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,17 +157,9 @@ def _has_more(text: pl.Expr, most: int) -> pl.Expr:
 
 def decode_valid(frame: pl.DataFrame, column: str, dtype: pl.DataType) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Decode a column of valid JSON; return the rows that fit the type, decoded, and the others as they were."""
-    pieces = [_decode_piece(piece, column, dtype) for piece in _pieces(frame, column)]
-    arrays, others = zip(*pieces, strict=True)
+    pieces = list(cut_by_bytes(frame, [column], _BLOCK_BYTES)) or [frame]
+    arrays, others = zip(*(_decode_piece(piece, column, dtype) for piece in pieces), strict=True)
     return pl.concat(arrays), pl.concat(others)
-
-
-def _pieces(frame: pl.DataFrame, column: str) -> list[pl.DataFrame]:
-    """Cut a frame into pieces of a few texts or one: a text that is decoded takes many times its length meanwhile."""
-    ends = pl.col(column).str.len_bytes().cast(pl.Int64).cum_sum()
-    lengths = frame.select((ends // _BLOCK_BYTES).rle().struct["len"]).to_series().to_list()
-    bounds = itertools.accumulate(lengths, initial=0)
-    return [frame[start:end] for start, end in itertools.pairwise(bounds)] or [frame]
 
 
 def _decode_piece(piece: pl.DataFrame, column: str, dtype: pl.DataType) -> tuple[pl.DataFrame, pl.DataFrame]:
