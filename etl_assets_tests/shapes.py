@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import resource
 import sys
-
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -143,7 +142,11 @@ def made(schema: Any, rows: int, **columns: pl.Expr) -> pl.DataFrame:
 N: Final = pl.col("n")
 N_TEXT: Final = pl.format("text {}", "n")
 AT: Final = pl.datetime(2026, 5, 1, time_zone="UTC")
-RAW: Final = {"raw_id": pl.Int64(), "defect": pl.String(), **dict.fromkeys(RAW_COLUMNS, pl.String())}
+RAW: Final[dict[str, pl.DataType]] = {
+    "raw_id": pl.Int64(),
+    "defect": pl.String(),
+    **dict.fromkeys(RAW_COLUMNS, pl.String()),
+}
 
 
 def shops() -> pl.DataFrame:
@@ -201,7 +204,8 @@ def lines(rows: int, order_id: str) -> pl.DataFrame:
 def read_parts(rows: int) -> object:
     orders = text_orders(["x"] * rows, [None] * rows)
     part = made(LINE_SCHEMA, rows, raw_id=N, line_no=pl.lit(1), product=N_TEXT)
-    return read_lines(ORDER_ITEMS, orders, [(part, unreadable(orders.with_row_index("row"), _faults(rows), "BAD_ITEMS"))] * 2)
+    bad = unreadable(orders.with_row_index("row"), _faults(rows), "BAD_ITEMS")
+    return read_lines(ORDER_ITEMS, orders, [(part, bad)] * 2)
 
 
 def _faults(rows: int) -> pl.DataFrame:
@@ -216,25 +220,43 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
     "read_items: many odd orders": lambda n: items(*[other_items(2, z=[1])] * (4 * n)),
     "read_items: many that are no items": lambda n: items(*['[{"name":["a"]}]'] * (n // 4), other_items(n)),
     "read_items: odd processes of a long order": lambda n: items(other_items(n, processes=["x"]), ODD),
-    "read_items: processes of one line": lambda n: items(compact([{"name": "a", "processes": json.loads(processes(4 * n))}])),
+    "read_items: processes of one line": lambda n: items(
+        compact([{"name": "a", "processes": json.loads(processes(4 * n))}])
+    ),
     "read_items: too many lines": lambda n: items(other_items(10 * n), usual_items(10 * n), "a;" * (50 * n), ODD),
     "read_items: deep arrays": lambda n: items("[" * (200 * n), "[" * (200 * n) + "]" * (200 * n), ODD),
-    "read_items: deep objects": lambda n: items('[{"a":' * (50 * n), '[{"z":' + '{"a":' * (50 * n) + "1" + "}" * (50 * n) + "}]"),
-    "read_items: a wide object": lambda n: items(compact([{"name": "a", **{f"k{key}": {} for key in range(10 * n)}}]), ODD),
+    "read_items: deep objects": lambda n: items(
+        '[{"a":' * (50 * n), '[{"z":' + '{"a":' * (50 * n) + "1" + "}" * (50 * n) + "}]"
+    ),
+    "read_items: a wide object": lambda n: items(
+        compact([{"name": "a", **{f"k{key}": {} for key in range(10 * n)}}]), ODD
+    ),
     "read_items: one long text": lambda n: items(compact([{"name": "杯" * (100 * n)}]), ODD, "杯" * (100 * n)),
     "read_items: free text": lambda n: items(";".join(f"Mug {line} x2 @3.50" for line in range(2 * n)), ODD),
     "read_items: free text of keys and values": lambda n: items("Mug" + ";k:v" * (2 * n), "Mug" + " k:v" * (50 * n)),
-    "read_items: free text of brackets": lambda n: items("Mug" + "(" * (100 * n), "Mug" + "(a)" * (50 * n), "@1," * (2 * n)),
+    "read_items: free text of brackets": lambda n: items(
+        "Mug" + "(" * (100 * n), "Mug" + "(a)" * (50 * n), "@1," * (2 * n)
+    ),
     "read_items: malformed": lambda n: items(other_items(5 * n)[:-1], usual_items(5 * n)[1:], ODD),
     "read_items: a long order id": lambda n: items(other_items(2 * n), ODD, order_id="x" * (100 * n)),
-    "unreadable": lambda n: unreadable(text_orders(["x"] * (20 * n), [None] * (20 * n)).with_row_index("row"), _faults(20 * n), "X"),
-    "read_processes: a long text beside an odd one": lambda n: order_processes(processes(5 * n), processes(1, z={"k": 1})),
-    "read_processes: many texts": lambda n: order_processes(*(processes(3, position=f"{order}") for order in range(2 * n))),
-    "read_processes: of lines": lambda n: order_processes(None, of_lines=other_items(n, processes=json.loads(processes(3)))),
+    "unreadable": lambda n: unreadable(
+        text_orders(["x"] * (20 * n), [None] * (20 * n)).with_row_index("row"), _faults(20 * n), "X"
+    ),
+    "read_processes: a long text beside an odd one": lambda n: order_processes(
+        processes(5 * n), processes(1, z={"k": 1})
+    ),
+    "read_processes: many texts": lambda n: order_processes(
+        *(processes(3, position=f"{order}") for order in range(2 * n))
+    ),
+    "read_processes: of lines": lambda n: order_processes(
+        None, of_lines=other_items(n, processes=json.loads(processes(3)))
+    ),
     "read_processes: free text": lambda n: order_processes(";".join(f"print {part}:chest*2" for part in range(5 * n))),
     "read_processes: deep": lambda n: order_processes("[" * (100 * n), '[{"process":"a","z":' + "[" * (100 * n)),
     "to_raw_orders: many lines": lambda n: to_raw_orders(export(20 * n, Other=NUMBER), LINE_ITEMS),
-    "to_raw_orders: many columns": lambda n: to_raw_orders(export(50, **{f"c{c}": NUMBER for c in range(n // 5)}), LINE_ITEMS),
+    "to_raw_orders: many columns": lambda n: to_raw_orders(
+        export(50, **{f"c{c}": NUMBER for c in range(n // 5)}), LINE_ITEMS
+    ),
     "to_raw_orders: a long cell": lambda n: to_raw_orders(export(2, Other=pl.lit('"\n' * (500 * n))), LINE_ITEMS),
     "file_headers": lambda n: file_headers(export(1, **{f"c{column}": "x" for column in range(n // 5)})),
     "gather_orders: a long order": lambda n: gathered(export(10 * n, Other=NUMBER)),
@@ -243,11 +265,17 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
     "gather_orders: only the first line says the rest": lambda n: gathered(said_once(10 * n, "Other", "x" * (20 * n))),
     "changed_rows: many about one long text": lambda n: mended(n, "x" * (100 * n)),
     "read_orders: many": lambda n: orders_of(raw(10 * n)),
-    "read_orders: long texts": lambda n: orders_of(raw(100, customer_name=pl.lit("张" * (2 * n)), order_id=pl.lit("x" * (5 * n)))),
-    "read_orders: a long shop": lambda n: orders_of(raw(100, shop=pl.lit("s" * (5 * n)), order_status=pl.lit("é" * (5 * n)))),
+    "read_orders: long texts": lambda n: orders_of(
+        raw(100, customer_name=pl.lit("张" * (2 * n)), order_id=pl.lit("x" * (5 * n)))
+    ),
+    "read_orders: a long shop": lambda n: orders_of(
+        raw(100, shop=pl.lit("s" * (5 * n)), order_status=pl.lit("é" * (5 * n)))
+    ),
     "newest_versions: many of one order": lambda n: newest_versions(versions(20 * n, pl.lit("o"))),
     "newest_versions: many orders": lambda n: newest_versions(versions(10 * n)),
-    "compare_with_stored": lambda n: compare_with_stored(versions(10 * n), versions(10 * n).with_columns(lines_differ=True)),
+    "compare_with_stored": lambda n: compare_with_stored(
+        versions(10 * n), versions(10 * n).with_columns(lines_differ=True)
+    ),
     "distinct_shops": lambda n: distinct_shops(raw(10 * n, shop=N_TEXT, platform=N_TEXT), EVERY_COLUMN),
     "new_shops": lambda n: new_shops(*[raw(10 * n, shop=N_TEXT).select("platform", shop_name="shop")] * 2),
     "summarise_customers: many": lambda n: summarise_customers(customer_orders(10 * n, N_TEXT), shops()),
@@ -272,7 +300,7 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
         pl.Series(["Asia/Shanghai", "Europe/Berlin", "UTC"] * n),
         ["%d.%m.%Y %H:%M"],
     ),
-}  # fmt: skip
+}
 
 
 def copied(rows: pl.DataFrame) -> int:
@@ -298,5 +326,3 @@ def measure(name: str, answer: Connection) -> None:
         CASES[name](size)
         answer.send(peak() - before)
     answer.close()
-
-

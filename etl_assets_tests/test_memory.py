@@ -1,8 +1,8 @@
 """Memory grows with the bytes of the input and no faster, whatever shape it has; and no text can end the process.
 
-Each case runs in a process of its own, with a limit of address space, for inputs of one, two and four times a size: what
-counts is the peak beyond that of a tiny input. The sizes are such that something that grows with the square, 100 kB for
-each of 1,000 rows, would be far beyond what is allowed.
+Each case runs in a process of its own, with a limit of address space, for inputs of one, two and four times a size;
+what counts is the peak beyond that of a tiny input. The sizes are such that what grows with the square, as 100 kB for
+each of 1,000 rows do, is far beyond what is allowed.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ ALLOWED: Final = (1, 3, 6)
 """How many times the memory of the first size each may take: twice as much as they should is no quadratic growth."""
 SLACK: Final = 24 << 20
 PATIENCE: Final = 120
+
+
 def in_child(target: Callable[..., None], *args: Any) -> tuple[list[Any], int | None]:
     """Run a function in a process of its own; returns what it sent, and how the process ended."""
     context = multiprocessing.get_context("forkserver")
@@ -109,7 +111,10 @@ def test_no_text_ends_a_run_or_takes_its_neighbours_along(services: Services, se
     stored = query(services, "SELECT order_id, count(*) AS lines FROM order_items GROUP BY order_id")
     assert {row["order_id"]: row["lines"] for row in stored} == {
         **{f"good {number}": 1 for number in range(3)},
-        "longest": 10_000, "odd": 1, "many processes": 1, "odd processes": 1,
+        "longest": 10_000,
+        "odd": 1,
+        "many processes": 1,
+        "odd processes": 1,
     }
     refused = query(services, "SELECT order_id, reason_code, reason FROM quarantine")
     reasons = {(row["order_id"], row["reason_code"]): row["reason"] for row in refused}

@@ -95,11 +95,12 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     """
     rows = orders.select(pl.col("items").cast(pl.String), "shop_id", "order_id", "raw_id").with_row_index("row")
     filled = rows.filter(pl.col("items").str.strip_chars().is_in(["", "null"]).not_())
-    is_too_long = pl.col("items").str.len_bytes() > MAX_BYTES
-    texts = filled.filter(~is_too_long).select("row", "items", is_json=looks_like_json(pl.col("items")))
+    too_long = filled.select("row", "items").filter(pl.col("items").str.len_bytes() > MAX_BYTES)
+    short = filled.join(too_long, on="row", how="anti") if too_long.height else filled
+    texts = short.select("row", "items", is_json=looks_like_json(pl.col("items")))
     lines, others = _read_usual_json(texts.filter("is_json").drop("is_json"), numbers)
     free = texts.filter(~pl.col("is_json"))
-    text_faults = [filled.filter(is_too_long).select("row", reason=pl.lit(TOO_LONG))]
+    text_faults = [too_long.select("row", reason=pl.lit(TOO_LONG))]
     if others.height or free.height:
         other_lines, other_faults = _read_other_texts(others, free, numbers)
         text_faults += other_faults
@@ -134,12 +135,12 @@ def _read_usual_json(texts: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.Dat
     pieces = (
         array.str.strip_prefix("[").str.strip_suffix("]").str.replace_all(*_BETWEEN_ITEMS, literal=True).str.split(NUL)
     )
-    items = (
-        texts.filter(array.str.starts_with("[") & array.str.ends_with("]"))
-        .select("row", item=pieces)
-        .filter(pl.col("item").list.len() <= MAX_LINES)  # of more, `decode_arrays` knows what to say
-        .with_columns(line_no=pl.int_ranges(1, pl.col("item").list.len() + 1, dtype=pl.Int32))
-        .explode("item", "line_no")
+    split = texts.filter(array.str.starts_with("[") & array.str.ends_with("]")).select("row", item=pieces)
+    length = split["item"].list.len()
+    if (length > MAX_LINES).any():
+        split = split.filter(length <= MAX_LINES)  # of more, `decode_arrays` knows what to say
+    items = split.with_columns(line_no=pl.int_ranges(1, pl.col("item").list.len() + 1, dtype=pl.Int32)).explode(
+        "item", "line_no"
     )
     distinct = items.select(pl.col("item").unique()).with_row_index("row")
     read = _clean_lines(_decode_usual(distinct), numbers).drop("line_no").with_columns(is_usual=pl.lit(value=True))

@@ -70,7 +70,6 @@ def read_processes(orders: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFr
     distinct = texts.select(pl.col("processes").unique(maintain_order=True)).with_row_index("text_no")
     read, text_faults = _read_texts(distinct)
     numbered = texts.join(distinct, on="processes", how="left", maintain_order="left").drop("processes")
-    too_many = _too_many(numbered, read)
     in_text = numbered.join(text_faults, on="text_no", how="inner", maintain_order="left")
     placed = in_text.with_columns(
         place=pl.when(pl.col("line_no") == 0).then(pl.lit("order")).otherwise(pl.format("line {}", "line_no"))
@@ -81,17 +80,19 @@ def read_processes(orders: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFr
             [
                 placed.select("row", reason=pl.format("processes of the {}: {}", "place", "fault")),
                 out_of_range.select("row", reason=pl.lit("the order's total quantity is out of range")),
-                too_many.select("row", reason=pl.lit(f"the order has {_TOO_MANY}")),
             ]
         )
         .unique("row", keep="first", maintain_order=True)
         .sort("row")
     )
     good = numbered.join(faults, on="row", how="anti", maintain_order="left") if faults.height else numbered
-    rows = (
-        good.join(read, on="text_no", how="inner", maintain_order="left_right")
-        .join(keys, on="row", how="left", maintain_order="left")
-        .with_columns(picture_print_quantity=pl.col("quantity") * pl.col("picture_count").cast(pl.Int64))
+    processes = good.join(read, on="text_no", how="inner", maintain_order="left_right")
+    too_many = _too_many(processes)
+    if too_many.height:
+        processes = processes.join(too_many, on="row", how="anti", maintain_order="left")
+        faults = pl.concat([faults, too_many]).sort("row")
+    rows = processes.join(keys, on="row", how="left", maintain_order="left").with_columns(
+        picture_print_quantity=pl.col("quantity") * pl.col("picture_count").cast(pl.Int64)
     )
     return rows.select(PROCESS_SCHEMA.names()).cast(PROCESS_SCHEMA), unreadable(keys, faults, BAD_PROCESSES)
 
@@ -112,11 +113,10 @@ def _collect_texts(orders: pl.DataFrame, lines: pl.DataFrame, keys: pl.DataFrame
     return pl.concat([of_orders, of_lines]).filter(said).sort("row", "line_no")
 
 
-def _too_many(numbered: pl.DataFrame, read: pl.DataFrame) -> pl.DataFrame:
-    """The orders (``row``) whose texts together have more than `MAX_PROCESSES`."""
-    counts = read.group_by("text_no").agg(processes=pl.len())
-    totals = numbered.join(counts, on="text_no").group_by("row").agg(pl.col("processes").sum())
-    return totals.filter(pl.col("processes") > MAX_PROCESSES)
+def _too_many(processes: pl.DataFrame) -> pl.DataFrame:
+    """The faults (``row, reason``) of orders with more than `MAX_PROCESSES`; they lie together, order by order."""
+    counts = processes.select(pl.col("row").rle()).unnest("row").filter(pl.col("len") > MAX_PROCESSES)
+    return counts.select(row="value", reason=pl.lit(f"the order has {_TOO_MANY}"))
 
 
 def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
