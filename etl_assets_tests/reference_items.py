@@ -22,6 +22,10 @@ _PAIRS = {"(": ")", "[": "]", "【": "】"}
 _ITEM_UNITS = ("件", "个", "個", "只", "套", "份", "pcs", "pc")
 _PROCESS_UNITS = ("处", "處", "张", "張", "幅", "个", "個", "次")
 _INT32 = range(-(2**31), 2**31)
+_MOST_LINES = 10_000
+_MOST_PROCESSES = 50_000
+_DEEPEST = 127
+_LONGEST = 16 * 1024 * 1024
 
 
 class BadItems(Exception):  # noqa: N818  # says what it is: an answer, not a failure
@@ -40,12 +44,16 @@ def reference_items(items: str | None, numbers: NumberFormat) -> list[dict[str, 
     """The lines: line_no, product, variant, sku, quantity, unit_price (Decimal), processes (text or list)."""
     if items is None or items.strip(_SPACES) in {"", "null"}:
         return []
+    if len(items.encode()) > _LONGEST:
+        raise BadItems
     if _is_json(items):
         raw = _parse_array(items, BadItems)
     elif "\0" in items:
         raise BadItems
     else:
         raw = _free_items(items, numbers)
+    if len(raw) > _MOST_LINES:
+        raise BadItems
     return [_item(element, number, numbers) for number, element in enumerate(raw, 1)]
 
 
@@ -69,6 +77,8 @@ def reference_processes(order_processes: str | None, lines: list[dict[str, Any]]
             }
             for number, process in enumerate(found, 1)
         ]
+    if len(rows) > _MOST_PROCESSES:
+        raise BadProcesses
     return rows
 
 
@@ -115,9 +125,19 @@ def _parse_array(text: str, bad: type[Exception]) -> list[Any]:
         json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise bad from None
-    if not isinstance(parsed, list):
+    if not isinstance(parsed, list) or _depth(parsed) > _DEEPEST:
         raise bad
     return parsed
+
+
+def _depth(value: object) -> int:
+    """How many arrays and objects are within each other."""
+    deepest, level = 0, [value]
+    while level:
+        inner = [child for child in level if isinstance(child, list | dict)]
+        deepest += bool(inner)
+        level = [part for child in inner for part in (child.values() if isinstance(child, dict) else child)]
+    return deepest
 
 
 def _scalar(value: object, bad: type[Exception]) -> str | None:
@@ -351,7 +371,10 @@ def _key_end(text: str) -> int | None:
 
 def _free_items(text: str, numbers: NumberFormat) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
-    for segment in _segments(_prepare(text), "\n;|,、", numbers):
+    segments = _segments(_prepare(text), "\n;|,、", numbers)
+    if len(segments) > _MOST_LINES:
+        raise BadItems
+    for segment in segments:
         body, price = _take_price(segment, numbers)
         body, quantity = _count(body, _ITEM_UNITS)
         if quantity is None:
@@ -402,6 +425,8 @@ def _processes(source: object) -> list[dict[str, Any]]:
     if isinstance(source, str):
         if source.strip(_SPACES) in {"", "null"}:
             return []
+        if len(source.encode()) > _LONGEST:
+            raise BadProcesses
         if not _is_json(source):
             return [_process(element) for element in _free_processes(source)]
         source = _parse_array(source, BadProcesses)

@@ -150,6 +150,67 @@ def test_unreadable_rows_leave_their_neighbours_alone() -> None:
     assert set(unreadable["raw_id"]) >= {100 + 3 * (len(splits) + number) for number in range(len(BAD))}
 
 
+def items_of(count: int) -> dict[str, str]:
+    """So many lines, in each way of writing them that is read in a way of its own."""
+    usual = ",".join(['{"name":"a"}'] * count)
+    return {
+        "usual": f"[{usual}]",
+        "with blanks": f"[ {usual} ]",
+        "odd": f'[{usual[:-1]},"z":{{"k":[","]}}}}]',
+        "odd processes": f'[{usual[:-1]},"processes":["x"]}}]',
+        "not an object at last": f"[{usual[:-12]}null]",
+        "free text": "a;" * count,
+        "of keys and values": "a" + ";k:v" * (count - 1),
+    }
+
+
+def test_an_order_of_the_most_lines_loads_and_one_more_is_refused() -> None:
+    most, more = items_of(10_000), items_of(10_001)
+    agree([*most.values(), *more.values(), "a"], PLAIN)
+    lines, unreadable = read_items(orders([*most.values(), *more.values(), "a"]), PLAIN)
+    assert unreadable["raw_id"].to_list() == [104, *range(107, 114)]
+    assert unreadable["reason"].to_list() == [
+        "line 10000 is not an object",
+        *["the text has more than 10,000 lines"] * 7,
+    ]
+    assert lines["raw_id"].n_unique() == 7
+
+
+def test_a_text_of_the_greatest_length_loads_and_a_longer_one_is_refused() -> None:
+    around = len('[{"name":"a","z":""}]')
+    texts = [f'[{{"name":"a","z":"{"x" * ((16 << 20) - around + more)}"}}]' for more in (0, 1)]
+    lines, unreadable = read_items(orders([*texts, "a"]), PLAIN)
+    assert lines["raw_id"].to_list() == [100, 102]
+    assert unreadable["reason"].to_list() == ["the text is longer than 16 MiB"]
+    assert [len(text) > 16 * 1024 * 1024 for text in texts] == [False, True]
+
+
+def test_json_is_read_to_the_depth_of_127_levels() -> None:
+    def nested(levels: int) -> list[str]:
+        arrays, objects = ["[" * (levels - 2), "]" * (levels - 2)], ['{"k":' * (levels - 2), "1" + "}" * (levels - 2)]
+        return [f'[{{"name":"[[[","z":{"".join(inner)}}}]' for inner in (arrays, objects)]
+
+    agree([*nested(127), *nested(128), *nested(900)], PLAIN)
+    lines, unreadable = read_items(orders([*nested(127), *nested(128)]), PLAIN)
+    assert lines["raw_id"].to_list() == [100, 101]
+    assert set(unreadable["reason"]) == {"the text is not a JSON array of objects"}
+
+
+def test_processes_that_are_no_array_of_objects_are_kept_as_the_line_gives_them() -> None:
+    text = (
+        '[{"name":"a","processes":["x, ]",{"y":"}"}]}, {"name":"b","processes":{"process":"c"}},{"name":"c"},'
+        '{"name":"d","processes":[{"process":"e"}], "z":[{"processes":1},[]]},{"name":"e","processes":"f"}]'
+    )
+    lines, unreadable = read_items(orders([text, ODD_PROCESSES, "[]"]), PLAIN)
+    assert unreadable.height == 0
+    assert lines["processes"].to_list() == [
+        '["x, ]",{"y":"}"}]', '{"process":"c"}', None, '[{"process":"e"}]', "f", None, "[[]]",
+    ]  # fmt: skip
+
+
+ODD_PROCESSES = ' [ {"name" : "a" } , {"name":"b\\"}],","processes":[[]]} ] '
+
+
 def test_an_empty_frame_keeps_the_schemas() -> None:
     lines, unreadable = read_items(orders([]), PLAIN)
     assert lines.schema == LINE_SCHEMA

@@ -111,6 +111,37 @@ def test_a_total_quantity_beyond_the_store_is_unreadable() -> None:
     assert rows["picture_print_quantity"].to_list() == [2147483647**2]
 
 
+def test_an_order_of_the_most_processes_loads_and_one_more_is_refused() -> None:
+    def parts(count: int) -> list[str]:
+        return ["[" + ",".join(['{"process":"a"}'] * count) + "]", "a+" * count, "a;" * count]
+
+    of_lines = '[{"name":"a","processes":"a+b"},{"name":"b"}]'
+    texts: list[tuple[str | None, str | None]] = [
+        *(("a", text) for text in parts(50_000)),
+        *(("a", text) for text in parts(50_001)),
+        *((of_lines, text) for text in (*parts(49_998)[:2], *parts(49_999)[:2])),
+        ("a", "a"),
+    ]
+    rows, unreadable = read(texts)
+    assert unreadable["raw_id"].to_list() == [103, 104, 105, 108, 109]
+    assert unreadable["reason"].to_list() == [
+        *["processes of the order: more than 50,000 processes"] * 3,
+        *["the order has more than 50,000 processes"] * 2,
+    ]
+    assert rows.group_by("raw_id", maintain_order=True).len()["len"].to_list() == [*[50_000] * 5, 1]
+    assert [raw_id for raw_id, pair in enumerate(texts, 100) if refused_by_the_reference(*pair)] == [
+        103, 104, 105, 108, 109,
+    ]  # fmt: skip
+
+
+def refused_by_the_reference(items: str | None, processes: str | None) -> bool:
+    try:
+        reference_processes(processes, reference_items(items, NUMBERS))
+    except BadProcesses:
+        return True
+    return False
+
+
 def test_empty_frames_keep_the_schemas() -> None:
     rows, unreadable = read([])
     assert rows.schema == PROCESS_SCHEMA

@@ -8,6 +8,7 @@ given.
 from __future__ import annotations
 
 import io
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -20,16 +21,20 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from etl_assets.database.schema import metadata
 from etl_assets.errors import RowCountError
+from etl_assets.values.text import cut_by_bytes
 from etl_assets.values.timestamps import INSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import psycopg
+    import pyarrow as pa
 
 STAGING = "staged_rows"
 ROWS_PER_WRITE = 20_000
 """How many rows are encoded at once: small enough that the server begins at once and memory stays flat."""
+BYTES_PER_WRITE: Final = 16 << 20
+"""About how many bytes of text are encoded at once: what rows share in memory, as an order's id, is copied for each."""
 
 
 def copy_rows(connection: sa.Connection, table: str, rows: pl.DataFrame, *, like: str | None = None) -> int:
@@ -56,17 +61,23 @@ def copy_rows(connection: sa.Connection, table: str, rows: pl.DataFrame, *, like
 def _as_binary(rows: pl.DataFrame, described: sa.ColumnCollection[str, sa.Column[Any]]) -> Iterator[bytes]:
     """The frame in PostgreSQL's binary format, which the server reads several times faster than text."""
     types = {column: described[column].type for column in rows.columns if column in described}
-    arrow = rows.select(_as_stored(column, types.get(column)) for column in rows.columns).to_arrow(
-        compat_level=pl.CompatLevel.oldest()
-    )
-    encoders = {field.name: ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in arrow.schema}
+
+    def as_arrow(part: pl.DataFrame) -> pa.Table:
+        stored = part.select(_as_stored(column, types.get(column)) for column in part.columns)
+        return stored.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+    schema = as_arrow(rows.clear()).schema
+    encoders = {field.name: ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in schema}
     for column, stored in types.items():
         if isinstance(stored, JSONB):
-            encoders[column] = LargeStringEncoderBuilder.new_with_output(arrow.schema.field(column), Jsonb())
-    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(arrow.schema, encoders)
+            encoders[column] = LargeStringEncoderBuilder.new_with_output(schema.field(column), Jsonb())
+    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(schema, encoders)
     yield encoder.write_header()
-    for batch in arrow.to_batches(max_chunksize=ROWS_PER_WRITE):
-        yield encoder.write_batch(batch)
+    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
+    slices = (cut_by_bytes(part, texts, BYTES_PER_WRITE) for part in rows.iter_slices(ROWS_PER_WRITE))
+    for piece in chain.from_iterable(slices):
+        for batch in as_arrow(piece).to_batches():
+            yield encoder.write_batch(batch)
     yield encoder.finish()
 
 

@@ -59,6 +59,18 @@ def split_segments(text: pl.Expr, separators: str, protected: str = "") -> pl.Ex
     return stripped.list.filter(pl.element() != "")
 
 
+def split_texts(texts: pl.DataFrame, key: str, pieces: pl.Expr, most: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Make a row of each segment: the ``key``, a number, and what the segments (of `split_segments`) are called.
+
+    Returns:
+        The segments, and the keys of the texts that have more than ``most`` and yield none.
+    """
+    split = texts.select(key, pieces)
+    is_long = split.to_series(1).list.len() > most
+    segments = split.filter(~is_long).explode(split.columns[1])
+    return segments.drop_nulls(), split.filter(is_long).select(key)
+
+
 def count_text(segment: pl.Expr, pattern: str) -> pl.Expr:
     """Extract the number of a count at the end of a segment, as text; null where there is none."""
     return segment.str.extract(f"(?:{pattern})", 0).str.extract(rf"({_NUMBER})[^0-9]*$")
@@ -108,24 +120,25 @@ def _read_segments(segments: pl.DataFrame, numbers: NumberFormat) -> pl.DataFram
     )
 
 
-def read_free_text(texts: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
+def read_free_text(texts: pl.DataFrame, numbers: NumberFormat, most: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read items from free text.
 
     Args:
         texts: columns ``row`` (any integer key) and ``items``.
         numbers: how the export writes prices.
+        most: how many segments a text may have.
 
     Returns:
         ``row, line_no, name, variant, sku, quantity, unit_price``, the last six text; a quantity or price that is given
-        twice holds both, and so is no number.
+        twice holds both, and so is no number. And the ``row`` of each text with more segments.
     """
     pieces = split_segments(prepare_text(pl.col("items")), ITEM_SEPARATORS, _price_pattern(numbers))
-    segments = texts.select("row", body=pieces).explode("body").drop_nulls("body")
+    segments, too_long = split_texts(texts, "row", pieces.alias("body"), most)
     read = _read_segments(segments, numbers)
     first = pl.int_range(pl.len()).over("row") == 0
     continues = ~first & ((pl.col("body") == "") | pl.col("body").str.contains(rf"^{_KEY} ?: ?[^ /]"))
     parts = pl.when(continues).then(pl.concat_list("body")).otherwise(pl.concat_list("keyed", "bracket"))
-    return (
+    lines = (
         read.with_columns(
             name=pl.when(~continues).then("name"),
             variant=parts.list.filter(pl.element().is_not_null() & (pl.element() != "")).list.join(";"),
@@ -140,3 +153,4 @@ def read_free_text(texts: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
             pl.col("unit_price").drop_nulls().str.join(" "),
         )
     )
+    return lines, too_long

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 from polars.exceptions import ComputeError
 
+from etl_assets.values.text import cut_by_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,6 +29,8 @@ _SPACE = r"[ \t\r\n]*"
 _COMMA = rf"{_SPACE},{_SPACE}"
 _COLON = rf"{_SPACE}:{_SPACE}"
 _BLOCK_BYTES = 1 << 20
+_PARTS = 8
+"""Halving would decode each text twice as often where all are misfits, and thrice as often where one is."""
 
 
 def _array_of(pair: str) -> str:
@@ -94,18 +98,26 @@ def quote_numbers(text: pl.Expr, keys: tuple[str, ...]) -> pl.Expr:
 
 
 class Decoded(NamedTuple):
-    """A text column decoded, in three frames with the columns of the source."""
+    """A text column decoded, in frames with the columns of the source."""
 
     arrays: pl.DataFrame
     """The rows that fit the type, and ``decoded``."""
     others: pl.DataFrame
     """The rows that are JSON but don't fit the type, and ``decoded``, the prepared text."""
     malformed: pl.DataFrame
-    """The rows that are no JSON, or no array of objects by its first element."""
+    """The rows that are no JSON, or no array of objects by its first element, or are nested deeper than 127 levels."""
+    too_long: pl.DataFrame
+    """The rows that are arrays of too many elements; nothing else is known of them."""
 
 
 def decode_arrays(
-    texts: pl.DataFrame, column: str, dtype: pl.DataType, plain: str, prepare: Callable[[pl.Expr], pl.Expr]
+    texts: pl.DataFrame,
+    column: str,
+    dtype: pl.DataType,
+    *,
+    plain: str,
+    prepare: Callable[[pl.Expr], pl.Expr],
+    most: int,
 ) -> Decoded:
     """Decode a column of JSON.
 
@@ -115,9 +127,16 @@ def decode_arrays(
         dtype: what to decode to.
         plain: pattern of texts that certainly are JSON that fits: these, nearly all, take a short way.
         prepare: what to do to a valid text before it is decoded.
+        most: how many elements an array may have; longer ones are not decoded.
     """
     text = pl.col(column)
-    marked = texts.with_columns(is_plain=text.str.contains(rf"^{_SPACE}(?:{plain}){_SPACE}$"))
+    counted = texts.with_columns(is_long=_has_more(text, most))
+    too_long, within = (
+        part.drop("is_long") for part in (counted.filter("is_long"), counted.filter(~pl.col("is_long")))
+    )
+    marked = within.with_columns(is_plain=text.str.contains(rf"^{_SPACE}(?:{plain}){_SPACE}$"))
+    # The path is matched by serde_json, which refuses what is nested deeper than 127 levels: no text is too deep for
+    # the stack of those who read it after this.
     is_valid = text.str.contains(r"^\s*\[\s*[{\]n]") & text.str.json_path_match("$").is_not_null()
     rare = marked.filter(~pl.col("is_plain")).with_columns(is_valid=is_valid)
     prepared = [
@@ -126,27 +145,83 @@ def decode_arrays(
     ]
     (arrays, none), (more_arrays, others) = (decode_valid(valid, "decoded", dtype) for valid in prepared)
     malformed = rare.filter(~pl.col("is_valid")).select(texts.columns)
-    return Decoded(pl.concat([arrays, more_arrays]), pl.concat([none, others]), malformed)
+    return Decoded(pl.concat([arrays, more_arrays]), pl.concat([none, others]), malformed, too_long)
+
+
+def _has_more(text: pl.Expr, most: int) -> pl.Expr:
+    """Whether a text is a JSON array of more than ``most`` elements."""
+    # An element and its comma take two bytes at least. A path finds no null, but finds what stands in its place.
+    counted = pl.when(text.str.len_bytes() > 2 * most).then(text).str.replace_all("null", "0", literal=True)
+    return counted.str.json_path_match(f"$[{most}]").is_not_null()
 
 
 def decode_valid(frame: pl.DataFrame, column: str, dtype: pl.DataType) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Decode a column of valid JSON; return the rows that fit the type, decoded, and the others as they were."""
+    pieces = list(cut_by_bytes(frame, [column], _BLOCK_BYTES)) or [frame]
+    arrays, others = zip(*(_decode_piece(piece, column, dtype) for piece in pieces), strict=True)
+    return pl.concat(arrays), pl.concat(others)
+
+
+def _decode_piece(piece: pl.DataFrame, column: str, dtype: pl.DataType) -> tuple[pl.DataFrame, pl.DataFrame]:
     decode = pl.col(column).str.json_decode(dtype)
     try:
-        return frame.with_columns(decode), frame.clear()
+        return piece.with_columns(decode), piece.clear()
     except ComputeError:
-        numbers = pl.Series(_misfits(frame[column], dtype, 0), dtype=pl.UInt32)
+        numbers = pl.Series(_misfits(piece[column], dtype, 0), dtype=pl.UInt32)
     misfit = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(numbers.implode())
-    return frame.filter(~misfit).with_columns(decode), frame.filter(misfit)
+    return piece.filter(~misfit).with_columns(decode), piece.filter(misfit)
 
 
 def _misfits(texts: pl.Series, dtype: pl.DataType, start: int) -> list[int]:
-    """The places of the texts that don't fit the type, counted from ``start``, found by halving."""
+    """The places of the texts that don't fit the type, counted from ``start``, found in ever smaller parts."""
     try:
         texts.str.json_decode(dtype)
     except ComputeError:
-        half = len(texts) // 2
-        if half == 0:
+        if len(texts) == 1:
             return [start]
-        return _misfits(texts[:half], dtype, start) + _misfits(texts[half:], dtype, start + half)
+        size = -(-len(texts) // _PARTS)
+        parts = range(0, len(texts), size)
+        return [place for part in parts for place in _misfits(texts[part : part + size], dtype, start + part)]
     return []
+
+
+def explode_arrays(arrays: pl.DataFrame, key: str, number: str) -> pl.DataFrame:
+    """Make a row of each element of ``decoded``: ``key``, the element's ``number`` from 1, ``is_object``, its values.
+
+    The key is a number, and no other column comes along: a text would be copied for every element of its array.
+    """
+    length = pl.col("decoded").list.len()
+    return (
+        arrays.select(key, "decoded")
+        .filter(length > 0)
+        .with_columns(pl.int_ranges(1, length + 1, dtype=pl.Int32).alias(number))
+        .explode(number, "decoded")
+        .with_columns(is_object=pl.col("decoded").is_not_null())
+        .unnest("decoded")
+    )
+
+
+_MARK: Final = r'"(?:[^"\\]|\\.)*"|[\[\]{},]|[^"\[\]{},]+'
+
+
+def split_elements(texts: pl.DataFrame, key: str, column: str, number: str) -> pl.DataFrame:
+    """Split valid JSON arrays into the texts of their elements: ``key``, the element's ``number`` from 1, ``column``.
+
+    Args:
+        texts: a ``key``, a number, and ``column``.
+        key: the name of the key.
+        column: the texts.
+        number: what the element's number is to be called.
+    """
+    mark, depth = pl.col(column), pl.col("depth")
+    opens, closes = mark.is_in(["[", "{"]).cast(pl.Int32), mark.is_in(["]", "}"]).cast(pl.Int32)
+    is_end = (mark == ",") & (depth == 1)
+    return (
+        texts.select(key, mark.str.extract_all(_MARK))
+        .explode(column)
+        .with_columns(depth=(opens - closes).cum_sum().over(key) - opens)
+        .with_columns((is_end.cast(pl.Int32).cum_sum().over(key) + 1).alias(number))
+        .filter((depth > 0) & ~is_end)
+        .group_by(key, number, maintain_order=True)
+        .agg(mark.str.join())
+    )

@@ -16,13 +16,19 @@ from etl_assets.order_items.json_arrays import (
     decode_arrays,
     decode_exact,
     decode_valid,
+    explode_arrays,
     looks_like_json,
     quote_numbers,
+    split_elements,
 )
 from etl_assets.values.numbers import MONEY, NumberFormat, parse_money, parse_quantity
 from etl_assets.values.text import clean_text, is_filled
 
 BAD_ITEMS: Final = "BAD_ITEMS"
+MAX_LINES: Final = 10_000
+"""How many lines an order may have: no platform's order has a tenth of it, and a text with more is no order's."""
+MAX_BYTES: Final = 16 << 20
+"""How long a text of items or processes may be, in UTF-8: a longest order's with 1,600 bytes for each line."""
 LINE_SCHEMA: Final = pl.Schema(
     {
         "shop_id": pl.Int32(),
@@ -69,6 +75,8 @@ _USUAL_ITEMS: Final = (
 _BETWEEN_ITEMS: Final = ('},{"name":', '}\0{"name":')
 """What ends an item and begins the next one can't be within a text of JSON, whose quotes are escaped."""
 _RAW_LINES: Final = ("row", "line_no", "is_object", *_TEXTS, "processes")
+_TOO_MANY: Final = f"the text has more than {MAX_LINES:,} lines"
+TOO_LONG: Final = f"the text is longer than {MAX_BYTES >> 20} MiB"
 _READ: Final = ("processes", "product", "variant", "sku", "quantity", "unit_price", "fault")
 
 
@@ -87,12 +95,15 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     """
     rows = orders.select(pl.col("items").cast(pl.String), "shop_id", "order_id", "raw_id").with_row_index("row")
     filled = rows.filter(pl.col("items").str.strip_chars().is_in(["", "null"]).not_())
-    texts = filled.select("row", "items", is_json=looks_like_json(pl.col("items")))
+    too_long = filled.select("row", "items").filter(pl.col("items").str.len_bytes() > MAX_BYTES)
+    short = filled.join(too_long, on="row", how="anti") if too_long.height else filled
+    texts = short.select("row", "items", is_json=looks_like_json(pl.col("items")))
     lines, others = _read_usual_json(texts.filter("is_json").drop("is_json"), numbers)
     free = texts.filter(~pl.col("is_json"))
-    text_faults: list[pl.DataFrame] = []
+    text_faults = [too_long.select("row", reason=pl.lit(TOO_LONG))]
     if others.height or free.height:
-        other_lines, text_faults = _read_other_texts(others, free, numbers)
+        other_lines, other_faults = _read_other_texts(others, free, numbers)
+        text_faults += other_faults
         lines = pl.concat([lines, other_lines]).sort("row", maintain_order=True)
     line_faults = (
         lines.filter(pl.col("fault").is_not_null())
@@ -124,11 +135,12 @@ def _read_usual_json(texts: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.Dat
     pieces = (
         array.str.strip_prefix("[").str.strip_suffix("]").str.replace_all(*_BETWEEN_ITEMS, literal=True).str.split(NUL)
     )
-    items = (
-        texts.filter(array.str.starts_with("[") & array.str.ends_with("]"))
-        .select("row", item=pieces)
-        .with_columns(line_no=pl.int_ranges(1, pl.col("item").list.len() + 1, dtype=pl.Int32))
-        .explode("item", "line_no")
+    split = texts.filter(array.str.starts_with("[") & array.str.ends_with("]")).select("row", item=pieces)
+    length = split["item"].list.len()
+    if (length > MAX_LINES).any():
+        split = split.filter(length <= MAX_LINES)  # of more, `decode_arrays` knows what to say
+    items = split.with_columns(line_no=pl.int_ranges(1, pl.col("item").list.len() + 1, dtype=pl.Int32)).explode(
+        "item", "line_no"
     )
     distinct = items.select(pl.col("item").unique()).with_row_index("row")
     read = _clean_lines(_decode_usual(distinct), numbers).drop("line_no").with_columns(is_usual=pl.lit(value=True))
@@ -170,30 +182,39 @@ def _read_other_texts(
     """Read texts (``row, items``) into lines as `_clean_lines` returns them, and faults (``row, reason``)."""
     has_nul = pl.col("items").str.contains(NUL, literal=True)
     json_lines, json_faults = _read_json(json)
-    free_lines = read_free_text(free.filter(~has_nul), numbers).with_columns(
+    read, too_long = read_free_text(free.filter(~has_nul), numbers, MAX_LINES)
+    free_lines = read.with_columns(
         pl.lit(None, pl.String).alias(_BARE_PRICE),
         pl.lit(None, pl.String).alias("processes"),
         is_object=pl.lit(value=True),
     )
-    nul_faults = free.filter(has_nul).select("row", reason=pl.lit("the text holds a NUL character"))
-    return _clean_lines(pl.concat([json_lines, free_lines.select(_RAW_LINES)]), numbers), [json_faults, nul_faults]
+    free_faults = [
+        free.filter(has_nul).select("row", reason=pl.lit("the text holds a NUL character")),
+        too_long.select("row", reason=pl.lit(_TOO_MANY)),
+    ]
+    return _clean_lines(pl.concat([json_lines, free_lines.select(_RAW_LINES)]), numbers), [json_faults, *free_faults]
 
 
 def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read JSON items (``row, items``) into `_RAW_LINES`; return also the faults (``row, reason``)."""
-    read = decode_arrays(texts, "items", _LINES, _PLAIN_ITEMS, _prepare_json)
+    read = decode_arrays(texts, "items", _LINES, plain=_PLAIN_ITEMS, prepare=_prepare_json, most=MAX_LINES)
     odd_decoded, wrong = decode_valid(read.others, "decoded", _LINES_ONLY)
     faults = [
         read.malformed.select("row", reason=pl.lit("the text is not a JSON array of objects")),
         wrong.select("row", reason=pl.lit("the JSON holds something else than text and numbers")),
+        read.too_long.select("row", reason=pl.lit(_TOO_MANY)),
     ]
-    processes = _as_json(pl.col("processes"))
-    own_processes = pl.col("items").str.json_path_match(pl.format("$[{}].processes", pl.col("line_no") - 1))
-    lines = [
-        _explode(read.arrays, processes),
-        _explode(odd_decoded, own_processes),
-    ]
-    return pl.concat(lines), pl.concat(faults)
+    lines = explode_arrays(read.arrays, "row", "line_no").with_columns(processes=_as_json(pl.col("processes")))
+    odd_lines = explode_arrays(odd_decoded, "row", "line_no").join(
+        split_elements(odd_decoded, "row", "items", "line_no").select(
+            "row", "line_no", processes=pl.col("items").str.json_path_match("$.processes")
+        ),
+        on=("row", "line_no"),
+        how="left",
+        maintain_order="left",
+    )
+    given = pl.coalesce(_PROCESSES_TEXT, "processes").alias("processes")
+    return pl.concat(part.with_columns(given).select(_RAW_LINES) for part in (lines, odd_lines)), pl.concat(faults)
 
 
 def _prepare_json(text: pl.Expr) -> pl.Expr:
@@ -206,23 +227,6 @@ def _prepare_json(text: pl.Expr) -> pl.Expr:
 def _as_json(value: pl.Expr) -> pl.Expr:
     text = pl.struct(value.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
     return pl.when(value.is_not_null()).then(text)
-
-
-def _explode(decoded: pl.DataFrame, processes: pl.Expr) -> pl.DataFrame:
-    given = pl.coalesce(pl.col(_PROCESSES_TEXT), processes).alias("processes")
-    return _exploded(decoded).with_columns(given).select(_RAW_LINES)
-
-
-def _exploded(decoded: pl.DataFrame) -> pl.DataFrame:
-    """A row per element of the arrays, with ``line_no`` and ``is_object``."""
-    positions = pl.int_ranges(1, pl.col("decoded").list.len() + 1, dtype=pl.Int32)
-    return (
-        decoded.filter(pl.col("decoded").list.len() > 0)
-        .with_columns(line_no=positions)
-        .explode("line_no", "decoded")
-        .with_columns(is_object=pl.col("decoded").is_not_null())
-        .unnest("decoded")
-    )
 
 
 def _clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:

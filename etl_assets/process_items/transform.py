@@ -12,20 +12,24 @@ from etl_assets.order_items.grammar import (
     count_text,
     prepare_text,
     split_segments,
+    split_texts,
     without_count,
 )
 from etl_assets.order_items.json_arrays import (
     FLAT_ARRAY,
     NUL,
     decode_arrays,
+    explode_arrays,
     looks_like_json,
     quote_numbers,
 )
-from etl_assets.order_items.transform import unreadable
+from etl_assets.order_items.transform import MAX_BYTES, MAX_LINES, TOO_LONG, unreadable
 from etl_assets.values.numbers import parse_quantity
 from etl_assets.values.text import clean_text, is_filled
 
 BAD_PROCESSES: Final = "BAD_PROCESSES"
+MAX_PROCESSES: Final = 5 * MAX_LINES
+"""How many processes an order may have, those of its lines and its own: five for each line of the longest order."""
 PROCESS_SCHEMA: Final = pl.Schema(
     {
         "shop_id": pl.Int32,
@@ -44,6 +48,7 @@ PROCESS_SCHEMA: Final = pl.Schema(
 
 _KEYS: Final = ("process", "position", "pictures")
 _OBJECTS: Final = pl.List(pl.Struct(dict.fromkeys(_KEYS, pl.String)))
+_TOO_MANY: Final = f"more than {MAX_PROCESSES:,} processes"
 _RAW_PROCESSES: Final = ("text_no", "process_no", "is_object", *_KEYS)
 
 
@@ -81,10 +86,13 @@ def read_processes(orders: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFr
         .sort("row")
     )
     good = numbered.join(faults, on="row", how="anti", maintain_order="left") if faults.height else numbered
-    rows = (
-        good.join(read, on="text_no", how="inner", maintain_order="left_right")
-        .join(keys, on="row", how="left", maintain_order="left")
-        .with_columns(picture_print_quantity=pl.col("quantity") * pl.col("picture_count").cast(pl.Int64))
+    processes = good.join(read, on="text_no", how="inner", maintain_order="left_right")
+    too_many = _too_many(processes)
+    if too_many.height:
+        processes = processes.join(too_many, on="row", how="anti", maintain_order="left")
+        faults = pl.concat([faults, too_many]).sort("row")
+    rows = processes.join(keys, on="row", how="left", maintain_order="left").with_columns(
+        picture_print_quantity=pl.col("quantity") * pl.col("picture_count").cast(pl.Int64)
     )
     return rows.select(PROCESS_SCHEMA.names()).cast(PROCESS_SCHEMA), unreadable(keys, faults, BAD_PROCESSES)
 
@@ -105,17 +113,25 @@ def _collect_texts(orders: pl.DataFrame, lines: pl.DataFrame, keys: pl.DataFrame
     return pl.concat([of_orders, of_lines]).filter(said).sort("row", "line_no")
 
 
+def _too_many(processes: pl.DataFrame) -> pl.DataFrame:
+    """The faults (``row, reason``) of orders with more than `MAX_PROCESSES`; they lie together, order by order."""
+    counts = processes.select(pl.col("row").rle()).unnest("row").filter(pl.col("len") > MAX_PROCESSES)
+    return counts.select(row="value", reason=pl.lit(f"the order has {_TOO_MANY}"))
+
+
 def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read ``text_no, processes`` into ``text_no, process_no, process_type, position, picture_count``, and faults."""
-    marked = texts.with_columns(
+    is_too_long = pl.col("processes").str.len_bytes() > MAX_BYTES
+    length_faults = texts.filter(is_too_long).select("text_no", fault=pl.lit(TOO_LONG))
+    marked = texts.filter(~is_too_long).with_columns(
         is_json=looks_like_json(pl.col("processes")), has_nul=pl.col("processes").str.contains(NUL, literal=True)
     )
     from_json, json_faults = _read_json(marked.filter("is_json"))
-    free = marked.filter(~pl.col("is_json") & ~pl.col("has_nul"))
+    from_text, text_faults = _read_free_text(marked.filter(~pl.col("is_json") & ~pl.col("has_nul")))
     nul_faults = marked.filter(~pl.col("is_json") & pl.col("has_nul")).select(
         "text_no", fault=pl.lit("the text holds a NUL character")
     )
-    read = pl.concat([from_json, _read_free_text(free)]).with_columns(
+    read = pl.concat([from_json, from_text]).with_columns(
         process_type=clean_text(pl.col("process")),
         position=clean_text(pl.col("position")),
         picture_count=pl.when(is_filled(pl.col("pictures"))).then(parse_quantity(pl.col("pictures"))).otherwise(1),
@@ -141,41 +157,33 @@ def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     return (
         checked.select("text_no", "process_no", "process_type", "position", "picture_count"),
-        pl.concat([json_faults, nul_faults, process_faults]),
+        pl.concat([length_faults, json_faults, nul_faults, text_faults, process_faults]),
     )
 
 
 def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    arrays, wrong, malformed = decode_arrays(texts, "processes", _OBJECTS, FLAT_ARRAY, _quote_numbers)
+    read = decode_arrays(texts, "processes", _OBJECTS, plain=FLAT_ARRAY, prepare=_quote_numbers, most=MAX_PROCESSES)
     faults = [
-        malformed.select("text_no", fault=pl.lit("the text is not a JSON array of objects")),
-        wrong.select("text_no", fault=pl.lit("the JSON holds something else than text and numbers")),
+        read.malformed.select("text_no", fault=pl.lit("the text is not a JSON array of objects")),
+        read.others.select("text_no", fault=pl.lit("the JSON holds something else than text and numbers")),
+        read.too_long.select("text_no", fault=pl.lit(_TOO_MANY)),
     ]
-    processes = (
-        arrays.filter(pl.col("decoded").list.len() > 0)
-        .with_columns(process_no=pl.int_ranges(1, pl.col("decoded").list.len() + 1, dtype=pl.Int32))
-        .explode("process_no", "decoded")
-        .with_columns(is_object=pl.col("decoded").is_not_null())
-        .unnest("decoded")
-    )
-    return processes.select(_RAW_PROCESSES), pl.concat(faults)
+    return explode_arrays(read.arrays, "text_no", "process_no").select(_RAW_PROCESSES), pl.concat(faults)
 
 
 def _quote_numbers(text: pl.Expr) -> pl.Expr:
     return quote_numbers(text, _KEYS)
 
 
-def _read_free_text(texts: pl.DataFrame) -> pl.DataFrame:
+def _read_free_text(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read ``type:position*2``, ``type@position x2``, ``type(position)*2``; position and count are optional."""
     segment, body = pl.col("segment"), pl.col("body")
     after_mark = r"^([^:@()\[\]]*)[:@](.*)$"
     in_brackets = r"^([^()\[\]【】]*[^()\[\]【】 ]) ?[(\[【](.*)[)\]】]$"
     pieces = split_segments(prepare_text(pl.col("processes")), PROCESS_SEPARATORS)
-    return (
-        texts.select("text_no", segment=pieces)
-        .explode("segment")
-        .drop_nulls("segment")
-        .with_columns(pictures=count_text(segment, PROCESS_COUNT), body=without_count(segment, PROCESS_COUNT))
+    segments, too_long = split_texts(texts, "text_no", pieces.alias("segment"), MAX_PROCESSES)
+    processes = (
+        segments.with_columns(pictures=count_text(segment, PROCESS_COUNT), body=without_count(segment, PROCESS_COUNT))
         .with_columns(
             process=pl.coalesce(body.str.extract(after_mark), body.str.extract(in_brackets), body),
             position=pl.coalesce(body.str.extract(after_mark, 2), body.str.extract(in_brackets, 2)),
@@ -184,3 +192,4 @@ def _read_free_text(texts: pl.DataFrame) -> pl.DataFrame:
         )
         .select(_RAW_PROCESSES)
     )
+    return processes, too_long.select("text_no", fault=pl.lit(_TOO_MANY))

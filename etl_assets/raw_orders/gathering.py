@@ -44,6 +44,7 @@ PLATFORM: Final = "__platform"
 SHOP: Final = "__shop"
 """String: the platform and the shop once cleaned; null where the line does not say."""
 KEY: Final = (ORDER, PLATFORM, SHOP)
+_NUMBER: Final = "__number"
 _EXTRA: Final = "extra."
 _ITEM: Final = "item."
 _EXACT: Final = pl.Decimal(38, 8)
@@ -102,7 +103,8 @@ def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
 
 def gather(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     """Gather all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no."""
-    lines = with_shops(mapped.sort(LINE)).with_columns(_split_variant(preset.item_variant_separator))
+    lines, key = with_shops(mapped.sort(LINE))
+    lines = lines.with_columns(_split_variant(preset.item_variant_separator))
     items = json_object({column: pl.col(_ITEM + column) for column in ITEM_COLUMNS})
     worth = _worth(preset)
     extras = [
@@ -111,7 +113,7 @@ def gather(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     first_of = [column for column in RAW_COLUMNS if column not in {"items", "amount"}]
     gathered = (
         lines.with_columns(items.alias("items"), *worth)
-        .group_by(KEY, maintain_order=True)
+        .group_by(key, maintain_order=True)
         .agg(
             pl.col(LINE).first().cast(pl.Int32).alias("row_no"),
             *(pl.col(column).first(ignore_nulls=True).fill_null(order_constant(preset, column)) for column in first_of),
@@ -126,15 +128,18 @@ def gather(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     return gathered.with_columns(extra.alias("extra"), pl.col(DEFECT).alias("defect")).select(RAW_ORDER_SCHEMA.names())
 
 
-def with_shops(lines: pl.DataFrame) -> pl.DataFrame:
-    """Complete the `KEY` of lines that leave out platform or shop, as many exports do after an order's first line.
+def with_shops(lines: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Find the orders of lines that leave out platform or shop, as many exports do after an order's first line.
 
     Such a line belongs to the one shop that has an order of this number in the file and that agrees with what the line
     says. Where several do, it stays as it is. `lines` must hold all lines of an order; their order is kept.
+
+    Returns:
+        The lines, and the columns that all lines of an order have in common.
     """
     if all(lines[column].null_count() in {0, lines.height} for column in (PLATFORM, SHOP)):
-        return lines  # all lines say it, or none does
-    stated = lines.select(KEY).unique()
+        return lines, KEY  # all lines say it, or none does
+    stated = lines.select(KEY).unique().with_row_index(_NUMBER)
     has_shop = pl.col(SHOP).is_not_null()
     platforms = pl.col(PLATFORM).filter(has_shop)  # with null: one that is not named may be any
     of_shop = pl.when(has_shop).then(_only(pl.col(PLATFORM).drop_nulls(), ORDER, SHOP))
@@ -142,11 +147,9 @@ def with_shops(lines: pl.DataFrame) -> pl.DataFrame:
     completed = stated.with_columns(pl.coalesce(PLATFORM, of_shop, of_order).alias("platform_found")).with_columns(
         pl.coalesce(SHOP, _only(pl.col(SHOP).drop_nulls(), ORDER, "platform_found")).alias("shop_found")
     )
-    return (
-        lines.join(completed, on=KEY, how="left", nulls_equal=True, maintain_order="left")
-        .drop(PLATFORM, SHOP)
-        .rename({"platform_found": PLATFORM, "shop_found": SHOP})
-    )
+    # A number: the name of a shop that one line gives would be copied for all lines that leave it out.
+    numbers = completed.select(*KEY, pl.col(_NUMBER).first().over(ORDER, "platform_found", "shop_found"))
+    return lines.join(numbers, on=KEY, how="left", nulls_equal=True, maintain_order="left"), (_NUMBER,)
 
 
 def _only(values: pl.Expr, *by: str) -> pl.Expr:

@@ -155,8 +155,11 @@ def changed_rows(file: pl.DataFrame, originals: pl.DataFrame, earlier: pl.DataFr
         MendedRowsError: two rows change the same column of a raw order differently.
     """
     columns = [column for column in RAW_COLUMNS if column in file.columns]
-    both = originals.join(file, on="quarantine_id", suffix="_mended").sort("raw_id", "row_no")
-    differs = {name: _comparable(f"{name}_mended").ne_missing(_comparable(name)) for name in columns}
+    # Prepared, and in one chunk, before they meet: a text that many rows of the file mend would be copied for each.
+    comparable = [_comparable(name).alias(f"{name}_compared") for name in columns]
+    stored, given = (frame.with_columns(comparable).rechunk() for frame in (originals, file))
+    both = stored.join(given, on="quarantine_id", suffix="_mended").sort("raw_id", "row_no")
+    differs = {name: pl.col(f"{name}_compared_mended").ne_missing(pl.col(f"{name}_compared")) for name in columns}
     by_row = both.group_by("raw_id", maintain_order=True)
     contradictions = by_row.agg(
         pl.col("quarantine_id").min(),

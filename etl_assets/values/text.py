@@ -5,9 +5,13 @@ Raw orders keep the text of their export untouched; every rule that compares tex
 
 from __future__ import annotations
 
-from typing import Final
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _MASKS: Final = "[*＊﹡]"
 """A platform replaces part of a buyer's name with ``*`` in any of its forms; a masked name identifies nobody."""
@@ -66,3 +70,13 @@ def is_filled(text: pl.Expr) -> pl.Expr:
     """Whether the text says anything once it is cleaned (never null): what `clean_text` would tell, but cheaper."""
     says_nothing = text.str.contains(r'^\s*(?:[=＝⁼₌﹦]["＂]\s*["＂]\s*)?$')
     return text.is_not_null() & ~says_nothing.fill_null(value=True)
+
+
+def cut_by_bytes(frame: pl.DataFrame, columns: Sequence[str], size: int) -> Iterator[pl.DataFrame]:
+    """Cut a frame about where the texts of ``columns`` have come to ``size`` bytes, but never within a row.
+
+    For what takes many times the length of a text while it is done. An empty frame has no pieces.
+    """
+    ends = pl.sum_horizontal(pl.lit(0, pl.Int64), pl.col(columns).str.len_bytes().cast(pl.Int64)).cum_sum()
+    lengths = frame.select((ends // size).rle().struct["len"]).to_series().to_list() if columns else [frame.height]
+    return (frame[start:end] for start, end in pairwise(accumulate(lengths, initial=0)))
