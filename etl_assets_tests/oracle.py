@@ -152,8 +152,8 @@ def expected(
 
 def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, str]) -> Record | str:
     """Read a raw row as a version of its order, or say by which reason code it goes to quarantine."""
-    if row.defect is not None:
-        return row.defect
+    if row.defect == "BAD_TEXT":
+        return "BAD_TEXT"
     if clean_text(row.platform) is None or clean_text(row.shop) is None:
         return "MISSING_SHOP"
     if clean_text(row.order_id) is None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
 
 Cells = Mapping[str, str | None]
+_Texts = dict[str, str | None]
+TOO_LARGE: Final = "too large"
+"""A sum that can't be an amount: how it is written does not matter."""
 NUL: Final = "\0"
 NUL_SYMBOL: Final = "␀"
 _SOLID: Final = r"[^\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
@@ -55,13 +58,21 @@ def land_lines(lines: Iterable[Line], preset: Preset) -> list[Landed]:
 
 def _order(line: Line, preset: Preset) -> Landed:
     cells, defect = _without_nul(line.cells)
-    columns = {column: _value(_source(preset, column), cells) for column in RAW_COLUMNS}
+    columns: _Texts = {column: _value(_source(preset, column), cells) for column in RAW_COLUMNS}
     return Landed(line.number, columns, _extra(cells, preset), defect)
 
 
 def _without_nul(cells: Cells) -> tuple[dict[str, str | None], str | None]:
-    defect = "BAD_TEXT" if any(NUL in text for text in cells.values() if text) else None
-    return {header: text and text.replace(NUL, NUL_SYMBOL) for header, text in cells.items()}, defect
+    kept = {
+        header: text and re.sub(_NO_CHARACTER, "\ufffd", text).replace(NUL, NUL_SYMBOL)
+        for header, text in cells.items()
+    }
+    is_bad = any(re.search(f"{NUL}|{_NO_CHARACTER}", text) for text in cells.values() if text)
+    return kept, "BAD_TEXT" if is_bad else None
+
+
+_NO_CHARACTER: Final = "[\ud800-\udfff]"
+"""Half a surrogate pair."""
 
 
 def _source(preset: Preset, column: str) -> ColumnSource | None:
@@ -88,9 +99,7 @@ def _filled(text: str | None) -> str | None:
 
 
 def _extra(cells: Cells, preset: Preset) -> dict[str, str] | None:
-    named = {
-        header for source in (*preset.columns.values(), *preset.item.values()) for header in source.headers
-    }
+    named = {header for source in (*preset.columns.values(), *preset.item.values()) for header in source.headers}
     found = {header: text for header, text in cells.items() if header not in named and _filled(text)}
     return {header: text for header, text in found.items() if text is not None} or None
 
@@ -103,8 +112,8 @@ _Key = tuple[str, str | None, str | None]
 @dataclass
 class _Mapped:
     line: Line
-    order: dict[str, str | None]
-    item: dict[str, str | None]
+    order: _Texts
+    item: _Texts
     extra: dict[str, str] | None
     defect: str | None
     key: _Key
@@ -121,9 +130,9 @@ def _gathered(lines: Sequence[Line], preset: Preset) -> list[Landed]:
 
 def _mapped(line: Line, preset: Preset) -> _Mapped:
     cells, defect = _without_nul(line.cells)
-    order = {column: _value(_source(preset, column), cells, with_constant=False) for column in RAW_COLUMNS}
+    order: _Texts = {column: _value(_source(preset, column), cells, with_constant=False) for column in RAW_COLUMNS}
     items = {str(column): source for column, source in preset.item.items()}
-    item = {column: _value(items.get(column), cells) for column in ITEM_COLUMNS}
+    item: _Texts = {column: _value(items.get(column), cells) for column in ITEM_COLUMNS}
     number = clean_text(order["order_id"])
     key = (number or f"{NUL}{line.number}", clean_text(order["platform"]), clean_text(order["shop"]))
     return _Mapped(line, order, item, _extra(cells, preset), defect, key)
@@ -136,8 +145,9 @@ def _complete_shops(mapped: Sequence[_Mapped]) -> None:
         stated.setdefault(one.key[0], set()).add(one.key[1:])
     found: dict[_Key, _Key] = {}
     for number, shops in stated.items():
-        with_platform = {}
+        with_platform: dict[tuple[str | None, str | None], str | None] = {}
         for platform, shop in shops:
+            others: set[str | None]
             if shop is not None:
                 others = {known for known, named in shops if named == shop and known is not None}
             else:
@@ -145,9 +155,11 @@ def _complete_shops(mapped: Sequence[_Mapped]) -> None:
             only = next(iter(others)) if len(others) == 1 else None
             with_platform[platform, shop] = only if platform is None else platform
         for (platform, shop), completed in with_platform.items():
-            named = {other for (_, other), known in with_platform.items() if known == completed and other is not None}
-            only = next(iter(named)) if len(named) == 1 else None
-            found[number, platform, shop] = (number, completed, only if shop is None else shop)
+            named: set[str | None] = {
+                other for (_, other), known in with_platform.items() if known == completed and other is not None
+            }
+            only_shop = next(iter(named)) if len(named) == 1 else None
+            found[number, platform, shop] = (number, completed, only_shop if shop is None else shop)
     for one in mapped:
         one.key = found[one.key]
 
@@ -157,7 +169,7 @@ def _gather(group: Sequence[_Mapped], preset: Preset) -> Landed:
     for column in RAW_COLUMNS:
         source = _source(preset, column)
         first = next((one.order[column] for one in group if one.order[column] is not None), None)
-        landed.columns[column] = first if first is not None else source and source.constant
+        landed.columns[column] = source.constant if first is None and source else first
     items = [_with_variant(one.item, preset.item_variant_separator) for one in group]
     said = [{column: text for column, text in item.items() if text is not None} for item in items]
     said = [item for item in said if item]
@@ -183,24 +195,28 @@ def _with_variant(item: dict[str, str | None], separator: str | None) -> dict[st
     return item
 
 
-
-
 def _sum_of(items: Sequence[dict[str, str | None]], preset: Preset) -> str | None:
     """The sum of quantity times price; a text that is no number stands in its place."""
     total: Decimal | None = None
+    size = 0.0
     for item in items:
         numbers: list[Decimal | None] = []
         for text in (item["quantity"], item["unit_price"]):
             try:
                 numbers.append(read_amount(text, preset.numbers))
             except ValueError:
-                return next(text for one in items for text in (one["quantity"], one["unit_price"]) if _is_bad(text, preset))
+                return next(
+                    text for one in items for text in (one["quantity"], one["unit_price"]) if _is_bad(text, preset)
+                )
         quantity, price = (Decimal(1) if item["quantity"] is None else numbers[0]), numbers[1]
         if quantity is not None and price is not None:
             with localcontext(prec=80):
                 total = (total or Decimal(0)) + quantity * price
+                size += abs(float(quantity) * float(price))
     if total is None:
         return None
+    if size >= 1e29:
+        return TOO_LARGE
     return f"{total:.8f}".rstrip("0").rstrip(".").replace(".", preset.numbers.decimal)
 
 

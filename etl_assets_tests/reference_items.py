@@ -94,6 +94,7 @@ def _is_json(text: str) -> bool:
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    json.dumps(pairs, ensure_ascii=False).encode()  # those that are left out as well: half a surrogate pair is no text
     return dict(reversed(pairs))
 
 

@@ -88,7 +88,7 @@ _ISO: Final = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M
 
 @lru_cache
 def _pattern(strftime_format: str) -> re.Pattern[str]:
-    """What a format matches: a number may have fewer digits, blanks may be more or none, and stand before any number."""
+    """What a format matches: a number may have fewer digits, blanks may be more or none, also before a number."""
     for shorthand, spelled_out in _SHORTHANDS.items():
         strftime_format = strftime_format.replace(shorthand, spelled_out)
     pattern = ""

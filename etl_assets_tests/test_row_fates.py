@@ -184,9 +184,17 @@ def test_which_of_several_equal_versions_an_order_names_is_history_and_nothing_e
     assert scalar(services, "SELECT raw_id FROM orders") in {1, 2, 3}
     assert comparable(services)["orders"] == {
         ("p", "s", "1"): {
-            "order_id": "1", "customer_nickname": "Ann", "customer_global_id": uuid5(CUSTOMER_NAMESPACE, "p:s:Ann"), "latest_status": None,
-            "is_cancelled": False, "order_type": None, "system_order_type": "BULK", "amount": Decimal(5), "currency": None,
-            "ordered_at": None, "source_updated_at": datetime(2023, 12, 31, 16, tzinfo=UTC),
+            "order_id": "1",
+            "customer_nickname": "Ann",
+            "customer_global_id": uuid5(CUSTOMER_NAMESPACE, "p:s:Ann"),
+            "latest_status": None,
+            "is_cancelled": False,
+            "order_type": None,
+            "system_order_type": "BULK",
+            "amount": Decimal(5),
+            "currency": None,
+            "ordered_at": None,
+            "source_updated_at": datetime(2023, 12, 31, 16, tzinfo=UTC),
         }
-    }  # fmt: skip
+    }
     assert scalar(services, "SELECT count(*) FROM quarantine") == 0

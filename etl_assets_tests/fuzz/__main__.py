@@ -47,8 +47,8 @@ def _is_over(session: Session, options: argparse.Namespace, ends_at: float) -> b
     if session.rounds and session.rounds % 20 == 0:
         _say(f"round {options.first + session.rounds}: {session.cells} values, nothing found")
     if options.values:
-        return session.cells >= options.values
-    return session.rounds >= options.rounds if options.rounds else time.monotonic() > ends_at
+        return session.cells >= int(options.values)
+    return session.rounds >= int(options.rounds) if options.rounds else time.monotonic() > ends_at
 
 
 def _options() -> argparse.Namespace:

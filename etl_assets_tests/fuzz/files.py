@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from etl_assets.raw_orders.source import LINE, with_defects
-from etl_assets_tests.fuzz.known import JSON_NUMBERS, is_open
+from etl_assets_tests.fuzz.known import HALF_SURROGATES, JSON_NUMBERS, is_open
 from etl_assets_tests.reference_files import Line
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ LONGEST_CELL: Final = 32_767
 _CUT_OFF_OF_XML: Final = {*range(0x20)} - {0x9, 0xA} | {0xFFFE, 0xFFFF}
 
 
-def write_file(folder: Path, number: int, kind: str, layout: Layout, rows: Sequence[Row], random: Random) -> tuple[Path, list[Line]]:
+def write_file(
+    folder: Path, number: int, kind: str, layout: Layout, rows: Sequence[Row], random: Random
+) -> tuple[Path, list[Line]]:
     """Write rows as a file; returns it, and its lines as the file holds them."""
     path = folder / f"{number:02}.{kind}"
     return path, WRITERS[kind](path, layout, rows, random)
@@ -51,7 +53,9 @@ def _write_text(path: Path, layout: Layout, rows: Sequence[Row], random: Random,
     out: list[str] = []
 
     def write(texts: Iterable[str]) -> None:
-        quoted = (_quoted(text) if random.random() < needless or set(text) & {delimiter, *'"\r\n'} else text for text in texts)
+        quoted = (
+            _quoted(text) if random.random() < needless or set(text) & {delimiter, *'"\r\n'} else text for text in texts
+        )
         out.append(delimiter.join(quoted) + end)
 
     write(layout.headers)
@@ -77,7 +81,9 @@ def _quoted(text: str) -> str:
 def _encoding(text: str, layout: Layout, random: Random) -> str:
     """An encoding that the preset allows and that can say the text."""
     encoding = random.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "gb18030"))
-    if encoding == "gb18030" and ("gb18030" not in layout.preset.encodings or text.encode(encoding).decode(encoding) != text):
+    if encoding == "gb18030" and (
+        "gb18030" not in layout.preset.encodings or text.encode(encoding).decode(encoding) != text
+    ):
         return "utf-8"
     # At the very start it would be taken for a byte order mark.
     return "utf-8" if text.startswith("\ufeff") else encoding
@@ -95,11 +101,11 @@ def _write_tsv(path: Path, layout: Layout, rows: Sequence[Row], random: Random) 
 
 def _write_jsonl(path: Path, layout: Layout, rows: Sequence[Row], random: Random) -> list[Line]:
     written: list[str] = []
-    lines = []
+    lines: list[Line] = []
     for row in rows:
         while random.random() < 0.01:
             written.append(random.choice(("", " ", "\t")))
-        cells = {header: row.get(header) for header in layout.headers}
+        cells = {header: _with_half_a_pair(row.get(header), random) for header in layout.headers}
         # The first line names all keys, so that no column is missing.
         said = [(key, text) for key, text in cells.items() if not lines or text is not None or random.random() < 0.5]
         is_ascii = random.random() < 0.3
@@ -113,7 +119,18 @@ def _write_jsonl(path: Path, layout: Layout, rows: Sequence[Row], random: Random
 def _json_value(text: str | None, random: Random, *, is_ascii: bool) -> str:
     if text is not None and _is_json_number(text) and not is_open(JSON_NUMBERS) and random.random() < 0.5:
         return text
-    return json.dumps(text, ensure_ascii=is_ascii)
+    return json.dumps(text, ensure_ascii=is_ascii or not _is_text(text))
+
+
+def _is_text(text: str | None) -> bool:
+    return not any("\ud800" <= char < "\ue000" for char in text or "")
+
+
+def _with_half_a_pair(text: str | None, random: Random) -> str | None:
+    """Now and then the text with half a surrogate pair at its end, which JSON can spell."""
+    if text is None or is_open(HALF_SURROGATES) or random.random() > 0.001:
+        return text
+    return text + chr(random.randrange(0xD800, 0xE000))
 
 
 def _is_json_number(text: str) -> bool:
@@ -154,7 +171,7 @@ def _as_times(texts: Sequence[str | None]) -> tuple[pa.Array, list[str | None]]:
             moments.append(datetime.fromisoformat(text) if text else None)
         except ValueError:
             moments.append(None)
-    return pa.array(moments, pa.timestamp("us")), [moment and str(moment) for moment in moments]
+    return pa.array(moments, pa.timestamp("us")), [str(moment) if moment else None for moment in moments]
 
 
 _TYPED: Final = {"amount": _as_decimals, "ordered_at": _as_times, "updated_at": _as_times}
@@ -215,10 +232,10 @@ _PARTS: Final = {
     f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{_TYPES}.worksheet+xml"/></Types>',
     "_rels/.rels": f'{_HEAD}<Relationships xmlns="{_RELATIONS}"><Relationship Id="rId1" Type="{_OFFICE}/officeDocument"'
     ' Target="xl/workbook.xml"/></Relationships>',
-    "xl/workbook.xml": f'{_HEAD}<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}"><sheets><sheet name="a" sheetId="1" r:id="rId1"/></sheets>'
-    "</workbook>",
-    "xl/_rels/workbook.xml.rels": f'{_HEAD}<Relationships xmlns="{_RELATIONS}"><Relationship Id="rId1" Type="{_OFFICE}/worksheet"'
-    ' Target="worksheets/sheet1.xml"/></Relationships>',
+    "xl/workbook.xml": f'{_HEAD}<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}">'
+    '<sheets><sheet name="a" sheetId="1" r:id="rId1"/></sheets></workbook>',
+    "xl/_rels/workbook.xml.rels": f'{_HEAD}<Relationships xmlns="{_RELATIONS}">'
+    f'<Relationship Id="rId1" Type="{_OFFICE}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
 }
 
 

@@ -110,7 +110,13 @@ class Layout:
 
 
 def _plain(value: object) -> str | None:
-    return value if value is None or isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        value
+        if value is None or isinstance(value, str)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )
 
 
 _DRAWN: Final[dict[str, Callable[[Values, Cast], str | None]]] = {
@@ -136,21 +142,41 @@ _DRAWN: Final[dict[str, Callable[[Values, Cast], str | None]]] = {
 
 
 LAYOUTS: Final = {
-    "generic": Layout(get_preset("generic"), {**{column: column for column in RAW_COLUMNS}, "memo": "remark", "a \"b\", c": "remark"}),
+    "generic": Layout(
+        get_preset("generic"), {**{column: column for column in RAW_COLUMNS}, "memo": "remark", 'a "b", c': "remark"}
+    ),
     "taobao": Layout(
         get_preset("taobao"),
         {
-            "店铺名称": "shop", "订单编号": "order_id", "买家会员名": "customer_name", "订单状态": "order_status",
-            "买家实际支付金额": "amount", "总金额": "amount", "订单创建时间": "ordered_at", "宝贝标题": "items",
-            "买家留言": "remark", "订单备注": "remark", "宝贝种类": "quantity",
+            "店铺名称": "shop",
+            "订单编号": "order_id",
+            "买家会员名": "customer_name",
+            "订单状态": "order_status",
+            "买家实际支付金额": "amount",
+            "总金额": "amount",
+            "订单创建时间": "ordered_at",
+            "宝贝标题": "items",
+            "买家留言": "remark",
+            "订单备注": "remark",
+            "宝贝种类": "quantity",
         },
     ),
     "shopify": Layout(
         get_preset("shopify").with_overrides(shop="Pop-up"),
         {
-            "Name": "order_id", "Email": "customer_name", "Phone": "customer_name", "Financial Status": "order_status",
-            "Cancelled at": "remark", "Total": "amount", "Currency": "currency", "Created at": "ordered_at", "Notes": "remark",
-            "Lineitem name": "name", "Lineitem sku": "sku", "Lineitem quantity": "quantity", "Lineitem price": "unit_price",
+            "Name": "order_id",
+            "Email": "customer_name",
+            "Phone": "customer_name",
+            "Financial Status": "order_status",
+            "Cancelled at": "remark",
+            "Total": "amount",
+            "Currency": "currency",
+            "Created at": "ordered_at",
+            "Notes": "remark",
+            "Lineitem name": "name",
+            "Lineitem sku": "sku",
+            "Lineitem quantity": "quantity",
+            "Lineitem price": "unit_price",
             "Vendor": "remark",
         },
         ("Email", "Phone", "Financial Status", "Cancelled at", "Total", "Currency", "Created at", "Notes", "Vendor"),
@@ -158,12 +184,25 @@ LAYOUTS: Final = {
     "mapping": Layout(
         MAPPING,
         {
-            "Laden": "shop", "Nr.": "order_id", "E-Mail": "customer_name", "Telefon": "customer_name", "Storniert": "remark",
-            "Status": "order_status", "Art": "order_type", "Datum": "ordered_at", "Veredelung": "processes", "Notiz": "remark",
-            "Artikel": "name", "Variante": "variant", "Art.-Nr.": "sku", "Menge": "quantity", "Preis": "unit_price",
-            "Druck": "processes", "Lager": "remark",
+            "Laden": "shop",
+            "Nr.": "order_id",
+            "E-Mail": "customer_name",
+            "Telefon": "customer_name",
+            "Storniert": "remark",
+            "Status": "order_status",
+            "Art": "order_type",
+            "Datum": "ordered_at",
+            "Veredelung": "processes",
+            "Notiz": "remark",
+            "Artikel": "name",
+            "Variante": "variant",
+            "Art.-Nr.": "sku",
+            "Menge": "quantity",
+            "Preis": "unit_price",
+            "Druck": "processes",
+            "Lager": "remark",
         },
         ("Laden", "E-Mail", "Telefon", "Storniert", "Status", "Datum"),
     ),
-}  # fmt: skip
+}
 """By name: the presets that come along, and a mapping."""

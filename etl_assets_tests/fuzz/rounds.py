@@ -12,14 +12,27 @@ from etl_assets_tests.fuzz.layouts import LAYOUTS, Cast, Layout, Row
 from etl_assets_tests.fuzz.values import Values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 GOOD: Final = "good-"
 """What the numbers of good orders begin with, and no odd one."""
 GOOD_NAME: Final = "nachbar "
 """What their customers' names begin with."""
-DAMAGES: Final = ("cut", "flip", "insert", "drop", "repeat", "bytes", "ragged", "quote", "empty", "header_only", "same_header")
-SECRET: Final = "GEHEIM4711"
+DAMAGES: Final = (
+    "cut",
+    "flip",
+    "insert",
+    "drop",
+    "repeat",
+    "bytes",
+    "ragged",
+    "quote",
+    "empty",
+    "header_only",
+    "same_header",
+)
+SECRET: Final = "GEHEIM4711"  # noqa: S105  # as a customer's name is one
 """Stands in files that are damaged: no message may show it."""
 
 
@@ -78,7 +91,7 @@ def draw_round(seed: int, number: int, rows: int) -> Round:
     )
     kinds = list(WRITERS)
     for at in range(random.choice((1, 2, 2, 3))):
-        kind = kinds[(number // len(LAYOUTS) + at) % len(kinds)]
+        kind = kinds[(number + number // len(LAYOUTS) + at) % len(kinds)]  # each with each layout in turn
         share = min(rows // (2 if at else 1), MOST_ROWS.get(kind, rows))
         drawn.imports.append(Import(kind, random.randrange(2**32), layout.rows(random, values, cast, share)))
     for row in good_rows(layout):
@@ -86,7 +99,8 @@ def draw_round(seed: int, number: int, rows: int) -> Round:
         rows_of_import.insert(random.randrange(len(rows_of_import) + 1), row)
     for _ in range(random.choice((0, 1, 3))):
         kind = random.choice([kind for kind in kinds if kind != FRAME])
-        odd = [*layout.rows(random, values, cast, random.randrange(30)), dict.fromkeys(layout.headers, SECRET)]
+        secret: Row = dict.fromkeys(layout.headers, SECRET)
+        odd = [*layout.rows(random, values, cast, random.randrange(30)), secret]
         drawn.imports.insert(
             random.randrange(len(drawn.imports) + 1), Import(kind, random.randrange(2**32), odd, random.choice(DAMAGES))
         )
@@ -96,12 +110,13 @@ def draw_round(seed: int, number: int, rows: int) -> Round:
 def good_rows(layout: Layout) -> list[Row]:
     """Good rows, always the same, one order each."""
     return [
-        {header: _GOOD[kind](number) for header, kind in layout.kinds.items() if header not in _BLANK} for number in range(40)
+        {header: _GOOD[kind](number) for header, kind in layout.kinds.items() if header not in _BLANK}
+        for number in range(40)
     ]
 
 
 _BLANK: Final = ("Cancelled at", "Storniert")
-_GOOD: Final = {
+_GOOD: Final[dict[str, Callable[[int], str | None]]] = {
     "platform": lambda _: "good",
     "shop": lambda _: "Nachbarn",
     "order_id": lambda number: f"{GOOD}{number}",
@@ -126,30 +141,27 @@ _GOOD: Final = {
 def damaged(content: bytes, damage: str, random: Random) -> bytes:
     """A file's content, damaged."""
     at = random.randrange(len(content) + 1)
-    some = random.choice((b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b'"', b"\n", b"\r", b",", b"\x80", b"{", b"\xef\xbb\xbf", b"\\ud800"))
+    before, after = content[:at], content[at:]
     lines = content.split(b"\n")
     line = random.randrange(len(lines))
-    match damage:
-        case "cut":
-            return content[:at]
-        case "flip":
-            return content[:at] + bytes([random.randrange(256)]) + content[at + 1 :]
-        case "insert":
-            return content[:at] + some + content[at:]
-        case "drop":
-            return content[:at] + content[at + random.randrange(1, 40) :]
-        case "repeat":
-            return content + content[at:]
-        case "bytes":
-            return content[:at] + random.randbytes(random.randrange(1, 60)) + content[at:]
-        case "ragged":
-            lines[line] += random.choice((b",", b",,,,", b";x", b"\tx"))
-        case "quote":
-            lines[line] = b'"' + lines[line]
-        case "empty":
-            return b""
-        case "header_only":
-            del lines[1:]
-        case "same_header":
-            lines[0] = lines[0] + random.choice((b",", b";")) + lines[0]
-    return b"\n".join(lines)
+    if damage in {"ragged", "quote"}:
+        lines[line] = (
+            b'"' + lines[line] if damage == "quote" else lines[line] + random.choice((b",", b",,,,", b";x", b"\tx"))
+        )
+        return b"\n".join(lines)
+    return {
+        "cut": before,
+        "flip": before + random.randbytes(1) + after[1:],
+        "insert": before + random.choice(_TOKENS) + after,
+        "drop": before + after[random.randrange(1, 40) :],
+        "repeat": content + after,
+        "bytes": before + random.randbytes(random.randrange(1, 60)) + after,
+        "empty": b"",
+        "header_only": lines[0],
+        "same_header": b"\n".join([lines[0] + random.choice((b",", b";")) + lines[0], *lines[1:]]),
+    }[damage]
+
+
+_TOKENS: Final = (
+    b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b'"', b"\n", b"\r", b",", b"\x80", b"{", b"\xef\xbb\xbf", b"\\ud800",
+)  # fmt: skip

@@ -31,9 +31,7 @@ def shrink(drawn: Round, fails: Callable[[Round], bool], *, seconds: float) -> R
     return drawn
 
 
-def _simplified(
-    drawn: Round, simpler: Callable[[Round], Iterator[Round]], fails: Callable[[Round], bool]
-) -> Round:
+def _simplified(drawn: Round, simpler: Callable[[Round], Iterator[Round]], fails: Callable[[Round], bool]) -> Round:
     """Take the first simpler one that fails, until none does."""
     while (found := next(filter(fails, simpler(drawn)), None)) is not None:
         drawn = found

@@ -8,7 +8,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from etl_assets_tests import strategies
-from etl_assets_tests.fuzz.known import BARE_PROCESSES, LONG_KEYS, MANY_LINES, is_open
+from etl_assets_tests.fuzz.known import (
+    BARE_PROCESSES,
+    ESCAPED_KEYS,
+    LONG_KEYS,
+    MANY_LINES,
+    NUL_IN_PROCESSES,
+    REPEATED_KEYS,
+    is_open,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,13 +29,16 @@ LONGEST_KEY: Final = 2_000
 MOST_LINES: Final = 200 if is_open(MANY_LINES) else 20_000
 
 _SPECIAL: Final = list(
-    "*:\\\"'=,;|×xX３　\t\n\r\v\f\x85 \u200b\u200d\u200e\u202e\u2066\u2069\ufeff\ufffd\ufffe\uffff\x00\x01\x1a\x1b\x1c\x7f"
-    "é e\u0301\u0345張ßẞİıſKÅﬁ㎏½①٣५۰＠=+-@#$%&<>/[]{}()【】（）、，；：。\U0001f469\u200d\U0001f680\U000e0041\U0010ffff\u2028\u2029\xa0"
+    "*:\\\"'=,;|×xX３　\t\n\r\v\f\x85 "
+    "\u200b\u200d\u200e\u202e\u2066\u2069\ufeff\ufffd\ufffe\uffff\x00\x01\x1a\x1b\x1c\x7f"
+    "é e\u0301\u0345張ßẞİıſKÅﬁ㎏½①٣५۰＠=+-@#$%&<>/[]{}()【】（）、，；：。"
+    "\U0001f469\u200d\U0001f680\U000e0041\U0010ffff\u2028\u2029\xa0"
 )
 _WORDS: Final = (
-    "T恤", "帽子", "Mug", "杯子", "白色", "NULL", "null", "None", "nan", "true", "0", "-1", "1e5", "=1+1", "=cmd|' /C calc'!A0",
-    "@SUM(A1)", "+49 30", "-2", "'; DROP TABLE orders; --", "\\N", "\\.", "\\x00", "%s", "{}", "${x}", "<b>", "&amp;", "_x000D_",
-    "עברית", "العربية", "ภาษาไทย", "हिन्दी", "Straße", "İstanbul", "ΣΊΣΥΦΟΣ", "ﷺ", "Å", "a\u0323\u0307", "Ｆｕｌｌ", "👩‍👩‍👧", "🏳️‍🌈",
+    "T恤", "帽子", "Mug", "杯子", "白色", "NULL", "null", "None", "nan", "true", "0", "-1", "1e5", "=1+1",
+    "=cmd|' /C calc'!A0", "@SUM(A1)", "+49 30", "-2", "'; DROP TABLE orders; --", "\\N", "\\.", "\\x00", "%s", "{}",
+    "${x}", "<b>", "&amp;", "_x000D_", "עברית", "العربية", "ภาษาไทย", "हिन्दी", "Straße", "İstanbul", "ΣΊΣΥΦΟΣ", "ﷺ",
+    "Å", "a\u0323\u0307", "Ｆｕｌｌ", "👩‍👩‍👧", "🏳️‍🌈",
 )  # fmt: skip
 
 
@@ -206,9 +217,11 @@ class Values:
             value: Any = self._pick(_ODD_JSON) if self._roll() < 0.3 else self._usual(key)
             if key == "processes" and is_open(BARE_PROCESSES) and isinstance(value, int | float | _Bare):
                 value = str(value)
+            if key == "processes" and is_open(NUL_IN_PROCESSES) and isinstance(value, str):
+                value = value.replace("\0", "")
             pairs.append((key, value))
-            if self._roll() < 0.05:
-                pairs.append((key, self._pick(_ODD_JSON) if key != "processes" else "twice"))
+            if self._roll() < 0.05 and not (is_open(REPEATED_KEYS) and key in {"processes", "unit_price"}):
+                pairs.append((key, self._pick(_ODD_JSON)))
         return _Pairs(pairs)
 
     def _usual(self, key: str) -> Any:
@@ -246,9 +259,13 @@ class Values:
         """JSON text with blanks, escapes and numbers of any kind."""
         match value:
             case _Pairs():
-                return "{" + ",".join(f"{self._string(key)}{self._pick(_COLONS)}{self._written(item)}" for key, item in value) + "}"
+                return (
+                    "{"
+                    + ",".join(f"{self._key(key)}{self._pick(_COLONS)}{self._written(item)}" for key, item in value)
+                    + "}"
+                )
             case dict():
-                return "{" + ",".join(f"{self._string(key)}:{self._written(item)}" for key, item in value.items()) + "}"
+                return "{" + ",".join(f"{self._key(key)}:{self._written(item)}" for key, item in value.items()) + "}"
             case list():
                 return "[" + self._pick((",", " , ", ",\n")).join(map(self._written, value)) + "]"
             case _Bare():
@@ -257,6 +274,9 @@ class Values:
                 return self._string(value)
             case _:
                 return json.dumps(value)
+
+    def _key(self, text: str) -> str:
+        return json.dumps(text) if is_open(ESCAPED_KEYS) and text.isascii() else self._string(text)
 
     def _string(self, text: str) -> str:
         if self._roll() < 0.05:
@@ -303,62 +323,76 @@ _SPELLINGS: Final[tuple[Callable[[str], str], ...]] = (
 )
 _SIGNS: Final = ("", "", "¥", "￥", "$", "US$", "€", " EUR", "元", "CNY ", "kr", "-", "+", "(", ")", "%")
 _AMOUNTS: Final = (
-    *strategies.AMOUNTS, *strategies.BAD_AMOUNTS, *strategies.EMPTY, "Infinity", "-inf", "sNaN", "1e400", "1E-7", "0e0", "1_000",
-    "99999999999999.99994999", "99999999999999.99995", "-99999999999999.99995", "1" * 15, "9" * 39, "0" * 40 + "1", "-0", "+0.00",
-    "1,000,000,000,000.0001", "1.000.000,5", "1 000,50", "1\u202f000,50", "1'000.50", "0,5", "0.5.", "..5", "۱۲۳", "１２３．４", "−5",
-    "5-", "5 ¥ ¥", "¥¥5", "USD5USD", "$ - 5", "-¥ 5", "12.345.678,90123", "0x1F", "1/2", "½", "5\n", "5\x00", "\ufeff5", "5\u200b",
+    *strategies.AMOUNTS, *strategies.BAD_AMOUNTS, *strategies.EMPTY, "Infinity", "-inf", "sNaN", "1e400", "1E-7",
+    "0e0", "1_000", "99999999999999.99994999", "99999999999999.99995", "-99999999999999.99995", "1" * 15, "9" * 39,
+    "0" * 40 + "1", "-0", "+0.00", "1,000,000,000,000.0001", "1.000.000,5", "1 000,50", "1\u202f000,50", "1'000.50",
+    "0,5", "0.5.", "..5", "۱۲۳", "１２３．４", "−5", "5-", "5 ¥ ¥", "¥¥5", "USD5USD", "$ - 5", "-¥ 5",
+    "12.345.678,90123", "0x1F", "1/2", "½", "5\n", "5\x00", "\ufeff5", "5\u200b",
 )  # fmt: skip
 _DATES: Final = (
-    "2016-12-31", "2024-05-13", "2024/05/13", "2024/3/1", "2024-3-10", "2024-03-10", "2024-11-03", "2024-03-31", "2024-10-27",
-    "1986-05-04", "1991-09-15", "0001-01-01", "0000-01-01", "0000-00-00", "9999-12-31", "10000-01-01", "+12024-01-01", "-2024-01-01",
-    "2024-02-29", "2023-02-29", "2024-02-30", "2024-13-01", "2024-00-10", "1969-12-31", "1970-01-01", "2038-01-19", "24-01-01",
-    "13.05.2024", "05/13/2024", "2024年05月13日", "２０２４-05-13", "٢٠٢٤-05-13", "20240513", "2024-W20-1", "May 13 2024", "1715598072",
+    "2016-12-31", "2024-05-13", "2024/05/13", "2024/3/1", "2024-3-10", "2024-03-10", "2024-11-03", "2024-03-31",
+    "2024-10-27", "1986-05-04", "1991-09-15", "0001-01-01", "0000-01-01", "0000-00-00", "9999-12-31", "10000-01-01",
+    "+12024-01-01", "-2024-01-01", "2024-02-29", "2023-02-29", "2024-02-30", "2024-13-01", "2024-00-10",
+    "1969-12-31", "1970-01-01", "2038-01-19", "24-01-01", "13.05.2024", "05/13/2024", "2024年05月13日",
+    "２０２４-05-13", "٢٠٢٤-05-13", "20240513", "2024-W20-1", "May 13 2024", "1715598072",
 )  # fmt: skip
 _BETWEEN: Final = (" ", " ", " ", " ", "T", "t", "  ", "\t", "\u3000", "", "_")
 _TIMES: Final = (
-    "00:00:00", "23:59:59", "23:59:60", "11:01:60", "23:59:61", "24:00:00", "24:00", "02:30:00", "01:30", "1:2:3", "01:59:59.999999",
-    "12:00:00.1", "12:00:00.1234567", "23:59:59.9999999", "12:00:00.999999999999", "12:34:60.5", "12:00:00.", "12:00:00,5", "11",
-    "12:60", "12", "", "", "11:01", "00:00:00.0000001", "23：59：59", "11:01 PM",
+    "00:00:00", "23:59:59", "23:59:60", "11:01:60", "23:59:61", "24:00:00", "24:00", "02:30:00", "01:30", "1:2:3",
+    "01:59:59.999999", "12:00:00.1", "12:00:00.1234567", "23:59:59.9999999", "12:00:00.999999999999", "12:34:60.5",
+    "12:00:00.", "12:00:00,5", "11", "12:60", "12", "", "", "11:01", "00:00:00.0000001", "23：59：59", "11:01 PM",
 )  # fmt: skip
 _OFFSETS: Final = (
-    "", "", "", "", "Z", "z", "+0000", "+02:00", " +0200", "-0500", " -05:00", "+05:45", "-00:30", "+14:00", "-12:00", "+23:59", "+24:00",
-    "+02:75", "+2", "+02", "−05:00", " UTC", " CST", "[Asia/Shanghai]",
+    "", "", "", "", "Z", "z", "+0000", "+02:00", " +0200", "-0500", " -05:00", "+05:45", "-00:30", "+14:00", "-12:00",
+    "+23:59", "+24:00", "+02:75", "+2", "+02", "−05:00", " UTC", " CST", "[Asia/Shanghai]",
 )  # fmt: skip
 _QUANTITIES: Final = (
-    1, 2, 3, "3", "-1", 0, None, "２", 2**31 - 1, -(2**31), 2**31, -(2**31) - 1, str(2**31 - 1), "2147483648", 10**30, "3.0", 3.5, "3件", "x",
-    True, False, "", " 4 ", "+5", "1e3", "007", '="6"', 65536, 46341, "٣",
+    1, 2, 3, "3", "-1", 0, None, "２", 2**31 - 1, -(2**31), 2**31, -(2**31) - 1, str(2**31 - 1), "2147483648", 10**30,
+    "3.0", 3.5, "3件", "x", True, False, "", " 4 ", "+5", "1e3", "007", "99999999999999.9999", '="6"', 65536, 46341,
+    "٣",
 )  # fmt: skip
 _PRICES: Final = (
-    None, 0, 12, 9.9, 1.23456, "9.90", "¥1,000.00", "99999999999999.9999", "-99999999999999.9999", "99999999999999.99995", 99999999999999,
-    100000000000000, 1e15, "1e5", "", " ", "free", True, "0.00005", "1.234,50",
+    None, 0, 12, 9.9, 1.23456, "9.90", "¥1,000.00", "99999999999999.9999", "-99999999999999.9999",
+    "99999999999999.99995", 99999999999999, 100000000000000, 1e15, "1e5", "", " ", "free", True, "0.00005",
+    "1.234,50",
 )  # fmt: skip
 _NAMES: Final = ("T恤", "Mug", "a:b;c*3", "帽子×2", "杯子", "", " ", "*", "Ｍｕｇ", "Mug - Blue", "null")
 _KEYS: Final = (
-    "name", "variant", "sku", "quantity", "unit_price", "processes", "extra", "1", "", "Name", "process", "position", "pictures", "a\"b", "é",
+    "name", "variant", "sku", "quantity", "unit_price", "processes", "extra", "1", "", "Name", "process", "position",
+    "pictures", 'a"b', "é",
 )  # fmt: skip
 _MARKS: Final = ((",", ":"), (", ", ": "), (" ,", " :"))
 _COLONS: Final = (":", " : ", ":\t")
-_ODD_JSON: Final = (
-    None, True, False, 0, -1, "", "a\x00b", "\x00", "\x1f", "é", "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"), [], {},
-    [[]], [1], {"a": 1}, "null", "[]", "{}", '"', "\\", "\\u0000", 2**31, 2**63, 10**20, 1.5, -0.0,
-    *map(_Bare, ("1e5", "1E400", "-1e-400", "0.1e1", "-0", "1.0", "100000000000000000000000000000.5", "0.00000000000000000001",
-                 "NaN", "Infinity", "01", "1.", ".5", "+1", "tru", "'a'", '"\\x41"', '"\\u12"', '"\\ud800"', '"\\ud83d\\ude00"', '"\t"', "")),
+_ODD_NUMBERS: Final = (
+    "1e5", "1E400", "-1e-400", "0.1e1", "-0", "1.0", "100000000000000000000000000000.5", "0.00000000000000000001",
+    "NaN", "Infinity", "01", "1.", ".5", "+1", "tru", "'a'", '"\\x41"', '"\\u12"', '"\\ud800"', '"\\ud83d\\ude00"',
+    '"\t"', "",
 )  # fmt: skip
-_ODD_SHAPES: Final = (
-    [], {}, [[]], [{}], [None], [1, 2], "text", 5, None, True, [{"name": "a"}, None], [{"name": "a"}, [{"name": "b"}]], {"name": "a"},
-    {"items": [{"name": "a"}]}, [{"name": ["a"]}], [{"name": "a", "z": {"k": 1}}], [{"name": "a", "processes": {}}],
-    [{"name": "a", "processes": [None]}], [{"name": "a", "processes": [[]]}], [{"name": "a", "processes": 5}],
-    [{"name": "a", "processes": [{"process": "b", "pictures": -1}]}], [{"name": "a", "processes": '[{"process":"b"}]'}],
+"""And what else is not quite JSON."""
+_ODD_JSON: Final[tuple[Any, ...]] = (
+    None, True, False, 0, -1, "", "a\x00b", "\x00", "\x1f", "é",
+    "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"), [], {}, [[]], [1], {"a": 1}, "null", "[]",
+    "{}", '"', "\\", "\\u0000", 2**31, 2**63, 10**20, 1.5, -0.0,
+    *map(_Bare, _ODD_NUMBERS),
+)  # fmt: skip
+_ODD_SHAPES: Final[tuple[Any, ...]] = (
+    [], {}, [[]], [{}], [None], [1, 2], "text", 5, None, True, [{"name": "a"}, None],
+    [{"name": "a"}, [{"name": "b"}]], {"name": "a"}, {"items": [{"name": "a"}]}, [{"name": ["a"]}],
+    [{"name": "a", "z": {"k": 1}}], [{"name": "a", "processes": {}}], [{"name": "a", "processes": [None]}],
+    [{"name": "a", "processes": [[]]}], [{"name": "a", "processes": 5}],
+    [{"name": "a", "processes": [{"process": "b", "pictures": -1}]}],
+    [{"name": "a", "processes": '[{"process":"b"}]'}],
     [{"name": "a", "quantity": 2**31 - 1}, {"name": "b", "quantity": 1}],
     [{"name": "a", "quantity": 2**31 - 1, "processes": [{"process": "b", "pictures": 2**31 - 1}]}],
 )  # fmt: skip
 _ITEM_PIECES: Final = (
-    *strategies.ITEM_TEXTS, "T恤", "Mug", "杯子", "*3", "x3", "X 2", "×3", " x ", "3件", "2 pcs", "*-1", "2x ", "2 x Mug", "(", ")", "[", "]",
-    "【", "】", "（白色）", "(White / L)", ";", "；", ",", "，", "、", "|", "\n", "\r\n", " ", "　", "颜色分类:白色", "尺码：L", ":", "@", "@9.90", "¥12.5",
-    "US$1,250.50", "€5", "元", "10*15", "iPhone15", " - ", "+", "-", "=", "99999999999", "2147483647", "*2147483648", "\u200b", "\x00", "×", "*",
-    "件", "é", "👕",
+    *strategies.ITEM_TEXTS, "T恤", "Mug", "杯子", "*3", "x3", "X 2", "×3", " x ", "3件", "2 pcs", "*-1", "2x ",
+    "2 x Mug", "(", ")", "[", "]", "【", "】", "（白色）", "(White / L)", ";", "；", ",", "，", "、", "|", "\n",
+    "\r\n", " ", "　", "颜色分类:白色", "尺码：L", ":", "@", "@9.90", "¥12.5", "US$1,250.50", "€5", "元", "10*15",
+    "iPhone15", " - ", "+", "-", "=", "99999999999", "2147483647", "*2147483648", "\u200b", "\x00", "×", "*", "件",
+    "é", "👕",
 )  # fmt: skip
 _PROCESS_PIECES: Final = (
-    *strategies.PROCESS_TEXTS, "刺绣", "烫画", "print", ":", "@", "左胸", "(", ")", "（胸口）", "【", "】", "[", "]", "*2", "x2", "×3", "2张", " 2 处",
-    "*-1", "+", ";", ",", "、", "|", "\n", " ", "2147483648", "张", "3次", "\x00",
+    *strategies.PROCESS_TEXTS, "刺绣", "烫画", "print", ":", "@", "左胸", "(", ")", "（胸口）", "【", "】", "[", "]",
+    "*2", "x2", "×3", "2张", " 2 处", "*-1", "+", ";", ",", "、", "|", "\n", " ", "2147483648", "张", "3次", "\x00",
 )  # fmt: skip
