@@ -140,6 +140,8 @@ def _item(element: object, line_no: int, numbers: NumberFormat) -> dict[str, Any
     processes = element.get("processes")
     if isinstance(processes, bool | _Number):
         processes = str(processes).lower() if isinstance(processes, bool) else str(processes)
+    if isinstance(processes, str) and "\0" in processes:
+        raise BadItems  # they are kept with the line, for process_items to read
     line = {
         "line_no": line_no,
         "product": _clean(product),

@@ -11,19 +11,15 @@ LONG_KEYS: Final = "long-keys"
 JSON_NUMBERS: Final = "json-numbers"
 HALF_SURROGATES: Final = "half-surrogates"
 MANY_LINES: Final = "many-lines"
-BARE_PROCESSES: Final = "bare-processes"
 ESCAPED_KEYS: Final = "escaped-keys"
 REPEATED_KEYS: Final = "repeated-keys"
-NUL_IN_PROCESSES: Final = "nul-in-processes"
 
 KNOWN: Final[dict[str, str]] = {
     LONG_KEYS: "a platform, shop or order type of more than 2.6 kB that does not compress stops its asset",
     JSON_NUMBERS: "numbers in JSON lines pass through a float: 12345678901234.5678 is cut, 1e400 refuses the file",
     HALF_SURROGATES: "half a surrogate pair in JSON lines refuses the whole file",
-    BARE_PROCESSES: "an item whose processes are a bare number, 1.0, has the process 1: it passes through a float",
     ESCAPED_KEYS: 'a bare number under a key that is written with an escape ("\\u0073ku": -0) passes through a float',
     REPEATED_KEYS: "of processes or unit_price given twice, the first does not count where one is text or a number",
-    NUL_IN_PROCESSES: "an item whose processes are a text with NUL takes all lines of its order away (DB_REJECTED)",
     MANY_LINES: "order_items takes memory quadratic in an order's lines where another order is odd",
 }
 
