@@ -126,7 +126,7 @@ _GOOD: Final[dict[str, Callable[[int], str | None]]] = {
     "amount": lambda number: str(10 + number),
     "currency": lambda _: "EUR",
     "ordered_at": lambda number: f"2024-05-{1 + number % 28:02} 10:00:00",
-    "updated_at": lambda _: "2024-06-01",
+    "updated_at": lambda _: "2024-06-01 00:00:00",  # as typed columns of times hold it
     "items": lambda number: f"T恤*{1 + number}",
     "processes": lambda _: "刺绣:左胸*2",
     "remark": lambda _: "x",
