@@ -57,12 +57,13 @@ def land_lines(lines: Iterable[Line], preset: Preset) -> list[Landed]:
 
 
 def _order(line: Line, preset: Preset) -> Landed:
-    cells, defect = _without_nul(line.cells)
+    cells, defect = without_nul(line.cells)
     columns: _Texts = {column: _value(_source(preset, column), cells) for column in RAW_COLUMNS}
     return Landed(line.number, columns, _extra(cells, preset), defect)
 
 
-def _without_nul(cells: Cells) -> tuple[dict[str, str | None], str | None]:
+def without_nul(cells: Cells) -> tuple[dict[str, str | None], str | None]:
+    """The texts without what the store can't hold, and what is wrong with the row then."""
     kept = {
         header: text and re.sub(_NO_CHARACTER, "\ufffd", text).replace(NUL, NUL_SYMBOL)
         for header, text in cells.items()
@@ -129,7 +130,7 @@ def _gathered(lines: Sequence[Line], preset: Preset) -> list[Landed]:
 
 
 def _mapped(line: Line, preset: Preset) -> _Mapped:
-    cells, defect = _without_nul(line.cells)
+    cells, defect = without_nul(line.cells)
     order: _Texts = {column: _value(_source(preset, column), cells, with_constant=False) for column in RAW_COLUMNS}
     items = {str(column): source for column, source in preset.item.items()}
     item: _Texts = {column: _value(items.get(column), cells) for column in ITEM_COLUMNS}

@@ -13,9 +13,9 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import parquet
 
-from etl_assets.raw_orders.source import LINE, with_defects
+from etl_assets.raw_orders.source import DEFECT, LINE
 from etl_assets_tests.fuzz.known import HALF_SURROGATES, JSON_NUMBERS, is_open
-from etl_assets_tests.reference_files import Line
+from etl_assets_tests.reference_files import Line, without_nul
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -42,9 +42,10 @@ def write_file(
 
 def as_frame(lines: Sequence[Line], headers: Sequence[str]) -> pl.DataFrame:
     """The lines as what reads a database hands them on."""
-    columns = {header: pl.Series(header, [line.cells.get(header) for line in lines], pl.String) for header in headers}
-    frame = pl.DataFrame(columns).with_columns(pl.Series(LINE, [line.number for line in lines], pl.Int64))
-    return with_defects(frame, headers)
+    rows = [without_nul(line.cells) for line in lines]
+    columns = {header: pl.Series([cells.get(header) for cells, _ in rows], dtype=pl.String) for header in headers}
+    numbers = pl.Series([line.number for line in lines], dtype=pl.Int64)
+    return pl.DataFrame({**columns, LINE: numbers, DEFECT: pl.Series([defect for _, defect in rows], dtype=pl.String)})
 
 
 def _write_text(path: Path, layout: Layout, rows: Sequence[Row], random: Random, delimiter: str) -> list[Line]:
