@@ -12,7 +12,8 @@ from etl_assets.raw_orders.importing import import_file
 from etl_assets.raw_orders.transform import to_raw_orders
 from etl_assets_tests import running
 from etl_assets_tests.fuzz.files import FRAME, as_frame, write_file
-from etl_assets_tests.fuzz.rounds import GOOD, GOOD_NAME, SECRET, Import, Round, damaged, good_rows
+from etl_assets_tests.fuzz.layouts import GOOD
+from etl_assets_tests.fuzz.rounds import GOOD_NAME, SECRET, Import, Round, damaged, good_rows
 from etl_assets_tests.fuzz.values import LONGEST_KEY
 from etl_assets_tests.oracle import RawRow
 from etl_assets_tests.reference_files import TOO_LARGE, Landed, land_lines

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Row = dict[str, str | None]
 """The texts of a line by header."""
 
+GOOD: Final = "good-"
+"""What the numbers of good orders begin with, and no odd one."""
+
 MAPPING: Final = Preset.model_validate(
     {
         "name": "hof_laden",

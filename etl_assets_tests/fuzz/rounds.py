@@ -8,17 +8,15 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from etl_assets_tests.fuzz.files import FRAME, MOST_ROWS, WRITERS
-from etl_assets_tests.fuzz.layouts import LAYOUTS, Cast, Layout, Row
+from etl_assets_tests.fuzz.layouts import GOOD, LAYOUTS, Cast, Layout, Row
 from etl_assets_tests.fuzz.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-GOOD: Final = "good-"
-"""What the numbers of good orders begin with, and no odd one."""
 GOOD_NAME: Final = "nachbar "
-"""What their customers' names begin with."""
+"""What the names of the customers of good orders begin with."""
 DAMAGES: Final = (
     "cut",
     "flip",
