@@ -7,7 +7,7 @@ TOOLS := .venv-bench/.ready
 export ETL_HOME ?= $(CURDIR)/.etl
 export DAGSTER_HOME ?= $(ETL_HOME)/dagster
 
-.PHONY: help demo dev test bench bench-full lint format typecheck check clean
+.PHONY: help demo dev test fuzz bench bench-full lint format typecheck check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ dev: $(READY) ## The Dagster UI with its daemon on http://127.0.0.1:3000
 
 test: $(READY) ## All tests, on a PostgreSQL of their own
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+fuzz: $(READY) ## Odd values and files for some minutes: make fuzz MINUTES=5 SEED=7
+	$(BIN)/python -m etl_assets_tests.fuzz --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(FUZZ)
 
 $(TOOLS): pyproject.toml benchmarks/constraints.txt
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

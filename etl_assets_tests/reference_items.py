@@ -104,6 +104,7 @@ def _is_json(text: str) -> bool:
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    json.dumps(pairs, ensure_ascii=False).encode()  # those that are left out as well: half a surrogate pair is no text
     return dict(reversed(pairs))
 
 
@@ -159,6 +160,8 @@ def _item(element: object, line_no: int, numbers: NumberFormat) -> dict[str, Any
     processes = element.get("processes")
     if isinstance(processes, bool | _Number):
         processes = str(processes).lower() if isinstance(processes, bool) else str(processes)
+    if isinstance(processes, str) and "\0" in processes:
+        raise BadItems  # they are kept with the line, for process_items to read
     line = {
         "line_no": line_no,
         "product": _clean(product),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import MAXYEAR, UTC, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _WHITE_SPACE: Final = (
 """Unicode's White_Space; `str.strip()` alone would take off the separators 0x1C to 0x1F as well."""
 _ZERO: Final = Decimal("0.0000")
 _MAX_AMOUNT: Final = Decimal(10) ** 14
+LEAP_SECOND: Final = 60
 
 
 def clean_text(text: str | None) -> str | None:
@@ -78,12 +80,31 @@ def read_amount(text: str | None, numbers: NumberFormat) -> Decimal | None:
     return amount
 
 
-_ISO: Final = re.compile(
-    r"([0-9]{4})([-/])([0-9]{2})\2([0-9]{2})"
-    r"(?:[ T]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6}))?)?(?: ?(Z|[+-][0-9]{2}:?[0-9]{2}))?)?"
-)
+_DIGITS: Final = {"Y": r"\+[0-9]++|[0-9]{1,4}+", **dict.fromkeys("mdHMS", "[0-9]{1,2}+")}
+_OFFSET: Final = rf"[{_WHITE_SPACE}]*(?P<z>[Zz]|[-+\u2212][0-9]{{2}}(?:[:{_WHITE_SPACE}]*[0-9]{{2}})?)"
 _SHORTHANDS: Final = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%e": "%d", "%:z": "%z"}
-"""Directives that strftime knows and Python's strptime doesn't."""
+_ISO: Final = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M%z", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+
+
+@lru_cache
+def _pattern(strftime_format: str) -> re.Pattern[str]:
+    """What a format matches: a number may have fewer digits, blanks may be more or none, also before a number."""
+    for shorthand, spelled_out in _SHORTHANDS.items():
+        strftime_format = strftime_format.replace(shorthand, spelled_out)
+    pattern = ""
+    for piece in re.findall(r"%\.?.|\s+|.", strftime_format, re.DOTALL):
+        if piece == "%.f":
+            pattern += r"(?:\.(?P<f>[0-9]+))?"
+        elif piece == "%z":
+            pattern += _OFFSET
+        elif piece[0] == "%" and piece[1] in _DIGITS:
+            pattern += f"[{_WHITE_SPACE}]*(?P<{piece[1]}>{_DIGITS[piece[1]]})"
+        elif piece[0] == "%":
+            msg = f"the oracle cannot read with {strftime_format!r}"
+            raise NotImplementedError(msg)
+        else:
+            pattern += f"[{_WHITE_SPACE}]*" if piece.isspace() else re.escape(piece)
+    return re.compile(pattern)
 
 
 def read_timestamp(text: str | None, formats: Sequence[str], zone: tzinfo) -> datetime | None:
@@ -95,47 +116,57 @@ def read_timestamp(text: str | None, formats: Sequence[str], zone: tzinfo) -> da
     cleaned = clean_text(text)
     if cleaned is None or cleaned.startswith("0000-00-00"):
         return None
-    moment = _read_by_formats(cleaned, formats) or _read_iso(cleaned)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone, fold=0)
+    parts = _parts(cleaned, tuple(formats))
+    moment = datetime(
+        *(int(parts.get(name) or default) for name, default in zip("YmdHM", (0, 1, 1, 0, 0), strict=True)),
+        microsecond=int((parts.get("f") or "").ljust(6, "0")[:6]),  # further digits are cut
+        tzinfo=_zone(parts["z"]) if parts.get("z") else zone,
+    )
+    seconds = int(parts.get("S") or 0)
+    if seconds > LEAP_SECOND:
+        msg = "no second"
+        raise ValueError(msg)
     try:
-        return moment.astimezone(UTC)
+        # A leap second is the next minute's first, by the wall clock (which ends with the year 9999).
+        if parts.get("z") or moment.year == MAXYEAR:
+            return moment.astimezone(UTC) + timedelta(seconds=seconds)
+        return (moment + timedelta(seconds=seconds)).astimezone(UTC)
     except OverflowError:
         msg = "outside the years 1 to 9999"
         raise ValueError(msg) from None
 
 
-def _read_by_formats(text: str, formats: Sequence[str]) -> datetime | None:
-    for strftime_format in formats:
-        known = strftime_format
-        for shorthand, spelled_out in _SHORTHANDS.items():
-            known = known.replace(shorthand, spelled_out)
-        try:
-            return datetime.strptime(text, known)  # noqa: DTZ007 - the caller adds the zone
-        except ValueError as error:
-            if "directive" in str(error):
-                msg = f"the oracle cannot read with {strftime_format!r}"
-                raise NotImplementedError(msg) from None
-    return None
+def _parts(text: str, formats: tuple[str, ...]) -> dict[str, str | None]:
+    for known in formats:
+        match = _pattern(known).fullmatch(text)
+        if match and _is_date(match.groupdict()):
+            return match.groupdict()
+    iso = re.sub(r"\A([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})", r"\1-\2-\3", text)
+    iso = re.sub(r"\A([0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|.{10})[Tt]", r"\1 ", iso)
+    for known in _ISO:
+        match = _pattern(known).fullmatch(iso)
+        if match:
+            return match.groupdict()
+    msg = "not a timestamp"
+    raise ValueError(msg)
 
 
-def _read_iso(text: str) -> datetime:
-    match = _ISO.fullmatch(text)
-    if match is None:
-        msg = "not a timestamp"
+def _is_date(parts: dict[str, str | None]) -> bool:
+    """Whether the parts are a moment; otherwise another format may read them differently."""
+    numbers = [int(parts.get(name) or default) for name, default in zip("YmdHM", (0, 1, 1, 0, 0), strict=True)]
+    try:
+        datetime(*numbers)  # noqa: DTZ001 - only whether there is one
+    except ValueError:
+        return False
+    return int(parts.get("S") or 0) <= LEAP_SECOND
+
+
+def _zone(offset: str) -> tzinfo:
+    if offset in "Zz":
+        return UTC
+    digits = re.sub("[^0-9]", "", offset)
+    if int(digits[2:] or 0) > 59:
+        msg = "not an offset"
         raise ValueError(msg)
-    year, _, month, day, hour, minute, second, fraction, offset = match.groups()
-    zone: tzinfo | None = None
-    if offset == "Z":
-        zone = UTC
-    elif offset:
-        minutes = int(offset[-2:])
-        if minutes > 59:
-            msg = "not an offset"
-            raise ValueError(msg)
-        ahead = timedelta(hours=int(offset[1:3]), minutes=minutes)
-        zone = timezone(ahead if offset[0] == "+" else -ahead)
-    return datetime(
-        int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0),
-        int((fraction or "").ljust(6, "0")), tzinfo=zone,
-    )  # fmt: skip
+    ahead = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
+    return timezone(ahead if offset[0] == "+" else -ahead)

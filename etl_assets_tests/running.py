@@ -217,7 +217,11 @@ def work_out(rows: Iterable[RawRow], preset: Preset) -> Expected:
 
 def assert_as_expected(services: Services, rows: Sequence[RawRow], preset: Preset) -> None:
     """Compare all tables with the oracle's."""
-    expected, stored = work_out(rows, preset), read_tables(services)
+    assert_tables(read_tables(services), work_out(rows, preset), rows)
+
+
+def assert_tables(stored: Stored, expected: Expected, rows: Sequence[RawRow]) -> None:
+    """Compare what was read of all tables with what is expected of these rows."""
     actual, by_id = stored.tables, {row.raw_id: row for row in rows}
     said = {key: _without(order, {"raw_id"}) for key, order in expected.orders.items()}
     # Of versions that say the same, the stored one may be any: an unchanged order is not rewritten.

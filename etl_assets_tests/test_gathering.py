@@ -167,6 +167,13 @@ def test_what_is_no_number_becomes_the_amount_so_that_it_is_rejected() -> None:
     assert [row["amount"] for row in gathered(rows)] == ["three"]
 
 
+def test_a_sum_beyond_all_amounts_is_no_amount_and_not_another_number() -> None:
+    rows = [line(id="1", n="99999999999999.9999", price="99999999999999.9999") for _ in range(2000)]
+    (order,) = gathered(rows)
+    amount = pl.DataFrame({"amount": [order["amount"]]}).select(parse_money(pl.col("amount"), PRESET.numbers)).item()
+    assert (order["amount"], amount) == ("2e+31", None)
+
+
 def test_lines_without_order_number_stay_rows_of_their_own() -> None:
     orders = gathered([line(name="a"), line(id="1", name="b"), line(id=" ", name="c")])
     assert [row["order_id"] for row in orders] == [None, "1", None]

@@ -99,6 +99,12 @@ def test_json_values_may_be_text_or_numbers_and_stay_exact() -> None:
     ]
 
 
+@pytest.mark.parametrize("number", ["1.0", "-0", "1e5", "12345678901234567890123.5"])
+def test_processes_that_are_a_number_stay_as_they_are_written(number: str) -> None:
+    lines, unreadable = read_items(orders([f'[{{"name": "a", "processes": {number}}}]']), PLAIN)
+    assert (lines["processes"].to_list(), unreadable.height) == ([number], 0)
+
+
 def test_a_json_number_is_not_read_in_the_exports_number_format() -> None:
     assert lines_of('[{"name": "a", "unit_price": 1.250}]', GERMAN) == [("a", None, None, 1, "1.2500")]
     assert lines_of('[{"name": "a", "unit_price": "1.250"}]', GERMAN) == [("a", None, None, 1, "1250.0000")]
@@ -123,6 +129,7 @@ BAD = {
     '[{"name": "a", "unit_price": 1e5}]': "line 1 has a unit_price that is not an amount in range",
     '[{"name": "a", "unit_price": 100000000000000}]': "line 1 has a unit_price that is not an amount in range",
     '[{"name": "a\\u0000b"}]': "line 1 holds a NUL character",
+    '[{"name": "a"}, {"name": "b", "processes": "c\\u0000"}]': "line 2 holds a NUL character",
     '[{"name": "\\ud83d"}]': "the text is not a JSON array of objects",
     "a\0b": "the text holds a NUL character",
     "*3": "line 1 has neither a name nor a sku",

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
+from uuid import uuid5
 
 import polars as pl
 import pytest
 
 from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows
-from etl_assets_tests.running import land, query, raw_fields, run_all, run_all_whatever_fails, scalar, with_batch_size
+from etl_assets.values.identifiers import CUSTOMER_NAMESPACE
+from etl_assets_tests.running import (
+    comparable,
+    land,
+    query,
+    raw_fields,
+    run_all,
+    run_all_whatever_fails,
+    scalar,
+    with_batch_size,
+)
 
 if TYPE_CHECKING:
     from etl_assets.pipeline.step import Services
@@ -134,3 +147,54 @@ def test_a_row_that_is_rejected_twice_for_one_reason_is_in_quarantine_once(servi
         (1, "BAD_ITEMS", "first"), (1, "DB_REJECTED", "third"), (2, "BAD_ITEMS", "fourth"),
     ]  # fmt: skip
     assert scalar(services, "SELECT count(*) FROM quarantine WHERE resolved_at IS NULL") == 3
+
+
+@pytest.mark.parametrize(
+    ("bad", "asset"), [({"items": "*3"}, "order_items"), ({"items": "T恤", "processes": "::"}, "process_items")]
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_later_good_row_that_lost_does_not_resolve_the_bad_lines_of_the_version_that_counts(
+    services: Services, bad: Row, asset: str, *, at_once: bool
+) -> None:
+    counts = raw_fields("1", updated_at="2024-02-01", **bad)
+    lost = raw_fields("1", updated_at="2024-01-01", items="T恤*2")
+    for rows in ([counts, lost],) if at_once else ([counts], [lost]):
+        land(services, rows)
+        run_all(services)
+    found = query(services, "SELECT asset, resolution FROM quarantine")
+    assert found == [{"asset": asset, "resolution": None}]
+    land(services, [raw_fields("1", updated_at="2024-03-01", items="T恤*2")])
+    run_all(services)
+    assert query(services, "SELECT asset, resolution FROM quarantine") == [{"asset": asset, "resolution": "superseded"}]
+
+
+@pytest.mark.parametrize("batch_size", [1, 1000])
+@pytest.mark.parametrize("runs_between", [True, False])
+def test_which_of_several_equal_versions_an_order_names_is_history_and_nothing_else(
+    services: Services, batch_size: int, *, runs_between: bool
+) -> None:
+    equal = raw_fields("1", customer_name="Ann", amount="5", items="T恤*2", updated_at="2024-01-01")
+    later = {**equal, "amount": "5.00", "updated_at": "2024-01-01 00:00:00"}  # written differently, saying the same
+    with_batch_size(services, batch_size)
+    for row in (equal, later, equal):
+        land(services, [row])
+        if runs_between:
+            run_all(services)
+    run_all(services)
+    assert scalar(services, "SELECT raw_id FROM orders") in {1, 2, 3}
+    assert comparable(services)["orders"] == {
+        ("p", "s", "1"): {
+            "order_id": "1",
+            "customer_nickname": "Ann",
+            "customer_global_id": uuid5(CUSTOMER_NAMESPACE, "p:s:Ann"),
+            "latest_status": None,
+            "is_cancelled": False,
+            "order_type": None,
+            "system_order_type": "BULK",
+            "amount": Decimal(5),
+            "currency": None,
+            "ordered_at": None,
+            "source_updated_at": datetime(2023, 12, 31, 16, tzinfo=UTC),
+        }
+    }
+    assert scalar(services, "SELECT count(*) FROM quarantine") == 0

@@ -63,6 +63,31 @@ def test_a_time_without_offset_is_read_in_the_zone(text: str, zone: str, expecte
     assert read_instant(text, zone) == expected
 
 
+@pytest.mark.parametrize("formats", [(), ("%Y-%m-%d %H:%M:%S",), ("%Y-%m-%d %H:%M:%S %z",)])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2016-12-31 23:59:60", datetime(2017, 1, 1, tzinfo=UTC)),
+        ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, tzinfo=UTC)),
+        ("2016-12-31 23:59:60.5+01:00", datetime(2016, 12, 31, 23, 0, 0, 500_000, tzinfo=UTC)),
+        ("2024-05-13 11:01:60", datetime(2024, 5, 13, 11, 2, tzinfo=UTC)),
+        ("2024-05-13 11:01:61", None),
+        ("9999-12-31 23:59:60", None),  # there is no next minute
+        ("2024-05-13 11:01:59.9999999", datetime(2024, 5, 13, 11, 1, 59, 999_999, tzinfo=UTC)),
+        ("2024-05-13 11:01:12.0000019Z", datetime(2024, 5, 13, 11, 1, 12, 1, tzinfo=UTC)),
+        ("1969-12-31 23:59:59.9999999999999Z", datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+    ],
+)
+def test_a_leap_second_is_the_next_minute_and_fractions_beyond_microseconds_are_cut(
+    text: str, expected: datetime | None, formats: Sequence[str]
+) -> None:
+    assert read_instant(text, "UTC", formats) == expected
+    try:
+        assert read_timestamp(text, formats, ZoneInfo("UTC")) == expected
+    except ValueError:
+        assert expected is None
+
+
 def test_rows_of_different_zones_are_read_each_in_its_own() -> None:
     written = pl.Series(["2024-05-13 11:00", "2024-05-13 11:00", None, "nonsense"])
     zones = pl.Series(["Asia/Shanghai", "Europe/London", "UTC", None])

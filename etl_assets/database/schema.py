@@ -59,6 +59,18 @@ def _money(name: str) -> Column[object]:
     return Column(name, Numeric(18, 4))
 
 
+def _server(*, primary_key: bool = False) -> Column[int]:
+    return Column(
+        "server",
+        BigInteger,
+        primary_key=primary_key,
+        autoincrement=False,
+        nullable=False,
+        server_default=text("(pg_control_system()).system_identifier"),
+        comment="the system identifier of the server that counts these transactions",
+    )
+
+
 _BYTES: Final = Text(collation="C")
 """Compared as bytes, as Polars does it, so that rows sorted there are in the order of the index."""
 
@@ -363,6 +375,7 @@ etl_events: Final = Table(
         server_default=text("pg_current_xact_id()::text::bigint"),
         comment="the transaction that wrote it: read below the snapshot's xmin, so that no late commit is overlooked",
     ),
+    _server(),
     Index(None, "subject", "tx"),
 )
 
@@ -370,6 +383,7 @@ event_listeners: Final = Table(
     "event_listeners",
     metadata,
     Column("listener", Text, primary_key=True),
+    _server(primary_key=True),
     Column("heard_until", BigInteger, nullable=False, comment="it has heard the events of all transactions before"),
     _now("updated_at"),
 )

@@ -1,13 +1,14 @@
 """How a listener hears the events of a subject: each one once, however late its transaction commits.
 
 What was heard is kept in the database, by transaction and not by event id: ids are given out before commits, so that
-"all ids above the last one" would overlook an event whose transaction took longer than its neighbour's.
+"all ids above the last one" would overlook an event whose transaction took longer than its neighbour's. A server counts
+its transactions by itself, so it is kept for each that the database was on: a dump may be restored on another one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -44,7 +45,7 @@ def hear_events(database: Database, listener: str, subject: str, handle: Callabl
     """
     refused = []
     with database.transaction() as connection:
-        events, until = _unheard(connection, listener, subject)
+        events, here, until = _unheard(connection, listener, subject)
         for event_id, payload in events:
             try:
                 handle(payload)
@@ -55,27 +56,65 @@ def hear_events(database: Database, listener: str, subject: str, handle: Callabl
         if events:
             connection.execute(
                 sa.update(event_listeners)
-                .where(event_listeners.c.listener == listener)
+                .where(event_listeners.c.listener == listener, event_listeners.c.server == here)
                 .values(heard_until=until, updated_at=sa.func.now())
             )
     return Heard(len(events) - len(refused), len(refused))
 
 
-def _unheard(connection: sa.Connection, listener: str, subject: str) -> tuple[list[tuple[int, dict[str, Any]]], int]:
-    """The events between what the listener has heard and the oldest transaction that is still open."""
-    connection.execute(insert(event_listeners).values(listener=listener, heard_until=0).on_conflict_do_nothing())
+def _unheard(
+    connection: sa.Connection, listener: str, subject: str
+) -> tuple[list[tuple[int, dict[str, Any]]], int, int]:
+    """The events between what the listener has heard and the oldest transaction that is still open.
+
+    Returns:
+        The events (id, payload), which server this is, and the transaction of it up to which they are all of them.
+    """
+    # On its own and before the events are read: every snapshot taken later is complete below it.
+    here, horizon = connection.execute(
+        sa.text(
+            "SELECT (pg_control_system()).system_identifier,"
+            " CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
+        )
+    ).one()
+    position = {"listener": listener, "server": here}
+    is_new = connection.execute(
+        insert(event_listeners).values(**position, heard_until=0).on_conflict_do_nothing()
+    ).rowcount
+    brought = _brought_along(connection, listener, subject, here) if is_new else []
     heard_until = connection.execute(
-        sa.select(event_listeners.c.heard_until).where(event_listeners.c.listener == listener).with_for_update()
+        sa.select(event_listeners.c.heard_until).filter_by(**position).with_for_update()
     ).scalar_one()
-    # On its own and first: every snapshot taken later is complete below it.
-    horizon: int = connection.execute(
-        sa.text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
-    ).scalar_one()
-    if heard_until > horizon:  # a restored database counts its transactions from an earlier one on
-        heard_until = 0
     rows = connection.execute(
         sa.select(etl_events.c.event_id, etl_events.c.payload)
-        .where(etl_events.c.subject == subject, etl_events.c.tx >= heard_until, etl_events.c.tx < horizon)
+        .where(etl_events.c.subject == subject, etl_events.c.server == here)
+        .where(etl_events.c.tx >= heard_until, etl_events.c.tx < horizon)
         .order_by(etl_events.c.event_id)
     )
-    return [(event_id, payload) for event_id, payload in rows], horizon
+    return [*brought, *((event_id, payload) for event_id, payload in rows)], here, horizon
+
+
+def _brought_along(
+    connection: sa.Connection, listener: str, subject: str, here: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """The events that the listener has not heard of servers from which the database was brought here.
+
+    Each server counts its transactions by itself: numbers of another one say nothing about those of this one.
+    """
+    rows = connection.execute(sa.text(_BROUGHT_ALONG), {"listener": listener, "subject": subject, "here": here})
+    events = [(event_id, payload) for event_id, payload in rows]
+    connection.execute(sa.text(_NOTE_BROUGHT_ALONG), {"listener": listener, "subject": subject, "here": here})
+    return events
+
+
+_BROUGHT_ALONG: Final = """
+    SELECT event_id, payload FROM etl_events e
+    LEFT JOIN event_listeners l ON l.listener = :listener AND l.server = e.server
+    WHERE subject = :subject AND e.server <> :here AND tx >= coalesce(heard_until, 0)
+    ORDER BY event_id
+"""
+_NOTE_BROUGHT_ALONG: Final = """
+    INSERT INTO event_listeners (listener, server, heard_until)
+    SELECT :listener, server, max(tx) + 1 FROM etl_events WHERE subject = :subject AND server <> :here GROUP BY server
+    ON CONFLICT (listener, server) DO UPDATE SET heard_until = excluded.heard_until
+"""

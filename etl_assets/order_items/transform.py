@@ -221,7 +221,8 @@ def _prepare_json(text: pl.Expr) -> pl.Expr:
     """Give bare prices and processes that are no array keys of their own, and quote numbers."""
     bare_price = text.str.replace_all(r'"unit_price"(\s*:\s*)(-?[0-9][0-9.eE+-]*)', f'"{_BARE_PRICE}"${{1}}"${{2}}"')
     scalar = bare_price.str.replace_all(r'"processes"(\s*:\s*["\-0-9tf])', f'"{_PROCESSES_TEXT}"${{1}}')
-    return quote_numbers(scalar, ("name", "variant", "sku", "quantity", "process", "position", "pictures"))
+    keys = ("name", "variant", "sku", "quantity", _PROCESSES_TEXT, "process", "position", "pictures")
+    return quote_numbers(scalar, keys)
 
 
 def _as_json(value: pl.Expr) -> pl.Expr:
@@ -257,7 +258,7 @@ def _clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
     ).with_columns(unit_price=pl.coalesce("price_0", "price_1"))
     faults = (
         (~pl.col("is_object"), "is not an object"),
-        (pl.col("nul_1") | pl.col("nul_2") | pl.col("nul_3"), "holds a NUL character"),
+        (pl.col("nul_1") | pl.col("nul_2") | pl.col("nul_3") | _holds_nul("processes"), "holds a NUL character"),
         (pl.col("product").is_null() & pl.col("sku").is_null(), "has neither a name nor a sku"),
         (pl.col("quantity").is_null(), "has a quantity that is not a whole number in range"),
         (

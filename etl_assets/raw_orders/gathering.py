@@ -49,6 +49,8 @@ _EXTRA: Final = "extra."
 _ITEM: Final = "item."
 _EXACT: Final = pl.Decimal(38, 8)
 """Holds quantity times price without rounding: both have four decimals."""
+_TOO_LARGE: Final = 1e29
+"""From here on a sum might not fit `_EXACT`, and be another number without anybody noticing."""
 _SEPARATOR: Final = "\0"  # no text has one: the readers replace NUL
 
 
@@ -191,7 +193,9 @@ def _amount(preset: Preset) -> pl.Expr:
     if not preset.amount_from_items:
         return pl.col("amount").first(ignore_nulls=True).fill_null(order_constant(preset, "amount"))
     plain = pl.col("worth").sum().cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
-    total = plain.str.replace(".", preset.numbers.decimal, literal=True)  # read back in the format of the preset
+    exact = plain.str.replace(".", preset.numbers.decimal, literal=True)  # read back in the format of the preset
+    size = pl.col("worth").cast(pl.Float64).abs().sum()
+    total = pl.when(size < _TOO_LARGE).then(exact).otherwise(size.cast(pl.String))  # with an exponent: no amount
     has_total = pl.col("worth").is_not_null().any()
     return pl.coalesce(
         pl.col("misread").first(ignore_nulls=True),
