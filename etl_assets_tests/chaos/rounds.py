@@ -1,0 +1,174 @@
+"""One round: a copy of a scenario's database, a process that works on it through the proxy, one fault, and the verdict.
+
+What is done after the fault is what goes on by itself in production: a process that failed or is gone is started again
+(as sensors, the inbox and retries do), and the assets run.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from etl_assets.pipeline.assets import build_services
+from etl_assets_tests.chaos.disk import TABLESPACE, SmallDisk
+from etl_assets_tests.chaos.nursery import Nursery, Operation
+from etl_assets_tests.chaos.proxy import FaultyProxy
+from etl_assets_tests.chaos.scenarios import Stage
+from etl_assets_tests.chaos.server import Server
+from etl_assets_tests.chaos.verdict import Verdict, judge
+from etl_assets_tests.running import run_all, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from etl_assets.pipeline.step import Services
+    from etl_assets_tests.chaos.clock import Clock
+    from etl_assets_tests.chaos.faults import Fault
+    from etl_assets_tests.chaos.nursery import Child
+    from etl_assets_tests.chaos.scenarios import Scenario
+
+T = TypeVar("T")
+MOST_STARTS: Final = 10
+"""How often a process is started again before it counts as stuck."""
+RETRY_LOGGED: Final = "failed, retrying:"
+
+
+@dataclass(slots=True)
+class Result:
+    """What a round came to."""
+
+    verdict: Verdict
+    was_reached: bool
+    retries: int
+    """How often a batch was tried again, and a process was started again."""
+    seconds: float
+
+
+@dataclass(slots=True)
+class Arena:
+    """What all rounds share."""
+
+    folder: Path
+    server: Server
+    nursery: Nursery
+    clock: Clock | None
+    disk: SmallDisk
+    stage: Stage
+
+
+@dataclass(slots=True)
+class Round:
+    """One round, as the fault sees it."""
+
+    arena: Arena
+    fault: Fault
+    database: str
+    chosen: random.Random
+    companions: list[tuple[Operation, Child]] = field(default_factory=list)
+    """Other processes that the fault has started, and what they do."""
+    has_other_imports: bool = False
+    complaints: list[str] = field(default_factory=list)
+    at_end: list[threading.Timer] = field(default_factory=list)
+    _written_by_others: dict[str, Any] | None = None
+    _child: Child | None = None
+    _born: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def scenario(self) -> Scenario:
+        """What is going on."""
+        return self.fault.scenario
+
+    @property
+    def child(self) -> Child:
+        """The process that the fault befalls: its first statement may come before its process id is known."""
+        self._born.wait()
+        assert self._child is not None
+        return self._child
+
+    def start(self, operation: Operation) -> Child:
+        """Start another process, on the server directly."""
+        return self.arena.nursery.start(operation, self.arena.stage.environment(self.database))
+
+    def accompany(self, operation: Operation) -> Child:
+        """Start another process whose work belongs to the outcome."""
+        child = self.start(operation)
+        self.companions.append((operation, child))
+        return child
+
+    def let_others_finish(self) -> None:
+        """Have everything done by others, while the process is frozen. Then there is nothing for it to write any more."""
+        if any(self.start(operation).wait() for operation in (self.scenario.operation, Operation("run"))):
+            self.complaints.append("others could not do the work of a frozen process")
+        if self.scenario.operation.name.startswith("run"):  # others would import, or replay, once more
+            self._written_by_others = self._with_services(snapshot)
+
+    def play(self) -> Result:
+        """Play the round."""
+        started = time.perf_counter()
+        tablespace = TABLESPACE if self.fault.kind.on_small_disk else "pg_default"
+        self.arena.server.create(self.database, template=self.scenario.template, tablespace=tablespace)
+        proxy = FaultyProxy(self.arena.server.socket, self.fault.point, lambda backend: self.fault.kind.act(self, backend))
+        try:
+            retries = self._work(proxy)
+            verdict = self._judge()
+        finally:
+            proxy.close()
+            for timer in self.at_end:
+                timer.cancel()
+            self.arena.server.drop(self.database)
+            shutil.rmtree(self.arena.stage.home(self.database), ignore_errors=True)
+        verdict.faults += self.complaints
+        return Result(verdict, proxy.reached, retries, time.perf_counter() - started)
+
+    def _work(self, proxy: FaultyProxy) -> int:
+        """Have the process do its work, and have it started until it is done. Returns how many retries that took."""
+        kind, nursery = self.fault.kind, self.arena.nursery
+        if kind.by_clock and self.arena.clock is not None:
+            self.arena.clock.reset()
+            nursery = self.arena.clock.nursery
+        environment = self.arena.stage.environment(
+            self.database, port=proxy.port, options=kind.options, batch_size=self.scenario.batch_size
+        )
+        self._child = nursery.start(self.scenario.operation, environment)
+        self._born.set()
+        retries = self._repeat(self.scenario.operation, self._child)
+        for timer in self.at_end:
+            timer.join()
+        return retries + sum(self._repeat(*companion) for companion in self.companions)
+
+    def _repeat(self, operation: Operation, child: Child) -> int:
+        """Wait for a process, and start another one as long as it fails."""
+        retries = 0
+        for _ in range(MOST_STARTS):
+            status = child.wait()
+            retries += child.log.read_text("utf-8", "replace").count(RETRY_LOGGED)
+            if status == 0:
+                child.log.unlink()
+                return retries
+            self.arena.server.wait_until_ready()
+            retries += 1
+            child = self.start(operation)
+        self.complaints.append(f"not done after {MOST_STARTS} starts: see {child.log}")
+        return retries
+
+    def _judge(self) -> Verdict:
+        if self._written_by_others not in (None, self._with_services(snapshot)):
+            self.complaints.append("the frozen process wrote something when it came back")
+        return self._with_services(self._run_and_judge)
+
+    def _run_and_judge(self, services: Services) -> Verdict:
+        run_all(services)
+        expected = None if self.has_other_imports else self.scenario.expected
+        return judge(services, expected, each_row_once=not self.scenario.replays)
+
+    def _with_services(self, do: Callable[[Services], T]) -> T:
+        services = build_services(self.arena.server.settings(self.database))
+        try:
+            return do(services)
+        finally:
+            services.database.dispose()

@@ -1,0 +1,161 @@
+"""What is going on when a fault comes: the state of the database, what a process does, and how that ends undisturbed."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from etl_assets.pipeline.assets import STEPS, build_services, run_asset
+from etl_assets.raw_orders.importing import import_file
+from etl_assets.raw_orders.mending_file import export_quarantine
+from etl_assets_tests import running
+from etl_assets_tests.chaos.nursery import Operation
+from etl_assets_tests.chaos.orders import make_imports, write_import
+from etl_assets_tests.chaos.proxy import SIDES, FaultyProxy, Point, Statement
+from etl_assets_tests.chaos.verdict import judge, read_outcome
+from etl_assets_tests.running import PRESET, query, run_all
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from etl_assets.pipeline.step import Services
+    from etl_assets_tests.chaos.nursery import Nursery
+    from etl_assets_tests.chaos.server import Server
+
+SIZES: Final = [14, 16, 8]
+"""Rows of the first import, of the one after it, and of one that comes in between."""
+SEED: Final = 7
+REFUSING: Final = "ALTER TABLE orders ADD CONSTRAINT refusing CHECK (amount <> 20.5)"
+ACCEPTING: Final = "ALTER TABLE orders DROP CONSTRAINT refusing"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A process that does one thing to one state of the database."""
+
+    name: str
+    operation: Operation
+    template: str
+    """The database that a round gets a copy of."""
+    batch_size: int = 1000
+    enumerates: Literal["all", "readers", "none"] = "all"
+    """Whose boundaries are all tried: those of all connections, or of the bulk reader's (the others' are another
+    scenario's), or nobody's, because its statements do not come in the same order each time."""
+    replays: bool = False
+    """It runs rows of quarantine again."""
+    statements: tuple[Statement, ...] = ()
+    """Those that it sends, undisturbed."""
+    expected: dict[str, Any] | None = None
+    """How it ends, undisturbed."""
+
+    def boundaries(self) -> list[Point]:
+        """Every moment before and after a statement that is to be met."""
+        first = {"all": 0, "readers": 1, "none": len(self.statements)}[self.enumerates]
+        numbers = [number for number, one in enumerate(self.statements) if one.connection >= first]
+        return [Point(number, side) for number in numbers for side in SIDES]
+
+
+class Stage:
+    """Makes the databases that scenarios begin with, and plays each scenario once without a fault."""
+
+    def __init__(self, server: Server, nursery: Nursery, folder: Path) -> None:
+        self._server, self._nursery, self._folder = server, nursery, folder
+        imports = make_imports(SIZES, orders=12, seed=SEED)
+        self.files = [write_import(folder / f"{number}.csv", rows) for number, rows in enumerate(imports)]
+        self._mended = folder / "mended.csv"
+
+    def build(self, names: Collection[str] = ()) -> list[Scenario]:
+        """The scenarios of these names, or all, with what they come to undisturbed."""
+        self._make_templates()
+        return [self._rehearse(scenario) for scenario in self._scenarios() if not names or scenario.name in names]
+
+    def environment(self, database: str, *, port: int | None = None, options: str = "", batch_size: int = 1000) -> dict[str, str]:
+        """The settings of a process that works on a database, directly or through a proxy."""
+        url = self._server.url(database, port=port, options=options)
+        return {
+            "ETL_DATABASE_URL": url.render_as_string(hide_password=False),
+            "ETL_BATCH_SIZE": str(batch_size),
+            "ETL_HOME": str(self.home(database)),
+            "DAGSTER_HOME": str(self.home(database) / "dagster"),
+        }
+
+    def home(self, database: str) -> Path:
+        """The ETL_HOME of processes that work on a database."""
+        return self._folder / "homes" / database
+
+    def _scenarios(self) -> list[Scenario]:
+        first, second, _ = map(str, self.files)
+        assets = list(STEPS)
+        return [
+            *(Scenario(f"{asset}, changes", Operation("run", (asset,)), f"next_{asset}") for asset in assets),
+            *(Scenario(f"{asset}, first load", Operation("run", (asset,)), f"first_{asset}") for asset in assets),
+            *(
+                Scenario(f"{asset}, bulk reader", Operation("run through bulk reader", (asset,)), f"next_{asset}", enumerates="readers")
+                for asset in assets
+            ),
+            Scenario("import, the first", Operation("import", (first,)), "nothing"),
+            Scenario("import, changes", Operation("import", (second,)), "first_end"),
+            Scenario("replay as they are", Operation("replay"), "refused", enumerates="none", replays=True),
+            Scenario(
+                "replay mended", Operation("replay mended", (str(self._mended),)), "refused", enumerates="none", replays=True
+            ),
+            Scenario("all, in small batches", Operation("run"), "next_shop", batch_size=4, enumerates="none"),
+            Scenario("all, first load in small batches", Operation("run"), "first_shop", batch_size=4, enumerates="none"),
+        ]
+
+    def _make_templates(self) -> None:
+        self._server.create_migrated("nothing")
+        with self._services("nothing") as services:
+            running.start_afresh(services)
+        self._make_chain("nothing", "first", self.files[0])
+        self._make_chain("first_end", "next", self.files[1])
+        self._server.create("refused", template="first_end")
+        with self._services("refused") as services:
+            query(services, REFUSING + " NOT VALID")
+            import_file(services.database, self.files[1], PRESET)
+            run_all(services)
+            query(services, ACCEPTING)
+            export_quarantine(services.database, self._mended)
+        self._mended.write_text(self._mended.read_text("utf-8").replace("oops", "77"), "utf-8")
+
+    def _make_chain(self, template: str, name: str, file: Path) -> None:
+        """Make a database for each asset in which it, and all after it, have a file's rows yet to come."""
+        for asset in STEPS:
+            self._server.create(f"{name}_{asset}", template=template)
+            with self._services(f"{name}_{asset}") as services:
+                if asset == "shop":
+                    import_file(services.database, file, PRESET)
+                else:
+                    run_asset(before, services)
+            template, before = f"{name}_{asset}", asset
+        self._server.create(f"{name}_end", template=template)
+        with self._services(f"{name}_end") as services:
+            run_all(services)
+
+    def _rehearse(self, scenario: Scenario) -> Scenario:
+        """Play a scenario undisturbed."""
+        self._server.create("rehearsal", template=scenario.template)
+        proxy = FaultyProxy(self._server.socket)
+        environment = self.environment("rehearsal", port=proxy.port, batch_size=scenario.batch_size)
+        child = self._nursery.start(scenario.operation, environment)
+        if child.wait():
+            msg = f"{scenario.name} fails without a fault: {child.log.read_text()}"
+            raise RuntimeError(msg)
+        proxy.close()
+        with self._services("rehearsal") as services:
+            run_all(services)
+            expected = read_outcome(services)
+            verdict = judge(services, expected, each_row_once=not scenario.replays)
+        if not verdict.is_good:
+            msg = f"{scenario.name} goes wrong without a fault: {verdict}"
+            raise RuntimeError(msg)
+        self._server.drop("rehearsal")
+        return replace(scenario, statements=tuple(proxy.statements), expected=expected)
+
+    @contextmanager
+    def _services(self, database: str) -> Iterator[Services]:
+        services = build_services(self._server.settings(database))
+        yield services
+        services.database.dispose()
