@@ -77,12 +77,14 @@ class Proxy:
         """Pass on what one client and the server say, until both have ended."""
         observer = self._observe()
         with client, socket.socket(socket.AF_UNIX) as server:
-            with suppress(OSError):  # the server is not there: neither is the proxy, then
+            try:
                 server.connect(self._server_socket)
-                answers = threading.Thread(target=_pass_on, args=(server, client, observer.received), daemon=True)
-                answers.start()
-                _pass_on(client, server, observer.sent)
-                answers.join()
+            except OSError:  # it is not there: neither are we, then
+                return
+            answers = threading.Thread(target=_pass_on, args=(server, client, observer.received), daemon=True)
+            answers.start()
+            _pass_on(client, server, observer.sent)
+            answers.join()
 
 
 class CountingProxy(Proxy):

@@ -1,4 +1,4 @@
-"""A nursery whose children's clock jumps when wanted, by libfaketime; what is measured by the monotonic clock does not."""
+"""A nursery whose children's clock jumps when wanted, by libfaketime. The monotonic clock goes on as it is."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def freeze(one: Round, _backend: int) -> Verdict:
 
 def fill_disk(one: Round, _backend: int) -> Verdict:
     """Leave no space on the disk, for a while."""
-    one.arena.disk.fill()
+    one.arena.disk.fill(one.database)
     timer = threading.Timer(one.chosen.uniform(0, 1.0), one.arena.disk.empty)
     one.at_end.append(timer)
     timer.start()
@@ -116,7 +116,6 @@ def fill_disk(one: Round, _backend: int) -> Verdict:
 
 def jump(one: Round, _backend: int) -> Verdict:
     """Set the process's clock."""
-    assert one.arena.clock is not None
     one.arena.clock.jump(one.chosen.choice(JUMPS))
     return "go on"
 
@@ -172,9 +171,13 @@ def draw_faults(scenarios: Sequence[Scenario], kinds: Sequence[Kind], seed: int,
     wanted = len(cuts) + OTHERS if wanted is None else wanted
     others = max(wanted - len(cuts), wanted // 3)
     drawn = [*kinds, *chosen.choices(kinds, [kind.weight for kind in kinds], k=max(others - len(kinds), 0))][:others]
-    plan = [*cuts[: wanted - others], *(_place(kind, chosen.choice(scenarios), chosen) for kind in drawn)]
+    plan = [*cuts[: wanted - others], *(_place(kind, _choose(scenarios, chosen), chosen) for kind in drawn)]
     chosen.shuffle(plan)
     return [Fault(number, *what) for number, what in enumerate(plan)]
+
+
+def _choose(scenarios: Sequence[Scenario], chosen: random.Random) -> Scenario:
+    return chosen.choices(scenarios, [scenario.weight for scenario in scenarios])[0]
 
 
 def _place(kind: Kind, scenario: Scenario, chosen: random.Random) -> tuple[Kind, Scenario, Point]:

@@ -96,7 +96,12 @@ class Nursery:
         with self._lock:
             self._count += 1
             log = self._folder / f"{self._count}.log"
-            wanted = {"name": operation.name, "arguments": operation.arguments, "log": str(log), "environment": {**environment}}
+            wanted = {
+                "name": operation.name,
+                "arguments": operation.arguments,
+                "log": str(log),
+                "environment": {**environment},
+            }
             self._process.stdin.write(json.dumps(wanted) + "\n")
             self._process.stdin.flush()
             return self._born.get(timeout=WAIT_SECONDS)

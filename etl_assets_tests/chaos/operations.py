@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from etl_assets.cli import quarantine, runs  # noqa: F401  # what `app` would import
 from etl_assets.cli.main import app
 from etl_assets.database import database as database_module
 from etl_assets.ledger.replay import requeue
+from etl_assets.orchestration import launch  # noqa: F401  # takes seconds to import
 from etl_assets.pipeline.assets import STEPS, build_services, run_asset
 from etl_assets.raw_orders.importing import import_file
 from etl_assets.raw_orders.load import fail_interrupted_imports

@@ -7,8 +7,10 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from etl_assets.pipeline.assets import build_services
+from etl_assets.settings import Settings
 from etl_assets_tests.chaos.clock import Clock
 from etl_assets_tests.chaos.disk import SmallDisk
 from etl_assets_tests.chaos.faults import KINDS, draw_faults
@@ -17,6 +19,7 @@ from etl_assets_tests.chaos.report import Report
 from etl_assets_tests.chaos.rounds import Arena, Round
 from etl_assets_tests.chaos.scenarios import Stage
 from etl_assets_tests.chaos.server import Server
+from etl_assets_tests.chaos.storm import environment_of, rage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from etl_assets_tests.chaos.faults import Fault
     from etl_assets_tests.chaos.rounds import Result
     from etl_assets_tests.chaos.scenarios import Scenario
+    from etl_assets_tests.chaos.storm import Storm
+
+STORM_IMPORTS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,8 @@ class Wish:
     """The number of the one fault to be tried."""
     scenarios: Collection[str] = ()
     """Names of scenarios; none: all."""
+    storms: int = 0
+    """How many storms there are on a daemon, its code server and its workers."""
 
 
 def run_program(wish: Wish, folder: Path) -> tuple[Report, list[Scenario]]:
@@ -56,6 +64,11 @@ def run_program(wish: Wish, folder: Path) -> tuple[Report, list[Scenario]]:
                 result = play(arena, fault, wish.seed)
                 report.add(fault, result)
                 _tell(fault, result)
+        for number in range(wish.storms):
+            if time.monotonic() < ends:
+                storm = _play_storm(arena, number)
+                report.add_storm(storm)
+                say(f"storm {number}: killed {dict(storm.killed)}, {storm.verdict} ({storm.seconds:.1f} s)")
     return report, scenarios
 
 
@@ -63,6 +76,22 @@ def play(arena: Arena, fault: Fault, seed: int) -> Result:
     """Play the round of one fault; what it draws by chance depends on the seed and its number alone."""
     chosen = random.Random(f"{seed}/{fault.number}")  # noqa: S311  # nobody is to be surprised
     return Round(arena, fault, f"round_{fault.number}", chosen).play()
+
+
+def _play_storm(arena: Arena, number: int) -> Storm:
+    """Kill what Dagster consists of, on a database of its own."""
+    database = f"storm_{number}"
+    folder = arena.stage.home(database)
+    folder.mkdir(parents=True)
+    arena.server.create(database, template="nothing")
+    with environment_of({**arena.stage.environment(database), "ETL_SENSOR_INTERVAL_SECONDS": "1"}):
+        settings = Settings()
+        services = build_services(settings)
+        try:
+            return rage(services, settings, folder, imports=STORM_IMPORTS)
+        finally:
+            services.database.dispose()
+            arena.server.drop(database)
 
 
 @contextmanager

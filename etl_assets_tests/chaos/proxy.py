@@ -46,8 +46,10 @@ class Point:
 class FaultyProxy(Proxy):
     """Numbers the statements of all its clients in the order in which they come, and acts at one point."""
 
-    def __init__(self, server_socket: str, point: Point | None = None, act: Callable[[int], Verdict] | None = None) -> None:
-        """`act` is called once, at `point`, with the process id of the server's backend; the connection waits for it."""
+    def __init__(
+        self, server_socket: str, point: Point | None = None, act: Callable[[int], Verdict] | None = None
+    ) -> None:
+        """`act` is called once, at `point`, with the process id of the backend; the connection waits for it."""
         self.statements: list[Statement] = []
         self.reached = False
         self._point, self._act, self._lock = point, act, threading.Lock()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from etl_assets_tests.chaos.proxy import Point
     from etl_assets_tests.chaos.rounds import Result
     from etl_assets_tests.chaos.scenarios import Scenario
+    from etl_assets_tests.chaos.storm import Storm
 
 COLUMNS: Final = ("faults", "not met", "retries", "lost", "doubled", "differing", "other", "seconds")
 
@@ -46,6 +47,8 @@ class Report:
 
     lines: dict[str, Line] = field(default_factory=lambda: defaultdict(Line))
     bad: list[int] = field(default_factory=list)
+    """The numbers of the faults after which something was wrong."""
+    bad_storms: int = 0
     cut: dict[str, set[Point]] = field(default_factory=lambda: defaultdict(set))
     """The boundaries at which a connection was cut, by scenario."""
 
@@ -68,6 +71,15 @@ class Report:
             self.bad.append(fault.number)
         if result.was_reached and fault.kind.name == "connection cut":
             self.cut[fault.scenario.name].add(fault.point)
+
+    def add_storm(self, storm: Storm) -> None:
+        """Add a storm on the daemon: what it killed, and under the daemon what was wrong."""
+        for victim, killed in storm.killed.items():
+            self.lines[f"{victim} killed"].add(Line(faults=killed))
+        verdict = storm.verdict
+        wrong = Line(0, 0, 0, verdict.lost, verdict.doubled, len(verdict.differing), len(verdict.faults), storm.seconds)
+        self.lines["daemon killed"].add(wrong)
+        self.bad_storms += int(not verdict.is_good)
 
     @property
     def total(self) -> Line:
@@ -99,6 +111,8 @@ class Report:
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
         for row in rows
     ]

@@ -6,7 +6,6 @@ What is done after the fault is what goes on by itself in production: a process 
 
 from __future__ import annotations
 
-import random
 import shutil
 import threading
 import time
@@ -14,23 +13,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from etl_assets.pipeline.assets import build_services
-from etl_assets_tests.chaos.disk import TABLESPACE, SmallDisk
-from etl_assets_tests.chaos.nursery import Nursery, Operation
+from etl_assets_tests.chaos.nursery import Operation
 from etl_assets_tests.chaos.proxy import FaultyProxy
-from etl_assets_tests.chaos.scenarios import Stage
-from etl_assets_tests.chaos.server import Server
 from etl_assets_tests.chaos.verdict import Verdict, judge
 from etl_assets_tests.running import run_all, snapshot
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
     from pathlib import Path
 
     from etl_assets.pipeline.step import Services
     from etl_assets_tests.chaos.clock import Clock
+    from etl_assets_tests.chaos.disk import SmallDisk
     from etl_assets_tests.chaos.faults import Fault
-    from etl_assets_tests.chaos.nursery import Child
-    from etl_assets_tests.chaos.scenarios import Scenario
+    from etl_assets_tests.chaos.nursery import Child, Nursery
+    from etl_assets_tests.chaos.scenarios import Scenario, Stage
+    from etl_assets_tests.chaos.server import Server
 
 T = TypeVar("T")
 MOST_STARTS: Final = 10
@@ -56,7 +55,7 @@ class Arena:
     folder: Path
     server: Server
     nursery: Nursery
-    clock: Clock | None
+    clock: Clock
     disk: SmallDisk
     stage: Stage
 
@@ -101,7 +100,7 @@ class Round:
         return child
 
     def let_others_finish(self) -> None:
-        """Have everything done by others, while the process is frozen. Then there is nothing for it to write any more."""
+        """Have everything done by others, while the process is frozen: nothing is left for it to write."""
         if any(self.start(operation).wait() for operation in (self.scenario.operation, Operation("run"))):
             self.complaints.append("others could not do the work of a frozen process")
         if self.scenario.operation.name.startswith("run"):  # others would import, or replay, once more
@@ -110,9 +109,10 @@ class Round:
     def play(self) -> Result:
         """Play the round."""
         started = time.perf_counter()
-        tablespace = TABLESPACE if self.fault.kind.on_small_disk else "pg_default"
-        self.arena.server.create(self.database, template=self.scenario.template, tablespace=tablespace)
-        proxy = FaultyProxy(self.arena.server.socket, self.fault.point, lambda backend: self.fault.kind.act(self, backend))
+        self._make_database()
+        proxy = FaultyProxy(
+            self.arena.server.socket, self.fault.point, lambda backend: self.fault.kind.act(self, backend)
+        )
         try:
             retries = self._work(proxy)
             verdict = self._judge()
@@ -125,10 +125,18 @@ class Round:
         verdict.faults += self.complaints
         return Result(verdict, proxy.reached, retries, time.perf_counter() - started)
 
+    def _make_database(self) -> None:
+        create, disk = self.arena.server.create, self.arena.disk
+        if self.fault.kind.on_small_disk:
+            create(self.database, template=self.scenario.template, tablespace=disk.tablespace)
+            disk.take_in(self.database)
+        else:
+            create(self.database, template=self.scenario.template)
+
     def _work(self, proxy: FaultyProxy) -> int:
         """Have the process do its work, and have it started until it is done. Returns how many retries that took."""
         kind, nursery = self.fault.kind, self.arena.nursery
-        if kind.by_clock and self.arena.clock is not None:
+        if kind.by_clock:
             self.arena.clock.reset()
             nursery = self.arena.clock.nursery
         environment = self.arena.stage.environment(

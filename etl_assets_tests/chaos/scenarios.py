@@ -1,4 +1,4 @@
-"""What is going on when a fault comes: the state of the database, what a process does, and how that ends undisturbed."""
+"""What goes on when a fault comes: the state of the database, what a process does, how that ends undisturbed."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ class Scenario:
     enumerates: Literal["all", "readers", "none"] = "all"
     """Whose boundaries are all tried: those of all connections, or of the bulk reader's (the others' are another
     scenario's), or nobody's, because its statements do not come in the same order each time."""
+    weight: int = 10
+    """How often faults are drawn for it, next to the others."""
     replays: bool = False
     """It runs rows of quarantine again."""
     statements: tuple[Statement, ...] = ()
@@ -71,7 +73,9 @@ class Stage:
         self._make_templates()
         return [self._rehearse(scenario) for scenario in self._scenarios() if not names or scenario.name in names]
 
-    def environment(self, database: str, *, port: int | None = None, options: str = "", batch_size: int = 1000) -> dict[str, str]:
+    def environment(
+        self, database: str, *, port: int | None = None, options: str = "", batch_size: int = 1000
+    ) -> dict[str, str]:
         """The settings of a process that works on a database, directly or through a proxy."""
         url = self._server.url(database, port=port, options=options)
         return {
@@ -92,17 +96,38 @@ class Stage:
             *(Scenario(f"{asset}, changes", Operation("run", (asset,)), f"next_{asset}") for asset in assets),
             *(Scenario(f"{asset}, first load", Operation("run", (asset,)), f"first_{asset}") for asset in assets),
             *(
-                Scenario(f"{asset}, bulk reader", Operation("run through bulk reader", (asset,)), f"next_{asset}", enumerates="readers")
+                Scenario(
+                    f"{asset}, bulk reader",
+                    Operation("run through bulk reader", (asset,)),
+                    f"next_{asset}",
+                    enumerates="readers",
+                )
                 for asset in assets
             ),
             Scenario("import, the first", Operation("import", (first,)), "nothing"),
             Scenario("import, changes", Operation("import", (second,)), "first_end"),
             Scenario("replay as they are", Operation("replay"), "refused", enumerates="none", replays=True),
             Scenario(
-                "replay mended", Operation("replay mended", (str(self._mended),)), "refused", enumerates="none", replays=True
+                "replay mended",
+                Operation("replay mended", (str(self._mended),)),
+                "refused",
+                enumerates="none",
+                replays=True,
             ),
             Scenario("all, in small batches", Operation("run"), "next_shop", batch_size=4, enumerates="none"),
-            Scenario("all, first load in small batches", Operation("run"), "first_shop", batch_size=4, enumerates="none"),
+            Scenario(
+                "all, first load in small batches", Operation("run"), "first_shop", batch_size=4, enumerates="none"
+            ),
+            # Through Dagster, which takes seconds to start.
+            Scenario("etl-assets run", Operation("command", ("run",)), "next_shop", enumerates="none", weight=1),
+            Scenario(
+                "etl-assets quarantine replay",
+                Operation("command", ("quarantine", "replay")),
+                "refused",
+                enumerates="none",
+                weight=1,
+                replays=True,
+            ),
         ]
 
     def _make_templates(self) -> None:
@@ -122,17 +147,15 @@ class Stage:
 
     def _make_chain(self, template: str, name: str, file: Path) -> None:
         """Make a database for each asset in which it, and all after it, have a file's rows yet to come."""
-        for asset in STEPS:
-            self._server.create(f"{name}_{asset}", template=template)
-            with self._services(f"{name}_{asset}") as services:
-                if asset == "shop":
+        assets = list(STEPS)
+        for asset, following in zip([None, *assets], [*assets, "end"], strict=True):
+            self._server.create(f"{name}_{following}", template=template)
+            template = f"{name}_{following}"
+            with self._services(template) as services:
+                if asset is None:
                     import_file(services.database, file, PRESET)
                 else:
-                    run_asset(before, services)
-            template, before = f"{name}_{asset}", asset
-        self._server.create(f"{name}_end", template=template)
-        with self._services(f"{name}_end") as services:
-            run_all(services)
+                    run_asset(asset, services)
 
     def _rehearse(self, scenario: Scenario) -> Scenario:
         """Play a scenario undisturbed."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 import psycopg
 from psycopg import sql
+from pydantic import SecretStr
 
 from etl_assets.database import embedded, migrate
 from etl_assets.database.database import Database
@@ -57,13 +58,19 @@ class Server:
             url = url.set(host="127.0.0.1", port=port, query={"sslmode": "disable"})
         return url.update_query_dict({"options": options}) if options else url
 
+    def address(self, database: str) -> str:
+        """Where a database is, for psycopg."""
+        return self.url(database).render_as_string(hide_password=False)
+
     def settings(self, database: str) -> Settings:
         """Settings that lead to a database directly."""
-        return Settings(database_url=self.url(database).render_as_string(hide_password=False))
+        return Settings(database_url=SecretStr(self.address(database)))
 
     def create(self, database: str, *, template: str = "template1", tablespace: str = "pg_default") -> None:
         """Make a database, as a copy of another."""
-        statement = "CREATE DATABASE {} TEMPLATE {} TABLESPACE {}"
+        statement = (
+            "CREATE DATABASE {} TEMPLATE {} TABLESPACE {} STRATEGY file_copy"  # cheaper by half than the default
+        )
         self.execute(sql.SQL(statement).format(*map(sql.Identifier, (database, template, tablespace))))
 
     def create_migrated(self, database: str) -> None:
@@ -79,7 +86,7 @@ class Server:
 
     def execute(self, statement: sql.SQL | sql.Composed) -> None:
         """Run one statement outside a transaction."""
-        with psycopg.connect(self._maintenance, autocommit=True) as connection:
+        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 
     def restart(self) -> None:
@@ -108,7 +115,7 @@ class Server:
         end = time.monotonic() + SECONDS_TO_START
         while True:
             try:
-                psycopg.connect(self._maintenance).close()
+                psycopg.connect(self.address("postgres")).close()
             except psycopg.OperationalError:
                 if time.monotonic() > end:
                     raise
@@ -125,7 +132,3 @@ class Server:
     def _wait_for_end(self) -> None:
         with suppress(psutil.NoSuchProcess):
             self._postmaster.wait(SECONDS_TO_START)
-
-    @property
-    def _maintenance(self) -> str:
-        return self.url("postgres").render_as_string(hide_password=False)

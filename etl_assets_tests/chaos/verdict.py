@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 MUST_BE_NOTHING: Final = {
     "work is pending": "SELECT count(*) FROM etl_work",
     "batches break the ledger's equation": (
-        "SELECT count(*) FROM etl_batches"
-        " WHERE input_rows <> inserted + updated + unchanged + superseded + quarantined"
+        "SELECT count(*) FROM etl_batches WHERE input_rows <> inserted + updated + unchanged + superseded + quarantined"
     ),
     "batches have not exactly one event": (
-        "SELECT count(*) FROM etl_batches b FULL JOIN (SELECT CAST(payload->>'batch_id' AS bigint) AS batch_id FROM etl_events"
-        " WHERE payload->>'status' <> 'failed') e USING (batch_id) WHERE b.asset IS NULL OR e.batch_id IS NULL"
+        "SELECT count(*) FROM etl_batches b FULL JOIN ("
+        "SELECT CAST(payload->>'batch_id' AS bigint) AS batch_id FROM etl_events WHERE payload->>'status' <> 'failed'"
+        ") e USING (batch_id) WHERE b.asset IS NULL OR e.batch_id IS NULL"
     ),
     "rows are of imports that did not complete": (
         "SELECT count(*) FROM raw_orders JOIN import_tasks USING (import_id) WHERE status <> 'completed'"
