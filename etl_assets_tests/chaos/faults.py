@@ -17,12 +17,12 @@ from psycopg import sql
 from etl_assets_tests.chaos.clock import JUMPS
 from etl_assets_tests.chaos.nursery import Operation
 from etl_assets_tests.chaos.proxy import SIDES, Point
+from etl_assets_tests.chaos.rounds import DATABASE, Round
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from etl_assets_tests.chaos.proxy import Verdict
-    from etl_assets_tests.chaos.rounds import Round
+    from etl_assets_tests.chaos.proxy import Fate
     from etl_assets_tests.chaos.scenarios import Scenario
 
 TIME_OUT: Final = 0.3
@@ -36,7 +36,7 @@ class Kind:
     name: str
     weight: int
     """How often it is drawn, next to the others."""
-    act: Callable[[Round, int], Verdict]
+    act: Callable[[Round, int], Fate]
     options: str = ""
     """The process's session settings."""
     on_small_disk: bool = False
@@ -60,42 +60,42 @@ class Fault:
         )
 
 
-def cut(_round: Round, _backend: int) -> Verdict:
+def cut(_round: Round, _backend: int) -> Fate:
     """Cut the connection."""
     return "cut"
 
 
-def kill(one: Round, _backend: int) -> Verdict:
+def kill(one: Round, _backend: int) -> Fate:
     """SIGKILL the process; what it has sent arrives, or not."""
     one.child.send(signal.SIGKILL)
     return "go on" if one.chosen.random() < 0.5 else "cut"
 
 
-def terminate(one: Round, _backend: int) -> Verdict:
+def terminate(one: Round, _backend: int) -> Fate:
     """SIGTERM the process."""
     one.child.send(signal.SIGTERM)
     return "go on" if one.chosen.random() < 0.5 else "cut"
 
 
-def end_session(one: Round, backend: int) -> Verdict:
+def end_session(one: Round, backend: int) -> Fate:
     """Have the server end the session, as an administrator does."""
     one.arena.server.execute(sql.SQL("SELECT pg_terminate_backend({})").format(sql.Literal(backend)))
     return "go on"
 
 
-def kill_backend(one: Round, backend: int) -> Verdict:
+def kill_backend(one: Round, backend: int) -> Fate:
     """SIGKILL the process of the server: it ends all sessions and recovers."""
     one.arena.server.kill_process(backend)
     return "go on"
 
 
-def crash_server(one: Round, _backend: int) -> Verdict:
+def crash_server(one: Round, _backend: int) -> Fate:
     """Stop the server at once, and start it."""
     one.arena.server.restart()
     return "go on"
 
 
-def freeze(one: Round, _backend: int) -> Verdict:
+def freeze(one: Round, _backend: int) -> Fate:
     """Stop the process until others have done its work."""
     one.child.send(signal.SIGSTOP)
     try:
@@ -105,33 +105,33 @@ def freeze(one: Round, _backend: int) -> Verdict:
     return "go on"
 
 
-def fill_disk(one: Round, _backend: int) -> Verdict:
+def fill_disk(one: Round, _backend: int) -> Fate:
     """Leave no space on the disk, for a while."""
-    one.arena.disk.fill(one.database)
+    one.arena.disk.fill(DATABASE)
     timer = threading.Timer(one.chosen.uniform(0, 1.0), one.arena.disk.empty)
     one.at_end.append(timer)
     timer.start()
     return "go on"
 
 
-def jump(one: Round, _backend: int) -> Verdict:
+def jump(one: Round, _backend: int) -> Fate:
     """Set the process's clock."""
     one.arena.clock.jump(one.chosen.choice(JUMPS))
     return "go on"
 
 
-def start_twin(one: Round, _backend: int) -> Verdict:
+def start_twin(one: Round, _backend: int) -> Fate:
     """Start another process that does the same; it may be over before this one goes on."""
     return _accompany(one, one.scenario.operation)
 
 
-def import_besides(one: Round, _backend: int) -> Verdict:
+def import_besides(one: Round, _backend: int) -> Fate:
     """Import another file meanwhile."""
     one.has_other_imports = True
     return _accompany(one, Operation("import", (str(one.arena.stage.files[-1]),)))
 
 
-def _accompany(one: Round, operation: Operation) -> Verdict:
+def _accompany(one: Round, operation: Operation) -> Fate:
     one.accompany(operation).wait_for(one.chosen.choice(HEAD_STARTS))
     return "go on"
 

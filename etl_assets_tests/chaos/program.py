@@ -16,7 +16,7 @@ from etl_assets_tests.chaos.disk import SmallDisk
 from etl_assets_tests.chaos.faults import KINDS, draw_faults
 from etl_assets_tests.chaos.nursery import Nursery
 from etl_assets_tests.chaos.report import Report
-from etl_assets_tests.chaos.rounds import Arena, Round
+from etl_assets_tests.chaos.rounds import DATABASE, Arena, Round
 from etl_assets_tests.chaos.scenarios import Stage
 from etl_assets_tests.chaos.server import Server
 from etl_assets_tests.chaos.storm import environment_of, rage
@@ -75,7 +75,7 @@ def run_program(wish: Wish, folder: Path) -> tuple[Report, list[Scenario]]:
 def play(arena: Arena, fault: Fault, seed: int) -> Result:
     """Play the round of one fault; what it draws by chance depends on the seed and its number alone."""
     chosen = random.Random(f"{seed}/{fault.number}")  # noqa: S311  # nobody is to be surprised
-    return Round(arena, fault, f"round_{fault.number}", chosen).play()
+    return Round(arena, fault, chosen).play()
 
 
 def _play_storm(arena: Arena, number: int) -> Storm:
@@ -103,7 +103,8 @@ def open_arena(folder: Path) -> Iterator[Arena]:
     disk = SmallDisk(server, folder)
     nursery, clock = Nursery(folder / "logs"), Clock(folder)
     try:
-        yield Arena(folder, server, nursery, clock, disk, Stage(server, nursery, folder))
+        services = build_services(server.settings(DATABASE))
+        yield Arena(folder, server, nursery, clock, disk, Stage(server, nursery, folder), services)
     finally:
         nursery.close()
         clock.nursery.close()

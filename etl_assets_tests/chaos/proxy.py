@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Side = Literal["before", "after"]
-Verdict = Literal["go on", "cut"]
+Fate = Literal["go on", "cut"]
 
 SIDES: Final[tuple[Side, ...]] = ("before", "after")
 _HEADER: Final = 5
@@ -47,7 +47,7 @@ class FaultyProxy(Proxy):
     """Numbers the statements of all its clients in the order in which they come, and acts at one point."""
 
     def __init__(
-        self, server_socket: str, point: Point | None = None, act: Callable[[int], Verdict] | None = None
+        self, server_socket: str, point: Point | None = None, act: Callable[[int], Fate] | None = None
     ) -> None:
         """`act` is called once, at `point`, with the process id of the backend; the connection waits for it."""
         self.statements: list[Statement] = []

@@ -10,9 +10,8 @@ import shutil
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from etl_assets.pipeline.assets import build_services
 from etl_assets_tests.chaos.nursery import Operation
 from etl_assets_tests.chaos.proxy import FaultyProxy
 from etl_assets_tests.chaos.verdict import Verdict, judge
@@ -20,7 +19,6 @@ from etl_assets_tests.running import run_all, snapshot
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
     from pathlib import Path
 
     from etl_assets.pipeline.step import Services
@@ -28,10 +26,12 @@ if TYPE_CHECKING:
     from etl_assets_tests.chaos.disk import SmallDisk
     from etl_assets_tests.chaos.faults import Fault
     from etl_assets_tests.chaos.nursery import Child, Nursery
+    from etl_assets_tests.chaos.proxy import Fate
     from etl_assets_tests.chaos.scenarios import Scenario, Stage
     from etl_assets_tests.chaos.server import Server
 
-T = TypeVar("T")
+DATABASE: Final = "round"
+"""Every round's, one after the other."""
 MOST_STARTS: Final = 10
 """How often a process is started again before it counts as stuck."""
 RETRY_LOGGED: Final = "failed, retrying:"
@@ -58,6 +58,8 @@ class Arena:
     clock: Clock
     disk: SmallDisk
     stage: Stage
+    services: Services
+    """Those of the database of the round that is being played, with whatever they cache of one round for the next."""
 
 
 @dataclass(slots=True)
@@ -66,7 +68,6 @@ class Round:
 
     arena: Arena
     fault: Fault
-    database: str
     chosen: random.Random
     companions: list[tuple[Operation, Child]] = field(default_factory=list)
     """Other processes that the fault has started, and what they do."""
@@ -91,7 +92,7 @@ class Round:
 
     def start(self, operation: Operation) -> Child:
         """Start another process, on the server directly."""
-        return self.arena.nursery.start(operation, self.arena.stage.environment(self.database))
+        return self.arena.nursery.start(operation, self.arena.stage.environment(DATABASE))
 
     def accompany(self, operation: Operation) -> Child:
         """Start another process whose work belongs to the outcome."""
@@ -104,15 +105,13 @@ class Round:
         if any(self.start(operation).wait() for operation in (self.scenario.operation, Operation("run"))):
             self.complaints.append("others could not do the work of a frozen process")
         if self.scenario.operation.name.startswith("run"):  # others would import, or replay, once more
-            self._written_by_others = self._with_services(snapshot)
+            self._written_by_others = snapshot(self.arena.services)
 
     def play(self) -> Result:
         """Play the round."""
         started = time.perf_counter()
         self._make_database()
-        proxy = FaultyProxy(
-            self.arena.server.socket, self.fault.point, lambda backend: self.fault.kind.act(self, backend)
-        )
+        proxy = FaultyProxy(self.arena.server.socket, self.fault.point, self._act)
         try:
             retries = self._work(proxy)
             verdict = self._judge()
@@ -120,18 +119,27 @@ class Round:
             proxy.close()
             for timer in self.at_end:
                 timer.cancel()
-            self.arena.server.drop(self.database)
-            shutil.rmtree(self.arena.stage.home(self.database), ignore_errors=True)
+            self.arena.services.database.dispose()
+            self.arena.server.drop(DATABASE)
+            shutil.rmtree(self.arena.stage.home(DATABASE), ignore_errors=True)
         verdict.faults += self.complaints
         return Result(verdict, proxy.reached, retries, time.perf_counter() - started)
+
+    def _act(self, backend: int) -> Fate:
+        """Let the fault happen; it waits in a thread of the proxy, where nobody would hear of an error."""
+        try:
+            return self.fault.kind.act(self, backend)
+        except Exception as error:  # noqa: BLE001  # told with the verdict
+            self.complaints.append(f"the fault itself failed: {error!r}")
+            return "cut"
 
     def _make_database(self) -> None:
         create, disk = self.arena.server.create, self.arena.disk
         if self.fault.kind.on_small_disk:
-            create(self.database, template=self.scenario.template, tablespace=disk.tablespace)
-            disk.take_in(self.database)
+            create(DATABASE, template=self.scenario.template, tablespace=disk.tablespace)
+            disk.take_in(DATABASE)
         else:
-            create(self.database, template=self.scenario.template)
+            create(DATABASE, template=self.scenario.template)
 
     def _work(self, proxy: FaultyProxy) -> int:
         """Have the process do its work, and have it started until it is done. Returns how many retries that took."""
@@ -140,7 +148,7 @@ class Round:
             self.arena.clock.reset()
             nursery = self.arena.clock.nursery
         environment = self.arena.stage.environment(
-            self.database, port=proxy.port, options=kind.options, batch_size=self.scenario.batch_size
+            DATABASE, port=proxy.port, options=kind.options, batch_size=self.scenario.batch_size
         )
         self._child = nursery.start(self.scenario.operation, environment)
         self._born.set()
@@ -153,7 +161,11 @@ class Round:
         """Wait for a process, and start another one as long as it fails."""
         retries = 0
         for _ in range(MOST_STARTS):
-            status = child.wait()
+            try:
+                status = child.wait()
+            except TimeoutError as error:
+                self.complaints.append(str(error))
+                return retries
             retries += child.log.read_text("utf-8", "replace").count(RETRY_LOGGED)
             if status == 0:
                 child.log.unlink()
@@ -165,18 +177,9 @@ class Round:
         return retries
 
     def _judge(self) -> Verdict:
-        if self._written_by_others not in (None, self._with_services(snapshot)):
+        services = self.arena.services
+        if self._written_by_others is not None and self._written_by_others != snapshot(services):
             self.complaints.append("the frozen process wrote something when it came back")
-        return self._with_services(self._run_and_judge)
-
-    def _run_and_judge(self, services: Services) -> Verdict:
         run_all(services)
         expected = None if self.has_other_imports else self.scenario.expected
         return judge(services, expected, each_row_once=not self.scenario.replays)
-
-    def _with_services(self, do: Callable[[Services], T]) -> T:
-        services = build_services(self.arena.server.settings(self.database))
-        try:
-            return do(services)
-        finally:
-            services.database.dispose()

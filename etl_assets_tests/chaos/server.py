@@ -39,6 +39,8 @@ class Server:
         self._url = embedded.start(self._directory)
         self._postmaster = psutil.Process(int((self._directory / "postmaster.pid").read_text().split()[0]))
         self._command, self._user = self._postmaster.cmdline(), self._postmaster.username()
+        self._running: subprocess.Popen[bytes] | None = None
+        """The postmaster, if it was started here."""
         self._log = (folder / "server.log").open("ab")
         self.socket = f"{self._url.query['host']}/.s.PGSQL.{self._url.port or 5432}"
         for name, value in SETTINGS.items():
@@ -93,14 +95,14 @@ class Server:
         """Crash (an immediate stop: no process cleans up) and start, and wait until it has recovered."""
         self._postmaster.send_signal(signal.SIGQUIT)
         self._wait_for_end()
-        process = subprocess.Popen(
+        self._running = subprocess.Popen(
             self._command,
             user=self._user if os.geteuid() == 0 else None,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._postmaster = psutil.Process(process.pid)
+        self._postmaster = psutil.Process(self._running.pid)
         self.wait_until_ready()
 
     def kill_process(self, pid: int) -> None:
@@ -130,5 +132,8 @@ class Server:
         self._log.close()
 
     def _wait_for_end(self) -> None:
+        if self._running is not None:
+            self._running.wait(SECONDS_TO_START)
+            return
         with suppress(psutil.NoSuchProcess):
             self._postmaster.wait(SECONDS_TO_START)
