@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.step import Services
     from etl_assets.settings import Settings
 
-SCENARIOS = ("orders, changes", "leads, first load", "customers, bulk reader", "import, changes", "replay mended")
+SCENARIOS = ("orders, changes", "leads, first load", "customers, bulk reader", "inbox, changes", "replay mended")
 
 
 def scenario(name: str, statements: int) -> Scenario:

@@ -36,6 +36,8 @@ def main() -> int:
     for line in ["", *report.table(), "", *report.coverage(scenarios), ""]:
         say(line)
     again = f"make chaos SEED={given.seed}" + (f" FAULTS={given.faults}" if given.faults else "")
+    if missing := report.missing(scenarios):
+        say(f"{missing:,} boundaries were not met.")
     for number in report.bad:
         say(f"Wrong: fault {number}. Again: {again} ONLY={number}")
     wrong = len(report.bad) + report.bad_storms

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from etl_assets.cli import quarantine, runs  # noqa: F401  # what `app` would import
 from etl_assets.cli.main import app
 from etl_assets.database import database as database_module
+from etl_assets.inbox.taking_in import take_in
 from etl_assets.ledger.replay import requeue
 from etl_assets.orchestration import launch  # noqa: F401  # takes seconds to import
 from etl_assets.pipeline.assets import STEPS, build_services, run_asset
@@ -51,6 +52,14 @@ def import_one(path: str) -> None:
         raise SystemExit(1)
 
 
+def take_in_inbox() -> None:
+    """Take in what is in the inbox; a file that stays there is a failure."""
+    settings = Settings()
+    take_in(build_services(settings).database, settings.inbox_folder, settle_seconds=0)
+    if list(settings.inbox_folder.glob("*.csv")):
+        raise SystemExit(1)
+
+
 def replay() -> None:
     """Run all open rows of quarantine again."""
     services = build_services(Settings())
@@ -73,6 +82,7 @@ OPERATIONS: Final[dict[str, Callable[..., None]]] = {
     "run": run,
     "run through bulk reader": run_through_bulk_reader,
     "import": import_one,
+    "inbox": take_in_inbox,
     "replay": replay,
     "replay mended": replay_mended,
     "command": command,

@@ -6,7 +6,6 @@ What is done after the fault is what goes on by itself in production: a process 
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from dataclasses import dataclass, field
@@ -102,7 +101,8 @@ class Round:
 
     def let_others_finish(self) -> None:
         """Have everything done by others, while the process is frozen: nothing is left for it to write."""
-        if any(self.start(operation).wait() for operation in (self.scenario.operation, Operation("run"))):
+        operations = [Operation("run")] if self.scenario.inbox else [self.scenario.operation, Operation("run")]
+        if any(self.start(operation).wait() for operation in operations):
             self.complaints.append("others could not do the work of a frozen process")
         if self.scenario.operation.name.startswith("run"):  # others would import, or replay, once more
             self._written_by_others = snapshot(self.arena.services)
@@ -120,8 +120,7 @@ class Round:
             for timer in self.at_end:
                 timer.cancel()
             self.arena.services.database.dispose()
-            self.arena.server.drop(DATABASE)
-            shutil.rmtree(self.arena.stage.home(DATABASE), ignore_errors=True)
+            self.arena.stage.clear(DATABASE)
         verdict.faults += self.complaints
         return Result(verdict, proxy.reached, retries, time.perf_counter() - started)
 
@@ -134,12 +133,12 @@ class Round:
             return "cut"
 
     def _make_database(self) -> None:
-        create, disk = self.arena.server.create, self.arena.disk
+        furnish, disk = self.arena.stage.furnish, self.arena.disk
         if self.fault.kind.on_small_disk:
-            create(DATABASE, template=self.scenario.template, tablespace=disk.tablespace)
+            furnish(DATABASE, self.scenario, disk.tablespace)
             disk.take_in(DATABASE)
         else:
-            create(DATABASE, template=self.scenario.template)
+            furnish(DATABASE, self.scenario)
 
     def _work(self, proxy: FaultyProxy) -> int:
         """Have the process do its work, and have it started until it is done. Returns how many retries that took."""
@@ -181,5 +180,5 @@ class Round:
         if self._written_by_others is not None and self._written_by_others != snapshot(services):
             self.complaints.append("the frozen process wrote something when it came back")
         run_all(services)
-        expected = None if self.has_other_imports else self.scenario.expected
-        return judge(services, expected, each_row_once=not self.scenario.replays)
+        undisturbed = (None, None) if self.has_other_imports else (self.scenario.expected, self.scenario.landed)
+        return judge(services, *undisturbed, each_row_once=not self.scenario.replays)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+import yaml
 
 from etl_assets.pipeline.assets import STEPS, build_services, run_asset
 from etl_assets.raw_orders.importing import import_file
@@ -13,8 +16,8 @@ from etl_assets_tests import running
 from etl_assets_tests.chaos.nursery import Operation
 from etl_assets_tests.chaos.orders import make_imports, write_import
 from etl_assets_tests.chaos.proxy import SIDES, FaultyProxy, Point, Statement
-from etl_assets_tests.chaos.verdict import judge, read_outcome
-from etl_assets_tests.running import PRESET, query, run_all
+from etl_assets_tests.chaos.verdict import LANDED, judge, read_outcome
+from etl_assets_tests.running import PRESET, query, run_all, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -43,6 +46,8 @@ class Scenario:
     enumerates: Literal["all", "readers", "none"] = "all"
     """Whose boundaries are all tried: those of all connections, or of the bulk reader's (the others' are another
     scenario's), or nobody's, because its statements do not come in the same order each time."""
+    inbox: tuple[Path, ...] = ()
+    """Files that lie in the inbox; others leave it alone while one process takes them in."""
     weight: int = 10
     """How often faults are drawn for it, next to the others."""
     replays: bool = False
@@ -51,6 +56,8 @@ class Scenario:
     """Those that it sends, undisturbed."""
     expected: dict[str, Any] | None = None
     """How it ends, undisturbed."""
+    landed: int | None = None
+    """How many raw orders there are at the end; None if a file may have to be imported again."""
 
     def boundaries(self) -> list[Point]:
         """Every moment before and after a statement that is to be met."""
@@ -67,6 +74,8 @@ class Stage:
         imports = make_imports(SIZES, orders=12, seed=SEED)
         self.files = [write_import(folder / f"{number}.csv", rows) for number, rows in enumerate(imports)]
         self._mended = folder / "mended.csv"
+        self._mapping = folder / "mapping.yaml"
+        self._mapping.write_text(yaml.safe_dump(PRESET.model_dump(mode="json")), "utf-8")
 
     def build(self, names: Collection[str] = ()) -> list[Scenario]:
         """The scenarios of these names, or all, with what they come to undisturbed."""
@@ -84,6 +93,20 @@ class Stage:
             "ETL_HOME": str(self.home(database)),
             "DAGSTER_HOME": str(self.home(database) / "dagster"),
         }
+
+    def furnish(self, database: str, scenario: Scenario, tablespace: str = "pg_default") -> None:
+        """Make a database, and what lies in the inbox of those who work on it, as a scenario begins."""
+        self._server.create(database, template=scenario.template, tablespace=tablespace)
+        if scenario.inbox:
+            inbox = self.home(database) / "inbox"
+            inbox.mkdir(parents=True)
+            for file in scenario.inbox:
+                shutil.copy(file, inbox)
+
+    def clear(self, database: str) -> None:
+        """Remove a database, and the home of those who worked on it."""
+        self._server.drop(database)
+        shutil.rmtree(self.home(database), ignore_errors=True)
 
     def home(self, database: str) -> Path:
         """The ETL_HOME of processes that work on a database."""
@@ -106,6 +129,7 @@ class Stage:
             ),
             Scenario("import, the first", Operation("import", (first,)), "nothing"),
             Scenario("import, changes", Operation("import", (second,)), "first_end"),
+            Scenario("inbox, changes", Operation("inbox"), "first_end", inbox=(self.files[1], self._mapping)),
             Scenario("replay as they are", Operation("replay"), "refused", enumerates="none", replays=True),
             Scenario(
                 "replay mended",
@@ -159,7 +183,7 @@ class Stage:
 
     def _rehearse(self, scenario: Scenario) -> Scenario:
         """Play a scenario undisturbed."""
-        self._server.create("rehearsal", template=scenario.template)
+        self.furnish("rehearsal", scenario)
         proxy = FaultyProxy(self._server.socket)
         environment = self.environment("rehearsal", port=proxy.port, batch_size=scenario.batch_size)
         child = self._nursery.start(scenario.operation, environment)
@@ -170,12 +194,19 @@ class Stage:
         with self._services("rehearsal") as services:
             run_all(services)
             expected = read_outcome(services)
-            verdict = judge(services, expected, each_row_once=not scenario.replays)
+            landed: int = scalar(services, LANDED)
+            verdict = judge(services, expected, landed, each_row_once=not scenario.replays)
         if not verdict.is_good:
             msg = f"{scenario.name} goes wrong without a fault: {verdict}"
             raise RuntimeError(msg)
-        self._server.drop("rehearsal")
-        return replace(scenario, statements=tuple(proxy.statements), expected=expected)
+        self.clear("rehearsal")
+        lands_once = scenario.operation.name != "import"
+        return replace(
+            scenario,
+            statements=tuple(proxy.statements),
+            expected=expected,
+            landed=landed if lands_once else None,
+        )
 
     @contextmanager
     def _services(self, database: str) -> Iterator[Services]:

@@ -38,6 +38,7 @@ MUST_BE_NOTHING: Final = {
         "SELECT FROM etl_batches b WHERE b.asset = a.asset AND import_id = ANY (b.import_ids))"
     ),
 }
+LANDED: Final = "SELECT count(*) FROM raw_orders"
 CONSUMED: Final = "SELECT coalesce(sum(input_rows), 0) FROM etl_batches WHERE asset = 'orders'"
 INDEXES: Final = "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()"
 
@@ -62,17 +63,22 @@ def read_outcome(services: Services) -> dict[str, Any]:
     return {**running.comparable(services), "indexes": indexes}
 
 
-def judge(services: Services, expected: dict[str, Any] | None, *, each_row_once: bool) -> Verdict:
+def judge(
+    services: Services, expected: dict[str, Any] | None, landed: int | None = None, *, each_row_once: bool
+) -> Verdict:
     """Look at everything at the end of a round.
 
     Args:
         services: on the round's database.
         expected: the outcome without a fault; None where it depends on what came first.
+        landed: how many raw orders there are without a fault; None where that depends, too.
         each_row_once: no row of quarantine was run again, so that the oracle says what the tables hold.
     """
     verdict = Verdict()
     if expected is not None:
         _compare(verdict, read_outcome(services), expected)
+    if landed is not None:
+        _count(verdict, scalar(services, LANDED), landed)
     for what, statement in MUST_BE_NOTHING.items():
         if found := scalar(services, statement):
             verdict.faults.append(f"{found} {what}")
@@ -81,9 +87,7 @@ def judge(services: Services, expected: dict[str, Any] | None, *, each_row_once:
             verdict.faults.append(f"the check {check.name} of {check.asset} fails")
     if each_row_once:
         rows = read_raw_rows(services)
-        consumed = int(scalar(services, CONSUMED))
-        verdict.lost += max(len(rows) - consumed, 0)
-        verdict.doubled += max(consumed - len(rows), 0)
+        _count(verdict, int(scalar(services, CONSUMED)), len(rows))
         _ask_oracle(verdict, services, rows)
     return verdict
 
@@ -92,6 +96,11 @@ def read_raw_rows(services: Services) -> list[RawRow]:
     """All raw orders that were landed, for the oracle."""
     columns = ", ".join(("raw_id", "CAST(import_id AS text)", "row_no", *RAW_COLUMNS, "defect"))
     return [RawRow(**row) for row in query(services, f"SELECT {columns} FROM raw_orders ORDER BY raw_id")]  # noqa: S608
+
+
+def _count(verdict: Verdict, actual: int, expected: int) -> None:
+    verdict.lost += max(expected - actual, 0)
+    verdict.doubled += max(actual - expected, 0)
 
 
 def _compare(verdict: Verdict, actual: dict[str, Any], expected: dict[str, Any]) -> None:
