@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
 
 import pytest
+from pydantic import SecretStr
+from sqlalchemy.exc import OperationalError
 
+from etl_assets.database.database import Database
+from etl_assets.raw_orders.importing import import_file
+from etl_assets.settings import Settings
 from etl_assets_tests.chaos import faults, verdict
 from etl_assets_tests.chaos.faults import CUT, KINDS, draw_faults
 from etl_assets_tests.chaos.nursery import Operation
+from etl_assets_tests.chaos.orders import write_import
 from etl_assets_tests.chaos.program import Wish, run_program
-from etl_assets_tests.chaos.proxy import Point, Statement
+from etl_assets_tests.chaos.proxy import FaultyProxy, Point, Statement
 from etl_assets_tests.chaos.scenarios import Scenario
 from etl_assets_tests.chaos.storm import rage
-from etl_assets_tests.running import land, query, raw_fields, run_all
+from etl_assets_tests.running import PRESET, land, query, raw_fields, run_all, scalar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import sqlalchemy as sa
+
     from etl_assets.pipeline.step import Services
-    from etl_assets.settings import Settings
 
 SCENARIOS = ("orders, changes", "leads, first load", "customers, bulk reader", "inbox, changes", "replay mended")
 
@@ -79,6 +88,49 @@ def test_what_is_lost_doubled_changed_or_left_over_is_seen(services: Services, k
     assert verdict.judge(services, expected, each_row_once=True).is_good
     query(services, HARM[kind])
     assert getattr(verdict.judge(services, expected, each_row_once=True), kind)
+
+
+def test_an_import_that_is_frozen_at_its_end_does_not_hold_up_other_imports(
+    services: Services, database_url: sa.URL, tmp_path: Path
+) -> None:
+    path = write_import(tmp_path / "orders.csv", [raw_fields("1"), raw_fields("2")])
+    socket = f"{database_url.query['host']}/.s.PGSQL.{database_url.port or 5432}"
+
+    def import_through(proxy: FaultyProxy) -> None:
+        time_out = {"sslmode": "disable", "options": "-c idle_in_transaction_session_timeout=500ms"}
+        url = database_url.set(host="127.0.0.1", port=proxy.port, query=time_out)
+        settings = Settings(database_url=SecretStr(url.render_as_string(hide_password=False)))
+        database = Database(settings)
+        with suppress(OperationalError):  # the server has ended its session, as it should
+            import_file(database, path, PRESET)
+        database.dispose()
+        proxy.close()
+
+    undisturbed = FaultyProxy(socket)
+    import_through(undisturbed)
+    numbers = [n for n, one in enumerate(undisturbed.statements) if one.label.startswith("INSERT INTO etl_batches")]
+    is_thawed = threading.Event()
+
+    def freeze(_backend: int) -> Literal["go on"]:
+        is_frozen.set()
+        is_thawed.wait()
+        return "go on"
+
+    is_frozen = threading.Event()
+    frozen = threading.Thread(
+        target=import_through, args=(FaultyProxy(socket, Point(numbers[0], "before"), freeze),), daemon=True
+    )
+    frozen.start()
+    assert is_frozen.wait(30)
+    impatient = database_url.update_query_dict({"options": "-c lock_timeout=20s"}).render_as_string(hide_password=False)
+    database = Database(Settings(database_url=SecretStr(impatient)))
+    try:
+        assert import_file(database, path, PRESET).status == "completed"
+    finally:
+        is_thawed.set()
+        frozen.join(30)
+        database.dispose()
+    assert scalar(services, "SELECT count(*) FROM raw_orders") == 4
 
 
 def test_two_boundaries_belong_to_each_statement() -> None:
