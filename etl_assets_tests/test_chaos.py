@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from etl_assets.database.database import Database
 from etl_assets.raw_orders.importing import import_file
@@ -96,12 +96,12 @@ def test_an_import_that_is_frozen_at_its_end_does_not_hold_up_other_imports(
     path = write_import(tmp_path / "orders.csv", [raw_fields("1"), raw_fields("2")])
     socket = f"{database_url.query['host']}/.s.PGSQL.{database_url.port or 5432}"
 
-    def import_through(proxy: FaultyProxy) -> None:
-        time_out = {"sslmode": "disable", "options": "-c idle_in_transaction_session_timeout=500ms"}
-        url = database_url.set(host="127.0.0.1", port=proxy.port, query=time_out)
+    def import_through(proxy: FaultyProxy, options: str = "") -> None:
+        query = {"sslmode": "disable", "options": options}
+        url = database_url.set(host="127.0.0.1", port=proxy.port, query=query)
         settings = Settings(database_url=SecretStr(url.render_as_string(hide_password=False)))
         database = Database(settings)
-        with suppress(OperationalError):  # the server has ended its session, as it should
+        with suppress(DBAPIError):  # the server has ended its session, as it should
             import_file(database, path, PRESET)
         database.dispose()
         proxy.close()
@@ -117,9 +117,9 @@ def test_an_import_that_is_frozen_at_its_end_does_not_hold_up_other_imports(
         return "go on"
 
     is_frozen = threading.Event()
-    frozen = threading.Thread(
-        target=import_through, args=(FaultyProxy(socket, Point(numbers[0], "before"), freeze),), daemon=True
-    )
+    proxy = FaultyProxy(socket, Point(numbers[0], "before"), freeze)
+    time_out = "-c idle_in_transaction_session_timeout=1s"
+    frozen = threading.Thread(target=import_through, args=(proxy, time_out), daemon=True)
     frozen.start()
     assert is_frozen.wait(30)
     impatient = database_url.update_query_dict({"options": "-c lock_timeout=20s"}).render_as_string(hide_password=False)

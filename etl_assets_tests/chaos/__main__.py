@@ -7,6 +7,7 @@ Exit code 1 if anything was lost, doubled, different, or left to be done by hand
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ def main() -> int:
     )
     given = parser.parse_args()
     storms = given.storms if given.storms is not None else int(given.only is None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="etl-chaos-") as folder:
         wish = Wish(given.seed, given.faults, given.minutes, given.only, storms=storms)

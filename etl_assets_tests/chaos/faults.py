@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from etl_assets_tests.chaos.scenarios import Scenario
 
 TIME_OUT: Final = 0.3
-"""After so many seconds the server frees what a frozen process has locked (300 by default)."""
+"""After so many seconds the server frees what a frozen process has locked (300 by default): not while it waits for the
+data of a COPY, when the session is not idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Kind:
     """The process's session settings."""
     on_small_disk: bool = False
     by_clock: bool = False
+    spares_copies: bool = False
+    """It does not come while the server waits for the data of a COPY."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,9 @@ KINDS: Final = (
     Kind("session ended", 8, end_session),
     Kind("server process killed", 5, kill_backend),
     Kind("server crash", 5, crash_server),
-    Kind("frozen process", 8, freeze, options=f"-c idle_in_transaction_session_timeout={TIME_OUT}s"),
+    Kind(
+        "frozen process", 8, freeze, options=f"-c idle_in_transaction_session_timeout={TIME_OUT}s", spares_copies=True
+    ),
     Kind("disk full", 8, fill_disk, on_small_disk=True),
     Kind("clock jump", 8, jump, by_clock=True),
     Kind("started twice", 10, start_twin),
@@ -181,4 +186,7 @@ def _choose(scenarios: Sequence[Scenario], chosen: random.Random) -> Scenario:
 
 
 def _place(kind: Kind, scenario: Scenario, chosen: random.Random) -> tuple[Kind, Scenario, Point]:
-    return kind, scenario, Point(chosen.randrange(len(scenario.statements)), chosen.choice(SIDES))
+    while True:
+        point = Point(chosen.randrange(len(scenario.statements)), chosen.choice(SIDES))
+        if not (kind.spares_copies and scenario.is_in_a_copy(point)):
+            return kind, scenario, point

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Side = Literal["before", "after"]
 Fate = Literal["go on", "cut"]
 
+COPY_DATA: Final = "data of a COPY"
 SIDES: Final[tuple[Side, ...]] = ("before", "after")
 _HEADER: Final = 5
 _CANCEL_REQUEST: Final = (80_877_102).to_bytes(4)
@@ -99,7 +100,7 @@ class _Watcher:
             case b"\0":
                 return "connect"
             case b"d" | b"c" | b"f":
-                return "data of a COPY"
+                return COPY_DATA
             case b"B":  # a prepared statement's parameters: portal, name of the statement
                 name = block[_HEADER:].split(b"\0", 2)[1]
                 return self._names.get(name, "prepared statement")

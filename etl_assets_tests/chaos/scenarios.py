@@ -15,7 +15,7 @@ from etl_assets.raw_orders.mending_file import export_quarantine
 from etl_assets_tests import running
 from etl_assets_tests.chaos.nursery import Operation
 from etl_assets_tests.chaos.orders import make_imports, write_import
-from etl_assets_tests.chaos.proxy import SIDES, FaultyProxy, Point, Statement
+from etl_assets_tests.chaos.proxy import COPY_DATA, SIDES, FaultyProxy, Point, Statement
 from etl_assets_tests.chaos.verdict import LANDED, judge, read_outcome
 from etl_assets_tests.running import PRESET, query, run_all, scalar
 
@@ -64,6 +64,11 @@ class Scenario:
         first = {"all": 0, "readers": 1, "none": len(self.statements)}[self.enumerates]
         numbers = [number for number, one in enumerate(self.statements) if one.connection >= first]
         return [Point(number, side) for number in numbers for side in SIDES]
+
+    def is_in_a_copy(self, point: Point) -> bool:
+        """Whether the server waits there for the data of a COPY."""
+        number = point.number + (point.side == "after")
+        return number < len(self.statements) and self.statements[number].label == COPY_DATA
 
 
 class Stage:
