@@ -119,6 +119,7 @@ def fill_disk(one: Round, _backend: int) -> Fate:
 
 def jump(one: Round, _backend: int) -> Fate:
     """Set the process's clock."""
+    assert one.arena.clock is not None
     one.arena.clock.jump(one.chosen.choice(JUMPS))
     return "go on"
 

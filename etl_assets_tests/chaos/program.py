@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl_assets.pipeline.assets import build_services
 from etl_assets.settings import Settings
-from etl_assets_tests.chaos.clock import Clock
+from etl_assets_tests.chaos.clock import Clock, find_library
 from etl_assets_tests.chaos.disk import SmallDisk
 from etl_assets_tests.chaos.faults import KINDS, draw_faults
 from etl_assets_tests.chaos.nursery import Nursery
@@ -56,7 +56,10 @@ def run_program(wish: Wish, folder: Path) -> tuple[Report, list[Scenario]]:
     report = Report()
     with open_arena(folder) as arena:
         scenarios = arena.stage.build(wish.scenarios)
-        faults = draw_faults(scenarios, KINDS, wish.seed, wish.faults)
+        kinds = [kind for kind in KINDS if arena.clock is not None or not kind.by_clock]
+        if arena.clock is None:
+            say("No clock jumps: libfaketime is not installed.")
+        faults = draw_faults(scenarios, kinds, wish.seed, wish.faults)
         disk = "a tmpfs" if arena.disk.is_real else "triggers that raise 53100 (nobody may mount a tmpfs here)"
         say(f"{len(faults):,} faults planned, {len(scenarios)} scenarios; the full disk is {disk}")
         for fault in faults:
@@ -101,13 +104,15 @@ def open_arena(folder: Path) -> Iterator[Arena]:
     (folder / "logs").mkdir()
     server = Server(folder)
     disk = SmallDisk(server, folder)
-    nursery, clock = Nursery(folder / "logs"), Clock(folder)
+    library = find_library()
+    nursery, clock = Nursery(folder / "logs"), Clock(library, folder) if library else None
     try:
         services = build_services(server.settings(DATABASE))
         yield Arena(folder, server, nursery, clock, disk, Stage(server, nursery, folder), services)
     finally:
         nursery.close()
-        clock.nursery.close()
+        if clock is not None:
+            clock.nursery.close()
         server.stop()
         disk.close()
 

@@ -54,7 +54,8 @@ class Arena:
     folder: Path
     server: Server
     nursery: Nursery
-    clock: Clock
+    clock: Clock | None
+    """None where there is nothing to set it with."""
     disk: SmallDisk
     stage: Stage
     services: Services
@@ -119,6 +120,7 @@ class Round:
             proxy.close()
             for timer in self.at_end:
                 timer.cancel()
+            self.arena.disk.empty()
             self.arena.services.database.dispose()
             self.arena.stage.clear(DATABASE)
         verdict.faults += self.complaints
@@ -143,7 +145,7 @@ class Round:
     def _work(self, proxy: FaultyProxy) -> int:
         """Have the process do its work, and have it started until it is done. Returns how many retries that took."""
         kind, nursery = self.fault.kind, self.arena.nursery
-        if kind.by_clock:
+        if kind.by_clock and self.arena.clock is not None:
             self.arena.clock.reset()
             nursery = self.arena.clock.nursery
         environment = self.arena.stage.environment(
