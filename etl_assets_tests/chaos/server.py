@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 import psycopg
@@ -106,11 +106,14 @@ class Server:
         self.wait_until_ready()
 
     def kill_process(self, pid: int) -> None:
-        """SIGKILL one of its processes: it then ends all others and recovers."""
+        """SIGKILL one of its processes: it then ends all others, and recovers, which is waited for."""
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
             if process.ppid() == self._postmaster.pid:
-                process.kill()
+                with psycopg.connect(self.address("postgres"), autocommit=True) as witness:
+                    process.kill()
+                    _wait_until_lost(witness)
+        self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
         """Wait until it takes connections."""
@@ -137,3 +140,11 @@ class Server:
             return
         with suppress(psutil.NoSuchProcess):
             self._postmaster.wait(SECONDS_TO_START)
+
+
+def _wait_until_lost(witness: psycopg.Connection[Any]) -> None:
+    end = time.monotonic() + SECONDS_TO_START
+    with suppress(psycopg.OperationalError):
+        while time.monotonic() < end:
+            witness.execute("SELECT")
+            time.sleep(0.01)
