@@ -39,6 +39,7 @@ def scenario(name: str, statements: int) -> Scenario:
     return Scenario(name, Operation("run"), "any", statements=(Statement(0, "SELECT"),) * statements)
 
 
+@pytest.mark.timeout(900)  # on a busy machine; half a minute on an idle one
 def test_faults_of_every_kind_lose_and_double_nothing(tmp_path: Path) -> None:
     report, _ = run_program(Wish(seed=20261126, faults=len(KINDS) * 3, scenarios=SCENARIOS), tmp_path)
     assert report.bad == [], report.table()
