@@ -7,7 +7,7 @@ TOOLS := .venv-bench/.ready
 export ETL_HOME ?= $(CURDIR)/.etl
 export DAGSTER_HOME ?= $(ETL_HOME)/dagster
 
-.PHONY: help demo dev test fuzz bench bench-full lint format typecheck check clean
+.PHONY: help demo dev test fuzz chaos bench bench-full lint format typecheck check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ bench: $(READY) $(TOOLS) ## Time the pipeline against other ways, up to 100,000 
 bench-full: $(READY) $(TOOLS) ## The same up to 10,000,000 orders (hours, 60 GB), into docs/performance.md
 	$(BIN)/python -m benchmarks --full --out benchmarks/results.json
 	.venv-bench/bin/python -m benchmarks.report benchmarks/results.json docs/performance.md
+
+chaos: $(READY) ## Faults at every statement and of every kind (FAULTS=1000 SEED=7 MINUTES=10 ONLY=12)
+	$(BIN)/python -m etl_assets_tests.chaos $(if $(FAULTS),--faults $(FAULTS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 lint: $(READY) ## Lint and format checks
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
-"""Stands between a client and the server and counts what passes: statements executed, and bytes each way.
+"""Stands between a client and the server: one kind of proxy counts what passes, statements executed and bytes each way.
 
 It reads PostgreSQL's message headers of the client's side (a statement is a simple Query or an Execute). Ways are
-counted in a run of their own, which is not timed.
+counted in a run of their own, which is not timed. The other kind (`etl_assets_tests.chaos.proxy`) does harm.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ import socket
 import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BLOCK = 1 << 16
 _STARTUP = 196_608  # protocol 3.0, major number in the upper half
@@ -33,19 +37,32 @@ class Traffic:
         return {name: value - before[name] for name, value in self.snapshot().items()}
 
 
-class CountingProxy:
+class Observer(Protocol):
+    """Sees what passes on one connection, and may have it cut."""
+
+    def sent(self, block: bytes) -> bool:
+        """Bytes that the client sent; False cuts the connection before the server has them."""
+        ...
+
+    def received(self, block: bytes) -> bool:
+        """Bytes that the server sent; False cuts the connection before the client has them."""
+        ...
+
+
+class Proxy:
     """Listens on a free port of 127.0.0.1 and connects each client to the server's socket."""
 
-    def __init__(self, server_socket: str) -> None:
-        self.traffic = Traffic()
-        self._server_socket = server_socket
+    def __init__(self, server_socket: str, observe: Callable[[], Observer]) -> None:
+        """`observe` makes what observes a connection; it is called for each."""
+        self._server_socket, self._observe = server_socket, observe
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         """Take no more clients."""
+        with suppress(OSError):  # accept() is awoken by this, not by close()
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
@@ -58,29 +75,44 @@ class CountingProxy:
 
     def _serve(self, client: socket.socket) -> None:
         """Pass on what one client and the server say, until both have ended."""
+        observer = self._observe()
         with client, socket.socket(socket.AF_UNIX) as server:
-            server.connect(self._server_socket)
-            answers = threading.Thread(target=self._return, args=(server, client), daemon=True)
+            try:
+                server.connect(self._server_socket)
+            except OSError:  # it is not there: neither are we, then
+                return
+            answers = threading.Thread(target=_pass_on, args=(server, client, observer.received), daemon=True)
             answers.start()
-            self._forward(client, server)
+            _pass_on(client, server, observer.sent)
             answers.join()
 
-    def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        messages = _Messages()
-        while block := _receive(client):
-            queries = messages.count_queries(block)
-            with self._lock:
-                self.traffic.bytes_sent += len(block)
-                self.traffic.queries += queries
-            server.sendall(block)
-        _end(server)
 
-    def _return(self, server: socket.socket, client: socket.socket) -> None:
-        while block := _receive(server):
-            with self._lock:
-                self.traffic.bytes_received += len(block)
-            client.sendall(block)
-        _end(client)
+class CountingProxy(Proxy):
+    """Counts what all clients and the server say."""
+
+    def __init__(self, server_socket: str) -> None:
+        self.traffic = Traffic()
+        self._lock = threading.Lock()
+        super().__init__(server_socket, lambda: _Counter(self.traffic, self._lock))
+
+
+class _Counter:
+    """Adds what passes on one connection to the traffic of all."""
+
+    def __init__(self, traffic: Traffic, lock: threading.Lock) -> None:
+        self._traffic, self._lock, self._messages = traffic, lock, _Messages()
+
+    def sent(self, block: bytes) -> bool:
+        queries = self._messages.count_queries(block)
+        with self._lock:
+            self._traffic.bytes_sent += len(block)
+            self._traffic.queries += queries
+        return True
+
+    def received(self, block: bytes) -> bool:
+        with self._lock:
+            self._traffic.bytes_received += len(block)
+        return True
 
 
 class _Messages:
@@ -113,6 +145,21 @@ class _Messages:
         return queries
 
 
+def _pass_on(source: socket.socket, target: socket.socket, observe: Callable[[bytes], bool]) -> None:
+    """Pass on what comes, until it ends or the observer has had enough: then both ways are cut."""
+    while block := _receive(source):
+        if not observe(block):
+            _end(source, socket.SHUT_RDWR)
+            _end(target, socket.SHUT_RDWR)
+            return
+        try:
+            target.sendall(block)
+        except OSError:  # it has gone: so is what came from it
+            _end(source, socket.SHUT_RDWR)
+            return
+    _end(target, socket.SHUT_WR)
+
+
 def _receive(source: socket.socket) -> bytes:
     try:
         return source.recv(_BLOCK)
@@ -120,6 +167,6 @@ def _receive(source: socket.socket) -> bytes:
         return b""
 
 
-def _end(target: socket.socket) -> None:
+def _end(one: socket.socket, how: int) -> None:
     with suppress(OSError):  # it has gone already
-        target.shutdown(socket.SHUT_WR)
+        one.shutdown(how)

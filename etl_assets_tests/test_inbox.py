@@ -95,6 +95,17 @@ def test_a_copy_that_brings_its_old_time_along_waits_for_the_quiet_time(inbox: P
     assert finished_files(inbox, settle_seconds=0) == [path]
 
 
+def test_a_file_from_before_the_clock_was_set_back_does_not_wait_until_that_time_comes_again(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = drop(inbox)
+    now = time.time()
+    monkeypatch.setattr("etl_assets.inbox.finished.time.time", lambda: now - 60)  # another machine's clock, maybe
+    assert finished_files(inbox, settle_seconds=3) == []
+    monkeypatch.setattr("etl_assets.inbox.finished.time.time", lambda: now - 5 * 3600)
+    assert finished_files(inbox, settle_seconds=3) == [path]
+
+
 def test_names_of_unfinished_files_and_of_what_is_no_export_are_passed_over(inbox: Path) -> None:
     for name in (".a.csv", "~$a.xlsx", "a.csv.PART", "b.tmp", "c.crdownload", "d.partial", "e.filepart",
                  "mapping.yaml", "a.csv.error.txt", "done/x.csv", "failed/x.csv", "other/x.csv"):  # fmt: skip

@@ -23,6 +23,9 @@ FAILED: Final = "failed"
 ERROR_ENDING: Final = ".error.txt"
 UNFINISHED_ENDINGS: Final = (".part", ".tmp", ".crdownload", ".partial", ".filepart")
 """What browsers and copying programs call a file that they still write."""
+MAX_SKEW_SECONDS: Final = 3600
+"""How far ahead the clock of the machine that holds the folder may be; what is later is from before the clock was set
+back, and would wait until that time comes again."""
 
 
 class InboxError(EtlError):
@@ -71,8 +74,12 @@ def is_finished(path: Path, *, settle_seconds: float) -> bool:
     except OSError:
         return False  # gone meanwhile
     now = time.time()
-    # A copy may bring an old modification time along, or one in the future: the change of the inode tells the truth.
-    touched_at = max(found.st_ctime, found.st_mtime if found.st_mtime <= now else 0)
+    # A copy may bring an old modification time along, or one in the future: the change of the inode tells the truth,
+    # if the clock has not been set back since.
+    touched_at = max(
+        found.st_ctime if found.st_ctime <= now + MAX_SKEW_SECONDS else 0,
+        found.st_mtime if found.st_mtime <= now else 0,
+    )
     return stat.S_ISREG(found.st_mode) and now - touched_at >= settle_seconds and not is_open_for_writing(path)
 
 

@@ -105,7 +105,7 @@ def land_raw_orders(
     import_id = register_import(database, str(path), preset)
     try:
         with database.transaction() as connection:
-            # The file is read inside: hours may pass before the first rows. Nobody waits for an import's only lock.
+            # The file is read inside: hours may pass before the first rows. Nobody waits for its only lock till then.
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             if claim is not None:
                 claim(connection, import_id)
@@ -204,6 +204,8 @@ def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFr
     rows, started = 0, time.perf_counter()
     for frame in frames:
         rows += copy_rows(connection, "raw_orders", frame.with_columns(import_id=pl.lit(str(import_id))))
+    # Other imports wait for the lock that comes now: one that hangs from here on has to let go of it.
+    connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = DEFAULT"))
     record = open_batch(connection, "raw_orders", run_id, expected_epoch=None, started=started)
     if rows:
         high = connection.execute(sa.text("SELECT currval('raw_orders_raw_id_seq')")).scalar_one()

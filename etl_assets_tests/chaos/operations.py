@@ -1,0 +1,89 @@
+"""What the processes do that faults befall: one thing each, as the commands do it.
+
+All that is needed is imported here, so that a process forked with it begins at once; but nothing that runs a Polars
+query when it is imported, since the threads of its pool are lost in a fork.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from etl_assets.cli import quarantine, runs  # noqa: F401  # what `app` would import
+from etl_assets.cli.main import app
+from etl_assets.database import database as database_module
+from etl_assets.inbox.taking_in import take_in
+from etl_assets.ledger.replay import requeue
+from etl_assets.orchestration import launch  # noqa: F401  # takes seconds to import
+from etl_assets.pipeline.assets import STEPS, build_services, run_asset
+from etl_assets.raw_orders.importing import import_file
+from etl_assets.raw_orders.load import fail_interrupted_imports
+from etl_assets.raw_orders.mended import land_mended
+from etl_assets.raw_orders.mending_file import read_mending_file
+from etl_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from etl_assets.events.subjects import AssetName
+
+
+def run(*assets: str) -> None:
+    """Run assets, all of them where none is named, upstream first."""
+    services = build_services(Settings())
+    for asset in assets or STEPS:
+        run_asset(cast("AssetName", asset), services)
+
+
+def run_through_bulk_reader(*assets: str) -> None:
+    """Run assets as if they had many rows to read: through ConnectorX's connections."""
+    cast("Any", database_module).FEW_ROWS = 0
+    run(*assets)
+
+
+def import_one(path: str) -> None:
+    """Import a file."""
+    from etl_assets_tests.running import PRESET  # noqa: PLC0415  # a preset's time zone is looked up by Polars
+
+    database = build_services(Settings()).database
+    fail_interrupted_imports(database)
+    result = import_file(database, Path(path), PRESET)
+    if result.status != "completed":
+        raise SystemExit(1)
+
+
+def take_in_inbox() -> None:
+    """Take in what is in the inbox; a file that stays there is a failure."""
+    settings = Settings()
+    take_in(build_services(settings).database, settings.inbox_folder, settle_seconds=0)
+    if list(settings.inbox_folder.glob("*.csv")):
+        raise SystemExit(1)
+
+
+def replay() -> None:
+    """Run all open rows of quarantine again."""
+    services = build_services(Settings())
+    requeue(services.database)
+    run()
+
+
+def replay_mended(path: str) -> None:
+    """Run the rows of a mended file."""
+    land_mended(build_services(Settings()).database, read_mending_file(Path(path)), Path(path))
+    run()
+
+
+def command(*words: str) -> None:
+    """Call `etl-assets`."""
+    app(list(words), standalone_mode=True)
+
+
+OPERATIONS: Final[dict[str, Callable[..., None]]] = {
+    "run": run,
+    "run through bulk reader": run_through_bulk_reader,
+    "import": import_one,
+    "inbox": take_in_inbox,
+    "replay": replay,
+    "replay mended": replay_mended,
+    "command": command,
+}
