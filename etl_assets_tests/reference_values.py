@@ -117,10 +117,10 @@ def read_timestamp(text: str | None, formats: Sequence[str], zone: tzinfo) -> da
     if cleaned is None or cleaned.startswith("0000-00-00"):
         return None
     parts = _parts(cleaned, tuple(formats))
-    moment = datetime(
-        *(int(parts.get(name) or default) for name, default in zip("YmdHM", (0, 1, 1, 0, 0), strict=True)),
+    offset = parts.get("z")
+    moment = _date_and_time(parts).replace(
         microsecond=int((parts.get("f") or "").ljust(6, "0")[:6]),  # further digits are cut
-        tzinfo=_zone(parts["z"]) if parts.get("z") else zone,
+        tzinfo=_zone(offset) if offset else zone,
     )
     seconds = int(parts.get("S") or 0)
     if seconds > LEAP_SECOND:
@@ -128,7 +128,7 @@ def read_timestamp(text: str | None, formats: Sequence[str], zone: tzinfo) -> da
         raise ValueError(msg)
     try:
         # A leap second is the next minute's first, by the wall clock (which ends with the year 9999).
-        if parts.get("z") or moment.year == MAXYEAR:
+        if offset or moment.year == MAXYEAR:
             return moment.astimezone(UTC) + timedelta(seconds=seconds)
         return (moment + timedelta(seconds=seconds)).astimezone(UTC)
     except OverflowError:
@@ -153,12 +153,18 @@ def _parts(text: str, formats: tuple[str, ...]) -> dict[str, str | None]:
 
 def _is_date(parts: dict[str, str | None]) -> bool:
     """Whether the parts are a moment; otherwise another format may read them differently."""
-    numbers = [int(parts.get(name) or default) for name, default in zip("YmdHM", (0, 1, 1, 0, 0), strict=True)]
     try:
-        datetime(*numbers)  # noqa: DTZ001 - only whether there is one
+        _date_and_time(parts)
     except ValueError:
         return False
     return int(parts.get("S") or 0) <= LEAP_SECOND
+
+
+def _date_and_time(parts: dict[str, str | None]) -> datetime:
+    year, month, day, hour, minute = (
+        int(parts.get(name) or default) for name, default in zip("YmdHM", (0, 1, 1, 0, 0), strict=True)
+    )
+    return datetime(year, month, day, hour, minute)  # noqa: DTZ001  # its zone is read apart
 
 
 def _zone(offset: str) -> tzinfo:

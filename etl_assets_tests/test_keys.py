@@ -28,7 +28,8 @@ from etl_assets_tests.running import comparable, land, query, raw_fields, run_al
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from etl_assets.pipeline.step import CustomerStep, Services
+    from etl_assets.pipeline.buckets import CustomerStep
+    from etl_assets.pipeline.step import Services
 
 DROPPED_BY_OLDER_VERSIONS: Final = {"business_leads": "pk_business_leads", "lead_orders": "pk_lead_orders"}
 _LEAD: Final = """

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
 from etl_assets.database.database import Database
-from etl_assets.database.migrate import current_revision
+from etl_assets.database.migrate import what_is_lacking
 from etl_assets.errors import EtlError, SettingsUrlError
 from etl_assets.notices.delivery import channels
 from etl_assets.settings import Settings
@@ -159,7 +159,7 @@ def said_by_readers(password: str, home: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     by_webhook = settings.model_copy(update={"notify_webhook_url": SecretStr(f"https://etl:{password}@{CLOSED}/hook")})
     acts: list[Callable[[], object]] = [
-        lambda: current_revision(Database(settings)),
+        lambda: what_is_lacking(Database(settings)),
         lambda: channels(settings),
         lambda: channels(by_webhook),
         lambda: source_url(load_sources(settings)[0]),

@@ -59,3 +59,8 @@ class CustomerStep:
         """The step for each of so many buckets."""
         buckets = [Bucket(number, of) for number in range(of)]
         return [replace(self, bucket=bucket, is_first_load=is_first_load) for bucket in buckets]
+
+    @property
+    def among(self) -> str | None:
+        """Where all that is stored of the bucket's customers is, if it is little: what others have put there since."""
+        return self.bucket.condition("customer_global_id") if self.is_first_load else None

@@ -156,11 +156,6 @@ class _SetAside:
         """As the step does."""
         return self.step.set_aside(batch, rejected)
 
-    @property
-    def among(self) -> str | None:
-        """Where all that is stored of the bucket's customers is, if it is little: what others have put there since."""
-        return self.bucket.condition("customer_global_id") if self.is_first_load else None
-
 
 @dataclass(slots=True)
 class StepResult:

@@ -5,7 +5,6 @@ Where one of them ends, all do, and they end with this process, however that end
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
