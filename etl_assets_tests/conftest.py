@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,11 +38,12 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 
 @pytest.fixture(scope="session")
-def server_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the tests' own server keeps its data."""
-    directory = tmp_path_factory.mktemp("postgres") / "data"
-    yield directory
-    embedded.stop(directory)
+def server_directory() -> Iterator[Path]:
+    """Where the tests' own server keeps its data: not in pytest's folder, which other sessions tidy up."""
+    with TemporaryDirectory(prefix="etl-assets-tests-") as folder:
+        directory = Path(folder) / "data"
+        yield directory
+        embedded.stop(directory)
 
 
 @pytest.fixture(scope="session")
