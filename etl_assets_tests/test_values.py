@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE, LEAD_NAMESPACE, customer_global_id, customer_key, lead_id
 from etl_assets.values.numbers import NumberFormat, parse_money, parse_quantity
-from etl_assets.values.text import clean_text, is_filled
+from etl_assets.values.text import clean_text, cut_by_bytes, is_filled
 from etl_assets.values.timestamps import has_timestamp, parse_instants
 from etl_assets_tests import oracle, strategies
 from etl_assets_tests.reference_values import read_timestamp
@@ -158,3 +158,18 @@ def test_a_decimal_comma_alone_makes_the_point_group_thousands() -> None:
 def test_a_number_format_that_can_not_tell_its_marks_apart_is_refused() -> None:
     with pytest.raises(ValueError, match="name two different characters"):
         NumberFormat(decimal=".", thousands=".")
+
+
+@pytest.mark.parametrize("columns", [(), ("a",), ("a", "b"), ("b",)])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_frame_is_cut_into_pieces_of_about_so_many_bytes_and_nothing_is_lost(
+    columns: tuple[str, ...], size: int
+) -> None:
+    texts = ["", "é", "x" * 20, *["ab"] * 500]
+    frame = pl.DataFrame({"n": range(503), "a": texts, "b": [None, *texts[1:]]})
+    pieces = list(cut_by_bytes(frame, columns, size))
+    assert pl.concat(pieces).equals(frame)
+    for piece in pieces if columns else []:
+        lengths = [sum(len((text or "").encode()) for text in row) for row in piece.select(columns).iter_rows()]
+        assert sum(lengths[1:]) <= size or max(lengths) > size
+    assert list(cut_by_bytes(frame.clear(), columns, size)) == []

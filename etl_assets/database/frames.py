@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STAGING = "staged_rows"
 ROWS_PER_WRITE = 20_000
 """How many rows are encoded at once: small enough that the server begins at once and memory stays flat."""
-BYTES_PER_WRITE: Final = 16 << 20
+BYTES_PER_WRITE: Final = 32 << 20
 """About how many bytes of text are encoded at once: what rows share in memory, as an order's id, is copied for each."""
 
 
@@ -66,17 +66,18 @@ def _as_binary(rows: pl.DataFrame, described: sa.ColumnCollection[str, sa.Column
         stored = part.select(_as_stored(column, types.get(column)) for column in part.columns)
         return stored.to_arrow(compat_level=pl.CompatLevel.oldest())
 
-    schema = as_arrow(rows.clear()).schema
+    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
+    pieces = cut_by_bytes(rows, texts, BYTES_PER_WRITE)
+    first = as_arrow(next(pieces))
+    schema = first.schema
     encoders = {field.name: ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in schema}
     for column, stored in types.items():
         if isinstance(stored, JSONB):
             encoders[column] = LargeStringEncoderBuilder.new_with_output(schema.field(column), Jsonb())
     encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(schema, encoders)
     yield encoder.write_header()
-    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
-    slices = (cut_by_bytes(part, texts, BYTES_PER_WRITE) for part in rows.iter_slices(ROWS_PER_WRITE))
-    for piece in chain.from_iterable(slices):
-        for batch in as_arrow(piece).to_batches():
+    for table in chain([first], map(as_arrow, pieces)):
+        for batch in table.to_batches(max_chunksize=ROWS_PER_WRITE):
             yield encoder.write_batch(batch)
     yield encoder.finish()
 

@@ -77,6 +77,9 @@ def cut_by_bytes(frame: pl.DataFrame, columns: Sequence[str], size: int) -> Iter
 
     For what takes many times the length of a text while it is done. An empty frame has no pieces.
     """
-    ends = pl.sum_horizontal(pl.lit(0, pl.Int64), pl.col(columns).str.len_bytes().cast(pl.Int64)).cum_sum()
-    lengths = frame.select((ends // size).rle().struct["len"]).to_series().to_list() if columns else [frame.height]
+    at_most = frame.height * frame.estimated_size() if columns else 0  # were all texts shared by all rows in memory
+    if at_most <= size:
+        return iter([frame] if frame.height else [])
+    ends = pl.sum_horizontal(pl.col(columns).str.len_bytes().cast(pl.Int64)).cum_sum()
+    lengths = frame.select((ends // size).rle().struct["len"]).to_series().to_list()
     return (frame[start:end] for start, end in pairwise(accumulate(lengths, initial=0)))
