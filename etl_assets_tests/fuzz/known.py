@@ -13,6 +13,7 @@ HALF_SURROGATES: Final = "half-surrogates"
 MANY_LINES: Final = "many-lines"
 ESCAPED_KEYS: Final = "escaped-keys"
 REPEATED_KEYS: Final = "repeated-keys"
+DAMAGED_PARQUET: Final = "damaged-parquet"
 
 KNOWN: Final[dict[str, str]] = {
     LONG_KEYS: "a platform, shop or order type of more than 2.6 kB that does not compress stops its asset",
@@ -20,6 +21,7 @@ KNOWN: Final[dict[str, str]] = {
     HALF_SURROGATES: "half a surrogate pair in JSON lines refuses the whole file",
     ESCAPED_KEYS: 'a bare number under a key that is written with an escape ("\\u0073ku": -0) passes through a float',
     REPEATED_KEYS: "of processes or unit_price given twice, the first does not count where one is text or a number",
+    DAMAGED_PARQUET: "text of a Parquet file that is not UTF-8 ends the import with the database's error (22021)",
     MANY_LINES: "order_items takes memory quadratic in an order's lines where another order is odd",
 }
 
