@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CONNECTION_DEFAULTS = {"connect_timeout": 10, "application_name": "etl_assets"}
 TUNING = (
     "-c lock_timeout=60s -c idle_in_transaction_session_timeout=300s -c client_min_messages=warning"
+    # The locks of a host that vanished amid a COPY, which the server takes for work, are let go of within two minutes.
+    " -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
     " -c work_mem=64MB -c temp_buffers=64MB"  # a batch's joins and staging tables stay in memory
     " -c jit=off"  # compiling takes longer than any of our queries gains by it
 )

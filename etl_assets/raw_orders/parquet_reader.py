@@ -49,6 +49,7 @@ def _tables(file: parquet.ParquetFile, opened: Opened, headers: tuple[str, ...])
     with reported_as_file_error(opened.path, FAILURES, PROBLEM, REMEDY):
         for batch in file.iter_batches(size, use_threads=False):
             opened.progress()
+            batch.validate(full=True)  # or bytes that are not UTF-8 would first be met by the server
             typed = cast("pl.DataFrame", pl.from_arrow(batch.rename_columns(list(headers))))
             lines = pl.int_range(rows + 1, rows + 1 + pl.len(), dtype=pl.Int64).alias(LINE)
             frame = as_text(typed)

@@ -14,7 +14,6 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from etl_assets.raw_orders.source import DEFECT, LINE
-from etl_assets_tests.fuzz.known import HALF_SURROGATES, JSON_NUMBERS, is_open
 from etl_assets_tests.fuzz.layouts import GOOD
 from etl_assets_tests.reference_files import Line, without_nul
 
@@ -109,7 +108,7 @@ def _write_jsonl(path: Path, layout: Layout, rows: Sequence[Row], random: Random
             written.append(random.choice(("", " ", "\t")))
         is_good = any((text or "").startswith(GOOD) for text in row.values())
         cells = {header: row.get(header) for header in layout.headers}
-        if not is_good and not is_open(HALF_SURROGATES):
+        if not is_good:
             cells = {header: _with_half_a_pair(text, random) for header, text in cells.items()}
         # The first line names all keys, so that no column is missing.
         said = [(key, text) for key, text in cells.items() if not lines or text is not None or random.random() < 0.5]
@@ -122,7 +121,7 @@ def _write_jsonl(path: Path, layout: Layout, rows: Sequence[Row], random: Random
 
 
 def _json_value(text: str | None, random: Random, *, is_ascii: bool) -> str:
-    if text is not None and _is_json_number(text) and not is_open(JSON_NUMBERS) and random.random() < 0.5:
+    if text is not None and _is_json_number(text) and random.random() < 0.5:
         return text
     return json.dumps(text, ensure_ascii=is_ascii or not _is_text(text))
 

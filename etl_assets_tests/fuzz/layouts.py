@@ -123,12 +123,12 @@ def _plain(value: object) -> str | None:
 
 
 _DRAWN: Final[dict[str, Callable[[Values, Cast], str | None]]] = {
-    "platform": lambda v, c: v.shop_key(c.platforms),
-    "shop": lambda v, c: v.shop_key(c.shops),
-    "order_id": lambda v, c: v.key(c.order_ids, may_be_long=True),
+    "platform": lambda v, c: v.key(c.platforms),
+    "shop": lambda v, c: v.key(c.shops),
+    "order_id": lambda v, c: v.key(c.order_ids),
     "customer_name": lambda v, c: v.customer(c.customers),
     "order_status": lambda v, _: v.status(),
-    "order_type": lambda v, c: v.shop_key([kind or "" for kind in c.order_types]),
+    "order_type": lambda v, c: v.key([kind or "" for kind in c.order_types]),
     "amount": lambda v, _: v.amount(),
     "currency": lambda v, _: v.currency(),
     "ordered_at": lambda v, _: v.time(),

@@ -8,7 +8,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from etl_assets_tests.fuzz.files import FRAME, MOST_ROWS, WRITERS
-from etl_assets_tests.fuzz.known import DAMAGED_PARQUET, is_open
 from etl_assets_tests.fuzz.layouts import GOOD, LAYOUTS, Cast, Layout, Row
 from etl_assets_tests.fuzz.values import Values
 
@@ -97,9 +96,7 @@ def draw_round(seed: int, number: int, rows: int) -> Round:
         rows_of_import = random.choice(drawn.imports).rows
         rows_of_import.insert(random.randrange(len(rows_of_import) + 1), row)
     for _ in range(random.choice((0, 1, 3))):
-        kind = random.choice(
-            [kind for kind in kinds if kind != FRAME and not (kind == "parquet" and is_open(DAMAGED_PARQUET))]
-        )
+        kind = random.choice([kind for kind in kinds if kind != FRAME])
         secret: Row = dict.fromkeys(layout.headers, SECRET)
         odd = [*layout.rows(random, values, cast, random.randrange(30)), secret]
         drawn.imports.insert(

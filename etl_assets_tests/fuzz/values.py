@@ -8,13 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from etl_assets_tests import strategies
-from etl_assets_tests.fuzz.known import (
-    ESCAPED_KEYS,
-    LONG_KEYS,
-    MANY_LINES,
-    REPEATED_KEYS,
-    is_open,
-)
+from etl_assets_tests.fuzz.known import ESCAPED_KEYS, REPEATED_KEYS, is_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +18,8 @@ LONGEST: Final = 100_000
 """The longest text, in characters."""
 LONGEST_KEY: Final = 2_000
 """The longest text, in bytes, that is sure to fit into an index of PostgreSQL, however little it compresses."""
-MOST_LINES: Final = 200 if is_open(MANY_LINES) else 10_000
+MOST_LINES: Final = 10_050
+"""A little more than an order may have."""
 
 _SPECIAL: Final = list(
     "*:\\\"'=,;|×xX３　\t\n\r\v\f\x85 "
@@ -79,7 +74,7 @@ class Values:
             return self._random.randbytes(size // 2).hex()
         return "".join(self._random.choices(_alphabet(), k=size))
 
-    def key(self, names: Sequence[str], *, may_be_long: bool = False) -> str | None:
+    def key(self, names: Sequence[str]) -> str | None:
         """One of a few names in some spelling of it, or another that only looks like it; seldom nothing."""
         roll = self._roll()
         name = self._pick(names)
@@ -89,7 +84,7 @@ class Values:
             return self.respelled(name)
         if roll < 0.98:
             return self._pick(strategies.EMPTY)
-        if may_be_long and roll > 0.9995:
+        if roll > 0.9995:
             return self.long_text()
         return self.text()
 
@@ -97,15 +92,11 @@ class Values:
         """The name in a spelling that cleaning undoes, or as a twin that is another name."""
         return self._pick(_SPELLINGS)(name)
 
-    def shop_key(self, names: Sequence[str]) -> str | None:
-        """A platform, a shop or an order type."""
-        return self.key(names, may_be_long=not is_open(LONG_KEYS))
-
     def customer(self, names: Sequence[str]) -> str | None:
         """A customer's name, now and then none, or masked."""
         if self._roll() < 0.1:
             return self._pick(strategies.NO_CUSTOMERS)
-        return self.key(names, may_be_long=True)
+        return self.key(names)
 
     def remark(self) -> str | None:
         """Anything."""
