@@ -26,7 +26,7 @@ from etl_assets.leads.transform import (
 )
 from etl_assets.order_items.step import ORDER_ITEMS
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items, unreadable
-from etl_assets.orders.transform import ORDER_SCHEMA, compare_with_stored, newest_versions, read_orders
+from etl_assets.orders.transform import ORDER_SCHEMA, compare_with_stored, newest_versions, order_keys, read_orders
 from etl_assets.pipeline.fates import compare_rows
 from etl_assets.pipeline.line_sets import read_lines
 from etl_assets.presets.model import RAW_COLUMNS, Preset
@@ -271,6 +271,7 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
     "read_orders: a long shop": lambda n: orders_of(
         raw(100, shop=pl.lit("s" * (5 * n)), order_status=pl.lit("é" * (5 * n)))
     ),
+    "order_keys": lambda n: order_keys(raw(10 * n, shop=pl.lit("s" * (2 * n))), shops()),
     "newest_versions: many of one order": lambda n: newest_versions(versions(20 * n, pl.lit("o"))),
     "newest_versions: many orders": lambda n: newest_versions(versions(10 * n)),
     "compare_with_stored": lambda n: compare_with_stored(

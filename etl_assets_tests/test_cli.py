@@ -108,7 +108,10 @@ def test_a_setting_that_cannot_be_used_is_named(
     assert call("doctor").exit_code == 1
 
 
-def test_a_database_that_cannot_be_reached_is_an_error_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_cannot_be_reached_is_an_error_without_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ETL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ETL_DATABASE_URL", "postgresql://someone:secret@127.0.0.1:9/nothing")
     for arguments in (["status"], ["import", "x.csv"], ["db", "upgrade"], ["doctor"]):
         result = call(*arguments)

@@ -23,6 +23,7 @@ from etl_assets.database.data_directory import LEAST_WAL_MEGABYTES, MOST_WAL_MEG
 from etl_assets.database.database import Database
 from etl_assets.errors import DatabaseUnavailableError
 from etl_assets.settings import Settings
+from etl_assets_tests.receivers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -273,12 +274,10 @@ CALLS: Final = """
 import json, sys
 from typer.testing import CliRunner
 from etl_assets.cli.main import app
-from etl_assets.orchestration import instance
 for arguments in json.loads(sys.argv[1]):
     result = CliRunner().invoke(app, arguments)
     unexpected = None if isinstance(result.exception, SystemExit | None) else repr(result.exception)
     print(json.dumps([arguments, result.exit_code, result.stderr, unexpected]))
-sys.exit(instance.main())
 """
 
 
@@ -292,7 +291,7 @@ def test_a_home_that_cannot_be_written_is_named_with_the_remedy(
     else:
         home.mkdir(mode=0o555)
     (tmp_path / "orders.csv").write_text("platform,shop,order_id,amount\netsy,Maple,A1,5.00\n")
-    needs_home = [["run"], ["demo"]]
+    needs_home = [["run"], ["demo"], ["dev", "--port", str(free_port())]]
     others = [["status"], ["import", str(tmp_path / "orders.csv")], ["db", "url"], ["db", "upgrade"]]
     # Without its privileges, root does not reach the socket of the tests' own server.
     limited = {"preexec_fn": keep_to_rights} if os.geteuid() == 0 and not own_server else {}
@@ -303,7 +302,7 @@ def test_a_home_that_cannot_be_written_is_named_with_the_remedy(
     program = [sys.executable, "-c", CALLS, calls]
     made = subprocess.run(program, env=variables, check=False, capture_output=True, text=True, **limited)  # type: ignore[call-overload]  # preexec_fn
     said = [json.loads(line) for line in made.stdout.splitlines()]
-    assert len(said) == 7, made.stderr
+    assert len(said) == len(needs_home) + len(others) + 1, made.stderr
     for arguments, code, text, unexpected in said:
         refused = arguments in needs_home or (not own_server and arguments != ["db", "stop"])
         assert unexpected is None, arguments
@@ -312,9 +311,7 @@ def test_a_home_that_cannot_be_written_is_named_with_the_remedy(
             assert str(home) in text
             assert "ETL_HOME" in text
             assert ("is a file" if own_server else "may not write there") in text
-    assert made.returncode == 1
-    assert "Traceback" not in made.stderr
-    assert "DAGSTER_HOME or ETL_HOME" in made.stderr
+    assert made.returncode == 0, made.stderr
 
 
 @pytest.fixture

@@ -38,6 +38,11 @@ CHINESE: Final = "罄竹"
 COLUMNS: Final = (*RAW_COLUMNS, "gift note")
 
 
+@pytest.fixture(autouse=True)
+def files_are_finished_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ETL_INBOX_SETTLE_SECONDS", "0")
+
+
 def marked(column: str) -> str:
     return f"{MARK}{column.replace('_', '').replace(' ', '')}{CHINESE}"
 
@@ -186,7 +191,7 @@ def test_a_check_that_can_not_be_run_does_not_say_what_the_driver_said(
     with jobs(Settings()) as run:
         assert not run(PIPELINE_JOB)
     assert found_marks(settings.dagster_home) == []
-    assert "orders: checks: DataError (SQLSTATE 22P02)" in stored_texts(settings.dagster_home)
+    assert "(DataError, SQLSTATE 22P02)" in stored_texts(settings.dagster_home)
 
 
 def test_the_unmapped_order_types_can_be_listed_where_they_are_not_shown(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +12,7 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
-from etl_assets.database import embedded, migrate
+from etl_assets.database import embedded, migrate, postmaster
 from etl_assets.database.database import Database
 from etl_assets.settings import Settings
 
@@ -36,12 +34,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self._directory = folder / "postgres"
-        self._url = embedded.start(self._directory)
-        self._postmaster = psutil.Process(int((self._directory / "postmaster.pid").read_text().split()[0]))
-        self._command, self._user = self._postmaster.cmdline(), self._postmaster.username()
-        self._running: subprocess.Popen[bytes] | None = None
-        """The postmaster, if it was started here."""
-        self._log = (folder / "server.log").open("ab")
+        self._start()
         self.socket = f"{self._url.query['host']}/.s.PGSQL.{self._url.port or 5432}"
         for name, value in SETTINGS.items():
             self.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
@@ -94,16 +87,8 @@ class Server:
     def restart(self) -> None:
         """Crash (an immediate stop: no process cleans up) and start, and wait until it has recovered."""
         self._postmaster.send_signal(signal.SIGQUIT)
-        self._wait_for_end()
-        self._running = subprocess.Popen(
-            self._command,
-            user=self._user if os.geteuid() == 0 else None,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self._postmaster = psutil.Process(self._running.pid)
-        self.wait_until_ready()
+        self._postmaster.wait(SECONDS_TO_START)
+        self._start()
 
     def kill_process(self, pid: int) -> None:
         """SIGKILL one of its processes: it then ends all others, and recovers, which is waited for."""
@@ -130,16 +115,14 @@ class Server:
 
     def stop(self) -> None:
         """Stop it for good."""
-        self._postmaster.send_signal(signal.SIGINT)
-        self._wait_for_end()
-        self._log.close()
+        embedded.stop(self._directory)
 
-    def _wait_for_end(self) -> None:
-        if self._running is not None:
-            self._running.wait(SECONDS_TO_START)
-            return
-        with suppress(psutil.NoSuchProcess):
-            self._postmaster.wait(SECONDS_TO_START)
+    def _start(self) -> None:
+        self._url = embedded.start(self._directory)
+        server = postmaster.find_server(self._directory)
+        assert server is not None
+        assert server.process is not None
+        self._postmaster = server.process
 
 
 def _wait_until_lost(witness: psycopg.Connection[Any]) -> None:
