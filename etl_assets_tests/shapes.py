@@ -271,7 +271,7 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
     "read_orders: a long shop": lambda n: orders_of(
         raw(100, shop=pl.lit("s" * (5 * n)), order_status=pl.lit("é" * (5 * n)))
     ),
-    "order_keys": lambda n: order_keys(raw(10 * n, shop=pl.lit("s" * (2 * n))), shops()),
+    "order_keys": lambda n: order_keys(raw(10 * n, shop=N_TEXT), shops()),
     "newest_versions: many of one order": lambda n: newest_versions(versions(20 * n, pl.lit("o"))),
     "newest_versions: many orders": lambda n: newest_versions(versions(10 * n)),
     "compare_with_stored": lambda n: compare_with_stored(
