@@ -31,6 +31,7 @@ from etl_assets.presets.catalog import get_preset
 from etl_assets.quality.checks import CHECKS, Check
 from etl_assets.quality.running import run_check
 from etl_assets.raw_orders.importing import import_file
+from etl_assets_tests.files_here import FilesHere
 from etl_assets_tests.running import land, query, raw_fields, run_all, scalar
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def landed(services: Services, tmp_path: Path) -> Services:
     """Four orders, one of them bad, landed and pending."""
     path = tmp_path / "orders.csv"
     path.write_text(ORDERS, encoding="utf-8")
-    assert import_file(services.database, path, get_preset("generic")).status == "completed"
+    assert import_file(services.database, path, get_preset("generic"), reader=FilesHere()).status == "completed"
     return services
 
 

@@ -19,6 +19,7 @@ from etl_assets.orchestration.requests import ASSET_TAG, FIRST_WAIT_SECONDS
 from etl_assets.pipeline.assets import STEPS, run_asset
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
+from etl_assets_tests.files_here import FilesHere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ def land(services: Services, folder: Path, *numbers: int) -> None:
     header = "platform,shop,order_id,customer_name,order_status,order_type,amount,currency,ordered_at"
     path = folder / f"{numbers[0]}.csv"
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    assert import_file(services.database, path, get_preset("generic")).status == "completed"
+    assert import_file(services.database, path, get_preset("generic"), reader=FilesHere()).status == "completed"
 
 
 def tick(asset: AssetName, services: Services, instance: dg.DagsterInstance) -> dg.RunRequest | str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from etl_assets.pipeline.step import Services
+    from etl_assets.raw_orders.reading import FileReader
     from etl_assets_tests.oracle import Expected
     from etl_assets_tests.running import Stored
 
@@ -39,11 +40,11 @@ class OddityError(AssertionError):
         super().__init__(f"{what}: {_shortened(str(details))}")
 
 
-def check_round(services: Services, drawn: Round, folder: Path) -> None:
+def check_round(services: Services, reader: FileReader, drawn: Round, folder: Path) -> None:
     """Import what a round has, run the pipeline, and compare. Raises whatever is not as it must be."""
     running.start_afresh(running.with_batch_size(services, drawn.batch_size))
     for number, one in enumerate(drawn.imports):
-        _land(services, drawn, one, folder, number)
+        _land(services, reader, drawn, one, folder, number)
         if drawn.runs_between:
             running.run_all(services)
     running.run_all(services)
@@ -67,7 +68,7 @@ def check_round(services: Services, drawn: Round, folder: Path) -> None:
 # --- landing ----------------------------------------------------------------------------------------------------------
 
 
-def _land(services: Services, drawn: Round, one: Import, folder: Path, number: int) -> None:
+def _land(services: Services, reader: FileReader, drawn: Round, one: Import, folder: Path, number: int) -> None:
     layout = drawn.layout
     random = Random(one.seed)
     path, lines = write_file(folder, number, one.kind, layout, one.rows, random)
@@ -82,7 +83,7 @@ def _land(services: Services, drawn: Round, one: Import, folder: Path, number: i
         return
     if one.damage is not None:
         path.write_bytes(damaged(path.read_bytes(), one.damage, random))
-    result = import_file(services.database, path, layout.preset)
+    result = import_file(services.database, path, layout.preset, reader=reader)
     told = f"{result.status} {result.error}"
     rows = running.scalar(services, "SELECT count(*) FROM raw_orders WHERE import_id = :id", id=result.import_id)
     if result.rows != rows or (result.status == "failed") != (result.error is not None):
@@ -211,12 +212,12 @@ _alone: Final[dict[str, dict[str, Any]]] = {}
 """What good rows come to by themselves, by layout."""
 
 
-def learn_neighbours(services: Services, layout_name: str, folder: Path) -> None:
+def learn_neighbours(services: Services, reader: FileReader, layout_name: str, folder: Path) -> None:
     """Run good rows by themselves, so that they can be compared with those among odd ones."""
     drawn = Round(layout_name)
     drawn.imports.append(Import("csv", 0, good_rows(drawn.layout)))
     running.start_afresh(services)
-    _land(services, drawn, drawn.imports[0], folder, 0)
+    _land(services, reader, drawn, drawn.imports[0], folder, 0)
     running.run_all(services)
     _alone[layout_name] = _good(running.read_tables(services))
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from etl_assets.raw_orders.reading import FileReader
 from etl_assets_tests.fuzz.checking import OddityError, check_round, learn_neighbours
 from etl_assets_tests.fuzz.layouts import LAYOUTS
 from etl_assets_tests.fuzz.rounds import Round, draw_round
@@ -39,19 +40,26 @@ class Session:
     lines: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
+    reader: FileReader = field(default_factory=FileReader)
+    """Reads the files of all rounds."""
 
     def run(self, *, first: int = 0, until: Callable[[Session], bool]) -> None:
         """Run rounds from the first on."""
-        for name in LAYOUTS:
-            with _files(self.folder / "good") as files:
-                learn_neighbours(self.services, name, files)
-        number = first
-        while not until(self) and not self.failures:
-            self.try_round(draw_round(self.seed, number, self.rows), f"seed {self.seed}, round {number}")
-            number += 1
+        with self.reader:
+            for name in LAYOUTS:
+                with _files(self.folder / "good") as files:
+                    learn_neighbours(self.services, self.reader, name, files)
+            number = first
+            while not until(self) and not self.failures:
+                self._try(draw_round(self.seed, number, self.rows), f"seed {self.seed}, round {number}")
+                number += 1
 
     def try_round(self, drawn: Round, name: str) -> None:
         """Run one round; keep what fails."""
+        with self.reader:
+            self._try(drawn, name)
+
+    def _try(self, drawn: Round, name: str) -> None:
         began = time.monotonic()
         error = self._error_of(drawn)
         self.seconds += time.monotonic() - began
@@ -64,7 +72,7 @@ class Session:
     def _error_of(self, drawn: Round) -> BaseException | None:
         try:
             with _files(self.folder / "round") as files, _limited(ROUND_SECONDS):
-                check_round(self.services, drawn, files)
+                check_round(self.services, self.reader, drawn, files)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is what was looked for
             return error
         except BaseException as error:
