@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TEMPLATE = "etl_template"
+CAREFUL = ("fsync", "full_page_writes", "synchronous_commit")
+"""Settings of the server that guard against a power cut: no test has one, and waiting for the disk takes minutes."""
 _numbers = count()
 
 for _profile, _examples in (("default", 25), ("thorough", 1000)):
@@ -50,6 +52,9 @@ def server_directory() -> Iterator[Path]:
 def server_url(server_directory: Path) -> sa.URL:
     """The URL of a server of the tests' own, with a migrated template database."""
     url = embedded.start(server_directory)
+    for setting in CAREFUL:
+        _execute(url, f"ALTER SYSTEM SET {setting} = off")
+    _execute(url, "SELECT pg_reload_conf()")
     _execute(url, f"CREATE DATABASE {TEMPLATE}")
     template = Database(_settings(url.set(database=TEMPLATE)))
     migrate.upgrade(template)
@@ -62,7 +67,7 @@ def database_url(server_url: sa.URL, server_directory: Path) -> Iterator[sa.URL]
     """A migrated database for one test, on a server that is started anew if it died in another."""
     embedded.start(server_directory)
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
     yield server_url.set(database=name)
     _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
