@@ -44,7 +44,7 @@ class BatchProcessor:
         self.max_wait_seconds = max_wait_seconds
         self.on_batch = on_batch
         self.problems: set[str] = set()
-        """What failed batches failed of: SQLSTATEs with their meaning, or kinds of errors."""
+        """Causes of failed batches: SQLSTATEs with their meaning, or kinds of errors."""
 
     def for_task(self, task_name: str) -> BatchProcessor:
         """The same processor under the name of one task, for its log lines and its progress."""
@@ -134,7 +134,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _problem_of(error: BaseException) -> str:
-    """What an error was, without its text, which may quote a customer's data."""
+    """Name an error without its text, which may quote a customer's data."""
     if isinstance(error, EtlError):
         return str(error).rstrip(".")
     state = sqlstate_of(error)

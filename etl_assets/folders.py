@@ -27,13 +27,13 @@ PROBLEMS: Final = {
     ),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a part of the path is a file, no folder. Correct it, or {instead}"),
 }
-"""What errors of the system mean to the user, and what to do."""
+"""Meanings of the system's errors, with what to do."""
 
 _POLL_SECONDS: Final = 0.1
 
 
 def problem_of(error: BaseException, instead: str) -> str | None:
-    """What an error says of a folder, and the remedy or what to do `instead`; None where it is about something else.
+    """Explain an error of a folder, with the remedy or what to do `instead`; None where it is about something else.
 
     Of errors that were raised for others, and of those that a driver of SQLite raised (Dagster's records are in such
     databases), the cause counts.
@@ -65,7 +65,7 @@ _OF_SQLITE: Final = {
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,
     sqlite3.SQLITE_PERM: errno.EACCES,
 }
-"""What SQLite's codes are called elsewhere."""
+"""The system's numbers of SQLite's codes."""
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     inbox_settle_seconds: float = Field(default=3.0, ge=0)
     """A file in the inbox is finished when nobody has it open for writing and it has not changed for so long."""
     reader_memory_mb: int = Field(default=READER_MEMORY_MB, ge=512)
-    """What the process that reads import files may take of memory, in MiB; a file that needs more is refused."""
+    """Memory of the process that reads import files, in MiB; a file that needs more is refused."""
     sources: Path | None = None
     """The file that names other databases to pull orders from (`sources.yaml`)."""
 

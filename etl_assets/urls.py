@@ -28,7 +28,7 @@ FILE_SCHEMES: Final = ("sqlite",)
 WEB_SCHEMES: Final = ("http", "https")
 """Those whose paths may hold an `@`: Microsoft's webhooks do."""
 SECRET_PARAMETERS: Final = ("pass", "secret", "token", "key")
-"""What the name of a parameter holds whose value is not shown."""
+"""Words in the names of parameters whose values are not shown."""
 HIGHEST_PORT: Final = 65_535
 
 _CHARACTER: Final = r"(?:[^\s\x00-\x1f\x7f@:/?#%\[\]\\]|%(?!00)[0-9A-Fa-f]{2})"

@@ -119,7 +119,7 @@ def _fail(message: str, code: int, *, as_json: bool) -> None:
 
 
 def _system_message(error: Exception) -> str | None:
-    """What to say of a file or folder, or of Dagster's records in SQLite; None where the error is about neither."""
+    """Explain an error of a file, a folder or Dagster's records in SQLite; None where it is about none of these."""
     problem = problem_of(error, "use another folder (ETL_HOME names the project's own)")
     if problem is None:
         return None

@@ -30,7 +30,7 @@ WAL_SHARE: Final = 5
 _MARKER: Final = "# etl_assets: bulk loads"
 _INCLUDE: Final = f"{_MARKER}; what comes after this line overrules it\ninclude_if_exists = '{CONFIGURATION}'\n"
 _FIRST_VERSION: Final = f"{_MARKER}\nshared_buffers = '512MB'\nmax_wal_size = '4GB'\ncheckpoint_timeout = '15min'\n"
-"""What was appended to `postgresql.conf` before the disk was looked at."""
+"""Lines that older versions appended to `postgresql.conf`, before the disk was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Account:
 
 
 def account_for(directory: Path) -> Account | None:
-    """Who is to run the server of a directory; None where it is this process's user.
+    """Find the user to run the server of a directory; None where it is this process's user.
 
     Raises:
         DatabaseUnavailableError: there is no such user and none can be made.
@@ -148,7 +148,7 @@ def wal_megabytes(free_bytes: int) -> int:
 
 
 def _room_for_wal(directory: Path) -> int:
-    """What is free, and what the WAL has already."""
+    """Bytes that are free, and those that the WAL has already."""
     wal = directory / "pg_wal"
     return shutil.disk_usage(wal).free + sum(entry.stat().st_size for entry in os.scandir(wal) if entry.is_file())
 

@@ -46,7 +46,7 @@ QUIET_SECONDS: Final = 10.0
 PORT: Final = 5432
 """No port: a part of the socket's name."""
 WAL_SEGMENT_BYTES: Final = 16 << 20
-"""What a server needs at least: with less, it ends or does not start."""
+"""Least free disk of a server: with less, it ends or does not start."""
 LONGEST_SOCKET_FOLDER: Final = 85
 """In bytes: with the socket's name it has to fit into the 104 that the systems have at least."""
 
@@ -60,7 +60,7 @@ REASONS: Final = {
     "could not map anonymous shared memory": "there is not enough memory. End other programs, then try again",
     "invalid locale": "the system lacks the locale that LANG or LC_ALL names. Set them to C.UTF-8, then try again",
 }
-"""What a server's or initdb's own words mean to the user."""
+"""Meanings of a server's or initdb's own words, with the remedy."""
 
 
 def start(directory: Path) -> URL:

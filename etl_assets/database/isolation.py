@@ -23,7 +23,7 @@ _ERRORS_OF_ROWS: Final = (
     *(pl.exceptions.PolarsError, PanicError, RowCountError),
     *(psycopg.DataError, psycopg.IntegrityError, UnicodeError, OverflowError),
 )
-"""What else may be the fault of a row: a library that can't read or encode it, a trigger that passes it over."""
+"""Errors without a SQLSTATE that a row may cause: a library can't read or encode it, a trigger passes it over."""
 
 REFUSED_SCHEMA: Final = {"reason_code": pl.String(), "reason": pl.String()}
 

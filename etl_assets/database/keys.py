@@ -79,7 +79,7 @@ def _described(key: Key) -> tuple[str, bool, frozenset[str]]:
 
 
 def _refusal(connection: sa.Connection, key: Key) -> str:
-    """What stands against a key, and what to do: with numbers, and without a value of any row."""
+    """Say why a key can't be made, and what to do: with numbers, and without a value of any row."""
     table, columns = _table(key), list(key.columns)
     where = key.dialect_options["postgresql"]["where"] if isinstance(key, sa.Index) else None
     copies = sa.select(*columns, sa.func.count().label("copies")).group_by(*columns).having(sa.func.count() > 1)

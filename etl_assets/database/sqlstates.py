@@ -1,4 +1,4 @@
-"""What the codes of PostgreSQL's refusals mean, and what to do: the one table of it, without a text of the driver's."""
+"""Meanings of PostgreSQL's SQLSTATEs, with what to do: the one table of them, without a text of the driver's."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ _TEXTS: Final = {
     "timeout expired": "08001",
     "server closed the connection": "08006",
 }
-"""What a refused connection says: libpq gives no code with it. Of servers in other languages the code stays unknown."""
+"""Texts of refused connections: libpq gives no code with them. Servers in other languages keep theirs unknown."""
 
 
 def meaning_of(state: str | None) -> str:
-    """What a SQLSTATE means to the user, and what to do."""
+    """Say what a SQLSTATE means to the user, and what to do."""
     found = (MEANINGS.get(prefix) for prefix in (state or "", (state or "")[:2]))
     return next((meaning for meaning in found if meaning), OTHER)
 

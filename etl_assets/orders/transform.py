@@ -59,7 +59,7 @@ _KEYS: Final = {
     "order_id": ("key",),
     "order_type": ("type",),
 }
-"""What indexes hold of a row, and the columns that they hold as one entry: beyond `MAX_KEY_BYTES` it is `BAD_TEXT`."""
+"""Index entries of a row, and the columns of each: one beyond `MAX_KEY_BYTES` is `BAD_TEXT`."""
 
 
 def read_orders(
@@ -179,7 +179,7 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
 
 
 def _too_long() -> pl.Expr:
-    """What of a row no index can hold; null for nearly every row."""
+    """Name the entry of a row that no index can hold; null for nearly every row."""
     return pl.coalesce(
         pl.when(~fits_an_index(*map(pl.col, columns))).then(pl.lit(named)) for named, columns in _KEYS.items()
     )

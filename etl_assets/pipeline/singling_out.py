@@ -69,7 +69,7 @@ class SinglingOut:
 
     @property
     def summary(self) -> str:
-        """What a failed run says of it."""
+        """The search in the words of a failed run."""
         if self.stuck >= MAX_STUCK:
             return ", and it is no row's fault: refused rows can't be put into quarantine either"
         if self.is_over:

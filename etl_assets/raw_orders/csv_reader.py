@@ -24,7 +24,7 @@ BLOCK_BYTES: Final = 4 << 20
 MANY_BORDERS: Final = 1000
 DOS_END_OF_FILE: Final = "\x1a"
 TOO_LONG: Final = "straddling object"
-"""What Arrow says of a row that does not fit in a block."""
+"""Arrow's words for a row that does not fit in a block."""
 
 
 def open_tables(file: Opened, text_format: TextFormat | None) -> Tables:
@@ -139,7 +139,7 @@ class _LineCounter:
 
 
 class _Texts:
-    """What is in the texts of each row of a batch, all columns together: bytes, line breaks, anywhere a NUL."""
+    """Measure the texts of each row of a batch, all columns together: bytes, line breaks, anywhere a NUL."""
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         self.sizes = np.zeros(batch.num_rows, np.int64)

@@ -1,4 +1,4 @@
-"""What the readers do to frames of text before they hand them on: defects are marked, empty rows left out."""
+"""Defects and empty rows in frames of text: the former are marked, the latter left out, by every reader."""
 
 from __future__ import annotations
 

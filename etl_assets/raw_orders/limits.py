@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 READER_MEMORY_MB: Final = 2048
-"""What the process that reads files may take, in MiB, unless `ETL_READER_MEMORY_MB` says otherwise."""
+"""Memory of the process that reads files, in MiB, unless `ETL_READER_MEMORY_MB` says otherwise."""
 SILENCE_SECONDS: Final = 60.0
 """That process is killed when it has read nothing and made nothing for so long."""
 
@@ -20,7 +20,7 @@ MAX_LINE_BYTES: Final = 16 << 20
 
 MAX_SHEET_ROWS: Final = 1_048_576
 MAX_SHEET_CELL_CHARACTERS: Final = 32_767
-"""What a sheet and a cell hold at most, in any spreadsheet program."""
+"""Limits of a sheet and of a cell in any spreadsheet program."""
 MAX_WORKBOOK_BYTES: Final = 200 << 20
 MAX_UNPACKED_BYTES: Final = 1 << 30
 MAX_SHARED_TEXT_BYTES: Final = 128 << 20

@@ -215,7 +215,7 @@ def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFr
 
 
 def _why(error: BaseException) -> str:
-    """What to note of an import that an error ended which is none of its file."""
+    """Word the error of an import that failed for a reason that is not its file's."""
     state = sqlstate_of(error)
     return f"The database refused it (SQLSTATE {state}): {meaning_of(state)}." if state else INTERRUPTED
 

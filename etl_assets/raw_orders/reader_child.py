@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Worker:
-    """What the process is at."""
+    """The state of the process: the file that it has open, and the tables that are left to send."""
 
     def __init__(self) -> None:
         self._file: OpenFile | None = None

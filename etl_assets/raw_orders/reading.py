@@ -32,7 +32,7 @@ FRUGAL: Final = {
     "POLARS_MAX_THREADS": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2", "MIMALLOC_ARENA_RESERVE": "65536",
 }  # fmt: skip
-"""What is only reserved counts as its memory: the stacks of threads, many on a large machine, and Arrow's arenas."""
+"""Few threads and small arenas: their reservations count as the process's memory, many on a large machine."""
 IN_PARTS: Final = "Save it as CSV in several files"
 
 

@@ -1,4 +1,4 @@
-"""What every reader of an import file shares: the opened file, its headers, and how its rows are handed on."""
+"""The opened file, its headers, and how its rows are handed on: shared by the readers of all formats."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ImportFile(Protocol):
 
 @dataclass(frozen=True)
 class Tables:
-    """What a reader makes of a file: as `Source`, in Arrow tables, which go through a pipe."""
+    """A file as its reader hands it on: like `Source`, in Arrow tables, which go through a pipe."""
 
     headers: tuple[str, ...]
     tables: Iterator[pa.Table]
@@ -69,7 +69,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Opened:
-    """What a reader gets."""
+    """The opened file that a reader gets."""
 
     path: Path
     handle: IO[bytes]
@@ -81,12 +81,12 @@ class Opened:
 
 @dataclass(frozen=True)
 class TextFormat:
-    """What a preset says of how delimited text is written."""
+    """The notation of delimited text that a preset prescribes."""
 
     encodings: tuple[str, ...]
     delimiter: str
     order_headers: tuple[str, ...]
-    """What the order number may be called."""
+    """Headers that the order number may have."""
 
 
 @contextmanager
