@@ -48,9 +48,9 @@ bench-full: $(READY) $(TOOLS) ## The same up to 10,000,000 orders (hours, 60 GB)
 	$(BIN)/python -m benchmarks --full --out benchmarks/results.json
 	.venv-bench/bin/python -m benchmarks.report benchmarks/results.json docs/performance.md
 
-chaos: $(READY) ## Faults at every statement and of every kind (FAULTS=1000 SEED=7 MINUTES=10 ONLY=12)
+chaos: $(READY) ## Faults at every statement and of every kind (FAULTS=1000 SEED=7 MINUTES=10 ONLY=12 FIRST=500)
 	$(BIN)/python -m etl_assets_tests.chaos $(if $(FAULTS),--faults $(FAULTS)) $(if $(MINUTES),--minutes $(MINUTES)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(FIRST),--first $(FIRST))
 
 lint: $(READY) ## Lint and format checks
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Faults against the real pipeline on a real PostgreSQL, drawn from a seed: `make chaos`.
 
-Usage: python -m etl_assets_tests.chaos [--faults N] [--minutes M] [--seed S] [--only N] [--storms N]
+Usage: python -m etl_assets_tests.chaos [--faults N] [--minutes M] [--seed S] [--only N] [--first N] [--storms N]
 Exit code 1 if anything was lost, doubled, different, or left to be done by hand.
 """
 
@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="end after so many minutes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="the number of one fault of that seed, to be tried again")
+    parser.add_argument("--first", type=int, default=0, help="the number to begin with, where another session ended")
     parser.add_argument(
         "--storms", type=int, default=None, help="kills of daemon, code server and workers: rounds of 5"
     )
@@ -33,7 +34,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="etl-chaos-") as folder:
-        wish = Wish(given.seed, given.faults, given.minutes, given.only, storms=storms)
+        wish = Wish(given.seed, given.faults, given.minutes, given.only, given.first, storms=storms)
         report, scenarios = run_program(wish, Path(folder))
     for line in ["", *report.table(), "", *report.coverage(scenarios), ""]:
         say(line)

@@ -44,6 +44,8 @@ class Wish:
     """When to end at the latest."""
     only: int | None = None
     """The number of the one fault to be tried."""
+    first: int = 0
+    """The number of the fault to begin with, to go on where another session ended."""
     scenarios: Collection[str] = ()
     """Names of scenarios; none: all."""
     storms: int = 0
@@ -63,7 +65,8 @@ def run_program(wish: Wish, folder: Path) -> tuple[Report, list[Scenario]]:
         disk = "a tmpfs" if arena.disk.is_real else "triggers that raise 53100 (nobody may mount a tmpfs here)"
         say(f"{len(faults):,} faults planned, {len(scenarios)} scenarios; the full disk is {disk}")
         for fault in faults:
-            if wish.only in (None, fault.number) and time.monotonic() < ends:
+            is_wanted = fault.number >= wish.first if wish.only is None else fault.number == wish.only
+            if is_wanted and time.monotonic() < ends:
                 result = play(arena, fault, wish.seed)
                 report.add(fault, result)
                 _tell(fault, result)

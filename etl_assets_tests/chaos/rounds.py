@@ -33,6 +33,8 @@ DATABASE: Final = "round"
 """Every round's, one after the other."""
 MOST_STARTS: Final = 10
 """How often a process is started again before it counts as stuck."""
+PAUSE_SECONDS: Final = 0.03
+"""How much longer each start waits than the one before."""
 RETRY_LOGGED: Final = "failed, retrying:"
 
 
@@ -173,6 +175,7 @@ class Round:
                 return retries
             self.arena.server.wait_until_ready()
             retries += 1
+            time.sleep(PAUSE_SECONDS * retries)  # as in production: a disk may be full for a while
             child = self.start(operation)
         self.complaints.append(f"not done after {MOST_STARTS} starts: see {child.log}")
         return retries
