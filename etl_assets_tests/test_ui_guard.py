@@ -471,5 +471,5 @@ def test_make_dev_starts_the_guarded_ui() -> None:
     make = shutil.which("make")
     assert make is not None
     project = Path(__file__).resolve().parents[1]
-    result = subprocess.run([make, "-n", "dev"], cwd=project, capture_output=True, text=True, check=True)
+    result = subprocess.run([make, "--no-print-directory", "-n", "dev"], cwd=project, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == ".venv/bin/etl-assets dev --port 3000"
