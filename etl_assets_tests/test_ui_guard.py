@@ -471,5 +471,6 @@ def test_make_dev_starts_the_guarded_ui() -> None:
     make = shutil.which("make")
     assert make is not None
     project = Path(__file__).resolve().parents[1]
-    result = subprocess.run([make, "--no-print-directory", "-n", "dev"], cwd=project, capture_output=True, text=True, check=True)
+    command = [make, "--no-print-directory", "-n", "dev"]
+    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == ".venv/bin/etl-assets dev --port 3000"
