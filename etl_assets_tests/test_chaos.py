@@ -60,11 +60,11 @@ def test_imports_while_daemon_code_server_and_workers_are_killed(
 
 
 def test_a_plan_that_is_not_cut_short_meets_every_boundary() -> None:
-    scenarios = [scenario("a", 5), scenario("b", 3)]
+    scenarios = [scenario("a", 700), scenario("b", 300)]
     plan = draw_faults(scenarios, KINDS, 1, None)
     met = {(fault.scenario.name, fault.point) for fault in plan if fault.kind is CUT}
     assert met == {(one.name, point) for one in scenarios for point in one.boundaries()}
-    assert len(plan) == 16 + faults.OTHERS
+    assert len(plan) == 2_000 + faults.OTHERS
     assert {fault.kind for fault in plan} == set(KINDS)
 
 

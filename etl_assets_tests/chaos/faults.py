@@ -174,8 +174,8 @@ def draw_faults(scenarios: Sequence[Scenario], kinds: Sequence[Kind], seed: int,
     chosen = random.Random(seed)  # noqa: S311  # nobody is to be surprised
     cuts = [(CUT, scenario, point) for scenario in scenarios for point in scenario.boundaries()] if CUT in kinds else []
     chosen.shuffle(cuts)
+    others = OTHERS if wanted is None else max(wanted - len(cuts), wanted // 3)
     wanted = len(cuts) + OTHERS if wanted is None else wanted
-    others = max(wanted - len(cuts), wanted // 3)
     drawn = [*kinds, *chosen.choices(kinds, [kind.weight for kind in kinds], k=max(others - len(kinds), 0))][:others]
     plan = [*cuts[: wanted - others], *(_place(kind, _choose(scenarios, chosen), chosen) for kind in drawn)]
     chosen.shuffle(plan)
