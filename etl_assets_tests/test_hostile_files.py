@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -91,10 +92,14 @@ def test_a_crash_of_the_process_is_an_error_and_the_next_file_is_read(
         assert file.headers() == ("shop", "order_id")
         process = process_of(reader)
         process.send_signal(signal.SIGSTOP)  # so that it can't answer before
-        process.send_signal(fault)
-        process.send_signal(signal.SIGCONT)
+        crash = threading.Timer(0.3, process.send_signal, [fault])  # it has been asked by then
+        crash.start()
+        resume = threading.Timer(0.4, process.send_signal, [signal.SIGCONT])
+        resume.start()
         with pytest.raises(ImportFileError, match=f"ended by {fault.name}.*1,024 MiB.*ETL_READER_MEMORY_MB"):
             file.source(PRESET)
+        crash.join()
+        resume.cancel()
     assert is_gone(process)
     assert rows_of(reader, good) == 1
 
