@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,12 @@ def test_a_file_beyond_a_limit_is_one_failed_import_that_names_it(
     assert limit in error_of(reader, make(tmp_path / name))
 
 
+def crash_stopped(process: psutil.Process, fault: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(fault)
+        process.send_signal(signal.SIGCONT)
+
+
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 def test_a_crash_of_the_process_is_an_error_and_the_next_file_is_read(
     reader: FileReader, good: Path, fault: signal.Signals
@@ -92,14 +99,11 @@ def test_a_crash_of_the_process_is_an_error_and_the_next_file_is_read(
         assert file.headers() == ("shop", "order_id")
         process = process_of(reader)
         process.send_signal(signal.SIGSTOP)  # so that it can't answer before
-        crash = threading.Timer(0.3, process.send_signal, [fault])  # it has been asked by then
+        crash = threading.Timer(0.3, crash_stopped, [process, fault])  # it has been asked by then
         crash.start()
-        resume = threading.Timer(0.4, process.send_signal, [signal.SIGCONT])
-        resume.start()
         with pytest.raises(ImportFileError, match=f"ended by {fault.name}.*1,024 MiB.*ETL_READER_MEMORY_MB"):
             file.source(PRESET)
         crash.join()
-        resume.cancel()
     assert is_gone(process)
     assert rows_of(reader, good) == 1
 
