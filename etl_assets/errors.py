@@ -44,13 +44,18 @@ class PanicError(ReadError):
     """Rust code gave up on the rows that it was given."""
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether Rust code panicked; each library has a class of its own for that, which can't be imported."""
+    return type(error).__name__ == "PanicException"
+
+
 @contextmanager
 def panics_as_errors() -> Iterator[None]:
     """Turn panics of Rust code, which are no `Exception`, into `PanicError`; their text may quote a customer's data."""
     try:
         yield
     except BaseException as error:
-        if type(error).__name__ != "PanicException":
+        if not is_panic(error):
             raise
         msg = "A library written in Rust gave up on the rows of a batch (PanicException)."
         raise PanicError(msg) from None

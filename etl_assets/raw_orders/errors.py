@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from etl_assets.errors import EtlError
+from etl_assets.errors import EtlError, is_panic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,6 @@ def reported_as_file_error(path: Path, kinds: tuple[type[Exception], ...], probl
     except kinds as error:
         raise ImportFileError(path, None, f"{problem} ({type(error).__name__})", remedy) from None
     except BaseException as error:
-        if type(error).__name__ != "PanicException":
+        if not is_panic(error):
             raise
         raise ImportFileError(path, None, f"{problem} (the reader gave up)", remedy) from None

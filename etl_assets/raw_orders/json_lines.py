@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from etl_assets.errors import is_panic
 from etl_assets.raw_orders.limits import MAX_COLUMNS, PIECE_CELLS
 from etl_assets.raw_orders.source import BAD_TEXT, DEFECT, HALF_CHARACTER, LINE
 
@@ -87,7 +88,7 @@ def read_block(block: bytes, first_line: int) -> Iterator[pl.DataFrame]:
     except (_OddError, UnicodeDecodeError, pl.exceptions.PolarsError):
         yield from _read_in_parts(block, first_line)
     except BaseException as error:
-        if type(error).__name__ != "PanicException":
+        if not is_panic(error):
             raise
         yield from _read_in_parts(block, first_line)
 
