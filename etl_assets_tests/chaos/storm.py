@@ -71,7 +71,8 @@ def rage(
     start_afresh(services)
     importer = _Importer(services, folder, files)
     importer.start()
-    with running_daemon(settings.dagster_home, folder / "daemon.log") as daemon, open_instance(settings) as instance:
+    # The instance first: Dagster makes its SQLite databases without a lock, and two processes that do fail at random.
+    with open_instance(settings) as instance, running_daemon(settings.dagster_home, folder / "daemon.log") as daemon:
         killed = _kill_all(daemon, importer, instance, [*victims])
         importer.join(SECONDS_TO_SETTLE)
         _wait_until(lambda: _has_settled(services, instance), "everything consumed and no run unfinished")
