@@ -35,7 +35,7 @@ from etl_assets.database import embedded, migrate
 from etl_assets.database.database import Database
 from etl_assets.generator.benchmark import write_benchmark_orders
 from etl_assets.orchestration.instance import open_instance
-from etl_assets.orchestration.requests import UNFINISHED
+from etl_assets.orchestration.run_requests import UNFINISHED
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
 from etl_assets.settings import Settings

@@ -9,12 +9,12 @@ from typing import Any
 
 import dagster as dg
 
+from etl_assets.orchestration.alert_sensors import ALERT_SENSORS
 from etl_assets.orchestration.asset_checks import ALL_CHECKS
 from etl_assets.orchestration.assets import ALL_ASSETS
 from etl_assets.orchestration.jobs import pipeline_job, whole_tables_job
-from etl_assets.orchestration.mending_jobs import MENDING_JOBS
 from etl_assets.orchestration.metadata import with_settings
-from etl_assets.orchestration.notice_sensors import NOTICE_SENSORS
+from etl_assets.orchestration.quarantine_jobs import QUARANTINE_JOBS
 from etl_assets.orchestration.resources import default_resources
 from etl_assets.orchestration.sensors import ALL_SCHEDULES, build_sensors
 from etl_assets.settings import Settings
@@ -26,8 +26,8 @@ def build_defs(*, resources: dict[str, Any] | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: with_settings(spec, settings), ALL_ASSETS),
         asset_checks=ALL_CHECKS,
-        jobs=[pipeline_job, whole_tables_job, *MENDING_JOBS],
-        sensors=[*build_sensors(settings.sensor_interval_seconds), *NOTICE_SENSORS],
+        jobs=[pipeline_job, whole_tables_job, *QUARANTINE_JOBS],
+        sensors=[*build_sensors(settings.sensor_interval_seconds), *ALERT_SENSORS],
         schedules=ALL_SCHEDULES,
         resources=default_resources() | (resources or {}),
         executor=dg.in_process_executor,

@@ -65,7 +65,7 @@ class RowCountError(EtlError):
     """A statement touched other rows than those that it was given."""
 
 
-class FencedError(EtlError):
+class ConcurrentRunError(EtlError):
     """Another run of the same asset committed since this batch was read; nothing of this batch was written."""
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.customers.transform import CUSTOMER_SCHEMA
-from etl_assets.database.frames import fetch_frame, stage_rows
+from etl_assets.database.frames import copy_to_temp_table, fetch_frame
 from etl_assets.values.numbers import TOTAL
-from etl_assets.values.text import fold_text
-from etl_assets.values.timestamps import INSTANT
+from etl_assets.values.text import normalize_case
+from etl_assets.values.timestamps import TIMESTAMP_UTC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,8 +32,8 @@ LEAD_SCHEMA: Final = {
     "lead_no": pl.Int32(),
     "current_stage": pl.String(),
     "reopen_count": pl.Int32(),
-    "first_order_at": INSTANT,
-    "last_order_at": INSTANT,
+    "first_order_at": TIMESTAMP_UTC,
+    "last_order_at": TIMESTAMP_UTC,
     "order_count": pl.Int32(),
     "total_amount": TOTAL,
     "sample_count": pl.Int32(),
@@ -128,11 +128,11 @@ class VectorizedQueries:
         series = order_types if isinstance(order_types, pl.Series) else pl.Series(list(order_types), dtype=pl.String)
         with self._within(connection) as inside:
             mappings = fetch_frame(inside, _ORDER_TYPE_MAPPINGS, {"raw": pl.String(), "system_order_type": pl.String()})
-        mappings = mappings.select(fold_text(pl.col("raw")).alias("match"), "system_order_type").unique(
+        mappings = mappings.select(normalize_case(pl.col("raw")).alias("match"), "system_order_type").unique(
             "match", keep="first"
         )
         given = series.cast(pl.String).alias("order_type").to_frame().unique(maintain_order=True)
-        found = given.with_columns(match=fold_text(pl.col("order_type"))).join(
+        found = given.with_columns(match=normalize_case(pl.col("order_type"))).join(
             mappings, on="match", how="left", maintain_order="left"
         )
         return found.select(
@@ -172,7 +172,7 @@ class VectorizedQueries:
         if known.is_empty():
             return pl.DataFrame(schema=schema)
         with self._within(connection) as inside:
-            stage_rows(inside, table, known, name="lookup_keys")
+            copy_to_temp_table(inside, table, known, name="lookup_keys")
             return fetch_frame(inside, query, schema)
 
     @contextmanager

@@ -15,13 +15,13 @@ from hypothesis import settings as hypothesis_settings
 
 from etl_assets.database import embedded, migrate
 from etl_assets.database.database import Database
-from etl_assets.pipeline.assets import build_services
+from etl_assets.run.registry import build_services
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TEMPLATE = "etl_template"

@@ -1,4 +1,4 @@
-"""The whole way in a real browser: a file dropped in the inbox becomes leads, and a bad row is mended in the UI."""
+"""The whole way in a real browser: a file dropped in the inbox becomes leads, and a bad row is corrected in the UI."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from playwright.sync_api import expect, sync_playwright
 
 from etl_assets.database.schema import TABLE_OF
 from etl_assets.orchestration.instance import open_instance
-from etl_assets.orchestration.requests import UNFINISHED
+from etl_assets.orchestration.run_requests import UNFINISHED
 from etl_assets.quality.checks import CHECKS
-from etl_assets_tests.daemons import kill
+from etl_assets_tests.helpers.daemon import kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Page
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
     Shot = Callable[[str], object]
 
@@ -130,12 +130,12 @@ def test_a_dropped_file_becomes_leads_and_a_bad_row_is_mended_in_the_ui(
     page.goto(f"{dagster_url}/locations/etl_assets/jobs/replay_quarantine/playground")
     correction = f'{{quarantine_id: {bad}, amount: "480"}}'
     type_configuration(page, f"ops:\n  replay_rows:\n    config:\n      corrections:\n        - {correction}\n")
-    shot("mending")
+    shot("correcting")
     page.get_by_role("button", name="Launch run").click()
     page.wait_for_url("**/runs/**")
     expect(page.get_by_text("RUN_SUCCESS")).to_be_visible()
-    shot("mended")
-    wait_until(lambda: "Cid" in leads_of(services), "the mended order's lead is there without another click")
+    shot("corrected")
+    wait_until(lambda: "Cid" in leads_of(services), "the corrected order's lead is there without another click")
     assert query(services, "SELECT resolution FROM quarantine") == ["replayed"]
     assert query(services, "SELECT CAST(amount AS int) FROM orders WHERE order_id = '5'") == [480]
 

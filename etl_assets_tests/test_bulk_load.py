@@ -13,10 +13,10 @@ from pydantic import SecretStr
 from etl_assets.database import bulk_load
 from etl_assets.database.schema import metadata
 from etl_assets.errors import BatchFailedError
-from etl_assets.ledger.work import WorkRange
-from etl_assets.pipeline.assets import STEPS, build_services, run_asset
-from etl_assets.pipeline.buckets import Bucket
-from etl_assets_tests.running import (
+from etl_assets.ledger.queue import RawIdRange
+from etl_assets.pipeline.customer_buckets import Bucket
+from etl_assets.run.registry import STEPS, build_services, run_asset
+from etl_assets_tests.helpers.pipeline import (
     comparable,
     land,
     query,
@@ -28,9 +28,9 @@ from etl_assets_tests.running import (
 )
 
 if TYPE_CHECKING:
-    from etl_assets.pipeline.step import Batch, Loaded, Services, Step
+    from etl_assets.pipeline.runner import Batch, LoadResult, Services, Step
 
-LATER: Final = sorted(str(one.name) for one in bulk_load.made_later(list(metadata.tables)))
+LATER: Final = sorted(str(one.name) for one in bulk_load.deferred_indexes(list(metadata.tables)))
 OF_LEADS: Final = {"ix_lead_orders_lead_id"}
 
 
@@ -200,8 +200,8 @@ def test_every_customer_is_in_one_bucket_and_nobody_in_none(services: Services, 
 
 @pytest.mark.parametrize(("of", "count"), [(1, 1), (3, 1), (3, 7), (50, 110)])
 def test_orders_without_a_customer_are_in_one_bucket_of_about_equal_ones(of: int, count: int) -> None:
-    ranges = [WorkRange(number, 10 * number, 10 * number + 9) for number in range(1, count + 1)]
-    queries = [Bucket(number, of).reading_nobody("o.raw_id", ranges) for number in range(of)]
+    ranges = [RawIdRange(number, 10 * number, 10 * number + 9) for number in range(1, count + 1)]
+    queries = [Bucket(number, of).anonymous_orders_query("o.raw_id", ranges) for number in range(of)]
     found = [[int(low) for low in re.findall(r"\(\d+, (\d+), \d+\)", " ".join(query))] for query in queries]
     assert sorted(low for lows in found for low in lows) == [one.low for one in ranges]
     assert max(map(len, found)) - min(map(len, found)) <= 1
@@ -221,7 +221,7 @@ def test_customers_and_leads_in_buckets_are_those_of_one_bucket(services: Servic
     assert comparable(services) == whole
     for asset in ("customers", "leads"):
         assert in_buckets[asset].counts == results[asset].counts
-        assert in_buckets[asset].counts.without_customer == 20
+        assert in_buckets[asset].counts.anonymous_orders == 20
 
 
 def test_the_index_of_leads_is_gone_while_they_are_first_loaded_and_there_again_afterwards(
@@ -275,7 +275,7 @@ class WatchedStep:
     def transform(self, *args: Any) -> Any:
         return self.step.transform(*args)
 
-    def load(self, batch: Batch, transformed: Any) -> Loaded:
+    def load(self, batch: Batch, transformed: Any) -> LoadResult:
         loaded = self.step.load(batch, transformed)
         self.on_load()
         return loaded

@@ -23,16 +23,16 @@ from etl_assets_tests.chaos.program import Wish, run_program
 from etl_assets_tests.chaos.proxy import FaultyProxy, Point, Statement
 from etl_assets_tests.chaos.scenarios import Scenario
 from etl_assets_tests.chaos.storm import rage
-from etl_assets_tests.running import PRESET, land, query, raw_fields, run_all, scalar
+from etl_assets_tests.helpers.pipeline import PRESET, land, query, raw_fields, run_all, scalar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import sqlalchemy as sa
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
-SCENARIOS = ("orders, changes", "leads, first load", "customers, bulk reader", "inbox, changes", "replay mended")
+SCENARIOS = ("orders, changes", "leads, first load", "customers, bulk reader", "inbox, changes", "replay corrected")
 
 
 def scenario(name: str, statements: int) -> Scenario:

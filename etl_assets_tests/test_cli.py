@@ -16,14 +16,14 @@ from etl_assets.cli import doctor
 from etl_assets.cli.main import MODULES, app
 from etl_assets.presets.catalog import get_preset
 from etl_assets.presets.model import Preset
-from etl_assets.values.text import folded
+from etl_assets.values.text import normalize_case_str
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from click.testing import Result
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.settings import Settings
 
 ORDERS = "platform,shop,order_id,amount\netsy,Maple,A1,5.00\netsy,Maple,A2,6.00\n"
@@ -216,8 +216,8 @@ def test_order_types_are_stored_as_they_are_compared_each_once(services: Service
 
 
 def test_an_order_type_that_says_nothing_matches_nothing() -> None:
-    assert folded(" \u3000") is None
-    assert folded("Ｂｕｌｋ") == "bulk"
+    assert normalize_case_str(" \u3000") is None
+    assert normalize_case_str("Ｂｕｌｋ") == "bulk"
 
 
 def test_db_upgrade_makes_the_schema_that_other_commands_ask_for(

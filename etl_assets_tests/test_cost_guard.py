@@ -21,9 +21,9 @@ from pydantic import SecretStr
 from benchmarks.proxy import CountingProxy
 from etl_assets.database.schema import TABLES_OF
 from etl_assets.generator.benchmark import write_benchmark_orders
-from etl_assets.pipeline.assets import STEPS, build_services, run_asset
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
+from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -155,7 +155,7 @@ def test_a_role_with_dates_of_its_own_reads_the_same(database_url: sa.URL) -> No
     database.dispose()
 
 
-def refusal_of(url: sa.URL) -> str:
+def rejection_reason(url: sa.URL) -> str:
     database = Database(Settings(database_url=SecretStr(url.render_as_string(hide_password=False))))
     with pytest.raises(DatabaseUnavailableError) as raised, database.transaction():
         pass
@@ -174,7 +174,7 @@ def test_a_refused_connection_says_why_and_what_to_do(database_url: sa.URL) -> N
         "53300": database_url.set(username=role),
         "08001": sa.make_url("postgresql://etl:Zq7Xj9w@127.0.0.1:9/orders"),
     }
-    said = {state: refusal_of(url) for state, url in refused.items()}
+    said = {state: rejection_reason(url) for state, url in refused.items()}
     with database.transaction() as connection:
         connection.execute(sa.text(f"DROP ROLE {role}"))
     database.dispose()

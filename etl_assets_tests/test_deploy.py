@@ -21,7 +21,8 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from etl_assets_tests.deployed import (
+from etl_assets_tests.helpers.alert_receivers import free_port
+from etl_assets_tests.helpers.deployment import (
     DEPLOY,
     PASSWORD,
     ROOT,
@@ -36,7 +37,6 @@ from etl_assets_tests.deployed import (
     wait_for_file,
     wait_for_port,
 )
-from etl_assets_tests.receivers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ from etl_assets_tests.conftest import SHARED_DATA
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 READMES: Final = (ROOT / "README.md", ROOT / "README.zh-CN.md")
@@ -107,10 +107,10 @@ def run_command(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == (1 if arguments[:2] == ["presets", "detect"] else 0), (arguments, result.output)
     if arguments[:2] == ["quarantine", "export"]:
-        mend(Path(arguments[2]))
+        correct(Path(arguments[2]))
 
 
-def mend(file: Path) -> None:
+def correct(file: Path) -> None:
     """Do what the reader is told to: correct the date."""
     book = openpyxl.load_workbook(file)
     cells: Iterator[Any] = itertools.chain.from_iterable(book.worksheets[0].iter_rows())

@@ -23,7 +23,7 @@ from etl_assets.database.data_directory import LEAST_WAL_MEGABYTES, MOST_WAL_MEG
 from etl_assets.database.database import Database
 from etl_assets.errors import DatabaseUnavailableError
 from etl_assets.settings import Settings
-from etl_assets_tests.receivers import free_port
+from etl_assets_tests.helpers.alert_receivers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,12 +12,12 @@ import pytest
 from etl_assets.events.handler import EventRefusedError, event_task_handler
 from etl_assets.events.payload import CHANNEL
 from etl_assets.events.subjects import EVENT_VERSION, SUBJECT_OF
-from etl_assets_tests.running import land, query, raw_fields, run_all
+from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 GOOD = {"event": "ORDERS_ETL_COMPLETED", "event_version": "1.0", "batch_id": 7, "import_ids": []}
 

@@ -9,16 +9,16 @@ import pytest
 from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
-from etl_assets.leads.wording import FIGURES, figures_text
+from etl_assets.leads.explanations import FIGURES, figures_text
 from etl_assets.quality.checks import CHECKS
 from etl_assets.quality.running import run_check
-from etl_assets_tests import running
-from etl_assets_tests.running import land, query, raw_fields, run_all, scalar, with_batch_size
+from etl_assets_tests.helpers import pipeline
+from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all, scalar, with_batch_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 Row = dict[str, str | None]
 
@@ -244,9 +244,9 @@ def test_orders_of_a_lead_that_people_deleted_are_attached_anew(
     run_all(services, full_refresh=True)
     assert violations(services, "figures_equal_orders", "no_orphans_of_business_leads") == []
     assert scalar(services, "SELECT count(*) FROM lead_orders") == scalar(services, "SELECT count(*) FROM orders")
-    before = running.snapshot(services)
+    before = pipeline.snapshot(services)
     run_all(services, full_refresh=True)
-    assert running.snapshot(services) == before
+    assert pipeline.snapshot(services) == before
 
 
 def test_leads_that_the_pipeline_withdraws_are_not_noted_as_deleted(services: Services) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from etl_assets_tests import reference_values
 from etl_assets_tests.fuzz.layouts import LAYOUTS
 from etl_assets_tests.fuzz.rounds import Import, Round, draw_round, good_rows
 from etl_assets_tests.fuzz.session import Session
+from etl_assets_tests.helpers import reference_values
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 SEED = 7
 ROUNDS = 2 * len(LAYOUTS)
@@ -52,7 +52,7 @@ def test_what_is_wrong_is_found_kept_and_made_small(
     assert any("planted FAILED" in line for line in said)
     monkeypatch.undo()
     again = session_of(services, tmp_path, said)
-    again.try_round(smallest, "mended")
+    again.try_round(smallest, "corrected")
     assert again.failures == []
 
 

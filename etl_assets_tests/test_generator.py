@@ -1,4 +1,4 @@
-"""Generated exports: deterministic, in the platforms' real formats, with the dirt that real exports have."""
+"""Generated exports: deterministic, in the platforms' real formats, with the errors that real exports have."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from etl_assets.generator import generic, shopify, taobao
 from etl_assets.generator.benchmark import write_benchmark_orders
 from etl_assets.generator.catalogue import SHOPIFY_SHOPS
 from etl_assets.generator.demo import DemoFile, write_demo_files, write_updates
-from etl_assets.generator.dirt import BAD_AMOUNT, BAD_ITEMS, BAD_PROCESSES, BAD_TIMESTAMP, GENERIC_DIRT, draw_dirt
-from etl_assets.generator.draws import chunks
+from etl_assets.generator.errors import BAD_AMOUNT, BAD_ITEMS, BAD_PROCESSES, BAD_TIMESTAMP, GENERIC_ERRORS, draw_errors
+from etl_assets.generator.random_columns import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def distinct(frame: pl.DataFrame, column: str) -> set[str | None]:
 def dirty_rows(frame: pl.DataFrame) -> pl.DataFrame:
     is_dirty = [
         pl.col(column).eq_missing(pl.lit(text, dtype=pl.String))
-        for columns in GENERIC_DIRT.values()
+        for columns in GENERIC_ERRORS.values()
         for column, text in columns.items()
     ]
     return frame.filter(pl.any_horizontal(is_dirty))
@@ -259,10 +259,10 @@ def test_updates_are_clean_later_versions_of_the_same_orders(
 
 def test_dirt_is_as_much_as_asked_for_with_all_kinds_in_turn() -> None:
     chunk = next(chunks(1, "test", 1_000, 1_000))
-    exact = draw_dirt(chunk.rng, ("a", "b", "c"), 0.1, 1_000)
+    exact = draw_errors(chunk.rng, ("a", "b", "c"), 0.1, 1_000)
     assert sorted(exact.drop_nulls().value_counts().get_column("count")) == [33, 33, 34]
-    assert draw_dirt(chunk.rng, ("a", "b", "c"), 0.001, 1_000, each_kind=True).drop_nulls().n_unique() == 3
-    assert draw_dirt(chunk.rng, ("a", "b", "c"), 0.0, 1_000, each_kind=True).null_count() == 1_000
+    assert draw_errors(chunk.rng, ("a", "b", "c"), 0.001, 1_000, each_kind=True).drop_nulls().n_unique() == 3
+    assert draw_errors(chunk.rng, ("a", "b", "c"), 0.0, 1_000, each_kind=True).null_count() == 1_000
 
 
 def test_benchmark_file_has_the_generic_columns_as_text_and_a_row_group_per_chunk(tmp_path: Path) -> None:

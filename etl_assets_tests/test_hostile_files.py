@@ -18,21 +18,21 @@ import polars as pl
 import psutil
 import pytest
 
-from etl_assets.children.process import ChildProcess, ChildSilentError
-from etl_assets.inbox import taking_in
-from etl_assets.inbox.taking_in import take_in
+from etl_assets.child_process.parent import ChildProcess, ChildSilentError
+from etl_assets.inbox import ingest
+from etl_assets.inbox.ingest import ingest_inbox
 from etl_assets.presets.catalog import get_preset
-from etl_assets.raw_orders.errors import ImportFileError
+from etl_assets.quarantine.spreadsheet import read_corrections
 from etl_assets.raw_orders.importing import import_file
-from etl_assets.raw_orders.mending_file import read_mending_file
-from etl_assets.raw_orders.reading import FileReader
-from etl_assets_tests.hostile import HOSTILE, large_values, wide_csv
-from etl_assets_tests.running import query, scalar
+from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.file_reader import FileReader
+from etl_assets_tests.helpers.hostile_files import HOSTILE, large_values, wide_csv
+from etl_assets_tests.helpers.pipeline import query, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 GOOD = "shop,order_id\ns,1\n"
 PRESET = get_preset("generic")
@@ -51,14 +51,14 @@ def good(tmp_path: Path) -> Path:
     return path
 
 
-def rows_of(reader: FileReader, path: Path) -> int:
+def raw_ids_query(reader: FileReader, path: Path) -> int:
     with reader.open(path) as file:
         return sum(frame.height for frame in file.source(PRESET).frames)
 
 
 def error_of(reader: FileReader, path: Path) -> str:
     with pytest.raises(ImportFileError) as caught:
-        rows_of(reader, path)
+        raw_ids_query(reader, path)
     assert str(path) in str(caught.value)
     assert caught.value.remedy
     return str(caught.value)
@@ -105,14 +105,14 @@ def test_a_crash_of_the_process_is_an_error_and_the_next_file_is_read(
             file.source(PRESET)
         crash.join()
     assert is_gone(process)
-    assert rows_of(reader, good) == 1
+    assert raw_ids_query(reader, good) == 1
 
 
 def test_a_process_that_was_ended_between_two_files_fails_neither(reader: FileReader, good: Path) -> None:
-    assert rows_of(reader, good) == 1
+    assert raw_ids_query(reader, good) == 1
     process_of(reader).kill()
     assert is_gone(process_of(reader))
-    assert rows_of(reader, good) == 1
+    assert raw_ids_query(reader, good) == 1
 
 
 def test_a_process_that_hangs_is_ended_with_an_error(good: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_process_that_hangs_is_ended_with_an_error(good: Path) -> None:
             with pytest.raises(ImportFileError, match=r"no progress for 0\.5 s"):
                 file.source(PRESET)
         assert is_gone(process)
-        assert rows_of(reader, good) == 1
+        assert raw_ids_query(reader, good) == 1
 
 
 def test_the_time_that_rows_take_to_be_stored_is_no_silence_of_the_reader(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_time_that_rows_take_to_be_stored_is_no_silence_of_the_reader(tmp_pa
 
 
 def test_work_that_goes_on_is_no_silence() -> None:
-    with ChildProcess("etl_assets_tests.slow_child") as child:
+    with ChildProcess("etl_assets_tests.helpers.slow_child") as child:
         child.send({"seconds": 4, "tells": True})
         assert child.receive(2)[0] == {"done": True}
         child.send({"seconds": 4, "tells": False})
@@ -158,9 +158,9 @@ def test_a_file_is_not_opened_again_for_its_rows(reader: FileReader, good: Path)
 
 def test_one_process_reads_many_files_and_is_gone_afterwards(good: Path) -> None:
     with FileReader() as reader:
-        assert rows_of(reader, good) == 1
+        assert raw_ids_query(reader, good) == 1
         process = process_of(reader)
-        assert rows_of(reader, good) == 1
+        assert raw_ids_query(reader, good) == 1
         assert process_of(reader) == process
     assert is_gone(process)
 
@@ -168,7 +168,7 @@ def test_one_process_reads_many_files_and_is_gone_afterwards(good: Path) -> None
 @pytest.mark.parametrize("is_stopped", [False, True])
 def test_the_process_ends_with_the_one_that_started_it(good: Path, is_stopped: bool) -> None:  # noqa: FBT001
     script = (
-        "import sys, time; from pathlib import Path; from etl_assets.raw_orders.reading import FileReader\n"
+        "import sys, time; from pathlib import Path; from etl_assets.raw_orders.readers.file_reader import FileReader\n"
         "reader = FileReader(); reader.open(Path(sys.argv[1])).__enter__().headers()\n"
         "print(reader._process.pid, flush=True); time.sleep(60)"
     )
@@ -190,7 +190,7 @@ def test_no_password_is_in_the_environment_of_the_process(good: Path, monkeypatc
     monkeypatch.setenv("ETL_DATABASE_URL", "postgresql://u:Secret@h/d")
     monkeypatch.setenv("SHOP_DB_URL", "mysql://u:Secret@h/d")
     with FileReader() as reader:
-        rows_of(reader, good)
+        raw_ids_query(reader, good)
         assert "Secret" not in str(process_of(reader).environ())
 
 
@@ -222,14 +222,14 @@ def test_a_file_that_hangs_lies_in_failed_and_the_others_of_the_inbox_are_import
         return real(reader, path, request)
 
     monkeypatch.setattr(FileReader, "ask", ask)
-    monkeypatch.setattr("etl_assets.children.process.START_SECONDS", 1)
-    monkeypatch.setattr(taking_in, "FileReader", partial(FileReader, silence_seconds=0.5))
+    monkeypatch.setattr("etl_assets.child_process.parent.START_SECONDS", 1)
+    monkeypatch.setattr(ingest, "FileReader", partial(FileReader, silence_seconds=0.5))
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     for at, name in enumerate(("a.csv", "hangs.csv", "z.csv")):
         (inbox / name).write_text(f"shop,order_id\ns,{at}\n")
         os.utime(inbox / name, (at, at))
-    results = take_in(services.database, inbox, settle_seconds=0)
+    results = ingest_inbox(services.database, inbox, settle_seconds=0)
     assert [result.status for result in results] == ["completed", "failed", "completed"]
     found = sorted(str(path.relative_to(inbox)) for path in inbox.rglob("*") if path.is_file())
     assert found == ["done/a.csv", "done/z.csv", "failed/hangs.csv", "failed/hangs.csv.error.txt"]
@@ -238,7 +238,7 @@ def test_a_file_that_hangs_lies_in_failed_and_the_others_of_the_inbox_are_import
 
 def test_a_file_of_corrections_is_read_within_the_limits(tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match="at most 2,000"):
-        read_mending_file(wide_csv(tmp_path / "wide.csv"))
+        read_corrections(wide_csv(tmp_path / "wide.csv"))
 
 
 def lines_of(size: int) -> pl.DataFrame:
@@ -273,7 +273,7 @@ def test_the_memory_that_reading_takes_grows_no_faster_than_the_file(tmp_path: P
         path = tmp_path / f"{factor}.{ending}"
         write(lines_of(size * factor), path)
         with FileReader() as reader:
-            assert rows_of(reader, path) == size * factor
+            assert raw_ids_query(reader, path) == size * factor
             status = Path(f"/proc/{process_of(reader).pid}/status").read_text()
             peaks.append(int(status.partition("VmHWM:")[2].split()[0]) >> 10)
     one, two, four = peaks

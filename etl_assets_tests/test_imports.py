@@ -16,7 +16,7 @@ from etl_assets.errors import DatabaseUnavailableError
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
 from etl_assets.raw_orders.load import land_raw_orders
-from etl_assets_tests.running import PRESET, query, scalar
+from etl_assets_tests.helpers.pipeline import PRESET, query, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 MAPPING = """
 name: own

@@ -15,16 +15,16 @@ from pydantic import SecretStr
 
 from etl_assets.database.database import Database
 from etl_assets.errors import DatabaseUnavailableError
-from etl_assets.inbox import finished, moving, taking_in
-from etl_assets.inbox.finished import InboxError, finished_files
-from etl_assets.inbox.moving import move_to_done
-from etl_assets.inbox.taking_in import take_in
-from etl_assets_tests.running import query, scalar
+from etl_assets.inbox import archive, ingest, ready_files
+from etl_assets.inbox.archive import move_to_done
+from etl_assets.inbox.ingest import ingest_inbox
+from etl_assets.inbox.ready_files import InboxError, find_ready_files
+from etl_assets_tests.helpers.pipeline import query, scalar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.raw_orders.load import ImportResult
     from etl_assets.settings import Settings
 
@@ -48,7 +48,7 @@ def drop(folder: Path, name: str = "a.csv", text: str = ORDERS) -> Path:
 
 
 def take(services: Services, folder: Path, **options: Any) -> list[ImportResult]:
-    return take_in(services.database, folder, settle_seconds=0, **options)
+    return ingest_inbox(services.database, folder, settle_seconds=0, **options)
 
 
 def tree(folder: Path) -> list[str]:
@@ -60,20 +60,20 @@ def raw_rows(services: Services) -> int:
 
 
 def test_looking_for_files_makes_the_folder_and_nothing_else(tmp_path: Path) -> None:
-    assert finished_files(tmp_path / "deep" / "inbox", settle_seconds=0) == []
+    assert find_ready_files(tmp_path / "deep" / "inbox", settle_seconds=0) == []
     assert tree(tmp_path) == []
     assert (tmp_path / "deep" / "inbox").is_dir()
     drop(tmp_path, "file")
     with pytest.raises(InboxError, match="ETL_INBOX"):
-        finished_files(tmp_path / "file", settle_seconds=0)
+        find_ready_files(tmp_path / "file", settle_seconds=0)
 
 
 def test_a_file_waits_while_somebody_has_it_open_for_writing(inbox: Path) -> None:
     path = drop(inbox)
     with path.open("a"):
-        assert finished_files(inbox, settle_seconds=0) == []
+        assert find_ready_files(inbox, settle_seconds=0) == []
     with path.open():
-        assert finished_files(inbox, settle_seconds=0) == [path]
+        assert find_ready_files(inbox, settle_seconds=0) == [path]
 
 
 def test_without_leases_the_quiet_time_decides_alone(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,16 +83,16 @@ def test_without_leases_the_quiet_time_decides_alone(inbox: Path, monkeypatch: p
     monkeypatch.setattr(fcntl, "fcntl", refuse)
     path = drop(inbox)
     with path.open("a"):
-        assert finished_files(inbox, settle_seconds=60) == []
-        assert finished_files(inbox, settle_seconds=0) == [path]
+        assert find_ready_files(inbox, settle_seconds=60) == []
+        assert find_ready_files(inbox, settle_seconds=0) == [path]
 
 
 @pytest.mark.parametrize("offset", [-1e6, 1e6])
 def test_a_copy_that_brings_its_old_time_along_waits_for_the_quiet_time(inbox: Path, offset: float) -> None:
     path = drop(inbox)
     os.utime(path, (time.time() + offset, time.time() + offset))
-    assert finished_files(inbox, settle_seconds=60) == []
-    assert finished_files(inbox, settle_seconds=0) == [path]
+    assert find_ready_files(inbox, settle_seconds=60) == []
+    assert find_ready_files(inbox, settle_seconds=0) == [path]
 
 
 def test_a_file_from_before_the_clock_was_set_back_does_not_wait_until_that_time_comes_again(
@@ -100,10 +100,10 @@ def test_a_file_from_before_the_clock_was_set_back_does_not_wait_until_that_time
 ) -> None:
     path = drop(inbox)
     now = time.time()
-    monkeypatch.setattr("etl_assets.inbox.finished.time.time", lambda: now - 60)  # another machine's clock, maybe
-    assert finished_files(inbox, settle_seconds=3) == []
-    monkeypatch.setattr("etl_assets.inbox.finished.time.time", lambda: now - 5 * 3600)
-    assert finished_files(inbox, settle_seconds=3) == [path]
+    monkeypatch.setattr("etl_assets.inbox.ready_files.time.time", lambda: now - 60)  # another machine's clock, maybe
+    assert find_ready_files(inbox, settle_seconds=3) == []
+    monkeypatch.setattr("etl_assets.inbox.ready_files.time.time", lambda: now - 5 * 3600)
+    assert find_ready_files(inbox, settle_seconds=3) == [path]
 
 
 def test_names_of_unfinished_files_and_of_what_is_no_export_are_passed_over(inbox: Path) -> None:
@@ -113,7 +113,7 @@ def test_names_of_unfinished_files_and_of_what_is_no_export_are_passed_over(inbo
         drop(inbox, name)
     drop(inbox, "download.csv", "")  # what is downloaded lies beside it
     drop(inbox, "download.csv.part")
-    assert finished_files(inbox, settle_seconds=0) == []
+    assert find_ready_files(inbox, settle_seconds=0) == []
 
 
 def test_links_are_refused(inbox: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_links_are_refused(inbox: Path, tmp_path: Path) -> None:
     drop(elsewhere, "mapping.yaml", MAPPING)
     drop(elsewhere, "b.csv")
     (inbox / "sub").symlink_to(elsewhere)
-    assert finished_files(inbox, settle_seconds=0) == []
+    assert find_ready_files(inbox, settle_seconds=0) == []
 
 
 def test_a_finished_file_is_imported_and_moved(services: Services, inbox: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_kill_between_commit_and_move_leaves_only_the_move(
 
     drop(inbox)
     with monkeypatch.context() as patched:
-        patched.setattr(taking_in, "move_to_done", die)
+        patched.setattr(ingest, "move_to_done", die)
         with pytest.raises(KeyboardInterrupt):
             take(services, inbox)
     assert (tree(inbox), raw_rows(services)) == (["a.csv"], 2)
@@ -219,7 +219,7 @@ def test_files_stay_while_the_database_is_unavailable(services: Services, inbox:
         settings.model_copy(update={"database_url": SecretStr(url.render_as_string(hide_password=False))})
     )
     with pytest.raises(DatabaseUnavailableError):
-        take_in(nowhere, inbox, settle_seconds=0)
+        ingest_inbox(nowhere, inbox, settle_seconds=0)
     assert tree(inbox) == ["a.csv"]
 
 
@@ -231,7 +231,7 @@ def test_a_lost_connection_fails_no_file_and_the_next_one_imports_it(
 
     drop(inbox)
     with monkeypatch.context() as patched:
-        patched.setattr(taking_in, "claim_content", cut)
+        patched.setattr(ingest, "claim_content", cut)
         with pytest.raises(InboxError, match=r"a\.csv: the database refused it"):
             take(services, inbox)
     assert (tree(inbox), raw_rows(services)) == (["a.csv"], 0)
@@ -252,7 +252,7 @@ def test_all_connections_may_be_cut_while_files_are_taken_in(
 
     drop(inbox)
     with monkeypatch.context() as patched:
-        patched.setattr(taking_in, "claim_content", cut)
+        patched.setattr(ingest, "claim_content", cut)
         with pytest.raises(InboxError, match="the database refused it"):
             take(services, inbox)
     assert [result.status for result in take(services, inbox)] == ["completed"]
@@ -283,14 +283,14 @@ def test_who_gets_past_the_lock_loses_by_the_claim(
     services: Services, settings: Settings, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     barrier = threading.Barrier(2, timeout=30)
-    claim = taking_in.claim_content
+    claim = ingest.claim_content
 
     def claim_together(*arguments: Any) -> None:
         barrier.wait()
         claim(*arguments)
 
-    monkeypatch.setattr(taking_in, "_lock", lambda _: nullcontext(True))
-    monkeypatch.setattr(taking_in, "claim_content", claim_together)
+    monkeypatch.setattr(ingest, "_lock", lambda _: nullcontext(True))
+    monkeypatch.setattr(ingest, "claim_content", claim_together)
     drop(inbox)
     results = _at_once(settings, inbox)
     assert [result.status for result in results] == ["completed"]
@@ -317,16 +317,16 @@ def test_a_file_that_takes_the_name_of_an_imported_one_is_not_moved_with_it(
     inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = drop(inbox)
-    stamp = finished.stamp_of(path)
+    stamp = ready_files.stamp_of(path)
     assert stamp is not None
-    reserve = moving._reserve
+    reserve = archive._reserve
 
     def replace_at_the_last_moment(folder: Path, name: str) -> Path:
         if folder.name == "done":
             drop(inbox, "new.tmp", "shop,order_id\ns,9\n").replace(path)
         return reserve(folder, name)
 
-    monkeypatch.setattr(moving, "_reserve", replace_at_the_last_moment)
+    monkeypatch.setattr(archive, "_reserve", replace_at_the_last_moment)
     assert move_to_done(path, stamp) is None
     assert tree(inbox) == ["a.csv"]
     assert path.read_text() == "shop,order_id\ns,9\n"
@@ -342,7 +342,7 @@ def test_the_inbox_is_free_before_the_connection_that_held_it_is_closed(services
             "close_detached",
             lambda _: seen.append(watcher.execute(held).scalar_one()),
         )
-        with taking_in._lock(services.database) as is_ours:
+        with ingest._lock(services.database) as is_ours:
             assert is_ours
             assert watcher.execute(held).scalar_one() == 1
     assert seen == [0]
@@ -419,7 +419,7 @@ def _at_once(settings: Settings, inbox: Path) -> list[ImportResult]:
     def work() -> None:
         database = Database(settings)
         try:
-            results.extend(take_in(database, inbox, settle_seconds=0))
+            results.extend(ingest_inbox(database, inbox, settle_seconds=0))
         except BaseException as error:  # noqa: BLE001  # the test looks at them
             errors.append(error)
         finally:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from etl_assets.order_items.transform import LINE_SCHEMA, UNREADABLE_SCHEMA, read_items
 from etl_assets.values.numbers import NumberFormat
-from etl_assets_tests.reference_items import BadItems, reference_items
+from etl_assets_tests.helpers.reference_items import BadItems, reference_items
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -22,14 +22,23 @@ from etl_assets.database.database import Database
 from etl_assets.database.schema import metadata
 from etl_assets.errors import MissingKeyError, NotMigratedError
 from etl_assets.leads.step import LeadsStep
-from etl_assets.pipeline.assets import STEPS, run_asset
-from etl_assets_tests.running import comparable, land, query, raw_fields, run_all, scalar, start_afresh, with_batch_size
+from etl_assets.run.registry import STEPS, run_asset
+from etl_assets_tests.helpers.pipeline import (
+    comparable,
+    land,
+    query,
+    raw_fields,
+    run_all,
+    scalar,
+    start_afresh,
+    with_batch_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from etl_assets.pipeline.buckets import CustomerStep
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.customer_buckets import CustomerStep
+    from etl_assets.pipeline.runner import Services
 
 DROPPED_BY_OLDER_VERSIONS: Final = {"business_leads": "pk_business_leads", "lead_orders": "pk_lead_orders"}
 _LEAD: Final = """
@@ -100,7 +109,7 @@ def on_load(
 
 
 def test_no_key_is_made_later() -> None:
-    assert [one.name for one in bulk_load.made_later(list(metadata.tables)) if one.unique] == []
+    assert [one.name for one in bulk_load.deferred_indexes(list(metadata.tables)) if one.unique] == []
 
 
 def test_all_keys_are_there_whenever_another_session_looks_during_a_first_load(
@@ -239,7 +248,7 @@ def test_a_killed_first_load_leaves_the_keys_and_the_next_run_the_tables_of_an_u
     order = {"lead_id": lead["lead_id"]}
     attach = sa.text("INSERT INTO lead_orders VALUES (999, 'x', :lead_id, 'new')")
     for statement in (8, 20, 30):
-        command = [sys.executable, "-m", "etl_assets_tests.dying", "leads", str(statement)]
+        command = [sys.executable, "-m", "etl_assets_tests.helpers.killing", "leads", str(statement)]
         assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
         sales.execute(sa.text(_LEAD), lead)
         sales.execute(attach, order)

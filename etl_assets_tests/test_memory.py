@@ -16,17 +16,25 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 import etl_assets
-from etl_assets.pipeline.assets import build_services
+from etl_assets.run.registry import build_services
 from etl_assets.settings import Settings
-from etl_assets_tests import shapes
-from etl_assets_tests.running import land, query, raw_fields, run_all
-from etl_assets_tests.shapes import ADDRESS_SPACE, CASES, ODD, limit_address_space, measure, other_items, processes
+from etl_assets_tests.helpers import order_shapes
+from etl_assets_tests.helpers.order_shapes import (
+    ADDRESS_SPACE,
+    CASES,
+    ODD,
+    limit_address_space,
+    measure,
+    other_items,
+    processes,
+)
+from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 ALLOWED: Final = (1, 3, 6)
 """How many times the memory of the first size each may take: twice as much as they should is no quadratic growth."""
@@ -37,7 +45,7 @@ PATIENCE: Final = 120
 def in_child(target: Callable[..., None], *args: Any) -> tuple[list[Any], int | None]:
     """Run a function in a process of its own; returns what it sent, and how the process ended."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([shapes.__name__])
+    context.set_forkserver_preload([order_shapes.__name__])
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=target, args=(*args, sender))
     child.start()

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from etl_assets.presets.model import Preset
 from etl_assets.values.numbers import NumberFormat, parse_money
 from etl_assets.values.text import clean_name, clean_text
-from etl_assets_tests import oracle, reference_values, strategies
-from etl_assets_tests.oracle import Expected, Lines, RawRow
-from etl_assets_tests.strategies import ORDER_TYPE_MAPPINGS
+from etl_assets_tests.helpers import oracle, reference_values, strategies
+from etl_assets_tests.helpers.oracle import Expected, Lines, RawRow
+from etl_assets_tests.helpers.strategies import ORDER_TYPE_MAPPINGS
 
 CUSTOMER_NAMESPACE = uuid.UUID("11111111-1111-5111-8111-111111111111")
 LEAD_NAMESPACE = uuid.UUID("22222222-2222-5222-8222-222222222222")

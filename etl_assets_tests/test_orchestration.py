@@ -16,23 +16,23 @@ from etl_assets.cli.runs import show_report
 from etl_assets.database.database import Database
 from etl_assets.database.schema import TABLE_OF
 from etl_assets.definitions import build_defs
-from etl_assets.errors import BatchFailedError, FencedError
+from etl_assets.errors import BatchFailedError, ConcurrentRunError
 from etl_assets.events.subjects import SUBJECT_OF
-from etl_assets.ledger import work
-from etl_assets.ledger.work import WorkRange
+from etl_assets.ledger import queue
+from etl_assets.ledger.queue import RawIdRange
 from etl_assets.orchestration.assets import GROUP
 from etl_assets.orchestration.instance import open_instance
-from etl_assets.orchestration.launch import run_assets
-from etl_assets.orchestration.lost_runs import PROCESS_TAG, end_lost_runs
-from etl_assets.pipeline.assets import STEPS, run_asset
-from etl_assets.pipeline.async_runs import run_etl_orders, run_etl_shop
-from etl_assets.pipeline.step import Services
+from etl_assets.orchestration.orphaned_runs import PROCESS_TAG, fail_orphaned_runs
+from etl_assets.orchestration.run_in_process import run_in_process
+from etl_assets.pipeline.runner import Services
 from etl_assets.presets.catalog import get_preset
 from etl_assets.quality.checks import CHECKS, Check
 from etl_assets.quality.running import run_check
 from etl_assets.raw_orders.importing import import_file
-from etl_assets_tests.files_here import FilesHere
-from etl_assets_tests.running import land, query, raw_fields, run_all, scalar
+from etl_assets.run.async_runs import run_etl_orders, run_etl_shop
+from etl_assets.run.registry import STEPS, run_asset
+from etl_assets_tests.helpers.in_process_reader import FilesHere
+from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all, scalar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +104,7 @@ def test_every_asset_says_which_table_it_is_and_what_it_answers() -> None:
 
 def test_a_run_is_recorded_with_counts_metadata_and_check_results(landed: Services, settings: Settings) -> None:
     seen: list[tuple[str, int]] = []
-    report = run_assets(settings, on_progress=lambda asset, rows: seen.append((asset, rows)))
+    report = run_in_process(settings, on_progress=lambda asset, rows: seen.append((asset, rows)))
     assert report.status == "partial_success"
     orders = report.assets["orders"]
     assert (orders["input_rows"], orders["inserted"], orders["quarantined"]) == (4, 3, 1)
@@ -129,7 +129,7 @@ def test_a_run_is_recorded_with_counts_metadata_and_check_results(landed: Servic
 
 
 def test_only_runs_what_was_asked_for(landed: Services, settings: Settings) -> None:
-    report = run_assets(settings, only=["shop"])
+    report = run_in_process(settings, only=["shop"])
     assert list(report.assets) == ["shop"]
     with landed.database.transaction() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM orders")).scalar_one() == 0
@@ -217,9 +217,9 @@ def test_an_order_type_is_mapped_to_the_check_whenever_it_is_to_the_rule(
 
 
 def test_a_failed_blocking_check_stops_the_assets_after_it(landed: Services, settings: Settings) -> None:
-    run_assets(settings, only=["shop"])
+    run_in_process(settings, only=["shop"])
     _break(landed, "UPDATE etl_batches SET inserted = inserted + 1 WHERE asset = 'shop'")
-    report = run_assets(settings)
+    report = run_in_process(settings)
     assert report.status == "failed"
     assert report.assets["shop"]["status"] == "success"
     assert report.assets["orders"]["status"] == "skipped"
@@ -230,7 +230,7 @@ def test_a_failed_run_says_what_failed_in_a_line_without_a_stack_trace(
     landed: Services, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _break(landed, "ALTER TABLE orders RENAME COLUMN amount TO sum")
-    report = run_assets(settings)
+    report = run_in_process(settings)
     assert report.assets["orders"]["error"].startswith("1 of 1 batches failed and stay pending")
     show_report(report)
     printed, errors = capfd.readouterr()
@@ -250,14 +250,14 @@ def test_connections_are_closed_when_a_run_can_not_begin(settings: Settings, mon
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text("no_such_setting: 1", encoding="utf-8")
     with pytest.raises(dg.DagsterInvalidConfigError):
-        run_assets(settings)
+        run_in_process(settings)
     assert len(disposed) == 1
 
 
 def test_an_error_reaches_dagster_without_the_drivers_text(landed: Services, settings: Settings) -> None:
-    run_assets(settings, only=["shop"])
+    run_in_process(settings, only=["shop"])
     _break(landed, "ALTER TABLE orders RENAME COLUMN amount TO amount_secret_4711")
-    report = run_assets(settings, only=["orders"])
+    report = run_in_process(settings, only=["orders"])
     assert report.status == "failed"
     assert "amount_secret_4711" not in report.assets["orders"]["error"]
 
@@ -268,7 +268,7 @@ def test_a_run_whose_process_was_killed_is_ended_by_the_next(settings: Settings)
         run = instance.create_run_for_job(
             job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: f"{_host()}/999999999/1"}
         )
-        assert end_lost_runs(instance) == 1
+        assert fail_orphaned_runs(instance) == 1
         ended = instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status == dg.DagsterRunStatus.FAILURE
@@ -322,17 +322,17 @@ def test_work_that_is_handed_on_twice_is_consumed_once(
 
 def test_overlapping_and_torn_ranges_are_claimed_exactly(services: Services) -> None:
     with services.database.transaction() as connection:
-        work.hand_on(connection, ["leads"], [WorkRange(1, 1, 10), WorkRange(1, 21, 30)])
+        queue.enqueue(connection, ["leads"], [RawIdRange(1, 1, 10), RawIdRange(1, 21, 30)])
         _insert_raced(connection, 5, 15)
-        assert work.pending(connection, "leads", 100) == [WorkRange(1, 1, 15), WorkRange(1, 21, 30)]
-        work.claim(connection, "leads", [WorkRange(1, 3, 4), WorkRange(1, 12, 13), WorkRange(1, 21, 30)])
-        left = [WorkRange(1, 1, 2), WorkRange(1, 5, 11), WorkRange(1, 14, 15)]
-        assert work.pending(connection, "leads", 100) == left
-        assert work.pending(connection, "leads", 100, without=[WorkRange(1, 6, 10)]) == [
-            WorkRange(1, 1, 2), WorkRange(1, 5, 5), WorkRange(1, 11, 11), WorkRange(1, 14, 15),
+        assert queue.next_ranges(connection, "leads", 100) == [RawIdRange(1, 1, 15), RawIdRange(1, 21, 30)]
+        queue.dequeue(connection, "leads", [RawIdRange(1, 3, 4), RawIdRange(1, 12, 13), RawIdRange(1, 21, 30)])
+        left = [RawIdRange(1, 1, 2), RawIdRange(1, 5, 11), RawIdRange(1, 14, 15)]
+        assert queue.next_ranges(connection, "leads", 100) == left
+        assert queue.next_ranges(connection, "leads", 100, without=[RawIdRange(1, 6, 10)]) == [
+            RawIdRange(1, 1, 2), RawIdRange(1, 5, 5), RawIdRange(1, 11, 11), RawIdRange(1, 14, 15),
         ]  # fmt: skip
-        with pytest.raises(FencedError):
-            work.claim(connection, "leads", [WorkRange(1, 1, 3)])
+        with pytest.raises(ConcurrentRunError):
+            queue.dequeue(connection, "leads", [RawIdRange(1, 1, 3)])
 
 
 def _insert_raced(connection: sa.Connection, low: int, high: int) -> None:

@@ -18,11 +18,20 @@ import pytest
 
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.errors import BatchFailedError
-from etl_assets.pipeline.assets import STEPS, run_asset
-from etl_assets.pipeline.step import Services
+from etl_assets.pipeline.runner import Services
 from etl_assets.raw_orders.load import land_raw_orders
-from etl_assets_tests import running
-from etl_assets_tests.running import PRESET, land, query, raw_fields, run_all, scalar, start_afresh, with_batch_size
+from etl_assets.run.registry import STEPS, run_asset
+from etl_assets_tests.helpers import pipeline
+from etl_assets_tests.helpers.pipeline import (
+    PRESET,
+    land,
+    query,
+    raw_fields,
+    run_all,
+    scalar,
+    start_afresh,
+    with_batch_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from etl_assets.pipeline.step import Batch, Loaded, Step
+    from etl_assets.pipeline.runner import Batch, LoadResult, Step
     from etl_assets.vectorized_queries import VectorizedQueries
 
 Row = dict[str, str | None]
@@ -62,9 +71,9 @@ def history(imports: int = 4, rows: int = 40) -> list[list[Row]]:
 
 def outcome(services: Services) -> dict[str, Any]:
     """Read all that must be the same however the history was loaded."""
-    stored = running.read_tables(services).tables
+    stored = pipeline.read_tables(services).tables
     return {
-        **running.comparable(services),
+        **pipeline.comparable(services),
         "quarantine": {entry for entry in stored.quarantine if entry[0] == "orders"},
         "open quarantine": {entry for entry in stored.open_quarantine if entry[0] == "orders"},
     }
@@ -72,7 +81,7 @@ def outcome(services: Services) -> dict[str, Any]:
 
 def assert_same_outcome(actual: dict[str, Any], expected: dict[str, Any]) -> None:
     for table, rows in expected.items():
-        running.assert_same(table, actual[table], rows)
+        pipeline.assert_same(table, actual[table], rows)
 
 
 def assert_queue_is_empty_and_ledger_exact(services: Services, rows: int) -> None:
@@ -104,7 +113,7 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(
         land(services, rows)
     moments = random.Random()  # noqa: S311  # any moment will do
     for _ in range(6):
-        process = subprocess.Popen([sys.executable, "-m", "etl_assets_tests.looping"], stdout=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-m", "etl_assets_tests.helpers.looping"], stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()
         time.sleep(moments.uniform(0.05, 1.0))
@@ -164,7 +173,7 @@ class LostConnectionStep:
     def transform(self, *args: Any) -> Any:
         return self.step.transform(*args)
 
-    def load(self, batch: Batch, transformed: Any) -> Loaded:
+    def load(self, batch: Batch, transformed: Any) -> LoadResult:
         self.calls += 1
         loaded = self.step.load(batch, transformed)
         if self.calls == 2:
@@ -204,7 +213,7 @@ def test_the_same_assets_run_by_two_processes_and_two_threads_at_once(
     with_batch_size(services, 13)
     for rows in history():
         land(services, rows)
-    command = [sys.executable, "-m", "etl_assets_tests.looping", "2"]
+    command = [sys.executable, "-m", "etl_assets_tests.helpers.looping", "2"]
     others = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
     for other in others:
         assert other.stdout is not None
@@ -235,27 +244,27 @@ def test_a_worker_that_was_frozen_comes_back_when_another_run_has_done_its_work(
         "ETL_BATCH_SIZE": "30",
         "ETL_DATABASE_URL": url.render_as_string(hide_password=False),
     }
-    command = [sys.executable, "-m", "etl_assets_tests.freezing", asset, moment]
+    command = [sys.executable, "-m", "etl_assets_tests.helpers.frozen_process", asset, moment]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as worker:
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         assert psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED
         run_all(with_batch_size(services, 50))
         assert scalar(services, "SELECT count(*) FROM etl_work") == 0
-        before = running.snapshot(services)
+        before = pipeline.snapshot(services)
         worker.send_signal(signal.SIGCONT)
         output, _ = worker.communicate(timeout=120)
     assert (worker.returncode, output) == (0, b"done\n")
-    assert running.snapshot(services) == before
+    assert pipeline.snapshot(services) == before
     assert_same_outcome(outcome(services), uninterrupted)
     assert_queue_is_empty_and_ledger_exact(services, 160)
 
 
 class FailingStep:
-    """A step that fails every batch with the given raw row, until it is mended."""
+    """A step that fails every batch with the given raw row, until it is corrected."""
 
     def __init__(self, step: Step, raw_id: int) -> None:
         self.step, self.asset, self.batch_factor = step, step.asset, 1
-        self.raw_id, self.is_mended = raw_id, False
+        self.raw_id, self.is_corrected = raw_id, False
 
     def extract(self, *args: Any) -> pl.DataFrame:
         return self.step.extract(*args)
@@ -264,10 +273,10 @@ class FailingStep:
         has_the_row = any(part.low <= self.raw_id <= part.high for part in ranges)
         return has_the_row, self.step.transform(queries, rows, ranges)
 
-    def load(self, batch: Batch, transformed: tuple[bool, Any]) -> Loaded:
+    def load(self, batch: Batch, transformed: tuple[bool, Any]) -> LoadResult:
         has_the_row, inner = transformed
         loaded = self.step.load(batch, inner)
-        if has_the_row and not self.is_mended:
+        if has_the_row and not self.is_corrected:
             msg = "the customer Ann has a secret"
             raise RuntimeError(msg)
         return loaded
@@ -294,14 +303,14 @@ def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(
     step = FailingStep(STEPS[asset], raw_ids[min(number, len(raw_ids) - 1)])
     monkeypatch.setitem(STEPS, asset, step)
     with_batch_size(services, 25)
-    assert running.run_all_whatever_fails(services) == [asset]
+    assert pipeline.run_all_whatever_fails(services) == [asset]
     assert scalar(services, "SELECT sum(high - low + 1) FROM etl_work") > 0
     assert "secret" not in caplog.text
     assert scalar(services, "SELECT count(*) FROM etl_events WHERE payload->>'status' = 'failed'") == 1
     for rows in imports[2:]:
         land(services, rows)
-        assert set(running.run_all_whatever_fails(services)) <= {asset}
-    step.is_mended = True
+        assert set(pipeline.run_all_whatever_fails(services)) <= {asset}
+    step.is_corrected = True
     run_all(services)
     # A bad row that comes late stays open where the later good row was no news: which row that was is not kept.
     late = {"open quarantine"} if asset in {"shop", "orders"} else set()
@@ -321,10 +330,10 @@ def test_a_failed_batch_does_not_win_over_a_later_import_that_left_its_order_unc
     step = FailingStep(STEPS["orders"], 2)
     monkeypatch.setitem(STEPS, "orders", step)
     with_batch_size(services, 1)
-    assert running.run_all_whatever_fails(services) == ["orders"]
+    assert pipeline.run_all_whatever_fails(services) == ["orders"]
     land(services, [first])
-    assert running.run_all_whatever_fails(services) == ["orders"]
-    step.is_mended = True
+    assert pipeline.run_all_whatever_fails(services) == ["orders"]
+    step.is_corrected = True
     run_all(services)
     assert scalar(services, "SELECT amount FROM orders") == 10
 
@@ -333,14 +342,14 @@ def test_of_imports_whose_rows_interleave_the_row_landed_last_wins(services: Ser
     unchanged = raw_fields("1", amount="10")
     land(services, [unchanged])
     run_all(with_batch_size(services, 2))
-    frame = running.as_frame([raw_fields("2"), unchanged])
+    frame = pipeline.as_frame([raw_fields("2"), unchanged])
 
     def frames() -> Iterator[pl.DataFrame]:
         yield frame.head(1)
         land(services, [raw_fields("1", amount="99")])
         yield frame.tail(1)
 
-    running.land_frames(services, frames(), PRESET)
+    pipeline.land_frames(services, frames(), PRESET)
     run_all(services)
     assert scalar(services, "SELECT amount FROM orders WHERE order_id = '1'") == 10
 
@@ -354,7 +363,7 @@ def test_a_full_refresh_keeps_what_is_pending_while_shops_are_missing(
     with pytest.raises(BatchFailedError):
         run_asset("shop", with_batch_size(services, 1))
     run_asset("orders", services, full_refresh=True)
-    step.is_mended = True
+    step.is_corrected = True
     run_all(services)
     assert scalar(services, "SELECT count(*) FROM orders") == 3
 

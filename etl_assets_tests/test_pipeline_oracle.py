@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl_assets_tests import running, strategies
-from etl_assets_tests.running import TABLES, land, run_all, start_afresh, with_batch_size
+from etl_assets_tests.helpers import pipeline, strategies
+from etl_assets_tests.helpers.pipeline import TABLES, land, run_all, start_afresh, with_batch_size
 
 if TYPE_CHECKING:
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.presets.model import Preset
-    from etl_assets_tests.strategies import RawFields
+    from etl_assets_tests.helpers.strategies import RawFields
 
 fewer_examples = settings(max_examples=max(settings().max_examples // 3, 1))
 """For tests that run the pipeline several times an example."""
@@ -26,7 +26,7 @@ def _imported(services: Services, imports: list[list[RawFields]], preset: Preset
 
 
 def _assert_ledger_adds_up(services: Services, rows: int) -> None:
-    sums = running.query(
+    sums = pipeline.query(
         services,
         "SELECT asset, sum(input_rows) AS input,"
         " bool_and(input_rows = inserted + updated + unchanged + superseded + quarantined) AS is_exact"
@@ -35,7 +35,7 @@ def _assert_ledger_adds_up(services: Services, rows: int) -> None:
     assert all(row["is_exact"] for row in sums)
     if rows:
         assert next(row["input"] for row in sums if row["asset"] == "orders") == rows
-    assert running.scalar(services, "SELECT count(*) FROM etl_work") == 0
+    assert pipeline.scalar(services, "SELECT count(*) FROM etl_work") == 0
 
 
 @given(
@@ -46,7 +46,7 @@ def test_the_tables_are_what_the_oracle_works_out(
 ) -> None:
     _imported(with_batch_size(services, batch_size), [rows], preset)
     run_all(services)
-    running.assert_as_expected(services, strategies.number_rows([rows]), preset)
+    pipeline.assert_as_expected(services, strategies.number_rows([rows]), preset)
     _assert_ledger_adds_up(services, len(rows))
 
 
@@ -63,7 +63,7 @@ def test_runs_between_imports_make_no_difference(
         if data.draw(st.booleans()):
             run_all(services)
     run_all(services)
-    running.assert_as_expected(services, strategies.number_rows(imports), preset)
+    pipeline.assert_as_expected(services, strategies.number_rows(imports), preset)
     _assert_ledger_adds_up(services, len(rows))
 
 
@@ -82,10 +82,10 @@ def test_imports_may_come_in_any_order_where_every_version_says_when_it_is_from(
         land(services, part, preset)
         run_all(services)
     landed = strategies.number_rows(shuffled)
-    running.assert_as_expected(services, landed, preset)
-    in_order, as_landed = (running.work_out(each, preset) for each in (strategies.number_rows(imports), landed))
+    pipeline.assert_as_expected(services, landed, preset)
+    in_order, as_landed = (pipeline.work_out(each, preset) for each in (strategies.number_rows(imports), landed))
     for table in ("shops", "order_items", "process_items", "customers", "leads", "lead_orders"):
-        running.assert_same(table, getattr(as_landed, table), getattr(in_order, table))
+        pipeline.assert_same(table, getattr(as_landed, table), getattr(in_order, table))
 
 
 @given(rows=strategies.raw_field_lists(max_size=12), preset=strategies.presets())
@@ -93,16 +93,16 @@ def test_imports_may_come_in_any_order_where_every_version_says_when_it_is_from(
 def test_nothing_new_writes_nothing(services: Services, rows: list[RawFields], preset: Preset) -> None:
     _imported(with_batch_size(services, 1000), [rows], preset)
     run_all(services)
-    before = running.snapshot(services)
+    before = pipeline.snapshot(services)
     run_all(services)
-    assert running.snapshot(services) == before, "a second run"
+    assert pipeline.snapshot(services) == before, "a second run"
     with_batch_size(services, 4)
     run_all(services, full_refresh=True)
-    assert running.snapshot(services) == before, "a full refresh"
+    assert pipeline.snapshot(services) == before, "a full refresh"
     with_batch_size(services, 1000)
     land(services, rows, preset)
     result = run_all(services)["orders"]
-    after = running.snapshot(services)
+    after = pipeline.snapshot(services)
     assert {table: after[table] for table in TABLES} == {table: before[table] for table in TABLES}, (
         "the same file again"
     )

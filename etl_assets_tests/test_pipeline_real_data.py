@@ -12,12 +12,12 @@ import pytest
 
 from etl_assets.presets.catalog import load_mapping
 from etl_assets.raw_orders.importing import import_file
-from etl_assets_tests import running
 from etl_assets_tests.conftest import SHARED_DATA
-from etl_assets_tests.running import query, run_all, scalar
+from etl_assets_tests.helpers import pipeline
+from etl_assets_tests.helpers.pipeline import query, run_all, scalar
 
 if TYPE_CHECKING:
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.raw_orders.load import ImportResult
 
 DATA = SHARED_DATA / "online_retail.parquet"
@@ -51,13 +51,13 @@ def test_the_figures_of_the_data_set_hold_however_the_file_is_cut(services: Serv
     run_all(services)
     _assert_figures(services)
 
-    before = running.snapshot(services)
+    before = pipeline.snapshot(services)
     results = run_all(services, full_refresh=True)
     assert sum(result.counts.inserted + result.counts.updated for result in results.values()) == 0
-    assert running.snapshot(services) == before
+    assert pipeline.snapshot(services) == before
 
     whole = content(services)
-    running.start_afresh(services)
+    pipeline.start_afresh(services)
     for part in _cut(tmp_path):
         land_file(services, part)
         run_all(services)
@@ -68,9 +68,9 @@ def _assert_figures(services: Services) -> None:
     assert query(
         services,
         "SELECT count(*) AS orders, count(*) FILTER (WHERE is_cancelled) AS cancelled,"
-        " count(*) FILTER (WHERE customer_nickname IS NULL) AS without_customer, sum(amount) AS amount FROM orders",
-    ) == [{"orders": 12_469, "cancelled": 1_946, "without_customer": 2_032, "amount": Decimal("4275143.9310")}]
-    rows = {table: scalar(services, f"SELECT count(*) FROM {table}") for table in (*running.TABLES, "quarantine")}  # noqa: S608
+        " count(*) FILTER (WHERE customer_nickname IS NULL) AS anonymous_orders, sum(amount) AS amount FROM orders",
+    ) == [{"orders": 12_469, "cancelled": 1_946, "anonymous_orders": 2_032, "amount": Decimal("4275143.9310")}]
+    rows = {table: scalar(services, f"SELECT count(*) FROM {table}") for table in (*pipeline.TABLES, "quarantine")}  # noqa: S608
     assert rows == {
         "shop_configs": 38,
         "orders": 12_469,

@@ -10,15 +10,15 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from etl_assets.pipeline.assets import STEPS, run_asset
+from etl_assets.run.registry import STEPS, run_asset
 from etl_assets.values.identifiers import LEAD_NAMESPACE
-from etl_assets_tests import running
-from etl_assets_tests.running import land, query, raw_fields, run_all, scalar
+from etl_assets_tests.helpers import pipeline
+from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl_assets.pipeline.step import Services, StepResult
+    from etl_assets.pipeline.runner import Services, StepResult
 
 Row = dict[str, str | None]
 
@@ -120,9 +120,9 @@ def test_open_leads_cool_down_after_the_days_that_are_set_and_only_then(services
     stages = {row["last_order_at"] is None: row["current_stage"] for row in leads(services)}
     assert stages == {False: "COLD", True: "OPEN"}
     assert result.counts.updated == 1
-    before = running.snapshot(services)
+    before = pipeline.snapshot(services)
     run_all(services)
-    assert running.snapshot(services) == before
+    assert pipeline.snapshot(services) == before
 
 
 def test_won_leads_do_not_cool_down(services: Services) -> None:
@@ -213,8 +213,8 @@ def test_an_order_that_loses_its_customer_leaves_its_lead(services: Services) ->
     load(services, order("1"), order("2", 2))
     result = load(services, order("2", 2, "张**", updated_at="2024-02-01"))
     assert lead(services)["order_count"] == 1
-    assert result["customers"].counts.without_customer == 1
-    assert result["leads"].counts.without_customer == 1
+    assert result["customers"].counts.anonymous_orders == 1
+    assert result["leads"].counts.anonymous_orders == 1
 
 
 def test_amounts_of_different_currencies_are_never_added(services: Services) -> None:

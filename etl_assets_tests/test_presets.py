@@ -1,4 +1,4 @@
-"""Presets and mapping files: the ones that come along are sound, and a wrong one says what to mend."""
+"""Presets and mapping files: the ones that come along are sound, and a wrong one says what to correct."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from etl_assets.presets.catalog import PresetError, detect_preset, get_preset, list_presets, load_mapping
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.extract import extract_raw_orders
-from etl_assets.raw_orders.source import DEFECT, LINE
+from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.transform import to_raw_orders
-from etl_assets.values.text import clean_text, is_filled
-from etl_assets_tests.files_here import FileHere
+from etl_assets.values.text import clean_text, is_not_blank
+from etl_assets_tests.helpers.in_process_reader import FileHere
 
 
 def test_the_presets_of_the_package_load() -> None:
@@ -98,8 +98,8 @@ def test_rules_come_before_columns_and_columns_before_the_constant() -> None:
             "closed": ["yes", " ", "", None, ""],
             "state": ["waiting", "waiting", " done ", '=""', None],
             "state2": ["", "", "", "late", ""],
-            LINE: [2, 3, 4, 5, 6],
-            DEFECT: pl.Series([None] * 5, dtype=pl.String),
+            LINE_NUMBER: [2, 3, 4, 5, 6],
+            ROW_ERROR: pl.Series([None] * 5, dtype=pl.String),
         }
     )
     orders = to_raw_orders(lines, preset)
@@ -144,4 +144,4 @@ def test_text_is_filled_where_cleaning_leaves_something() -> None:
     around = ("{}", '="{}"', '{}""', '="{}', " {} ")
     texts = pl.DataFrame({"text": [shape.format(char) for shape in around for char in characters]})
     text = pl.col("text")
-    assert texts.filter(is_filled(text) != clean_text(text).is_not_null()).is_empty()
+    assert texts.filter(is_not_blank(text) != clean_text(text).is_not_null()).is_empty()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from etl_assets.order_items.transform import UNREADABLE_SCHEMA, read_items
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 from etl_assets.values.numbers import NumberFormat
-from etl_assets_tests.reference_items import BadItems, BadProcesses, reference_items, reference_processes
+from etl_assets_tests.helpers.reference_items import BadItems, BadProcesses, reference_items, reference_processes
 from etl_assets_tests.test_item_grammar import ANY, FREE, JSON_TEXT, PROCESS, SPACING, dump, mutated
 
 NUMBERS = NumberFormat()

@@ -1,4 +1,4 @@
-"""Quarantine from end to end: listed, written out, mended, run again; nothing lost, nothing twice."""
+"""Quarantine from end to end: listed, written out, corrected, run again; nothing lost, nothing twice."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
-from etl_assets.ledger.replay import requeue
-from etl_assets.pipeline.assets import STEPS, build_services, run_asset
-from etl_assets.raw_orders.mending_file import neutralised, read_mending_file, restored
+from etl_assets.quarantine.requeue import requeue
+from etl_assets.quarantine.spreadsheet import escape_formula, read_corrections, unescape_formula
+from etl_assets.run.registry import STEPS, build_services, run_asset
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from click.testing import Result
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.settings import Settings
 
 HEADER = "platform,shop,order_id,customer_name,amount,ordered_at,items,remark,gift\n"
@@ -41,14 +41,14 @@ etsy,,A5,Eve,-8.00,2025-01-02,Bag,-5,
 def run_without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs the assets as Dagster would, without waiting for it."""
 
-    def run_assets(settings: Settings, **_: object) -> SimpleNamespace:
+    def run_in_process(settings: Settings, **_: object) -> SimpleNamespace:
         services = build_services(settings)
         assets = {asset: run_asset(asset, services).as_dict() for asset in STEPS}
         services.database.dispose()
         return SimpleNamespace(status="success", run_id="a-run", assets=assets, failed_checks=())
 
-    launch = ModuleType("etl_assets.orchestration.launch")
-    launch.run_assets = run_assets  # type: ignore[attr-defined]  # a stand-in
+    launch = ModuleType("etl_assets.orchestration.run_in_process")
+    launch.run_in_process = run_in_process  # type: ignore[attr-defined]  # a stand-in
     monkeypatch.setitem(sys.modules, launch.__name__, launch)
 
 
@@ -86,7 +86,7 @@ def everything(services: Services) -> list[Any]:
     return [fetch(services, f"SELECT t.* FROM {table} t ORDER BY CAST(t AS text)") for table in tables]  # noqa: S608
 
 
-def mend(path: Path, target: Path, **expressions: pl.Expr) -> Path:
+def correct(path: Path, target: Path, **expressions: pl.Expr) -> Path:
     pl.read_csv(path, infer_schema=False).with_columns(**expressions).write_csv(target)
     return target
 
@@ -116,7 +116,7 @@ def test_an_unchanged_export_is_read_back_as_it_was_and_runs_nothing(
     done = answer("quarantine", "replay", "--file", path)
     assert (done["replayed"], len(done["unchanged"]), done["run"]) == (0, 4, None)
     assert everything(services) == before
-    assert read_mending_file(path)["remark"].to_list() == ["=1+1", "@x", "-5", None]
+    assert read_corrections(path)["remark"].to_list() == ["=1+1", "@x", "-5", None]
 
 
 def test_csv_export_has_a_byte_order_mark_and_no_formulas(imported: Path, tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ def test_workbook_cells_are_texts(imported: Path, tmp_path: Path) -> None:
 
 def test_export_does_not_replace_a_file_unasked(imported: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text("mended", encoding="utf-8")
+    path.write_text("corrected", encoding="utf-8")
     assert call("quarantine", "export", path).exit_code == 2
-    assert path.read_text(encoding="utf-8") == "mended"
+    assert path.read_text(encoding="utf-8") == "corrected"
     assert answer("quarantine", "export", path, "--overwrite")["rows"] == 4
     assert call("quarantine", "export", tmp_path / "no folder" / "rows.csv").exit_code == 1
 
@@ -159,7 +159,7 @@ def test_a_text_that_a_workbook_cannot_hold_is_exported_as_csv(services: Service
     assert ".csv" in refused.stderr
     assert "bell" not in refused.output
     answer("quarantine", "export", tmp_path / "rows.csv")
-    assert read_mending_file(tmp_path / "rows.csv")["remark"].to_list() == ["bell\x07"]
+    assert read_corrections(tmp_path / "rows.csv")["remark"].to_list() == ["bell\x07"]
 
 
 def test_mended_rows_are_loaded_once_however_often_the_file_is_replayed(
@@ -167,9 +167,9 @@ def test_mended_rows_are_loaded_once_however_often_the_file_is_replayed(
 ) -> None:
     exported = tmp_path / "rows.csv"
     answer("quarantine", "export", exported)
-    path = mend(
+    path = correct(
         exported,
-        tmp_path / "mended.csv",
+        tmp_path / "corrected.csv",
         amount=where("BAD_AMOUNT", "5.50", "amount"),
         order_id=where("MISSING_ORDER_ID", "A3", "order_id"),
         items=where("BAD_ITEMS", "Sign*3", "items"),
@@ -202,7 +202,7 @@ def test_a_row_that_is_still_bad_stays_in_quarantine_as_mended(
 ) -> None:
     exported = tmp_path / "rows.csv"
     answer("quarantine", "export", exported)
-    path = mend(exported, tmp_path / "mended.csv", amount=where("BAD_AMOUNT", "six", "amount"))
+    path = correct(exported, tmp_path / "corrected.csv", amount=where("BAD_AMOUNT", "six", "amount"))
     done = answer("quarantine", "replay", "--file", path)
     assert (done["replayed"], done["resolved"], done["still_open"], len(done["unchanged"])) == (1, 0, 1, 3)
     assert open_codes(services).count("BAD_AMOUNT") == 1
@@ -211,7 +211,7 @@ def test_a_row_that_is_still_bad_stays_in_quarantine_as_mended(
     assert everything(services) == before
 
     answer("quarantine", "export", exported, "--overwrite")
-    path = mend(exported, path, amount=where("BAD_AMOUNT", "6", "amount"))
+    path = correct(exported, path, amount=where("BAD_AMOUNT", "6", "amount"))
     assert answer("quarantine", "replay", "--file", path)["resolved"] == 1
     assert "BAD_AMOUNT" not in open_codes(services)
 
@@ -219,7 +219,7 @@ def test_a_row_that_is_still_bad_stays_in_quarantine_as_mended(
 def test_a_change_that_does_not_mend_lands_once(imported: Path, services: Services, tmp_path: Path) -> None:
     exported = tmp_path / "rows.csv"
     answer("quarantine", "export", exported)
-    path = mend(exported, tmp_path / "mended.csv", remark=where("BAD_ITEMS", "looked at", "remark"))
+    path = correct(exported, tmp_path / "corrected.csv", remark=where("BAD_ITEMS", "looked at", "remark"))
     assert answer("quarantine", "replay", "--file", path)["still_open"] == 1
     before = everything(services)
     assert answer("quarantine", "replay", "--file", path)["replayed"] == 0
@@ -233,7 +233,7 @@ def test_rows_of_one_order_may_be_mended_in_two_lines_that_agree(
     exported = tmp_path / "rows.csv"
     answer("quarantine", "export", exported)
     rows = pl.read_csv(exported, infer_schema=False).filter(reason_code="BAD_AMOUNT")
-    path = tmp_path / "mended.csv"
+    path = tmp_path / "corrected.csv"
     pl.concat([rows.with_columns(amount=pl.lit("1")), rows.with_columns(amount=pl.lit("2"))]).write_csv(path)
     refused = call("quarantine", "replay", "--file", path)
     assert refused.exit_code == 1
@@ -258,7 +258,7 @@ def test_rows_of_one_order_may_be_mended_in_two_lines_that_agree(
 def test_a_file_that_is_no_mended_export_is_refused(
     imported: Path, services: Services, tmp_path: Path, text: str, problem: str
 ) -> None:
-    path = tmp_path / "mended.csv"
+    path = tmp_path / "corrected.csv"
     path.write_text(text, encoding="utf-8")
     before = everything(services)
     refused = call("quarantine", "replay", "--file", path)
@@ -268,7 +268,7 @@ def test_a_file_that_is_no_mended_export_is_refused(
 
 
 def test_unknown_rows_of_a_file_are_reported_and_fail(imported: Path, tmp_path: Path) -> None:
-    path = tmp_path / "mended.csv"
+    path = tmp_path / "corrected.csv"
     path.write_text("quarantine_id,amount\n4711,1\n", encoding="utf-8")
     refused = call("quarantine", "replay", "--file", path, "--json")
     assert refused.exit_code == 1
@@ -350,9 +350,9 @@ def test_what_cannot_be_dismissed_is_refused(
 
 @given(st.text(alphabet="'=+-@\t\r＝＋－＠12.a \n,\"", max_size=8))
 def test_neutralised_text_is_harmless_and_restored_exactly(text: str) -> None:
-    frame = pl.DataFrame({"text": [text]}).select(safe=neutralised(pl.col("text")))
+    frame = pl.DataFrame({"text": [text]}).select(safe=escape_formula(pl.col("text")))
     safe = frame["safe"][0]
-    assert frame.select(restored(pl.col("safe")))["safe"][0] == text
+    assert frame.select(unescape_formula(pl.col("safe")))["safe"][0] == text
     is_number = safe.lstrip("+-").replace(".", "", 1).isascii() and safe[1:].replace(".", "", 1).isdigit()
     assert safe[:1] not in set("=@\t\r＝＋－＠")
     assert safe[:1] not in set("+-") or is_number

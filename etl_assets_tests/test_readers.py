@@ -16,11 +16,11 @@ from pyarrow import parquet
 
 from etl_assets.presets.catalog import get_preset
 from etl_assets.presets.model import Preset
-from etl_assets.raw_orders import csv_reader, csv_text, xlsx_reader
-from etl_assets.raw_orders.errors import ImportFileError
 from etl_assets.raw_orders.extract import extract_raw_orders
-from etl_assets.raw_orders.source import DEFECT, LINE
-from etl_assets_tests.files_here import FileHere
+from etl_assets.raw_orders.readers import csv, csv_dialect, xlsx
+from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
+from etl_assets_tests.helpers.in_process_reader import FileHere
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +77,9 @@ def test_rows_know_their_line_between_empty_rows_line_breaks_and_nul(tmp_path: P
     path = write(tmp_path, "a.csv", "shop,order_id,remark\n,,\n" + rows * repeats)
     found = read_rows(path)
     lines = [first + at for at in range(3, 3 + 10 * repeats, 10) for first in (0, 4, 5, 7)]
-    assert [row[LINE] for row in found] == lines
+    assert [row[LINE_NUMBER] for row in found] == lines
     assert [row["order_id"] for row in found] == ["1", "2", "\n", "s␀"] * repeats
-    assert [row[DEFECT] for row in found] == [None, None, None, "BAD_TEXT"] * repeats
+    assert [row[ROW_ERROR] for row in found] == [None, None, None, "BAD_TEXT"] * repeats
 
 
 def test_the_byte_order_mark_is_no_part_of_the_first_header(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_utf16_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
 
 
 def test_gbk_is_read_across_block_borders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_text, "BLOCK_BYTES", 7)
+    monkeypatch.setattr(csv_dialect, "BLOCK_BYTES", 7)
     text = "订单编号,店铺名称,买家会员名,宝贝标题\n" + '1,"小店，一号",张三,"杯子\n白色"\n' * 50
     path = write(tmp_path, "a.csv", text.encode("gb18030"))
     orders = read_orders(path, get_preset("taobao"))
@@ -147,7 +147,7 @@ def test_unsound_delimited_text_is_an_error(tmp_path: Path, content: str, line: 
 
 
 def test_the_line_of_a_bad_row_is_right_beyond_the_first_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reader, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 256)
     good = 's,1,"two\nlines"\n\n' * 200
     path = write(tmp_path, "a.csv", f"shop,order_id,remark\n{good}s,{PERSON}\n{good}")
     assert error_of(path).line == 602
@@ -157,7 +157,7 @@ def test_the_line_of_a_bad_row_is_right_beyond_the_first_block(tmp_path: Path, m
 
 
 def test_a_row_longer_than_a_block_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reader, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 256)
     path = write(tmp_path, "a.csv", "shop,order_id\ns,1\n" + f's,"{PERSON * 100}\n"\n')
     assert "a row is longer than" in error_of(path).problem
 
@@ -166,7 +166,7 @@ def test_a_row_longer_than_a_block_is_an_error(tmp_path: Path, monkeypatch: pyte
 def test_sound_quoting_is_accepted_however_blocks_fall(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(csv_text, "BLOCK_BYTES", block)
+    monkeypatch.setattr(csv_dialect, "BLOCK_BYTES", block)
     path = write(tmp_path, "a.csv", 'shop,order_id\n"a ""b""",""""\n"",5" n"x\n"x\r\n,",""""""\n')
     assert read_orders(path)["order_id"].to_list() == ['"', '5" n"x', '""']
 
@@ -175,7 +175,7 @@ def test_sound_quoting_is_accepted_however_blocks_fall(
 def test_unsound_quoting_is_found_however_blocks_fall(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(csv_text, "BLOCK_BYTES", block)
+    monkeypatch.setattr(csv_dialect, "BLOCK_BYTES", block)
     assert error_of(write(tmp_path, "a.csv", 'shop,order_id\n"a\nb",1\ns,"2"x\n')).line == 4
     assert error_of(write(tmp_path, "b.csv", 'shop,order_id\n"a\nb",1\ns,"2""\n')).line == 4
 
@@ -228,9 +228,9 @@ def test_values_of_parquet_become_exact_text(tmp_path: Path) -> None:
     assert first == {
         "i": "12345678901234567", "f": "2.1", "big": "1E+20", "d": "2.10", "t": "2021-05-13 11:01:12",
         "z": "2021-05-13 11:01:12+0000", "day": "2021-05-13", "b": "true", "l": '[{"name":"杯","n":1}]', "c": "x",
-        LINE: 1, DEFECT: None,
+        LINE_NUMBER: 1, ROW_ERROR: None,
     }  # fmt: skip
-    assert second == dict.fromkeys(first) | {"f": "3", "b": "false", LINE: 2}
+    assert second == dict.fromkeys(first) | {"f": "3", "b": "false", LINE_NUMBER: 2}
 
 
 def test_two_parquet_columns_of_one_name_are_an_error(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_workbook_beyond_a_limit_is_refused(tmp_path: Path, monkeypatch: pytes
     with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as archive:
         for name in ("xl/workbook.xml", "xl/sharedStrings.xml"):
             archive.writestr(name, "<xml/>")
-    monkeypatch.setattr(xlsx_reader, limit, 1)
+    monkeypatch.setattr(xlsx, limit, 1)
     assert error_of(tmp_path / "a.xlsx").remedy == "Save the sheet as CSV and import that"
 
 

@@ -20,15 +20,15 @@ from etl_assets.database import migrate
 from etl_assets.database.database import Database
 from etl_assets.database.schema import TABLE_OF
 from etl_assets.errors import BatchFailedError
-from etl_assets.ledger.replay import requeue
-from etl_assets.pipeline import singling_out
-from etl_assets.pipeline.assets import STEPS, run_asset
-from etl_assets.pipeline.step import Services
+from etl_assets.pipeline import bisect_batch
+from etl_assets.pipeline.runner import Services
+from etl_assets.quarantine.requeue import requeue
+from etl_assets.run.registry import STEPS, run_asset
 from etl_assets.settings import Settings
 from etl_assets.vectorized_queries import VectorizedQueries
 from etl_assets_tests.conftest import TEMPLATE
 from etl_assets_tests.conftest import _execute as execute
-from etl_assets_tests.running import (
+from etl_assets_tests.helpers.pipeline import (
     TABLES,
     assert_same,
     comparable,
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from etl_assets.events.subjects import AssetName
-    from etl_assets.ledger.work import WorkRange
-    from etl_assets.pipeline.step import Loaded, Step
+    from etl_assets.ledger.queue import RawIdRange
+    from etl_assets.pipeline.runner import LoadResult, Step
 
 Row = dict[str, str | None]
 _numbers = count()
@@ -166,7 +166,7 @@ def first_orders() -> list[Row]:
         one("bad processes", "Bo", processes="[3]"),
         one("cold", "Cai"),
         one("deleted lead", "Dee"),
-        one("nameless", None),
+        one("anonymous_orders", None),
     ]
 
 
@@ -188,12 +188,12 @@ def changed_orders() -> list[Row]:
         one("bad processes", "Bo", processes="print:front:2"),
         one("returning", "Cai"),
         one("deleted lead", "Dee"),
-        one("nameless", "Nan"),
+        one("anonymous_orders", "Nan"),
         one("new", "Nia", order_type="sample", processes="print:front:2"),
         one("new shop", "Sue", shop="t", order_type="proof"),
         one("new bad amount", "Bob", amount="oops"),
         one("new bad items", "Bea", items="[4]"),
-        one("new nameless", None),
+        one("new anonymous_orders", None),
     ]
 
 
@@ -456,16 +456,16 @@ class PanickingStep:
     def extract(self, *args: Any) -> Any:
         return self.step.extract(*args)
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> Any:
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> Any:
         if any(one.low <= self.raw_id <= one.high for one in ranges):
             raise self.error
         return self.step.transform(queries, rows, ranges)
 
-    def load(self, *args: Any) -> Loaded:
+    def load(self, *args: Any) -> LoadResult:
         return self.step.load(*args)
 
-    def set_aside(self, *args: Any) -> Loaded:
-        return self.step.set_aside(*args)
+    def reject_row(self, *args: Any) -> LoadResult:
+        return self.step.reject_row(*args)
 
 
 def some_orders(number: int = 9) -> list[Row]:
@@ -544,15 +544,15 @@ def test_a_row_that_a_trigger_passes_over_is_set_aside_alone(services: Services)
 def test_a_run_singles_out_so_many_rows_and_the_next_one_goes_on(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(singling_out, "MAX_SINGLED_OUT", 2)
+    monkeypatch.setattr(bisect_batch, "MAX_REJECTED_ROWS", 2)
     query(services, "ALTER TABLE order_types ADD CONSTRAINT only_good CHECK (order_type = 'good')")
     types = {2: "a", 3: "b", 6: "c", 7: "d", 8: "e"}
     land(services, [{**row, "order_type": types.get(one, "good")} for one, row in enumerate(some_orders(), start=1)])
     run_asset("shop", services)
-    for singled_out, loaded in ((2, 2), (4, 4)):
+    for rejected_rows, loaded in ((2, 2), (4, 4)):
         with pytest.raises(BatchFailedError, match="2 refused rows were singled out, as many as one run does"):
             run_asset("orders", services)
-        assert scalar(services, "SELECT count(*) FROM quarantine") == singled_out
+        assert scalar(services, "SELECT count(*) FROM quarantine") == rejected_rows
         assert scalar(services, "SELECT count(*) FROM orders") >= loaded - 1
     run_all(services)
     assert scalar(services, "SELECT count(*) FROM quarantine") == 5

@@ -20,12 +20,12 @@ from etl_assets.database.database import Database
 from etl_assets.definitions import build_defs
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB, WHOLE_TABLES_JOB
-from etl_assets.orchestration.mending_jobs import quarantine_folder
-from etl_assets.pipeline.assets import build_services
+from etl_assets.orchestration.quarantine_jobs import quarantine_folder
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.quality.checks import Check
 from etl_assets.reporting.figures import FUNNEL_SCHEMA, SHOP_SCHEMA
 from etl_assets.reporting.samples import masked, shown_row, without_free_currencies, without_names
+from etl_assets.run.registry import build_services
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def jobs(settings: Settings) -> Iterator[Callable[..., bool]]:
 
 
 def everything_runs(settings: Settings, run: Callable[..., bool]) -> None:
-    """Land a file, run, export the quarantine, mend it by the file, run again, and let checks fail."""
+    """Land a file, run, export the quarantine, correct it by the file, run again, and let checks fail."""
     write(settings.inbox_folder / "orders.csv", ORDERS)
     assert run(PIPELINE_JOB)
     folder = quarantine_folder(settings)
@@ -107,9 +107,9 @@ def everything_runs(settings: Settings, run: Callable[..., bool]) -> None:
     with (folder / "bad.csv").open(encoding="utf-8-sig") as file:
         bad = list(csv.DictReader(file))
     assert len(bad) == 3
-    mended = [{**row, "amount": "7", "ordered_at": "", "remark": f"{MARK}mended"} for row in bad]
-    write(folder / "mended.csv", mended)
-    assert run("replay_quarantine", ops={"replay_rows": {"config": {"file": "mended.csv"}}})
+    corrected = [{**row, "amount": "7", "ordered_at": "", "remark": f"{MARK}corrected"} for row in bad]
+    write(folder / "corrected.csv", corrected)
+    assert run("replay_quarantine", ops={"replay_rows": {"config": {"file": "corrected.csv"}}})
     assert run(PIPELINE_JOB)
     database = Database(settings)
     with database.transaction() as connection:

@@ -10,22 +10,22 @@ import pytest
 import sqlalchemy as sa
 
 from etl_assets.definitions import build_defs
-from etl_assets.events.listening import hear_events
+from etl_assets.events.consumer import consume_events
 from etl_assets.events.payload import EventPayload, publish
-from etl_assets.events.subjects import LISTENS_TO, SUBJECT_OF
-from etl_assets.ledger.work import read_backlog
+from etl_assets.events.subjects import SUBJECT_OF, TRIGGER_EVENT
+from etl_assets.ledger.queue import read_backlog
 from etl_assets.orchestration.instance import open_instance
-from etl_assets.orchestration.requests import ASSET_TAG, FIRST_WAIT_SECONDS
-from etl_assets.pipeline.assets import STEPS, run_asset
+from etl_assets.orchestration.run_requests import ASSET_TAG, FIRST_WAIT_SECONDS
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
-from etl_assets_tests.files_here import FilesHere
+from etl_assets.run.registry import STEPS, run_asset
+from etl_assets_tests.helpers.in_process_reader import FilesHere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from etl_assets.events.subjects import AssetName
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.settings import Settings
 
 
@@ -46,7 +46,7 @@ def land(services: Services, folder: Path, *numbers: int) -> None:
 def tick(asset: AssetName, services: Services, instance: dg.DagsterInstance) -> dg.RunRequest | str:
     """Evaluate the asset's sensor: its request, or why there is none."""
     defs = build_defs()
-    sensor = defs.resolve_sensor_def(f"{asset}_on_{LISTENS_TO[asset].lower()}")
+    sensor = defs.resolve_sensor_def(f"{asset}_on_{TRIGGER_EVENT[asset].lower()}")
     context = dg.build_sensor_context(
         instance=instance, definitions=defs, resources={"database": services.database}, sensor_name=sensor.name
     )
@@ -121,7 +121,7 @@ def test_a_file_that_has_to_stay_in_the_inbox_is_reported_and_holds_nothing_up(
     request = tick("shop", services, instance)
     assert isinstance(request, dg.RunRequest)
     assert execute(request, services, instance)
-    key = dg.AssetCheckKey(dg.AssetKey("raw_orders"), "everything_landed")
+    key = dg.AssetCheckKey(dg.AssetKey("raw_orders"), "all_inputs_ingested")
     record = instance.get_latest_asset_check_evaluation_record(key)
     assert record is not None
     assert record.status.value == "FAILED"
@@ -150,7 +150,7 @@ def test_a_failed_run_is_asked_for_again_after_longer_and_longer_and_not_for_eve
     land(services, tmp_path, 1)
     keys = set()
     clock = 0.0
-    monkeypatch.setattr("etl_assets.orchestration.requests.time.time", lambda: clock)
+    monkeypatch.setattr("etl_assets.orchestration.run_requests.time.time", lambda: clock)
     job = build_defs().resolve_job_def("etl_pipeline")
     for wait in (30, 60, 120, 240, 480, 960, 1920, None):
         request = tick("shop", services, instance)
@@ -165,7 +165,7 @@ def test_a_failed_run_is_asked_for_again_after_longer_and_longer_and_not_for_eve
             clock = ended + wait
     assert len(keys) == 8
     clock += 1e6
-    assert "mend the cause" in str(tick("shop", services, instance))
+    assert "correct the cause" in str(tick("shop", services, instance))
     land(services, tmp_path, 2)
     assert isinstance(tick("shop", services, instance), dg.RunRequest)
 
@@ -222,13 +222,13 @@ def test_the_schedule_finds_what_no_event_announced(
     context = dg.build_schedule_context(
         instance=instance, resources={"database": services.database}, repository_def=defs.get_repository_def()
     )
-    data = defs.resolve_schedule_def("what_no_event_announced").evaluate_tick(context)
+    data = defs.resolve_schedule_def("run_pending_work").evaluate_tick(context)
     assert data.run_requests is not None
     assert [request.tags[ASSET_TAG] for request in data.run_requests] == ["customers", "process_items"]
 
 
 def test_every_sensor_of_an_event_is_made_through_the_handler() -> None:
-    names = {f"{asset}_on_{subject.lower()}" for asset, subject in LISTENS_TO.items()}
+    names = {f"{asset}_on_{subject.lower()}" for asset, subject in TRIGGER_EVENT.items()}
     assert names <= {sensor.name for sensor in build_defs().sensors or ()}
     package = Path(__file__).parents[1] / "etl_assets"
     checking = [
@@ -255,7 +255,7 @@ def test_events_of_a_transaction_that_commits_late_are_heard(services: Services)
 
     def hear() -> list[int]:
         heard.clear()
-        hear_events(services.database, "me", "X", lambda payload: heard.append(payload["batch_id"]))
+        consume_events(services.database, "me", "X", lambda payload: heard.append(payload["batch_id"]))
         return list(heard)
 
     with services.database.transaction() as late:
@@ -285,7 +285,7 @@ def test_the_wait_for_the_next_run_does_not_grow_by_dagsters_own_retries(
         instance.report_run_failed(run)
         parent = parent or run.run_id
     end = instance.get_run_records(limit=1)[0].end_time or 0.0
-    monkeypatch.setattr("etl_assets.orchestration.requests.time.time", lambda: end + FIRST_WAIT_SECONDS - 1)
+    monkeypatch.setattr("etl_assets.orchestration.run_requests.time.time", lambda: end + FIRST_WAIT_SECONDS - 1)
     assert "run 1 for it failed" in str(tick("shop", services, instance))
-    monkeypatch.setattr("etl_assets.orchestration.requests.time.time", lambda: end + FIRST_WAIT_SECONDS + 1)
+    monkeypatch.setattr("etl_assets.orchestration.run_requests.time.time", lambda: end + FIRST_WAIT_SECONDS + 1)
     assert isinstance(tick("shop", services, instance), dg.RunRequest)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from etl_assets.alerts.notifier import channels
 from etl_assets.cli.main import app
 from etl_assets.database.database import Database
 from etl_assets.database.migrate import what_is_lacking
 from etl_assets.errors import EtlError, SettingsUrlError
-from etl_assets.notices.delivery import channels
 from etl_assets.settings import Settings
 from etl_assets.sources.config import load_sources, source_url
 from etl_assets.urls import DAGSTER_URL, check_dagster_url, checked_url, database_url, shown

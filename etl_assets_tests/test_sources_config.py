@@ -19,14 +19,14 @@ from etl_assets.sources.config import load_sources
 from etl_assets.sources.errors import SourceConfigError, SourceReadError
 from etl_assets.sources.process import Child
 from etl_assets.sources.pull import due_reconciles, due_sources, pull, reconcile
-from etl_assets_tests.running import scalar
-from etl_assets_tests.shop_servers import MAPPING, newest
+from etl_assets_tests.helpers.pipeline import scalar
+from etl_assets_tests.helpers.source_servers import MAPPING, newest
 from etl_assets_tests.test_sources_sqlite import execute
 
 if TYPE_CHECKING:
     from click.testing import Result
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "examples" / "sources.yaml"
 

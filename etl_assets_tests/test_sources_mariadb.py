@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import pymysql
 import pytest
 
-from etl_assets.errors import FencedError
+from etl_assets.errors import ConcurrentRunError
 from etl_assets.sources import pull as pulling
 from etl_assets.sources.errors import SourceReadError
 from etl_assets.sources.process import ChildFailedError
 from etl_assets.sources.pull import pull, reconcile
 from etl_assets.sources.session import SourceSession
-from etl_assets_tests.shop_servers import PASSWORD, count, newest, require_mariadb, running_mariadb, source
+from etl_assets_tests.helpers.source_servers import PASSWORD, count, newest, require_mariadb, running_mariadb, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.sources.model import SourceConfig
-    from etl_assets_tests.shop_servers import MariaDB
+    from etl_assets_tests.helpers.source_servers import MariaDB
 
 ORDERS = "CREATE TABLE orders (id INT PRIMARY KEY AUTO_INCREMENT, buyer TEXT, total DECIMAL(12,2), ordered_at DATETIME)"
 
@@ -239,7 +239,7 @@ def test_of_two_pulls_one_lands_and_only_it_releases(
         return real(*arguments)
 
     monkeypatch.setattr(pulling, "_land", overtaken)
-    with pytest.raises(FencedError, match="another pull"):
+    with pytest.raises(ConcurrentRunError, match="another pull"):
         pull(services.database, orders)
     assert len(shop.execute("SELECT * FROM etl_changes")) == 1
     assert newest(services, "customer_name") == {"1": ("a",)}

@@ -15,19 +15,19 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from etl_assets.errors import FencedError
+from etl_assets.errors import ConcurrentRunError
 from etl_assets.sources import pull as pulling
 from etl_assets.sources.config import source_url
 from etl_assets.sources.errors import SourceConfigError, SourceError, SourceReadError
 from etl_assets.sources.process import Child
 from etl_assets.sources.pull import pull, reconcile
 from etl_assets.sources.session import open_backend
-from etl_assets_tests.shop_servers import MAPPING, count, newest, source
+from etl_assets_tests.helpers.source_servers import MAPPING, count, newest, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.sources.model import SourceConfig
 
 ORDERS = "CREATE TABLE orders (id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, buyer text, total numeric, ordered_at timestamp)"  # noqa: E501
@@ -203,7 +203,7 @@ def test_of_two_pulls_one_lands(services: Services, shop: Shop, monkeypatch: pyt
         return real(*arguments)
 
     monkeypatch.setattr(pulling, "_land", overtaken)
-    with pytest.raises(FencedError, match="another pull"):
+    with pytest.raises(ConcurrentRunError, match="another pull"):
         pull(services.database, orders)
     assert count(services, "raw_orders") == 1
     assert pull(services.database, orders).landed == 0

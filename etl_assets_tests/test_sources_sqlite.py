@@ -14,12 +14,12 @@ from etl_assets.sources.config import source_url
 from etl_assets.sources.errors import SourceConfigError, SourceReadError
 from etl_assets.sources.pull import pull, reconcile
 from etl_assets.sources.session import open_backend
-from etl_assets_tests.shop_servers import newest, source
+from etl_assets_tests.helpers.source_servers import newest, source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.sources.model import SourceConfig
 
 ORDERS = "CREATE TABLE orders (id INTEGER PRIMARY KEY, buyer TEXT, total TEXT, ordered_at TEXT)"

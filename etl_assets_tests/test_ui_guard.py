@@ -25,9 +25,9 @@ from playwright.sync_api import Error, sync_playwright
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.settings import Settings
 from etl_assets.ui.guard import PublicUrlError, allowed_hosts
-from etl_assets_tests.daemons import kill
-from etl_assets_tests.deployed import graphql, wait_for_port
-from etl_assets_tests.receivers import free_port
+from etl_assets_tests.helpers.alert_receivers import free_port
+from etl_assets_tests.helpers.daemon import kill
+from etl_assets_tests.helpers.deployment import graphql, wait_for_port
 from etl_assets_tests.test_browser import ARGUMENTS, CHROMIUM, MISSING
 
 if TYPE_CHECKING:
@@ -414,7 +414,7 @@ def test_its_own_page_can_in_a_browser(page: Page, full: Ui) -> None:
 def test_these_ways_lead_to_the_plain_webserver(
     page: Page, home: Path, instance: dg.DagsterInstance, elsewhere: int
 ) -> None:
-    """What the guard is for. Where Dagster mends this, the guard may go."""
+    """What the guard is for. Where Dagster corrects this, the guard may go."""
     port = free_port()
     with started([str(BIN / "dagster-webserver"), "--port", str(port)], port, home / "plain.log"):
         plain = Ui(instance, port)

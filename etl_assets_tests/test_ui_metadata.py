@@ -19,22 +19,22 @@ from PIL import Image
 from etl_assets.database.schema import TABLE_OF
 from etl_assets.database.schema import metadata as tables
 from etl_assets.definitions import build_defs
+from etl_assets.orchestration.charts import chart_metadata
 from etl_assets.orchestration.health import failed_checks, failed_runs
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.orchestration.lineage import LINEAGE
-from etl_assets.orchestration.pictures import picture_metadata
-from etl_assets.pipeline.assets import STEPS, run_asset
-from etl_assets.reporting import figures, pages, pictures
+from etl_assets.reporting import charts, figures, pages
 from etl_assets.reporting.figures import TooSlowError
 from etl_assets.reporting.health import duration, read_pipeline_state, state_sections, summary
-from etl_assets_tests.running import land, raw_fields
+from etl_assets.run.registry import STEPS, run_asset
+from etl_assets_tests.helpers.pipeline import land, raw_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from etl_assets.events.subjects import AssetName
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.settings import Settings
 
 LOG: Final = logging.getLogger("test")
@@ -219,10 +219,10 @@ def test_rates_are_those_of_the_last_runs_oldest_first(services: Services) -> No
 
 def test_figures_that_take_too_long_are_left_out_and_said(loaded: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "_FUNNEL", "SELECT pg_sleep(5)")
-    monkeypatch.setattr("etl_assets.orchestration.pictures.SECONDS", 0.05)
+    monkeypatch.setattr("etl_assets.orchestration.charts.SECONDS", 0.05)
     with pytest.raises(TooSlowError, match=r"within 0\.05 s"):
         figures.read_lead_funnel(loaded.database, seconds=0.05)
-    shown = picture_metadata(loaded.database, "leads", LOG)
+    shown = chart_metadata(loaded.database, "leads", LOG)
     assert str(shown["lead_funnel"].value).startswith("Left out.")
     assert pictures_in(str(shown["rate_of_the_last_runs"].value))
 
@@ -231,7 +231,7 @@ def test_a_picture_that_fails_is_logged_without_the_drivers_text(
     loaded: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(figures, "_FUNNEL", "SELECT 'secret 4711'::int")
-    shown = picture_metadata(loaded.database, "leads", LOG)
+    shown = chart_metadata(loaded.database, "leads", LOG)
     assert "Could not be drawn" in str(shown["lead_funnel"].value)
     assert "lead_funnel could not be drawn" in caplog.text
     assert "4711" not in f"{caplog.text}{shown}"
@@ -245,8 +245,8 @@ def test_any_shop_name_is_drawn_or_named_by_its_id_and_is_text_in_the_table(
     fonts: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if fonts == "Latin only":
-        monkeypatch.setattr(pictures, "families", lambda: (pictures.LATIN,))
-        assert not pictures.is_drawable("定制店")
+        monkeypatch.setattr(charts, "families", lambda: (charts.LATIN,))
+        assert not charts.is_drawable("定制店")
     by_shop = pl.DataFrame(
         [(number, "p", name, 9 - number) for number, name in enumerate(NAMES)], figures.SHOP_SCHEMA, orient="row"
     )
@@ -288,7 +288,7 @@ def test_one_day_of_orders_and_leads_without_currency_can_be_drawn() -> None:
     [(0, "0"), (999, "999"), (999.7, "1.0k"), (1234, "1.2k"), (9960, "10k"), (35_400, "35k"), (4.1e6, "4.1M")],
 )
 def test_numbers_are_written_short(number: float, text: str) -> None:
-    assert pictures.short(number) == text
+    assert charts.short(number) == text
 
 
 @pytest.mark.parametrize(

@@ -20,19 +20,19 @@ from alembic.script import ScriptDirectory
 
 from etl_assets.database import embedded, migrate
 from etl_assets.database.schema import TABLE_OF, metadata
-from etl_assets.events.listening import hear_events
+from etl_assets.events.consumer import consume_events
 from etl_assets.events.payload import EventPayload, publish
 from etl_assets.orders.order_types import set_order_types
-from etl_assets.pipeline.assets import build_services, run_asset
 from etl_assets.quality.running import run_checks
 from etl_assets.raw_orders.load import fail_import, register_import
+from etl_assets.run.registry import build_services, run_asset
 from etl_assets.settings import Settings
-from etl_assets_tests.running import PRESET, comparable, land, query, raw_fields, run_all, scalar
+from etl_assets_tests.helpers.pipeline import PRESET, comparable, land, query, raw_fields, run_all, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 OLD: Final = "old"
 """The schema that is at an older revision."""
@@ -185,7 +185,7 @@ def program(name: str, url: sa.URL) -> str:
     pytest.fail(f"There is no {name} of version {major}.")
 
 
-def restored(services: Services, server: sa.URL, tmp_path: Path) -> Services:
+def unescape_formula(services: Services, server: sa.URL, tmp_path: Path) -> Services:
     """Dump the store and restore it into a new database of a server."""
     dump = tmp_path / "store.dump"
     url = services.database.url.set(drivername="postgresql")
@@ -230,7 +230,7 @@ def test_a_dump_of_a_store_in_use_goes_on_where_it_is_restored(
 ) -> None:
     put_to_use(services)
     server = server_url if where == "same_server" else request.getfixturevalue(where)
-    copy = restored(services, server, tmp_path)
+    copy = unescape_formula(services, server, tmp_path)
     migrate.require_current(copy.database)
     assert_equal(comparable(copy), comparable(services))
     assert_equal(go_on(copy), go_on(services))
@@ -250,7 +250,7 @@ class Listener:
     def hear(self, services: Services) -> list[int]:
         """The batch ids of the events that are new to it."""
         heard: list[int] = []
-        hear_events(services.database, self.name, "X", lambda payload: heard.append(payload["batch_id"]))
+        consume_events(services.database, self.name, "X", lambda payload: heard.append(payload["batch_id"]))
         return heard
 
 
@@ -287,7 +287,7 @@ def test_each_event_is_heard_once_also_where_the_store_was_restored_on_another_s
     tell(services, 1)
     assert listener.hear(services) == [1]
     tell(services, 2)  # is in the dump, and not yet heard
-    copy = restored(services, another_server, tmp_path)
+    copy = unescape_formula(services, another_server, tmp_path)
     tell(copy, 3)
     age(copy)  # beyond what was heard on the server before
     tell(copy, 4)
@@ -307,11 +307,11 @@ def test_a_store_that_comes_back_to_a_server_is_heard_on_from_there(
     count_on(services, 2_000)
     tell(services, 1)
     assert listener.hear(services) == [1]
-    away = restored(services, another_server, tmp_path)
+    away = unescape_formula(services, another_server, tmp_path)
     tell(away, 2)
     assert listener.hear(away) == [2]
     tell(away, 3)
-    back = restored(away, server_url, tmp_path)
+    back = unescape_formula(away, server_url, tmp_path)
     tell(back, 4)
     assert listener.hear(back) == [3, 4]
     for each in (away, back):

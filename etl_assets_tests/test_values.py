@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE, LEAD_NAMESPACE, customer_global_id, customer_key, lead_id
 from etl_assets.values.numbers import NumberFormat, parse_money, parse_quantity
-from etl_assets.values.text import clean_text, cut_by_bytes, is_filled
-from etl_assets.values.timestamps import has_timestamp, parse_instants
-from etl_assets_tests import oracle, strategies
-from etl_assets_tests.reference_values import read_timestamp
+from etl_assets.values.text import clean_text, cut_by_bytes, is_not_blank
+from etl_assets.values.timestamps import has_timestamp, parse_timestamps
+from etl_assets_tests.helpers import oracle, strategies
+from etl_assets_tests.helpers.reference_values import read_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ texts = st.lists(st.none() | strategies.any_text() | st.sampled_from(strategies.
 
 
 def read_instant(text: str, zone: str, formats: Sequence[str] = ()) -> datetime | None:
-    instant: datetime | None = parse_instants(pl.Series([text]), pl.Series([zone]), formats).item()
+    instant: datetime | None = parse_timestamps(pl.Series([text]), pl.Series([zone]), formats).item()
     return instant
 
 
@@ -44,7 +44,7 @@ def instant_of(text: str | None, preset: Preset) -> datetime | None:
 def test_times_are_read_as_the_reference_reads_them(written: list[str | None], preset: Preset) -> None:
     column = pl.Series(written, dtype=pl.String)
     zones = pl.Series([preset.timezone] * len(written), dtype=pl.String)
-    read = parse_instants(column, zones, preset.timestamp_formats)
+    read = parse_timestamps(column, zones, preset.timestamp_formats)
     assert read.to_list() == [instant_of(text, preset) for text in written]
 
 
@@ -91,7 +91,7 @@ def test_a_leap_second_is_the_next_minute_and_fractions_beyond_microseconds_are_
 def test_rows_of_different_zones_are_read_each_in_its_own() -> None:
     written = pl.Series(["2024-05-13 11:00", "2024-05-13 11:00", None, "nonsense"])
     zones = pl.Series(["Asia/Shanghai", "Europe/London", "UTC", None])
-    hours = [instant and instant.hour for instant in parse_instants(written, zones, ()).to_list()]
+    hours = [instant and instant.hour for instant in parse_timestamps(written, zones, ()).to_list()]
     assert hours == [3, 10, None, None]
 
 
@@ -103,7 +103,7 @@ def test_a_text_that_gives_no_time_is_told_from_one_that_can_not_be_read(text: s
 @given(texts)
 def test_a_text_is_filled_if_something_is_left_of_it_when_cleaned(written: list[str | None]) -> None:
     frame = pl.DataFrame({"text": written}, schema={"text": pl.String})
-    both = frame.select(filled=is_filled(pl.col("text")), cleaned=clean_text(pl.col("text")).is_not_null())
+    both = frame.select(filled=is_not_blank(pl.col("text")), cleaned=clean_text(pl.col("text")).is_not_null())
     assert both["filled"].to_list() == both["cleaned"].to_list()
 
 

@@ -11,12 +11,12 @@ import polars as pl
 import psycopg
 import pytest
 
-from etl_assets_tests.running import land, query, raw_fields, run_all
+from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 HOSTILE = (
     'O\'Brien "Bob"',

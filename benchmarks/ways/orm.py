@@ -106,7 +106,7 @@ class Orm:
         shop = self._find_shop(session, raw)
         try:
             amount = Decimal(raw.amount) if raw.amount else None
-            ordered, updated = (_instant(text) for text in (raw.ordered_at, raw.updated_at))
+            ordered, updated = (_timestamp(text) for text in (raw.ordered_at, raw.updated_at))
         except (InvalidOperation, ValueError) as error:
             code = "BAD_TIMESTAMP" if isinstance(error, ValueError) else "BAD_AMOUNT"
             self._reject(session, "orders", raw, code if shop and raw.order_id else None, shop)
@@ -228,7 +228,7 @@ class Orm:
             session.add(self.tables.quarantine(asset=asset, raw_id=raw.raw_id, reason_code=code, row=row))
 
 
-def _instant(text: str | None) -> datetime | None:
+def _timestamp(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text).astimezone(UTC) if text else None
 
 

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from benchmarks.ways.way import Stopwatch, Task
 from etl_assets.database.schema import TABLE_OF
-from etl_assets.pipeline.assets import STEPS, build_services, run_asset
 from etl_assets.quality.running import run_checks
+from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:

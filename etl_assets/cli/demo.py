@@ -18,7 +18,7 @@ from etl_assets.orders.order_types import set_order_types
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import Overrides
 from etl_assets.raw_orders.load import fail_interrupted_imports
-from etl_assets.raw_orders.reading import FileReader
+from etl_assets.raw_orders.readers.file_reader import FileReader
 
 if TYPE_CHECKING:
     from etl_assets.settings import Settings

@@ -15,8 +15,8 @@ from etl_assets.cli.output import (
     print_table,
 )
 from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.leads.explanations import with_texts
 from etl_assets.leads.history import LeadIdError, read_lead
-from etl_assets.leads.wording import with_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

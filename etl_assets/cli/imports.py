@@ -22,7 +22,7 @@ from etl_assets.presets.catalog import PresetError, get_preset, load_mapping
 from etl_assets.presets.model import is_timezone
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets.raw_orders.load import fail_interrupted_imports
-from etl_assets.raw_orders.reading import FileReader
+from etl_assets.raw_orders.readers.file_reader import FileReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

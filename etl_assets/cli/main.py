@@ -25,7 +25,7 @@ MODULES: Final = {
     "doctor": "doctor",
     "ui": "ui",
     "dev": "dev",
-    "notices": "notices",
+    "alerts": "notices",
     "generate": "generate",
     "demo": "demo",
 }

@@ -12,7 +12,7 @@ from etl_assets.cli.output import AsJson, WrongUseError, failures_reported, prin
 from etl_assets.cli.session import load_settings
 from etl_assets.presets.catalog import PresetError, get_preset, list_presets
 from etl_assets.raw_orders.importing import require_preset
-from etl_assets.raw_orders.reading import FileReader
+from etl_assets.raw_orders.readers.file_reader import FileReader
 
 app = typer.Typer(help="Show the known export formats.", no_args_is_help=True, add_completion=False)
 

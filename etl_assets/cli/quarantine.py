@@ -1,4 +1,4 @@
-"""`etl-assets quarantine`: shows bad rows, writes them out for mending, runs them again, gives them up."""
+"""`etl-assets quarantine`: shows bad rows, writes them out for correcting, runs them again, gives them up."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ from etl_assets.cli.output import (
 )
 from etl_assets.cli.runs import report_dict, run_with_progress, show_report
 from etl_assets.cli.session import load_settings, opened_database
-from etl_assets.ledger.dismissal import dismiss
-from etl_assets.ledger.replay import FIRST_CONSUMER, open_ids, requeue, still_open
 from etl_assets.ledger.status import is_anything_pending, open_quarantine
-from etl_assets.raw_orders.mended import land_mended
-from etl_assets.raw_orders.mending_file import SUFFIXES, export_quarantine, read_mending_file
+from etl_assets.quarantine.corrections import import_corrections
+from etl_assets.quarantine.dismiss import dismiss
+from etl_assets.quarantine.requeue import REPLAY_ENTRY, open_ids, requeue, still_open
+from etl_assets.quarantine.spreadsheet import SUFFIXES, export_quarantine, read_corrections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from etl_assets.database.database import Database
-    from etl_assets.orchestration.launch import RunReport
+    from etl_assets.orchestration.run_in_process import RunReport
     from etl_assets.raw_orders.load import ImportResult
 
-app = typer.Typer(help="Rows that can't be loaded: show, mend, run again.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Rows that can't be loaded: show, correct, run again.", no_args_is_help=True, add_completion=False
+)
 
 
 @app.command("list")
@@ -47,8 +49,8 @@ def show_open(
 ) -> None:
     """List open rows: ids, reasons and order ids."""
     with failures_reported(as_json=as_json):
-        if asset is not None and asset not in FIRST_CONSUMER:
-            msg = f"--asset: no row can be in quarantine for {asset!r}; use one of {', '.join(FIRST_CONSUMER)}."
+        if asset is not None and asset not in REPLAY_ENTRY:
+            msg = f"--asset: no row can be in quarantine for {asset!r}; use one of {', '.join(REPLAY_ENTRY)}."
             raise WrongUseError(msg)
         with opened_database(load_settings()) as database, database.transaction() as connection:
             rows, total = open_quarantine(connection, asset=asset, limit=limit, import_id=import_id)
@@ -67,13 +69,13 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file where it exists.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the open rows with their raw texts to a file; mend them there, then `quarantine replay --file FILE`."""
+    """Write the open rows with their raw texts to a file; correct them there, then `quarantine replay --file FILE`."""
     with failures_reported(as_json=as_json):
         if file.suffix.lower() not in SUFFIXES:
             msg = f"{file}: name a file that ends in {' or '.join(SUFFIXES)}."
             raise WrongUseError(msg)
         if file.exists() and not overwrite:
-            msg = f"{file} exists and may hold mended rows. Name another file, or pass --overwrite."
+            msg = f"{file} exists and may hold corrected rows. Name another file, or pass --overwrite."
             raise WrongUseError(msg)
         with opened_database(load_settings()) as database:
             rows = export_quarantine(database, file)
@@ -89,10 +91,10 @@ def replay(
     ids: Annotated[
         list[int] | None, typer.Option("--id", metavar="N", help="Run this row only; repeatable. Else all open ones.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(metavar="FILE", help="A mended export; its changed rows run.")] = None,
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="A corrected export; its changed rows run.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run rows of quarantine again: as they are, or as they were mended in an export. Repeating it does no harm."""
+    """Run rows of quarantine again: as they are, or as they were corrected in an export. Repeating it does no harm."""
     with failures_reported(as_json=as_json):
         if ids and file is not None:
             msg = "Give either --id or --file: all changed rows of a file are run."
@@ -119,7 +121,7 @@ def give_up(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with the row.")],
     as_json: AsJson = False,
 ) -> None:
-    """Close rows that need no mending: test orders, say. They are not run again."""
+    """Close rows that need no correcting: test orders, say. They are not run again."""
     with failures_reported(as_json=as_json):
         if not reason.strip():
             msg = "--reason: say why these rows are given up."
@@ -142,7 +144,7 @@ class _Replay:
 
     replayed: Sequence[int]
     raw_ids: Sequence[int] | None = None
-    """The raw rows that a mended file replaced."""
+    """The raw rows that a corrected file replaced."""
     imports: Sequence[ImportResult] = ()
     unchanged: Sequence[int] = ()
     outdated: Sequence[int] = ()
@@ -152,7 +154,7 @@ class _Replay:
 
     @property
     def total(self) -> int:
-        """How many rows ran: rows of quarantine, or mended orders."""
+        """How many rows ran: rows of quarantine, or corrected orders."""
         return len(self.replayed if self.raw_ids is None else self.raw_ids)
 
     @property
@@ -190,14 +192,14 @@ def _prepare_ids(database: Database, ids: Sequence[int] | None) -> _Replay:
 
 
 def _prepare_file(database: Database, file: Path) -> _Replay:
-    mended = land_mended(database, read_mending_file(file, database.settings.reader_memory_mb), file)
+    corrected = import_corrections(database, read_corrections(file, database.settings.reader_memory_mb), file)
     return _Replay(
-        replayed=mended.landed,
-        raw_ids=mended.raw_ids,
-        imports=mended.imports,
-        unchanged=mended.unchanged,
-        already_resolved=mended.resolved,
-        unknown=mended.unknown,
+        replayed=corrected.landed,
+        raw_ids=corrected.raw_ids,
+        imports=corrected.imports,
+        unchanged=corrected.unchanged,
+        already_resolved=corrected.resolved,
+        unknown=corrected.unknown,
     )
 
 

@@ -18,13 +18,13 @@ from etl_assets.cli.output import (
     say,
 )
 from etl_assets.cli.session import load_settings, opened_database
-from etl_assets.pipeline.assets import STEPS
+from etl_assets.run.registry import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.events.subjects import AssetName
-    from etl_assets.orchestration.launch import RunReport
+    from etl_assets.orchestration.run_in_process import RunReport
     from etl_assets.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -57,7 +57,7 @@ def run(
 
 def run_with_progress(settings: Settings, *, only: Sequence[AssetName] = (), full_refresh: bool = False) -> RunReport:
     """Run the assets, showing on stderr how many rows were processed so far."""
-    from etl_assets.orchestration.launch import run_assets  # noqa: PLC0415  # Dagster takes seconds to import
+    from etl_assets.orchestration.run_in_process import run_in_process  # noqa: PLC0415  # Dagster takes seconds to import
 
     rows = 0
     with count_progress("Running the assets", "rows") as on_rows:
@@ -67,7 +67,7 @@ def run_with_progress(settings: Settings, *, only: Sequence[AssetName] = (), ful
             rows += batch_rows
             on_rows(rows)
 
-        return run_assets(settings, only=only, full_refresh=full_refresh, on_progress=on_progress)
+        return run_in_process(settings, only=only, full_refresh=full_refresh, on_progress=on_progress)
 
 
 def report_dict(report: RunReport) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from etl_assets.cli.output import (
     say,
 )
 from etl_assets.cli.session import load_settings, opened_database
-from etl_assets.errors import EtlError, FencedError
+from etl_assets.errors import ConcurrentRunError, EtlError
+from etl_assets.sources.bookmarks import progress_of_all
 from etl_assets.sources.config import load_sources, source_url
 from etl_assets.sources.errors import SourceConfigError
-from etl_assets.sources.ledger import progress_of_all
 from etl_assets.sources.pull import pull, reconcile
 from etl_assets.sources.session import SourceSession, open_backend
 
@@ -161,7 +161,7 @@ def _attempt(
     """One source's failure does not keep the others from being pulled."""
     try:
         return {"status": "done", **work(database, source).as_dict()}
-    except FencedError as error:
+    except ConcurrentRunError as error:
         return {"status": "fenced", "source": source.name, "error": str(error)}
     except EtlError as error:
         return {"status": "failed", "source": source.name, "error": str(error)}

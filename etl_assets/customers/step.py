@@ -13,27 +13,27 @@ from etl_assets.customers.transform import (
     summarise_customers,
     without_orders,
 )
-from etl_assets.database.frames import copy_rows, stage_rows, update_rows
-from etl_assets.database.isolation import write_isolated
+from etl_assets.database.bisect_write import write_bisecting
+from etl_assets.database.frames import copy_rows, copy_to_temp_table, update_rows
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
-from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import changed_orders, most_rows, touched_customers
-from etl_assets.pipeline.buckets import CustomerStep
-from etl_assets.pipeline.fates import compare_rows, count_fates
-from etl_assets.pipeline.step import Batch, Loaded
+from etl_assets.ledger.queue import changed_customers, changed_orders, max_rows
+from etl_assets.pipeline.customer_buckets import CustomerStep
+from etl_assets.pipeline.diff import count_changes, diff_rows
+from etl_assets.pipeline.runner import Batch, LoadResult
+from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
-    from etl_assets.ledger.work import WorkRange
+    from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
 _KEY: Final = ("customer_global_id",)
 
 
-class TouchedCustomers(NamedTuple):
+class ChangedCustomers(NamedTuple):
     """The customers of a batch."""
 
     keys: pl.DataFrame
@@ -42,7 +42,7 @@ class TouchedCustomers(NamedTuple):
     """All their orders (`CUSTOMER_ORDER_SCHEMA`)."""
     current: pl.DataFrame
     """Those that have orders, as `summarise_customers` returns them."""
-    nameless: pl.DataFrame
+    anonymous_orders: pl.DataFrame
     """The orders of the batch that name nobody."""
     left: pl.DataFrame
     """The customers that orders of the batch have left, and by which raw row: `customer_global_id`, `raw_id`."""
@@ -54,7 +54,7 @@ class CustomersStep(CustomerStep):
     asset: AssetName = "customers"
     batch_factor = 100
 
-    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+    def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """All orders of the customers that changed orders name or have left (`CUSTOMER_ORDER_SCHEMA`).
 
         Besides, the changed orders that name nobody, and a row without an order for each customer that one has left.
@@ -62,7 +62,7 @@ class CustomersStep(CustomerStep):
         """
         in_bucket = self.bucket.condition
         # With the bucket on both sides: the planner carries no range from one side of a join to the other.
-        touched = f"({touched_customers(ranges, in_bucket)}) touched JOIN orders o USING (customer_global_id)"
+        touched = f"({changed_customers(ranges, in_bucket)}) touched JOIN orders o USING (customer_global_id)"
         orders = "orders o" if self.is_first_load else touched
         moves, has_left = changed_orders(ranges, table="order_moves", name="m"), in_bucket("m.customer_global_id")
         columns = ", ".join("o." + name for name in CUSTOMER_ORDER_SCHEMA)
@@ -70,20 +70,20 @@ class CustomersStep(CustomerStep):
         parts = [
             f"SELECT {columns} FROM {orders} WHERE {in_bucket('o.customer_global_id')}",  # noqa: S608  # integers only
             f"SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moves} WHERE {has_left}",  # noqa: S608  # as above
-            *self.bucket.reading_nobody(columns, ranges),
+            *self.bucket.anonymous_orders_query(columns, ranges),
         ]
-        return database.read(" UNION ALL ".join(parts), CUSTOMER_ORDER_SCHEMA, rows=most_rows(ranges))
+        return database.read(" UNION ALL ".join(parts), CUSTOMER_ORDER_SCHEMA, rows=max_rows(ranges))
 
     def transform(
         self,
         queries: VectorizedQueries,
         rows: pl.DataFrame,
-        ranges: Sequence[WorkRange],  # noqa: ARG002  # of the protocol
-    ) -> TouchedCustomers:
+        ranges: Sequence[RawIdRange],  # noqa: ARG002  # of the protocol
+    ) -> ChangedCustomers:
         """Summarise the touched customers from all their orders."""
         is_order, has_customer = pl.col("shop_id").is_not_null(), pl.col("customer_global_id").is_not_null()
         orders = rows.filter(is_order & has_customer)
-        return TouchedCustomers(
+        return ChangedCustomers(
             rows.select(_KEY).drop_nulls().unique(),
             orders,
             summarise_customers(orders, queries.batch_lookup_shops()),
@@ -91,33 +91,33 @@ class CustomersStep(CustomerStep):
             rows.filter(~is_order).select(*_KEY, "raw_id"),
         )
 
-    def load(self, batch: Batch, transformed: TouchedCustomers) -> Loaded:
+    def load(self, batch: Batch, transformed: ChangedCustomers) -> LoadResult:
         """Write the customers that differ; drop those that have no order and no lead."""
         connection = batch.connection
-        keys, orders, current, nameless, left = transformed
-        deleted = delete_vacant_customers(connection, keys.join(current, on=_KEY, how="anti"))
+        keys, orders, current, anonymous_orders, left = transformed
+        deleted = delete_unreferenced_customers(connection, keys.join(current, on=_KEY, how="anti"))
         stored = batch.queries.batch_lookup_customers(keys, connection=connection, among=self.among)
         left_alone = without_orders(stored.join(current, on=_KEY, how="anti"))
-        decided = compare_rows(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY)
-        refused = write_isolated(connection, decided, lambda part: _write(connection, part))
+        decided = diff_rows(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY)
+        refused = write_bisecting(connection, decided, lambda part: _write(connection, part))
         rejected = refused.join(_latest_rows(current, left), on=_KEY).select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
         is_refused = pl.col("customer_global_id").is_in(refused["customer_global_id"].implode()).fill_null(value=False)
         is_left = pl.col("raw_id").is_in(left.filter(is_refused)["raw_id"].implode())
-        current_rows = pl.concat([orders, nameless]).with_columns(is_good=~is_refused & ~is_left)
+        current_rows = pl.concat([orders, anonymous_orders]).with_columns(is_good=~is_refused & ~is_left)
         resolve_rows(connection, self.asset, current_rows, moved=left["raw_id"])
-        counts = count_fates(
+        counts = count_changes(
             decided.join(refused, on=_KEY, how="anti"),
             quarantined=rejected.height,
             deleted=deleted,
-            without_customer=nameless.height,
+            anonymous_orders=anonymous_orders.height,
         )
-        return Loaded(counts, batch.ranges, to_check=batch.ranges)
+        return LoadResult(counts, batch.ranges, ranges_to_check=batch.ranges)
 
-    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+    def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
         """Leave the order's customer as it is."""
         quarantine_rows(batch.connection, self.asset, rejected)
-        return Loaded(BatchCounts(quarantined=rejected.height), batch.ranges, to_check=batch.ranges)
+        return LoadResult(BatchCounts(quarantined=rejected.height), batch.ranges, ranges_to_check=batch.ranges)
 
 
 def _latest_rows(current: pl.DataFrame, left: pl.DataFrame) -> pl.DataFrame:
@@ -126,22 +126,22 @@ def _latest_rows(current: pl.DataFrame, left: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([current.select(*_KEY, "raw_id", "order_id"), gone], how="diagonal")
 
 
-def withdraw_customers(connection: sa.Connection, candidates: pl.DataFrame, run_id: str | None) -> None:
-    """Delete vacant customers from within another asset's batch, as a batch of `customers` of its own."""
-    deleted = delete_vacant_customers(connection, candidates)
+def delete_customers_in_own_batch(connection: sa.Connection, candidates: pl.DataFrame, run_id: str | None) -> None:
+    """Delete unreferenced customers from within another asset's batch, as a batch of `customers` of its own."""
+    deleted = delete_unreferenced_customers(connection, candidates)
     if deleted:
         record = open_batch(connection, "customers", run_id, expected_epoch=None)
         close_batch(connection, record, BatchCounts(deleted=deleted), [])
 
 
-def delete_vacant_customers(connection: sa.Connection, candidates: pl.DataFrame) -> int:
+def delete_unreferenced_customers(connection: sa.Connection, candidates: pl.DataFrame) -> int:
     """Delete those of the candidates that have neither orders nor leads any more; returns how many.
 
     So the customers depend on the orders as they are, not on which versions of them were loaded in which run.
     """
     if candidates.is_empty():
         return 0
-    stage_rows(connection, "customers", candidates.select(_KEY), name="vacant_ids")
+    copy_to_temp_table(connection, "customers", candidates.select(_KEY), name="vacant_ids")
     return connection.execute(
         sa.text(
             "DELETE FROM customers c USING vacant_ids v WHERE c.customer_global_id = v.customer_global_id"
@@ -152,6 +152,6 @@ def delete_vacant_customers(connection: sa.Connection, candidates: pl.DataFrame)
 
 
 def _write(connection: sa.Connection, decided: pl.DataFrame) -> None:
-    copy_rows(connection, "customers", decided.filter(pl.col("fate") == "inserted").select(*CUSTOMER_SCHEMA))
-    changed = decided.filter(pl.col("fate") == "updated").select(*CUSTOMER_SCHEMA)
-    update_rows(connection, "customers", changed, key=_KEY, touch="updated_at")
+    copy_rows(connection, "customers", decided.filter(pl.col("change") == "inserted").select(*CUSTOMER_SCHEMA))
+    changed = decided.filter(pl.col("change") == "updated").select(*CUSTOMER_SCHEMA)
+    update_rows(connection, "customers", changed, key=_KEY, set_now="updated_at")

@@ -7,15 +7,15 @@ from typing import Final
 import polars as pl
 
 from etl_assets.values.identifiers import customer_key
-from etl_assets.values.timestamps import INSTANT
+from etl_assets.values.timestamps import TIMESTAMP_UTC
 
 CUSTOMER_SCHEMA: Final = {
     "customer_global_id": pl.String(),
     "customer_key": pl.String(),
     "shop_id": pl.Int32(),
     "customer_nickname": pl.String(),
-    "first_order_at": INSTANT,
-    "last_order_at": INSTANT,
+    "first_order_at": TIMESTAMP_UTC,
+    "last_order_at": TIMESTAMP_UTC,
     "order_count": pl.Int32(),
 }
 
@@ -25,7 +25,7 @@ CUSTOMER_ORDER_SCHEMA: Final = {
     "order_id": pl.String(),
     "customer_nickname": pl.String(),
     "is_cancelled": pl.Boolean(),
-    "ordered_at": INSTANT,
+    "ordered_at": TIMESTAMP_UTC,
     "raw_id": pl.Int64(),
 }
 
@@ -61,5 +61,7 @@ def summarise_customers(orders: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFra
 def without_orders(customers: pl.DataFrame) -> pl.DataFrame:
     """The customers (`CUSTOMER_SCHEMA`) as they are once they have no order left."""
     return customers.with_columns(
-        first_order_at=pl.lit(None, INSTANT), last_order_at=pl.lit(None, INSTANT), order_count=pl.lit(0, pl.Int32)
+        first_order_at=pl.lit(None, TIMESTAMP_UTC),
+        last_order_at=pl.lit(None, TIMESTAMP_UTC),
+        order_count=pl.lit(0, pl.Int32),
     )

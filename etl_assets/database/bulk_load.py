@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from etl_assets.database.database import sqlstate_of
-from etl_assets.database.schema import MADE_LATER, metadata
+from etl_assets.database.schema import DEFERRED_INDEX, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ def are_empty(connection: sa.Connection, tables: Sequence[str]) -> bool:
 
 
 def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> None:
-    """Drop the indexes marked `MADE_LATER` of those tables that are empty, until `finish_load` makes them.
+    """Drop the indexes marked `DEFERRED_INDEX` of those tables that are empty, until `build_deferred_indexes` makes them.
 
     At once they take a fraction of the time that it takes to keep them up with every row. Where the role may not or
     somebody uses the table, they stay. Keys stay in any case.
@@ -45,7 +45,7 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
         tables: names of tables.
     """
     for name in tables:
-        later = made_later([name])
+        later = deferred_indexes([name])
         try:
             with database.transaction() as connection:
                 if not later or not are_empty(connection, [name]):
@@ -60,7 +60,7 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
             logger.info("%s is loaded with its indexes: sqlstate=%s", name, sqlstate_of(error))
 
 
-def finish_load(connection: sa.Connection, tables: Sequence[str], written: int) -> None:
+def build_deferred_indexes(connection: sa.Connection, tables: Sequence[str], written: int) -> None:
     """Make the indexes that are missing, and have the statistics collected if much has changed.
 
     The server would collect them by itself within minutes; what runs next needs them now. What can't be made because
@@ -71,7 +71,7 @@ def finish_load(connection: sa.Connection, tables: Sequence[str], written: int) 
         tables: names of tables.
         written: how many rows were written into them.
     """
-    later = made_later(tables)
+    later = deferred_indexes(tables)
     if later:
         known = set(connection.execute(sa.text(_INDEXES), {"tables": list(tables)}).scalars())
         _make(connection, [one for one in later if one.name not in known])
@@ -93,9 +93,9 @@ def _has_rows(table: str) -> sa.Select[tuple[bool]]:
     return sa.select(sa.exists().select_from(metadata.tables[table]))
 
 
-def made_later(tables: Sequence[str]) -> list[sa.Index]:
+def deferred_indexes(tables: Sequence[str]) -> list[sa.Index]:
     """The indexes of tables that a first load makes at its end."""
-    marked = [one for name in tables for one in metadata.tables[name].indexes if one.info.get(MADE_LATER)]
+    marked = [one for name in tables for one in metadata.tables[name].indexes if one.info.get(DEFERRED_INDEX)]
     return sorted(marked, key=lambda one: str(one.name))
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 from etl_assets.database.schema import metadata
 from etl_assets.errors import RowCountError
 from etl_assets.values.text import cut_by_bytes
-from etl_assets.values.timestamps import INSTANT
+from etl_assets.values.timestamps import TIMESTAMP_UTC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,7 +97,7 @@ def _as_stored(column: str, stored: sa.types.TypeEngine[Any] | None) -> pl.Expr:
             return pl.col(column)
 
 
-def stage_rows(
+def copy_to_temp_table(
     connection: sa.Connection,
     like: str,
     rows: pl.DataFrame,
@@ -130,7 +130,7 @@ _NULLS: Final = {pl.Boolean(): sql.SQL("NULL::boolean"), pl.Int64(): sql.SQL("NU
 
 
 def update_rows(
-    connection: sa.Connection, table: str, rows: pl.DataFrame, *, key: Sequence[str], touch: str | None = None
+    connection: sa.Connection, table: str, rows: pl.DataFrame, *, key: Sequence[str], set_now: str | None = None
 ) -> int:
     """Update the rows of `table` that have the keys of `rows` to the frame's other columns.
 
@@ -139,16 +139,16 @@ def update_rows(
         table: the table's name.
         rows: key columns and new values; keys are unique and all exist.
         key: the names of the key columns.
-        touch: a timestamp column to set to now().
+        set_now: a timestamp column to set to now().
     """
     if rows.is_empty():
         return 0
-    stage_rows(connection, table, rows.sort(key), joined_by=key)
+    copy_to_temp_table(connection, table, rows.sort(key), joined_by=key)
     assignments = [
         sql.SQL("{0} = s.{0}").format(sql.Identifier(column)) for column in rows.columns if column not in key
     ]
-    if touch is not None:
-        assignments.append(sql.SQL("{} = now()").format(sql.Identifier(touch)))
+    if set_now is not None:
+        assignments.append(sql.SQL("{} = now()").format(sql.Identifier(set_now)))
     statement = sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {}").format(
         sql.Identifier(table), sql.SQL(", ").join(assignments), sql.Identifier(STAGING), _same_key(key)
     )
@@ -160,7 +160,7 @@ def delete_rows(connection: sa.Connection, table: str, keys: pl.DataFrame) -> in
     """Delete the rows of `table` that have the keys in `keys` (all its columns). Returns the number of rows deleted."""
     if keys.is_empty():
         return 0
-    stage_rows(connection, table, keys.sort(keys.columns))
+    copy_to_temp_table(connection, table, keys.sort(keys.columns))
     statement = sql.SQL("DELETE FROM {} t USING {} s WHERE {}").format(
         sql.Identifier(table), sql.Identifier(STAGING), _same_key(keys.columns)
     )
@@ -184,7 +184,7 @@ def fetch_frame(connection: sa.Connection, query: str, schema: dict[str, Any]) -
     return frame.with_columns(_from_text(name, dtype) for name, dtype in schema.items() if dtype in _AS_TEXT)
 
 
-_AS_TEXT = (pl.Boolean(), INSTANT)
+_AS_TEXT = (pl.Boolean(), TIMESTAMP_UTC)
 
 
 def _from_text(name: str, dtype: pl.DataType) -> pl.Expr:

@@ -34,7 +34,7 @@ def missing_keys(connection: sa.Connection) -> list[Key]:
     return [key for key in all_keys() if _described(key) not in found]
 
 
-def mend_keys(connection: sa.Connection) -> None:
+def restore_keys(connection: sa.Connection) -> None:
     """Make the keys that are missing: up to version 0.1.0 a first load that was killed left some out.
 
     Raises:

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import sql
 
-from etl_assets.database.keys import mend_keys, missing_keys
+from etl_assets.database.keys import missing_keys, restore_keys
 from etl_assets.errors import NotMigratedError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         _create_schema(connection, database.schema)
         before = MigrationContext.configure(connection).get_current_revision()
         command.upgrade(_config(connection), "head")
-        mend_keys(connection)
+        restore_keys(connection)
         return before, newest_revision()
 
 

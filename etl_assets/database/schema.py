@@ -39,7 +39,7 @@ metadata: Final = MetaData(
 )
 
 
-MADE_LATER: Final = "made_later"
+DEFERRED_INDEX: Final = "deferred_indexes"
 """Marks an index (in its `info`) that a first load makes at its end, several times as fast as row by row.
 
 A batch of that load that would use it reads the table instead, which is new and small then. Never a key: other programs
@@ -47,7 +47,7 @@ rely on those at all times, and what a killed load had let in would stand agains
 """
 
 
-def _instant(name: str, *, required: bool = False) -> Column[object]:
+def _timestamp(name: str, *, required: bool = False) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=not required)
 
 
@@ -97,7 +97,7 @@ import_tasks: Final = Table(
     Column("error", Text),
     Column("unmatched", ARRAY(Text), comment="columns that the mapping takes from headers that the source lacks"),
     _now("created_at"),
-    _instant("completed_at"),
+    _timestamp("completed_at"),
 )
 
 raw_orders: Final = Table(
@@ -115,7 +115,7 @@ raw_orders: Final = Table(
     ),
     Column("extra", JSONB, comment="what no mapping named"),
     Column("defect", Text, comment="why the row can't be loaded as it was (its text had to be changed to be stored)"),
-    Column("replaces_raw_id", BigInteger, comment="the quarantined row that this one mends"),
+    Column("replaces_raw_id", BigInteger, comment="the quarantined row that this one corrects"),
     Index(None, "replaces_raw_id", postgresql_where=text("replaces_raw_id IS NOT NULL")),
 )  # fmt: skip
 
@@ -159,8 +159,8 @@ orders: Final = Table(
     Column("system_order_type", Text, nullable=False),
     _money("amount"),
     Column("currency", Text),
-    _instant("ordered_at"),
-    _instant("source_updated_at"),
+    _timestamp("ordered_at"),
+    _timestamp("source_updated_at"),
     Column("raw_id", BigInteger, nullable=False, comment="the raw row it came from"),
     Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that last changed the row"),
     _now("created_at"),
@@ -170,12 +170,12 @@ orders: Final = Table(
         BigInteger,
         comment="a later good raw row that was an older version, read before earlier rows; null where there is none",
     ),
-    Index(None, "batch_id", "raw_id", info={MADE_LATER: True}),
+    Index(None, "batch_id", "raw_id", info={DEFERRED_INDEX: True}),
     Index(
         None,
         "customer_global_id",
         postgresql_where=text("customer_global_id IS NOT NULL"),
-        info={MADE_LATER: True},
+        info={DEFERRED_INDEX: True},
     ),
 )
 
@@ -216,8 +216,8 @@ customers: Final = Table(
     Column("customer_key", Text, nullable=False, unique=True),
     Column("shop_id", Integer, nullable=False),
     Column("customer_nickname", Text, nullable=False),
-    _instant("first_order_at"),
-    _instant("last_order_at"),
+    _timestamp("first_order_at"),
+    _timestamp("last_order_at"),
     Column("order_count", Integer, nullable=False),
     _now("created_at"),
     _now("updated_at"),
@@ -230,11 +230,11 @@ business_leads: Final = Table(
     Column("customer_global_id", UUID(as_uuid=True), nullable=False),
     Column("lead_no", Integer, comment="how many leads the customer had before; null for leads that people made"),
     Column("current_stage", Text, nullable=False, comment="people own it: OPEN, COLD, WON, LOST or their own"),
-    _instant("opened_at"),
-    _instant("reopened_at"),
+    _timestamp("opened_at"),
+    _timestamp("reopened_at"),
     Column("reopen_count", Integer, nullable=False, server_default=text("0")),
-    _instant("first_order_at"),
-    _instant("last_order_at"),
+    _timestamp("first_order_at"),
+    _timestamp("last_order_at"),
     Column("order_count", Integer, nullable=False),
     _total("total_amount"),
     Column("sample_count", Integer, nullable=False),
@@ -267,7 +267,7 @@ lead_orders: Final = Table(
     _now("attached_at"),
     Column("batch_id", BigInteger, comment="the batch of the ledger that attached it"),
     # With the key, so that the orders of a lead are found without reading rows from all over the table.
-    Index(None, "lead_id", postgresql_include=["shop_id", "order_id"], info={MADE_LATER: True}),
+    Index(None, "lead_id", postgresql_include=["shop_id", "order_id"], info={DEFERRED_INDEX: True}),
 )
 
 deleted_leads: Final = Table(
@@ -288,8 +288,8 @@ lead_changes: Final = Table(
     Column("what", Text, nullable=False, comment="figures, reopened, cooled or withdrawn"),
     Column("shop_id", Integer, comment="with order_id: the order that reopened the lead"),
     Column("order_id", Text),
-    _instant("first_order_at"),
-    _instant("last_order_at"),
+    _timestamp("first_order_at"),
+    _timestamp("last_order_at"),
     Column("order_count", Integer, comment="this and the other figures are those before the change"),
     Column("total_amount", Numeric(38, 4)),
     Column("sample_count", Integer),
@@ -312,7 +312,7 @@ lead_departures: Final = Table(
     Column("order_id", Text, nullable=False),
     Column("reason", Text, nullable=False, comment="cancelled, moved, no_customer or lead_gone"),
     Column("strategy", Text, nullable=False, comment="how it had been attached: new or reuse"),
-    _instant("attached_at", required=True),
+    _timestamp("attached_at", required=True),
     Column("attached_batch_id", BigInteger, comment="the batch of the ledger that had attached it"),
     _now("left_at"),
     Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that took it out"),
@@ -331,7 +331,7 @@ quarantine: Final = Table(
     Column("reason", Text, nullable=False),
     Column("row", JSONB, nullable=False),
     _now("quarantined_at"),
-    _instant("resolved_at"),
+    _timestamp("resolved_at"),
     Column("resolution", Text, comment="superseded, replayed or dismissed"),
     Column("note", Text, comment="why people dismissed it"),
     UniqueConstraint("asset", "raw_id", "reason_code"),
@@ -354,9 +354,9 @@ etl_batches: Final = Table(
     _count("superseded"),
     _count("quarantined"),
     _count("deleted"),
-    _count("without_customer"),
+    _count("anonymous_orders"),
     Column("duration", Double, nullable=False, comment="seconds"),
-    _instant("started_at", required=True),
+    _timestamp("started_at", required=True),
     _now("finished_at"),
     Index(None, "asset", "batch_id"),
 )
@@ -414,8 +414,8 @@ source_progress: Final = Table(
     Column("source", Text, primary_key=True, comment="its name in sources.yaml"),
     Column("position", JSONB, comment="how far the source was read, in the terms of its kind"),
     Column("epoch", BigInteger, nullable=False, comment="pulls so far; the fence against a second one"),
-    _instant("pulled_at"),
-    _instant("reconciled_at"),
+    _timestamp("pulled_at"),
+    _timestamp("reconciled_at"),
 )
 
 source_rows: Final = Table(

@@ -27,7 +27,7 @@ SUBJECT_OF: Final[dict[AssetName, str]] = {
 }
 """What each asset publishes when a batch of it is committed."""
 
-LISTENS_TO: Final[dict[AssetName, str]] = {
+TRIGGER_EVENT: Final[dict[AssetName, str]] = {
     "shop": DATA_IMPORT_COMPLETED,
     "orders": DATA_IMPORT_COMPLETED,
     "order_items": ORDERS_ETL_COMPLETED,

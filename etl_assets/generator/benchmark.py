@@ -18,8 +18,10 @@ from etl_assets.generator.catalogue import (
     product_table,
     shop_table,
 )
-from etl_assets.generator.dirt import GENERIC_DIRT, draw_dirt, spoil
-from etl_assets.generator.draws import (
+from etl_assets.generator.errors import GENERIC_ERRORS, corrupt, draw_errors
+from etl_assets.generator.generic import HEADERS
+from etl_assets.generator.lines import json_processes
+from etl_assets.generator.random_columns import (
     Chunk,
     Indices,
     at,
@@ -31,8 +33,6 @@ from etl_assets.generator.draws import (
     pick,
     returning_buyers,
 )
-from etl_assets.generator.generic import HEADERS
-from etl_assets.generator.lines import json_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,8 +79,8 @@ def write_benchmark_orders(  # noqa: PLR0913  # each is one measure of the bench
     ) -> Iterator[pl.DataFrame]:
         for chunk in chunks(seed, "benchmark", orders, chunk_orders):
             frame = _orders(chunk, items_per_order, processes_per_item)
-            dirt = draw_dirt(chunk.rng, tuple(GENERIC_DIRT), bad_share, chunk.size)
-            yield spoil(frame, dirt, GENERIC_DIRT).select(with_columns or HEADERS)
+            errors = draw_errors(chunk.rng, tuple(GENERIC_ERRORS), bad_share, chunk.size)
+            yield corrupt(frame, errors, GENERIC_ERRORS).select(with_columns or HEADERS)
 
     lazy = register_io_source(source, schema=dict.fromkeys(HEADERS, pl.String()))
     lazy.sink_parquet(path, row_group_size=chunk_orders, compression="zstd", compression_level=1)

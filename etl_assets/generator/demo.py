@@ -1,4 +1,4 @@
-"""Writes believable exports of several shops as files, in the platforms' real formats, dirt included."""
+"""Writes believable exports of several shops as files, in the platforms' real formats, errors included."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 BAD_SHARE: Final = 0.01
-"""How many orders of each file have something wrong with them; every kind of dirt occurs, so small files have more."""
+"""How many orders of each file have something wrong with them; every kind of errors occurs, so small files have more."""
 CHUNK_ORDERS: Final = 50_000
 TAOBAO_PRESET: Final = "taobao"
 SHOPIFY_PRESET: Final = "shopify"
@@ -63,7 +63,7 @@ def write_demo_files(directory: Path, *, orders: int = 3000, seed: int = 7) -> l
 def write_updates(directory: Path, *, orders: int = 3000, seed: int = 7, share: float = 0.1) -> list[DemoFile]:
     """Write later versions of some of the orders that `write_demo_files` writes for the same ``orders`` and ``seed``.
 
-    These rows have no dirt: where an order had some, its later version mends it.
+    These rows have no errors: where an order had some, its later version corrects it.
 
     Raises:
         ValueError: If fewer than ten orders are asked for.

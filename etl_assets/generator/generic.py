@@ -22,8 +22,16 @@ from etl_assets.generator.catalogue import (
     product_table,
     shop_table,
 )
-from etl_assets.generator.dirt import GENERIC_DIRT, draw_dirt, spoil
-from etl_assets.generator.draws import (
+from etl_assets.generator.errors import GENERIC_ERRORS, corrupt, draw_errors
+from etl_assets.generator.lines import (
+    TextStyle,
+    draw_lines,
+    free_text_items,
+    free_text_processes,
+    json_items,
+    order_totals,
+)
+from etl_assets.generator.random_columns import (
     Chunk,
     chance,
     chunks,
@@ -34,14 +42,6 @@ from etl_assets.generator.draws import (
     pick,
     returning_buyers,
     wide,
-)
-from etl_assets.generator.lines import (
-    TextStyle,
-    draw_lines,
-    free_text_items,
-    free_text_processes,
-    json_items,
-    order_totals,
 )
 
 if TYPE_CHECKING:
@@ -93,12 +93,12 @@ def order_chunks(orders: int, seed: int, chunk_size: int, bad_share: float) -> I
     for chunk in chunks(seed, "generic", orders, chunk_size):
         clean = _orders(chunk)
         repeated = _later(clean.filter(chance(chunk.rng, DUPLICATE_SHARE, chunk.size)))
-        dirt = draw_dirt(chunk.rng, tuple(GENERIC_DIRT), bad_share, chunk.size, each_kind=True)
-        yield pl.concat([spoil(_as_exported(clean), dirt, GENERIC_DIRT), _as_exported(repeated)])
+        errors = draw_errors(chunk.rng, tuple(GENERIC_ERRORS), bad_share, chunk.size, each_kind=True)
+        yield pl.concat([corrupt(_as_exported(clean), errors, GENERIC_ERRORS), _as_exported(repeated)])
 
 
 def later_versions(orders: int, seed: int, chunk_size: int, share: float) -> Iterator[pl.DataFrame]:
-    """Yield some orders of `order_chunks` as they were days later; without dirt, so they mend orders that had some."""
+    """Yield some orders of `order_chunks` as they were days later; without errors, so they correct orders that had some."""
     for chunk in chunks(seed, "generic", orders, chunk_size):
         clean = _orders(chunk)
         yield _as_exported(_later(_later(clean.filter(chance(chunk.rng, share, chunk.size)))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from etl_assets.generator.draws import Indices, chance, money, pick
+from etl_assets.generator.random_columns import Indices, chance, money, pick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

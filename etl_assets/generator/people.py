@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from etl_assets.generator.draws import Indices, at
+from etl_assets.generator.random_columns import Indices, at
 
 _GIVEN: Final = (
     "Anna", "Ben", "Clara", "David", "Elif", "Fatima", "George", "Hannah", "Ivan", "Jürgen", "Karin", "Liam", "Mia",
@@ -66,7 +66,7 @@ def receivers(buyers: Indices) -> pl.Series:
 
 
 def chinese_addresses(buyers: Indices) -> pl.Series:
-    """Delivery addresses in real towns with invented house numbers."""
+    """Notifier addresses in real towns with invented house numbers."""
     parts = pl.DataFrame({"town": at(_TOWNS, buyers % len(_TOWNS)), "number": buyers * 37 % 998 + 1})
     return parts.select(pl.format("{}{}号", "town", "number")).to_series()
 

@@ -9,9 +9,18 @@ import polars as pl
 
 from etl_assets.generator import people
 from etl_assets.generator.catalogue import ENGLISH_PRODUCTS, Shop, product_table
-from etl_assets.generator.dirt import BAD_AMOUNT, BAD_TIMESTAMP, Places, draw_dirt, spoil
-from etl_assets.generator.draws import Chunk, chance, chunks, local_text, money, order_seconds, pick, returning_buyers
+from etl_assets.generator.errors import BAD_AMOUNT, BAD_TIMESTAMP, Places, corrupt, draw_errors
 from etl_assets.generator.lines import draw_lines, order_totals
+from etl_assets.generator.random_columns import (
+    Chunk,
+    chance,
+    chunks,
+    local_text,
+    money,
+    order_seconds,
+    pick,
+    returning_buyers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +44,7 @@ HEADERS: Final = (
 )  # fmt: skip
 REPEATED_HEADERS: Final = ("Name", "Email", "Created at")
 """What an order's further rows repeat; besides these they hold only their own ``Lineitem …`` columns."""
-DIRT: Final[Places] = {"amount": {"Total": BAD_AMOUNT}, "timestamp": {"Created at": BAD_TIMESTAMP}}
+ERRORS: Final[Places] = {"amount": {"Total": BAD_AMOUNT}, "timestamp": {"Created at": BAD_TIMESTAMP}}
 _TIME: Final = "%Y-%m-%d %H:%M:%S %z"
 _NOTES: Final = (
     None, None, None, None, 'Please embroider "Team Alpine 2024"\nin gold thread,\nleft side.',
@@ -58,8 +67,8 @@ def order_chunks(shop: Shop, orders: int, seed: int, chunk_size: int, bad_share:
     """Yield the export of one shop, some orders at a time: the columns `HEADERS`, text, null for an empty cell."""
     for chunk in chunks(seed, f"shopify {shop.name}", orders, chunk_size):
         orders_frame, lines = _orders(chunk, shop)
-        dirt = draw_dirt(chunk.rng, tuple(DIRT), bad_share, chunk.size, each_kind=True)
-        yield _by_line(chunk, spoil(orders_frame, dirt, DIRT), lines)
+        errors = draw_errors(chunk.rng, tuple(ERRORS), bad_share, chunk.size, each_kind=True)
+        yield _by_line(chunk, corrupt(orders_frame, errors, ERRORS), lines)
 
 
 def _by_line(chunk: Chunk, orders: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
@@ -105,7 +114,7 @@ def _orders(chunk: Chunk, shop: Shop) -> tuple[pl.DataFrame, pl.DataFrame]:
         "Shipping Method": pl.lit("Standard"), "Created at": created, "Notes": pl.col("note"),
         "Note Attributes": pl.col("attributes"),
         "Cancelled at": pl.when("cancelled").then(later), "Refunded Amount": refunded, "Vendor": pl.lit(shop.name),
-        "Payment Method": pl.when(pl.col("email").is_null()).then(pl.lit("Cash on Delivery (COD)")).otherwise(card),
+        "Payment Method": pl.when(pl.col("email").is_null()).then(pl.lit("Cash on Notifier (COD)")).otherwise(card),
         "Outstanding Balance": pl.lit("0.00"), "Id": (pl.col("number") + 3_700_000_000_000).cast(pl.String),
         "Risk Level": pl.lit("Low"), "Source": pl.lit("web"), "Phone": pl.col("phone"),
     }  # fmt: skip

@@ -9,8 +9,9 @@ import polars as pl
 
 from etl_assets.generator import people
 from etl_assets.generator.catalogue import CHINESE_PRODUCTS, TAOBAO_SHOPS, product_table
-from etl_assets.generator.dirt import BAD_AMOUNT, BAD_TIMESTAMP, Places, draw_dirt, spoil
-from etl_assets.generator.draws import (
+from etl_assets.generator.errors import BAD_AMOUNT, BAD_TIMESTAMP, Places, corrupt, draw_errors
+from etl_assets.generator.lines import draw_lines, joined, order_totals
+from etl_assets.generator.random_columns import (
     Chunk,
     Indices,
     at,
@@ -22,7 +23,6 @@ from etl_assets.generator.draws import (
     pick,
     returning_buyers,
 )
-from etl_assets.generator.lines import draw_lines, joined, order_totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ HEADERS: Final = (
     "卖家服务费", "买家服务费", "发票抬头", "是否手机订单", "分阶段订单信息", "定金排名", "修改后的sku",
     "修改后的收货地址", "异常信息",
 )  # fmt: skip
-DIRT: Final[Places] = {
+ERRORS: Final[Places] = {
     "amount": {"总金额": BAD_AMOUNT, "买家实际支付金额": BAD_AMOUNT},
     "timestamp": {"订单创建时间": BAD_TIMESTAMP},
     "order_id": {"订单编号": None},
@@ -58,11 +58,11 @@ def order_chunks(orders: int, seed: int, chunk_size: int, bad_share: float) -> I
     """Yield the report, some orders at a time: the columns `HEADERS`, text, null for an empty cell."""
     for chunk in chunks(seed, "taobao", orders, chunk_size):
         frame = _orders(chunk)
-        yield spoil(frame, draw_dirt(chunk.rng, tuple(DIRT), bad_share, frame.height, each_kind=True), DIRT)
+        yield corrupt(frame, draw_errors(chunk.rng, tuple(ERRORS), bad_share, frame.height, each_kind=True), ERRORS)
 
 
 def later_versions(orders: int, seed: int, chunk_size: int, share: float) -> Iterator[pl.DataFrame]:
-    """Yield some orders of `order_chunks` as a later report has them: no dirt, and each one stage further."""
+    """Yield some orders of `order_chunks` as a later report has them: no errors, and each one stage further."""
     for chunk in chunks(seed, "taobao", orders, chunk_size):
         frame = _orders(chunk)
         status = pl.col("订单状态").replace({UNPAID: CLOSED, PAID: SHIPPED, SHIPPED: DONE})

@@ -12,7 +12,7 @@ from uuid import UUID
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.database.frames import copy_rows, stage_rows
+from etl_assets.database.frames import copy_rows, copy_to_temp_table
 from etl_assets.errors import EtlError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def detach_orders(connection: sa.Connection, batch_id: int, detached: pl.DataFra
     """Take orders (`shop_id`, `order_id`, `reason`) out of their leads, and note when, by which batch and why."""
     if detached.is_empty():
         return
-    stage_rows(connection, "lead_departures", detached, name="detached_orders")
+    copy_to_temp_table(connection, "lead_departures", detached, name="detached_orders")
     connection.execute(
         sa.text(
             """

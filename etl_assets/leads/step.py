@@ -9,9 +9,9 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from etl_assets.customers.step import withdraw_customers
-from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame, stage_rows, update_rows
-from etl_assets.database.isolation import REFUSED_SCHEMA, refusal_of, write_isolated
+from etl_assets.customers.step import delete_customers_in_own_batch
+from etl_assets.database.bisect_write import REJECTION_SCHEMA, rejection_reason, write_bisecting
+from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
 from etl_assets.leads.history import detach_orders, log_changes
 from etl_assets.leads.transform import (
     FIGURES,
@@ -25,20 +25,20 @@ from etl_assets.leads.transform import (
     withdrawn_leads,
 )
 from etl_assets.ledger.batches import BatchCounts
-from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import changed_orders, most_rows, no_more_than
+from etl_assets.ledger.queue import changed_orders, limit_clause, max_rows
 from etl_assets.orders.transform import ORDER_KEY
-from etl_assets.pipeline.buckets import CustomerStep
-from etl_assets.pipeline.fates import compare_rows, count_fates
-from etl_assets.pipeline.singling_out import MAX_SINGLED_OUT
-from etl_assets.pipeline.step import Batch, Loaded
+from etl_assets.pipeline.bisect_batch import MAX_REJECTED_ROWS
+from etl_assets.pipeline.customer_buckets import CustomerStep
+from etl_assets.pipeline.diff import count_changes, diff_rows
+from etl_assets.pipeline.runner import Batch, LoadResult
+from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
-    from etl_assets.ledger.work import WorkRange
+    from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
 CHANGED_ORDER_SCHEMA: Final = {
@@ -58,7 +58,7 @@ _NO_LEAD: Final = ("CAST(NULL AS uuid) AS lead_id, CAST(NULL AS uuid) AS lead_cu
 _LEAD_KEY: Final = ("lead_id",)
 
 
-class ReadChanges(NamedTuple):
+class ParsedChanges(NamedTuple):
     """The changed orders of a batch."""
 
     rows: pl.DataFrame
@@ -67,13 +67,13 @@ class ReadChanges(NamedTuple):
     """The leads of those whose customers may turn out to have none."""
 
     @classmethod
-    def of(cls, rows: pl.DataFrame) -> ReadChanges:
+    def of(cls, rows: pl.DataFrame) -> ParsedChanges:
         """Work out the leads of customers who have none; who has some is known when the batch is loaded."""
         return cls(rows, first_leads(rows.filter(pl.col("lead_id").is_null())))
 
-    def without(self, orders: pl.DataFrame) -> ReadChanges:
+    def without(self, orders: pl.DataFrame) -> ParsedChanges:
         """Those of other orders than the given ones (`raw_id`)."""
-        return ReadChanges.of(self.rows.join(orders, on="raw_id", how="anti"))
+        return ParsedChanges.of(self.rows.join(orders, on="raw_id", how="anti"))
 
 
 class _Decision(NamedTuple):
@@ -81,7 +81,7 @@ class _Decision(NamedTuple):
 
     plan: Attachment
     decided: pl.DataFrame
-    """Their figures, with `fate`."""
+    """Their figures, with `change`."""
     orders: pl.DataFrame
     """The changed orders, with the lead that each is attached to now; without those of customers who have none."""
     members: pl.DataFrame
@@ -96,26 +96,26 @@ class LeadsStep(CustomerStep):
     asset: AssetName = "leads"
     batch_factor = 100
 
-    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+    def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """The changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
         lead, attached = _NO_LEAD if self.is_first_load else _LEAD_OF_ORDER
         columns, in_bucket = f"{_ORDER_COLUMNS}, {lead}", self.bucket.condition("o.customer_global_id")
         parts = [
-            f"(SELECT {columns} FROM {changed_orders(ranges)} {attached} WHERE {in_bucket} {no_more_than(ranges)})",  # noqa: S608  # integers only
-            *self.bucket.reading_nobody(columns, ranges, attached),
+            f"(SELECT {columns} FROM {changed_orders(ranges)} {attached} WHERE {in_bucket} {limit_clause(ranges)})",  # noqa: S608  # integers only
+            *self.bucket.anonymous_orders_query(columns, ranges, attached),
         ]
-        return database.read(" UNION ALL ".join(parts), CHANGED_ORDER_SCHEMA, rows=most_rows(ranges))
+        return database.read(" UNION ALL ".join(parts), CHANGED_ORDER_SCHEMA, rows=max_rows(ranges))
 
     def transform(
         self,
         queries: VectorizedQueries,  # noqa: ARG002  # of the protocol
         rows: pl.DataFrame,
-        ranges: Sequence[WorkRange],  # noqa: ARG002
-    ) -> ReadChanges:
+        ranges: Sequence[RawIdRange],  # noqa: ARG002
+    ) -> ParsedChanges:
         """Work out the leads of customers who have none; who has some is known when the batch is loaded."""
-        return ReadChanges.of(rows)
+        return ParsedChanges.of(rows)
 
-    def load(self, batch: Batch, transformed: ReadChanges) -> Loaded:
+    def load(self, batch: Batch, transformed: ParsedChanges) -> LoadResult:
         """Attach the orders, recompute the leads concerned, withdraw those that have no order left."""
         connection, rows = batch.connection, transformed.rows
         customers = pl.concat([rows["customer_global_id"], rows["lead_customer"]]).drop_nulls().unique()
@@ -131,21 +131,21 @@ class LeadsStep(CustomerStep):
         resolve_rows(connection, self.asset, concerned)
         log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, withdrawn))
         delete_rows(connection, "business_leads", withdrawn.select("lead_id"))
-        _forget_deleted(connection, deleted)
-        withdraw_customers(connection, withdrawn, batch.run_id)
-        counts = count_fates(
+        _clear_tombstones(connection, deleted)
+        delete_customers_in_own_batch(connection, withdrawn, batch.run_id)
+        counts = count_changes(
             decided.join(plan.reopened, on="lead_id", how="anti"),
             updated=plan.reopened.height,
             quarantined=rejected.height,
             deleted=withdrawn.height,
-            without_customer=rows["customer_global_id"].null_count(),
+            anonymous_orders=rows["customer_global_id"].null_count(),
         )
-        return Loaded(counts, (), to_check=batch.ranges)
+        return LoadResult(counts, (), ranges_to_check=batch.ranges)
 
-    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+    def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
         """Leave the order where it is, and its lead as it is."""
         quarantine_rows(batch.connection, self.asset, rejected)
-        return Loaded(BatchCounts(quarantined=rejected.height), (), to_check=batch.ranges)
+        return LoadResult(BatchCounts(quarantined=rejected.height), (), ranges_to_check=batch.ranges)
 
 
 def _with_goodness(members: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
@@ -159,8 +159,8 @@ def _with_goodness(members: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write_decided(
-    batch: Batch, changes: ReadChanges, leads: pl.DataFrame, deleted: pl.DataFrame
-) -> tuple[_Decision, ReadChanges, pl.DataFrame]:
+    batch: Batch, changes: ParsedChanges, leads: pl.DataFrame, deleted: pl.DataFrame
+) -> tuple[_Decision, ParsedChanges, pl.DataFrame]:
     """Decide and write. Orders that join, leave or stay in a lead that the store refuses are left where they are.
 
     All of them, or else a later replay would bring back some orders of the lead only. What is left is decided anew.
@@ -175,7 +175,7 @@ def _write_decided(
             with batch.connection.begin_nested():
                 _write_all(batch, decision, leads)
         except (DBAPIError, psycopg.Error) as error:
-            refused = _refused_orders(batch, decision, leads, changes.rows) if refusal_of(error) else None
+            refused = _refused_orders(batch, decision, leads, changes.rows) if rejection_reason(error) else None
             if refused is None:
                 raise
             changes = changes.without(refused)
@@ -193,24 +193,24 @@ def _refused_orders(
     """
     with batch.connection.begin_nested() as trial:
         detach_orders(batch.connection, batch.batch_id, decision.plan.detached)
-        refused = write_isolated(
+        refused = write_bisecting(
             batch.connection, decision.decided, lambda part: _write(batch, part, decision.plan, leads)
         )
         trial.rollback()
     columns = ("lead_id", *ORDER_KEY, "raw_id")
     concerned = pl.concat([decision.plan.attached.select(columns), decision.orders.select(columns)])
     orders = (
-        concerned.join(refused.select("lead_id", *REFUSED_SCHEMA), on="lead_id")
+        concerned.join(refused.select("lead_id", *REJECTION_SCHEMA), on="lead_id")
         .join(changed, on="raw_id", how="semi")
         .unique()
     )
-    one_of_few = orders["lead_id"].is_duplicated().any() and orders.height <= MAX_SINGLED_OUT
+    one_of_few = orders["lead_id"].is_duplicated().any() and orders.height <= MAX_REJECTED_ROWS
     if orders.is_empty() or one_of_few:
         return None
     return orders.unique("raw_id").sort("raw_id").select(*REJECTED_SCHEMA)
 
 
-def _decide(connection: sa.Connection, changes: ReadChanges, leads: pl.DataFrame, deleted: pl.DataFrame) -> _Decision:
+def _decide(connection: sa.Connection, changes: ParsedChanges, leads: pl.DataFrame, deleted: pl.DataFrame) -> _Decision:
     """Put together the leads of customers who have none, worked out already, and those of the others."""
     first = changes.first.without(_customers_with_leads(changes.rows, leads, deleted))
     others = changes.rows.join(first.attached, on="raw_id", how="anti") if first.attached.height else changes.rows
@@ -226,7 +226,7 @@ def _decide(connection: sa.Connection, changes: ReadChanges, leads: pl.DataFrame
     left_empty = empty_figures(empty.join(withdrawn, on="lead_id", how="anti"))
     figures = pl.concat([lead_figures(members), left_empty, first.figures])
     plan = plan.with_first(first)
-    decided = compare_rows(figures, leads.select(figures.columns), _LEAD_KEY)
+    decided = diff_rows(figures, leads.select(figures.columns), _LEAD_KEY)
     return _Decision(plan, decided, orders, pl.concat([members, first.attached.select(columns)]), withdrawn)
 
 
@@ -242,7 +242,7 @@ def _deleted_leads(connection: sa.Connection, customers: pl.Series) -> pl.DataFr
     if not connection.execute(sa.text("SELECT EXISTS (SELECT FROM deleted_leads)")).scalar_one():
         return pl.DataFrame(schema=schema)
     keys = customers.alias("customer_global_id").to_frame()
-    stage_rows(connection, "deleted_leads", keys, name="lead_customers")
+    copy_to_temp_table(connection, "deleted_leads", keys, name="lead_customers")
     return fetch_frame(
         connection,
         "SELECT lead_id, customer_global_id FROM deleted_leads JOIN lead_customers USING (customer_global_id)",
@@ -250,7 +250,7 @@ def _deleted_leads(connection: sa.Connection, customers: pl.Series) -> pl.DataFr
     )
 
 
-def _forget_deleted(connection: sa.Connection, deleted: pl.DataFrame) -> None:
+def _clear_tombstones(connection: sa.Connection, deleted: pl.DataFrame) -> None:
     """Take leads that exist again off the note of deleted ones."""
     if deleted.height:
         connection.execute(sa.text("DELETE FROM deleted_leads d USING business_leads l WHERE l.lead_id = d.lead_id"))
@@ -287,7 +287,7 @@ def _attached_orders(connection: sa.Connection, leads: pl.DataFrame) -> pl.DataF
     schema = {**LEAD_ORDER_SCHEMA, "lead_id": pl.String()}
     if leads.is_empty() or not connection.execute(sa.text("SELECT EXISTS (SELECT FROM lead_orders)")).scalar_one():
         return pl.DataFrame(schema=schema)
-    stage_rows(connection, "business_leads", leads.select("lead_id"), name="lead_ids")
+    copy_to_temp_table(connection, "business_leads", leads.select("lead_id"), name="lead_ids")
     return fetch_frame(connection, _ATTACHED, schema)
 
 
@@ -320,7 +320,7 @@ def _write_all(batch: Batch, decision: _Decision, leads: pl.DataFrame) -> None:
 def _write(batch: Batch, leads: pl.DataFrame, plan: Attachment, stored: pl.DataFrame) -> None:
     """Write some leads and the orders that join them, and note what changed of the stored ones."""
     connection = batch.connection
-    new = leads.filter(pl.col("fate") == "inserted").join(plan.new_leads, on="lead_id").sort("customer_global_id")
+    new = leads.filter(pl.col("change") == "inserted").join(plan.new_leads, on="lead_id").sort("customer_global_id")
     copy_rows(
         connection,
         "business_leads",
@@ -334,13 +334,13 @@ def _write(batch: Batch, leads: pl.DataFrame, plan: Attachment, stored: pl.DataF
             batch_id=pl.lit(batch.batch_id),
         ),
     )
-    changed = leads.filter(pl.col("fate") == "updated").select("lead_id", *FIGURES)
+    changed = leads.filter(pl.col("change") == "updated").select("lead_id", *FIGURES)
     reopened = plan.reopened.join(leads, on="lead_id", how="semi")
     log_changes(connection, batch.batch_id, "reopened", reopened)
     log_changes(connection, batch.batch_id, "figures", _figures_of(stored, changed))
-    update_rows(connection, "business_leads", changed, key=_LEAD_KEY, touch="updated_at")
+    update_rows(connection, "business_leads", changed, key=_LEAD_KEY, set_now="updated_at")
     if reopened.height:
-        stage_rows(connection, "business_leads", reopened.select("lead_id"), name="reopened_leads")
+        copy_to_temp_table(connection, "business_leads", reopened.select("lead_id"), name="reopened_leads")
         connection.execute(
             sa.text(
                 "UPDATE business_leads l SET current_stage = 'OPEN', reopened_at = now(), updated_at = now(),"

@@ -10,7 +10,7 @@ import polars as pl
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.values.identifiers import lead_id
 from etl_assets.values.numbers import MONEY, TOTAL
-from etl_assets.values.timestamps import INSTANT
+from etl_assets.values.timestamps import TIMESTAMP_UTC
 
 ACTIVE_STAGES: Final = ("OPEN", "COLD")
 """The stages of a lead that orders are attached to; a customer has at most one such lead."""
@@ -21,7 +21,7 @@ LEAD_ORDER_SCHEMA: Final = {
     "raw_id": pl.Int64(),
     "customer_global_id": pl.String(),
     "is_cancelled": pl.Boolean(),
-    "ordered_at": INSTANT,
+    "ordered_at": TIMESTAMP_UTC,
     "system_order_type": pl.String(),
     "amount": MONEY,
     "currency": pl.String(),
@@ -31,8 +31,8 @@ LEAD_ORDER_SCHEMA: Final = {
 _TYPES: Final = {"sample": "SAMPLE", "proof": "PROOF", "bulk": "BULK"}
 
 FIGURES: Final = {
-    "first_order_at": INSTANT,
-    "last_order_at": INSTANT,
+    "first_order_at": TIMESTAMP_UTC,
+    "last_order_at": TIMESTAMP_UTC,
     "order_count": pl.Int32(),
     "total_amount": TOTAL,
     "sample_count": pl.Int32(),
@@ -132,7 +132,7 @@ def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame) -> Attachment:
         )
     )
     return Attachment(
-        detached=known.filter(pl.col("lead_id").is_not_null() & ~stays).select(*ORDER_KEY, reason=_reason_to_leave()),
+        detached=known.filter(pl.col("lead_id").is_not_null() & ~stays).select(*ORDER_KEY, reason=_detach_reason()),
         attached=attached.select(*LEAD_ORDER_SCHEMA, "lead_id", "strategy"),
         kept=kept,
         new_leads=targets.filter("is_new").select("lead_id", "customer_global_id", "lead_no"),
@@ -142,7 +142,7 @@ def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame) -> Attachment:
     )
 
 
-def _reason_to_leave() -> pl.Expr:
+def _detach_reason() -> pl.Expr:
     return (
         pl.when(pl.col("lead_customer").is_null()).then(pl.lit("lead_gone"))
         .when("is_cancelled").then(pl.lit("cancelled"))
@@ -209,7 +209,7 @@ def lead_figures(attached: pl.DataFrame) -> pl.DataFrame:
 def empty_figures(lead_ids: pl.DataFrame) -> pl.DataFrame:
     """The figures of leads that have no order attached: zeros."""
     zeros = {
-        name: pl.lit(None if dtype in (INSTANT, pl.String()) else 0, dtype).alias(name)
+        name: pl.lit(None if dtype in (TIMESTAMP_UTC, pl.String()) else 0, dtype).alias(name)
         for name, dtype in FIGURES.items()
     }
     return lead_ids.select("lead_id", *zeros.values())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl_assets.database.schema import asset_epochs, etl_batches
-from etl_assets.errors import FencedError
+from etl_assets.errors import ConcurrentRunError
 from etl_assets.events.payload import EventPayload, Status, as_text, publish
 from etl_assets.events.subjects import SUBJECT_OF
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class BatchCounts:
     """What became of the rows of a batch: input_rows = inserted + updated + unchanged + superseded + quarantined.
 
-    `deleted` rows were taken out of the asset's table besides; `without_customer` orders were passed over.
+    `deleted` rows were taken out of the asset's table besides; `anonymous_orders` orders were passed over.
     """
 
     inserted: int = 0
@@ -34,7 +34,7 @@ class BatchCounts:
     superseded: int = 0
     quarantined: int = 0
     deleted: int = 0
-    without_customer: int = 0
+    anonymous_orders: int = 0
 
     @property
     def input_rows(self) -> int:
@@ -101,7 +101,7 @@ def open_batch(
         started: the `perf_counter` of when the work on it began, if that was before.
 
     Raises:
-        FencedError: the epoch is not the expected one: another run committed since the data was read.
+        ConcurrentRunError: the epoch is not the expected one: another run committed since the data was read.
     """
     epoch = connection.execute(
         sa.text(
@@ -112,7 +112,7 @@ def open_batch(
     ).scalar_one()
     if expected_epoch is not None and epoch != expected_epoch + 1:
         msg = f"{asset}: another run committed a batch since this one was read."
-        raise FencedError(msg)
+        raise ConcurrentRunError(msg)
     batch_id: int = connection.execute(
         sa.text("SELECT nextval(pg_get_serial_sequence('etl_batches', 'batch_id'))")
     ).scalar_one()

@@ -15,14 +15,14 @@ from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database
 from etl_assets.database.schema import TABLE_OF
 from etl_assets.events.subjects import AssetName
+from etl_assets.orchestration.charts import chart_metadata
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.health import pipeline_health
-from etl_assets.orchestration.landing import land_what_waits
 from etl_assets.orchestration.metadata import OWNERS, result_metadata, sample_rows, table_metadata
-from etl_assets.orchestration.pictures import picture_metadata
-from etl_assets.pipeline.assets import run_asset
-from etl_assets.pipeline.step import Services
+from etl_assets.pipeline.runner import Services
 from etl_assets.raw_orders.load import fail_interrupted_imports, landed_totals
+from etl_assets.run.landing import ingest_pending_inputs
+from etl_assets.run.registry import run_asset
 from etl_assets.vectorized_queries import VectorizedQueries
 
 GROUP: Final = "order_to_lead"
@@ -94,10 +94,10 @@ class EtlConfig(dg.Config):
     """Process everything again instead of what is pending, after a rule or a mapping changed."""
 
 
-EVERYTHING_LANDED: Final = dg.AssetCheckSpec(
-    name="everything_landed",
+ALL_INPUTS_INGESTED: Final = dg.AssetCheckSpec(
+    name="all_inputs_ingested",
     asset="raw_orders",
-    description="No file stays in the inbox and no source is unread for reasons that somebody has to mend.",
+    description="No file stays in the inbox and no source is unread for reasons that somebody has to correct.",
 )
 """It does not block: what has landed well goes its way meanwhile."""
 
@@ -120,7 +120,7 @@ class LandingConfig(dg.Config):
     code_version=RULES_VERSION,
     metadata=table_metadata("raw_orders"),
     pool="raw_orders",
-    check_specs=[EVERYTHING_LANDED],
+    check_specs=[ALL_INPUTS_INGESTED],
     description="The rows of imported exports, every value as text, untouched: a row per order and import.\n\n"
     "Answers:\n"
     "- What exactly did the platform send us, in which import, on which line?\n"
@@ -132,7 +132,9 @@ def raw_orders(
     """Land what waits; mark imports failed whose process is gone; report what imports have landed."""
     interrupted = fail_interrupted_imports(database)
     with reported_errors("raw_orders"):
-        landed = land_what_waits(database, run_id=context.run.run_id, pulled=config.pull, reconciled=config.reconcile)
+        landed = ingest_pending_inputs(
+            database, run_id=context.run.run_id, pulled=config.pull, reconciled=config.reconcile
+        )
     totals = landed_totals(database)
     return dg.MaterializeResult(
         metadata={
@@ -148,7 +150,7 @@ def raw_orders(
         },
         check_results=[
             dg.AssetCheckResult(
-                check_name=EVERYTHING_LANDED.name,
+                check_name=ALL_INPUTS_INGESTED.name,
                 passed=not landed.problems,
                 metadata={"problems": "\n".join(landed.problems) or "none"},
             )
@@ -184,7 +186,7 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
             result = run_asset(asset, services, run_id=context.run.run_id, full_refresh=config.full_refresh)
         context.log.info("%s: %s", asset, result.as_dict())
         said = result_metadata(database, asset, TABLE_OF[asset], result)
-        return dg.MaterializeResult(metadata=picture_metadata(database, asset, context.log) | said)
+        return dg.MaterializeResult(metadata=chart_metadata(database, asset, context.log) | said)
 
     return materialize_asset
 

@@ -20,7 +20,7 @@ from etl_assets.reporting.samples import shown_row
 if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
-    from etl_assets.pipeline.step import StepResult
+    from etl_assets.pipeline.runner import StepResult
     from etl_assets.settings import Settings
 
 OWNERS: Final = ("team:order_to_lead",)
@@ -111,5 +111,5 @@ _STANDING: Final = """
            (SELECT count(*) FROM quarantine WHERE asset = :asset AND resolved_at IS NULL)
 """
 _COUNTS: Final = frozenset(
-    ("input_rows", "inserted", "updated", "unchanged", "superseded", "quarantined", "deleted", "without_customer")
+    ("input_rows", "inserted", "updated", "unchanged", "superseded", "quarantined", "deleted", "anonymous_orders")
 )

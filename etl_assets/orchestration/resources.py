@@ -15,7 +15,7 @@ import dagster as dg
 from etl_assets.batch_processor import ATTEMPTS, BatchProcessor
 from etl_assets.database import migrate
 from etl_assets.database.database import Database
-from etl_assets.orchestration.lost_runs import process_tag
+from etl_assets.orchestration.orphaned_runs import process_tag
 from etl_assets.settings import Settings
 from etl_assets.vectorized_queries import VectorizedQueries
 

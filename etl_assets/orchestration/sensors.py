@@ -15,15 +15,15 @@ from typing import Final
 import dagster as dg
 
 from etl_assets.database.database import Database
+from etl_assets.events.consumer import consume_events
 from etl_assets.events.handler import Payload, event_task_handler
-from etl_assets.events.listening import hear_events
-from etl_assets.events.subjects import EVENT_VERSION, LISTENS_TO, AssetName
-from etl_assets.inbox.finished import finished_files
+from etl_assets.events.subjects import EVENT_VERSION, TRIGGER_EVENT, AssetName
+from etl_assets.inbox.ready_files import find_ready_files
 from etl_assets.orchestration.jobs import health_job, pipeline_job, whole_tables_job
-from etl_assets.orchestration.lost_runs import end_lost_runs
-from etl_assets.orchestration.requests import Asker, ask_for_all
+from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs
+from etl_assets.orchestration.run_requests import RunRequester, request_pending_runs
+from etl_assets.sources.bookmarks import progress_of_all
 from etl_assets.sources.config import load_sources
-from etl_assets.sources.ledger import progress_of_all
 from etl_assets.sources.pull import due_reconciles, due_sources
 
 REQUIRED_FIELDS: Final = ("event", "import_ids", "status", "success_count", "error_count", "duration")
@@ -31,11 +31,11 @@ REQUIRED_FIELDS: Final = ("event", "import_ids", "status", "success_count", "err
 
 def build_event_sensor(asset: AssetName, interval_seconds: int) -> dg.SensorDefinition:
     """The sensor that runs `asset` when the event that it listens to has brought it work."""
-    subject = LISTENS_TO[asset]
+    subject = TRIGGER_EVENT[asset]
     name = f"{asset}_on_{subject.lower()}"
 
     @event_task_handler(supported_version=EVENT_VERSION, required_fields=REQUIRED_FIELDS, task_name=name)
-    def heed(payload: Payload) -> None:
+    def check_event(payload: Payload) -> None:
         """Only look: what there is to do is in the ledger."""
 
     @dg.sensor(
@@ -49,10 +49,10 @@ def build_event_sensor(asset: AssetName, interval_seconds: int) -> dg.SensorDefi
     def sensor(
         context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
     ) -> dg.RunRequest | dg.SkipReason:
-        heard = hear_events(database, name, subject, heed)
-        if heard.refused:
-            context.log.error("%d events were refused: see the table refused_events.", heard.refused)
-        return _asker(context, database).ask(asset)
+        consumed = consume_events(database, name, subject, check_event)
+        if consumed.refused:
+            context.log.error("%d events were refused: see the table refused_events.", consumed.refused)
+        return _requester(context, database).request(asset)
 
     return sensor
 
@@ -71,12 +71,12 @@ def build_inbox_sensor(interval_seconds: int) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
     ) -> dg.RunRequest | dg.SkipReason:
         settings = database.settings
-        files = finished_files(settings.inbox_folder, settle_seconds=settings.inbox_settle_seconds)
+        files = find_ready_files(settings.inbox_folder, settle_seconds=settings.inbox_settle_seconds)
         if not files:
             return dg.SkipReason("No finished file is in the inbox.")
         found = [(path.name, path.lstat().st_size, path.lstat().st_mtime_ns) for path in files]
         what = f"{len(files)} files are in the inbox"
-        return _asker(context, database).ask_for_work("raw_orders", _fingerprint(found), what)
+        return _requester(context, database).request_for("raw_orders", _fingerprint(found), what)
 
     return sensor
 
@@ -86,9 +86,9 @@ def build_inbox_sensor(interval_seconds: int) -> dg.SensorDefinition:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends runs whose process was killed, so that nothing waits for them.",
 )
-def end_runs_without_process(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def reap_orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Report them as failed; the run-failure notices and the next requests follow from that."""
-    return dg.SkipReason(f"{end_lost_runs(context.instance)} runs were lost.")
+    return dg.SkipReason(f"{fail_orphaned_runs(context.instance)} runs were lost.")
 
 
 @dg.schedule(
@@ -97,12 +97,12 @@ def end_runs_without_process(context: dg.SensorEvaluationContext) -> dg.SkipReas
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Runs what is pending whether or not an event has announced it, and what sensors have given up.",
 )
-def what_no_event_announced(
+def run_pending_work(
     context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Database]
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for every asset with pending work."""
-    asker = dataclasses.replace(_asker(context, database), max_attempts=None)
-    return ask_for_all(asker, LISTENS_TO) or dg.SkipReason("Nothing is pending that is not on its way.")
+    requester = dataclasses.replace(_requester(context, database), max_attempts=None)
+    return request_pending_runs(requester, TRIGGER_EVENT) or dg.SkipReason("Nothing is pending that is not on its way.")
 
 
 @dg.schedule(
@@ -123,7 +123,7 @@ def pull_due_sources(
     if not names:
         return dg.SkipReason("No source is due." if configured else "ETL_SOURCES names no source.")
     progress = progress_of_all(database)
-    return _asker(context, database).ask_for_work(
+    return _requester(context, database).request_for(
         "raw_orders",
         _fingerprint([(name, progress.get(name)) for name in names]),
         f"{', '.join(names)} are due",
@@ -136,17 +136,17 @@ def _fingerprint(work: object) -> str:
     return hashlib.sha256(repr(work).encode()).hexdigest()[:16]
 
 
-def _asker(context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext, database: Database) -> Asker:
+def _requester(context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext, database: Database) -> RunRequester:
     assert context.repository_def is not None  # noqa: S101  # Dagster gives it to sensors of a code location
-    return Asker(database, context.instance, context.repository_def.asset_graph)
+    return RunRequester(database, context.instance, context.repository_def.asset_graph)
 
 
 def build_sensors(interval_seconds: int) -> list[dg.SensorDefinition]:
     """All sensors, the ones of events looking every `interval_seconds`."""
     return [
-        *(build_event_sensor(asset, interval_seconds) for asset in LISTENS_TO),
+        *(build_event_sensor(asset, interval_seconds) for asset in TRIGGER_EVENT),
         build_inbox_sensor(interval_seconds),
-        end_runs_without_process,
+        reap_orphaned_runs,
     ]
 
 
@@ -166,4 +166,4 @@ whole_tables: Final = dg.ScheduleDefinition(
     description="Looks once a day at what no run has changed: somebody else may have.",
 )
 
-ALL_SCHEDULES: Final = (what_no_event_announced, pull_due_sources, health_report, whole_tables)
+ALL_SCHEDULES: Final = (run_pending_work, pull_due_sources, health_report, whole_tables)

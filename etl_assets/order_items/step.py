@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.ledger.work import changed_orders, most_rows, raw_rows
+from etl_assets.ledger.import_presets import rows_by_preset
+from etl_assets.ledger.queue import changed_orders, max_rows, raw_rows
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
-from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines, set_lines_aside
-from etl_assets.pipeline.step import Batch, Loaded
-from etl_assets.presets.imports import rows_by_preset
+from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
+from etl_assets.pipeline.runner import Batch, LoadResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
-    from etl_assets.ledger.work import WorkRange
+    from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
-ORDER_ITEMS: Final = LineTable(
+ORDER_ITEMS: Final = OrderChildTable(
     asset="order_items",
     key=("order_no", "line_no"),
     schema={"order_no": pl.Int64(), **{name: dtype for name, dtype in LINE_SCHEMA.items() if name != "raw_id"}},
@@ -42,32 +42,32 @@ class OrderItemsStep:
     asset: AssetName = "order_items"
     batch_factor = 1
 
-    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+    def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """The changed orders with the items of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
         return database.read(
             "SELECT o.raw_id, o.order_no, t.batch_id AS import_batch_id, o.shop_id, o.order_id, r.items"  # noqa: S608  # integers only
             f" FROM {changed_orders(ranges)}"
             f" {raw_rows()} JOIN import_tasks t ON t.import_id = r.import_id",
             ORDER_TEXT_SCHEMA,
-            rows=most_rows(ranges),
+            rows=max_rows(ranges),
         )
 
     def transform(
         self,
         queries: VectorizedQueries,
         rows: pl.DataFrame,
-        ranges: Sequence[WorkRange],  # noqa: ARG002  # of the protocol
-    ) -> ReadLines:
+        ranges: Sequence[RawIdRange],  # noqa: ARG002  # of the protocol
+    ) -> ParsedLines:
         """Read the items of each order as its lines, those of each preset by its rules."""
         with queries.database.transaction() as connection:
             parts = [read_items(part, preset.numbers) for preset, part in rows_by_preset(connection, rows)]
-        return read_lines(ORDER_ITEMS, rows, parts)
+        return parse_lines(ORDER_ITEMS, rows, parts)
 
-    def load(self, batch: Batch, transformed: ReadLines) -> Loaded:
+    def load(self, batch: Batch, transformed: ParsedLines) -> LoadResult:
         """Replace the lines of each order."""
-        counts = replace_lines(batch.connection, ORDER_ITEMS, transformed)
-        return Loaded(counts, batch.ranges, to_check=batch.ranges)
+        counts = sync_lines(batch.connection, ORDER_ITEMS, transformed)
+        return LoadResult(counts, batch.ranges, ranges_to_check=batch.ranges)
 
-    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+    def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
         """Leave the order without lines."""
-        return Loaded(set_lines_aside(batch, ORDER_ITEMS, rejected), batch.ranges, to_check=batch.ranges)
+        return LoadResult(reject_order(batch, ORDER_ITEMS, rejected), batch.ranges, ranges_to_check=batch.ranges)

@@ -7,7 +7,6 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
-from etl_assets.ledger.quarantine import REJECTED_SCHEMA
 from etl_assets.order_items.grammar import read_free_text
 from etl_assets.order_items.json_arrays import (
     NUL,
@@ -21,8 +20,9 @@ from etl_assets.order_items.json_arrays import (
     quote_numbers,
     split_elements,
 )
+from etl_assets.quarantine.rows import REJECTED_SCHEMA
 from etl_assets.values.numbers import MONEY, NumberFormat, parse_money, parse_quantity
-from etl_assets.values.text import clean_text, is_filled
+from etl_assets.values.text import clean_text, is_not_blank
 
 BAD_ITEMS: Final = "BAD_ITEMS"
 MAX_LINES: Final = 10_000
@@ -242,14 +242,16 @@ def _clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
             _by_value(
                 lines,
                 "quantity",
-                quantity=pl.when(is_filled(pl.col("quantity"))).then(parse_quantity(pl.col("quantity"))).otherwise(1),
+                quantity=pl.when(is_not_blank(pl.col("quantity")))
+                .then(parse_quantity(pl.col("quantity")))
+                .otherwise(1),
             ),
             *(
                 _by_value(
                     lines,
                     column,
                     **{f"price_{number}": parse_money(pl.col(column), number_format)},
-                    **{f"has_price_{number}": is_filled(pl.col(column))},
+                    **{f"has_price_{number}": is_not_blank(pl.col(column))},
                 )
                 for number, (column, number_format) in enumerate(prices.items())
             ),

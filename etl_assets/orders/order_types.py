@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from etl_assets.database.schema import order_type_mappings
 from etl_assets.errors import EtlError
-from etl_assets.values.text import MAX_KEY_BYTES, folded
+from etl_assets.values.text import MAX_KEY_BYTES, normalize_case_str
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def set_order_types(database: Database, mappings: Mapping[str, str]) -> dict[str
     """
     stored: dict[str, str] = {}
     for raw, system in mappings.items():
-        matched = folded(raw)
+        matched = normalize_case_str(raw)
         if matched is None or "\0" in matched:
             msg = "The raw order type is empty or holds a character that the database can't store."
             raise OrderTypeError(msg)
@@ -50,7 +50,7 @@ def set_order_types(database: Database, mappings: Mapping[str, str]) -> dict[str
         stored[matched] = system.upper()
     with database.transaction() as connection:
         known = connection.execute(sa.select(order_type_mappings.c.raw_order_type)).scalars()
-        outdated = [raw for raw in known if folded(raw) in stored]
+        outdated = [raw for raw in known if normalize_case_str(raw) in stored]
         connection.execute(sa.delete(order_type_mappings).where(order_type_mappings.c.raw_order_type.in_(outdated)))
         rows = [{"raw_order_type": raw, "system_order_type": system} for raw, system in stored.items()]
         if rows:

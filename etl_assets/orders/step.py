@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.database.frames import copy_rows, fetch_frame, stage_rows, update_rows
-from etl_assets.database.isolation import REFUSED_SCHEMA, write_isolated
-from etl_assets.ledger.quarantine import REJECTED_SCHEMA, quarantine_rows, resolve_rows
-from etl_assets.ledger.work import WorkRange, imported_rows, most_rows
+from etl_assets.database.bisect_write import REJECTION_SCHEMA, write_bisecting
+from etl_assets.database.frames import copy_rows, copy_to_temp_table, fetch_frame, update_rows
+from etl_assets.ledger.import_presets import rows_by_preset
+from etl_assets.ledger.queue import RawIdRange, imported_rows, max_rows
 from etl_assets.orders.transform import (
     ORDER_KEY,
     ORDER_SCHEMA,
@@ -19,9 +19,9 @@ from etl_assets.orders.transform import (
     newest_versions,
     read_orders,
 )
-from etl_assets.pipeline.fates import count_fates
-from etl_assets.pipeline.step import Batch, Loaded
-from etl_assets.presets.imports import rows_by_preset
+from etl_assets.pipeline.diff import count_changes
+from etl_assets.pipeline.runner import Batch, LoadResult
+from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.shop.step import refused_shops
 from etl_assets.shop.transform import SHOP_KEY
 from etl_assets.values.text import clean_text
@@ -44,7 +44,7 @@ RAW_ORDER_SCHEMA: Final = {
 }
 
 
-class ReadOrders(NamedTuple):
+class ParsedOrders(NamedTuple):
     """What raw rows say."""
 
     versions: pl.DataFrame
@@ -61,16 +61,16 @@ class OrdersStep:
     asset: AssetName = "orders"
     batch_factor = 1
 
-    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+    def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """The pending raw rows; their items and processes stay where they are, other assets read those."""
         return database.read(
             f"SELECT r.raw_id, t.batch_id AS import_batch_id, {', '.join('r.' + name for name in _RAW_TEXTS)}"  # noqa: S608  # integers only
             f" FROM {imported_rows(ranges)}",
             RAW_ORDER_SCHEMA,
-            rows=most_rows(ranges),
+            rows=max_rows(ranges),
         )
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> ReadOrders:  # noqa: ARG002  # of the protocol
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> ParsedOrders:  # noqa: ARG002  # of the protocol
         """Read the rows as versions of orders."""
         shops = queries.batch_lookup_shops()
         types = queries.batch_lookup_order_type_mappings(rows["order_type"]).drop("is_mapped")
@@ -78,33 +78,35 @@ class OrdersStep:
             read = [read_orders(part, preset, shops, types) for preset, part in rows_by_preset(connection, rows)]
         versions = pl.concat([pl.DataFrame(schema=ORDER_SCHEMA), *(good for good, _ in read)])
         rejected = pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(rejected for _, rejected in read)])
-        return ReadOrders(versions, newest_versions(versions), rejected)
+        return ParsedOrders(versions, newest_versions(versions), rejected)
 
-    def load(self, batch: Batch, transformed: ReadOrders) -> Loaded:
+    def load(self, batch: Batch, transformed: ParsedOrders) -> LoadResult:
         """Write the newest versions; reject what can't be read; hand on what changed."""
         versions, newest, rejected = transformed
         rejected = _with_refusals_of_shops(batch.connection, rejected)
-        is_early = _older_work_is_pending(batch)
-        written, refused = _write_newest(batch, versions, newest, refresh=is_early)
-        _note_order_types(batch.connection, written)
+        has_older_pending = _has_older_pending(batch)
+        written, refused = _write_newest(batch, versions, newest, has_older_pending=has_older_pending)
+        _record_order_types(batch.connection, written)
         rejected = pl.concat([rejected, refused.select(*REJECTED_SCHEMA)])
         quarantine_rows(batch.connection, self.asset, rejected)
         latest = _latest_rows(versions.join(refused, on="raw_id", how="anti"))
-        if is_early:
-            current = written.filter(pl.col("fate") != "superseded")
-            _remember(batch.connection, latest.join(current, on="raw_id", how="anti"))
+        if has_older_pending:
+            current = written.filter(pl.col("change") != "superseded")
+            _store_latest_raw_id(batch.connection, latest.join(current, on="raw_id", how="anti"))
         _resolve(batch.connection, latest, rejected)
         overtaken = versions.height - written.height - refused.height
-        counts = count_fates(written, superseded=overtaken, quarantined=rejected.height)
+        counts = count_changes(written, superseded=overtaken, quarantined=rejected.height)
         # What `_write` has put down as this batch's.
-        changed = written.filter(pl.col("fate").is_in(["inserted", "updated"]) | (_IS_SEEN_AGAIN & is_early))
+        changed = written.filter(pl.col("change").is_in(["inserted", "updated"]) | (_REPEATED & has_older_pending))
         ranges = _ranges(batch, changed)
-        return Loaded(counts, ranges, hand_on_instead=_hand_on_instead(batch, changed), to_check=ranges)
+        return LoadResult(
+            counts, ranges, downstream_overrides=_downstream_overrides(batch, changed), ranges_to_check=ranges
+        )
 
-    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+    def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
         """Reject the row as if it could not be read."""
         nothing = pl.DataFrame(schema=ORDER_SCHEMA)
-        return self.load(batch, ReadOrders(nothing, nothing, rejected))
+        return self.load(batch, ParsedOrders(nothing, nothing, rejected))
 
 
 def _with_refusals_of_shops(connection: sa.Connection, rejected: pl.DataFrame) -> pl.DataFrame:
@@ -112,18 +114,18 @@ def _with_refusals_of_shops(connection: sa.Connection, rejected: pl.DataFrame) -
     without_shop = rejected.filter(pl.col("reason") == SHOP_NOT_MADE)
     if without_shop.is_empty():
         return rejected
-    stage_rows(connection, "raw_orders", without_shop.select("raw_id"), name="without_shop")
+    copy_to_temp_table(connection, "raw_orders", without_shop.select("raw_id"), name="without_shop")
     named = fetch_frame(
         connection,
         "SELECT raw_id, platform, shop FROM without_shop JOIN raw_orders USING (raw_id)",
         {"raw_id": pl.Int64(), "platform": pl.String(), "shop_name": pl.String()},
     ).with_columns(clean_text(pl.col(SHOP_KEY)))
     refused = refused_shops(connection, named.select(SHOP_KEY).unique().sort(SHOP_KEY))
-    return rejected.update(named.join(refused, on=SHOP_KEY).select("raw_id", *REFUSED_SCHEMA), on="raw_id")
+    return rejected.update(named.join(refused, on=SHOP_KEY).select("raw_id", *REJECTION_SCHEMA), on="raw_id")
 
 
 def _write_newest(
-    batch: Batch, versions: pl.DataFrame, newest: pl.DataFrame, *, refresh: bool
+    batch: Batch, versions: pl.DataFrame, newest: pl.DataFrame, *, has_older_pending: bool
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Write the newest version of each order that the store takes.
 
@@ -133,7 +135,11 @@ def _write_newest(
     written, refused = [], []
     while True:
         decided = compare_with_stored(newest, _stored(batch.connection, newest))
-        refused.append(write_isolated(batch.connection, decided, lambda part: _write(batch, part, refresh=refresh)))
+        refused.append(
+            write_bisecting(
+                batch.connection, decided, lambda part: _write(batch, part, has_older_pending=has_older_pending)
+            )
+        )
         written.append(decided.join(refused[-1], on="raw_id", how="anti"))
         # An order whose newest version is refused has its next older one.
         versions = versions.join(refused[-1], on=ORDER_KEY, how="semi").join(refused[-1], on="raw_id", how="anti")
@@ -152,7 +158,7 @@ def _stored(connection: sa.Connection, newest: pl.DataFrame) -> pl.DataFrame:
     known = newest.join(last, on="shop_id", maintain_order="left").filter(is_within)
     if known.is_empty():
         return pl.DataFrame(schema={**ORDER_SCHEMA, "lines_differ": pl.Boolean()})
-    stage_rows(connection, "orders", known.select(ORDER_KEY), name="order_keys")
+    copy_to_temp_table(connection, "orders", known.select(ORDER_KEY), name="order_keys")
     stored = fetch_frame(connection, _STORED, ORDER_SCHEMA)
     both = known.select(*ORDER_KEY, "raw_id").join(stored, on=ORDER_KEY, suffix="_stored")
     differing = _with_other_lines(connection, both.select("raw_id", stored_raw_id="raw_id_stored"))
@@ -168,7 +174,7 @@ def _with_other_lines(connection: sa.Connection, versions: pl.DataFrame) -> pl.S
     others = versions.filter(pl.col("raw_id") != pl.col("stored_raw_id"))
     if others.is_empty():
         return others["stored_raw_id"]
-    stage_rows(connection, "orders", others.sort("raw_id"), name="version_pairs")
+    copy_to_temp_table(connection, "orders", others.sort("raw_id"), name="version_pairs")
     (low, stored_low), (high, stored_high) = others.min().row(0), others.max().row(0)
     differing = fetch_frame(
         connection,
@@ -191,14 +197,14 @@ _STORED: Final = (
 """With a limit each key is looked up; else the planner reads all orders as soon as a batch is a tenth of them."""
 
 
-def _write(batch: Batch, decided: pl.DataFrame, *, refresh: bool) -> None:
-    """Write the inserted and updated orders; with `refresh` also which raw row an unchanged one was last seen in."""
+def _write(batch: Batch, decided: pl.DataFrame, *, has_older_pending: bool) -> None:
+    """Write the inserted and updated orders; with `has_older_pending` also which raw row an unchanged one was last seen in."""
     numbered = decided.with_columns(batch_id=pl.lit(batch.batch_id, pl.Int64))
     stored = [*ORDER_SCHEMA, "batch_id"]
-    inserted = numbered.filter(pl.col("fate") == "inserted").select(*stored, order_no="raw_id")
+    inserted = numbered.filter(pl.col("change") == "inserted").select(*stored, order_no="raw_id")
     copy_rows(batch.connection, "orders", inserted.sort("raw_id"))  # as everything downstream reads them
-    updated = numbered.filter(pl.col("fate") == "updated")
-    update_rows(batch.connection, "orders", updated.select(stored), key=ORDER_KEY, touch="updated_at")
+    updated = numbered.filter(pl.col("change") == "updated")
+    update_rows(batch.connection, "orders", updated.select(stored), key=ORDER_KEY, set_now="updated_at")
     moved = updated.filter(pl.col("stored_customer").is_not_null()).filter(
         pl.col("stored_customer").ne_missing(pl.col("customer_global_id"))
     )
@@ -207,14 +213,14 @@ def _write(batch: Batch, decided: pl.DataFrame, *, refresh: bool) -> None:
         "order_moves",
         moved.sort("raw_id").select("batch_id", "raw_id", customer_global_id="stored_customer"),
     )
-    if refresh:
-        seen_again = numbered.filter(_IS_SEEN_AGAIN)
+    if has_older_pending:
+        seen_again = numbered.filter(_REPEATED)
         update_rows(batch.connection, "orders", seen_again.select(*ORDER_KEY, "raw_id", "batch_id"), key=ORDER_KEY)
 
 
-def _note_order_types(connection: sa.Connection, written: pl.DataFrame) -> None:
+def _record_order_types(connection: sa.Connection, written: pl.DataFrame) -> None:
     """Keep the list of order types that there are, so that a check of them need not read all orders."""
-    types = written.filter(pl.col("fate").is_in(["inserted", "updated"]))["order_type"].drop_nulls().unique().sort()
+    types = written.filter(pl.col("change").is_in(["inserted", "updated"]))["order_type"].drop_nulls().unique().sort()
     if types.len():
         connection.execute(
             sa.text(
@@ -224,10 +230,10 @@ def _note_order_types(connection: sa.Connection, written: pl.DataFrame) -> None:
         )
 
 
-_IS_SEEN_AGAIN: Final = (pl.col("fate") == "unchanged") & (pl.col("raw_id") > pl.col("stored_raw_id"))
+_REPEATED: Final = (pl.col("change") == "unchanged") & (pl.col("raw_id") > pl.col("stored_raw_id"))
 
 
-def _older_work_is_pending(batch: Batch) -> bool:
+def _has_older_pending(batch: Batch) -> bool:
     """Whether raw rows older than some of this batch's have yet to be processed.
 
     Then an unchanged order must remember the newer raw row: an older one that comes later would otherwise win.
@@ -250,11 +256,11 @@ def _latest_rows(good: pl.DataFrame) -> pl.DataFrame:
     return good.group_by(ORDER_KEY).agg(pl.col("raw_id").max())
 
 
-def _remember(connection: sa.Connection, losers: pl.DataFrame) -> None:
+def _store_latest_raw_id(connection: sa.Connection, losers: pl.DataFrame) -> None:
     """Note good rows that come after the stored version's and did not win: bad rows before them may yet be read."""
     if losers.is_empty():
         return
-    stage_rows(connection, "orders", losers, name="latest_rows")
+    copy_to_temp_table(connection, "orders", losers, name="latest_rows")
     connection.execute(
         sa.text(
             "UPDATE orders o SET latest_raw_id = l.raw_id FROM latest_rows l WHERE o.shop_id = l.shop_id"
@@ -269,7 +275,7 @@ def _resolve(connection: sa.Connection, latest: pl.DataFrame, rejected: pl.DataF
     keyed = rejected.drop_nulls(ORDER_KEY).select(*ORDER_KEY).unique()
     if keyed.is_empty():
         return
-    stage_rows(connection, "orders", keyed, name="order_keys")
+    copy_to_temp_table(connection, "orders", keyed, name="order_keys")
     stored = fetch_frame(
         connection,
         "SELECT shop_id, order_id, greatest(raw_id, latest_raw_id), false"
@@ -279,33 +285,33 @@ def _resolve(connection: sa.Connection, latest: pl.DataFrame, rejected: pl.DataF
     resolve_rows(connection, "orders", stored)
 
 
-def _ranges(batch: Batch, rows: pl.DataFrame) -> list[WorkRange]:
+def _ranges(batch: Batch, rows: pl.DataFrame) -> list[RawIdRange]:
     """The range that has all these rows of a batch, if there are any."""
     if rows.is_empty():
         return []
     low, high = rows.select(low=pl.col("raw_id").min(), high=pl.col("raw_id").max()).row(0)
-    return [WorkRange(batch.batch_id, low, high)]
+    return [RawIdRange(batch.batch_id, low, high)]
 
 
 MAX_RANGES: Final = 1_000
 """If orders that are handed on and others alternate more often than that, all of them are handed on."""
 
 
-def _hand_on_instead(batch: Batch, changed: pl.DataFrame) -> dict[AssetName, list[WorkRange]]:
+def _downstream_overrides(batch: Batch, changed: pl.DataFrame) -> dict[AssetName, list[RawIdRange]]:
     """What consumers get that need not see all changed orders of a batch."""
     differ = pl.col("lines_differ", "customer_differs")
-    partly = changed.filter((pl.col("fate") == "updated") & ~pl.all_horizontal(differ))
+    partly = changed.filter((pl.col("change") == "updated") & ~pl.all_horizontal(differ))
     if partly.is_empty():
         return {}
     keys = [*ORDER_KEY, "raw_id", "stored_raw_id", "customer_global_id"]
     versions = partly.select(*keys, "is_cancelled", differ)
-    stage_rows(batch.connection, "orders", versions, name="new_versions", joined_by=keys)
-    queries: dict[AssetName, str] = {"order_items": _WITH_LINES, "customers": _WITH_LEAD}
+    copy_to_temp_table(batch.connection, "orders", versions, name="new_versions", joined_by=keys)
+    queries: dict[AssetName, str] = {"order_items": _LINES_UNCHANGED, "customers": _LEAD_UNCHANGED}
     done = {one: fetch_frame(batch.connection, query, {"raw_id": pl.Int64()}) for one, query in queries.items()}
     return {consumer: _ranges_without(batch, changed, rows) for consumer, rows in done.items()}
 
 
-def _ranges_without(batch: Batch, changed: pl.DataFrame, done: pl.DataFrame) -> list[WorkRange]:
+def _ranges_without(batch: Batch, changed: pl.DataFrame, done: pl.DataFrame) -> list[RawIdRange]:
     """Ranges that have those changed orders of a batch that are not done already."""
     runs = (
         changed.sort("raw_id")
@@ -316,7 +322,7 @@ def _ranges_without(batch: Batch, changed: pl.DataFrame, done: pl.DataFrame) -> 
     )
     if runs.height > MAX_RANGES:
         return _ranges(batch, changed)
-    return [WorkRange(batch.batch_id, low, high) for low, high in runs["low", "high"].iter_rows()]
+    return [RawIdRange(batch.batch_id, low, high) for low, high in runs["low", "high"].iter_rows()]
 
 
 def _unfinished(*assets: AssetName) -> str:
@@ -335,7 +341,7 @@ def _unfinished(*assets: AssetName) -> str:
     """  # noqa: S608  # constants only
 
 
-_WITH_LINES: Final = f"""
+_LINES_UNCHANGED: Final = f"""
     {_unfinished("order_items", "process_items")}
     SELECT v.raw_id FROM unfinished CROSS JOIN new_versions v
     JOIN raw_orders new ON new.raw_id = v.raw_id JOIN import_tasks n ON n.import_id = new.import_id
@@ -348,7 +354,7 @@ _WITH_LINES: Final = f"""
       )
 """  # noqa: S608  # constants only
 """The orders whose lines are read from the same text by the same rules as before."""
-_WITH_LEAD: Final = f"""
+_LEAD_UNCHANGED: Final = f"""
     {_unfinished("customers", "leads")}
     SELECT v.raw_id FROM unfinished CROSS JOIN new_versions v
     LEFT JOIN lead_orders a USING (shop_id, order_id)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.ledger.quarantine import REJECTED_SCHEMA
+from etl_assets.quarantine.rows import REJECTED_SCHEMA
 from etl_assets.values.identifiers import customer_global_id, customer_key
 from etl_assets.values.numbers import MONEY, parse_money
-from etl_assets.values.text import MAX_KEY_BYTES, clean_name, clean_text, fits_an_index, folded
-from etl_assets.values.timestamps import INSTANT, has_timestamp, parse_instants
+from etl_assets.values.text import MAX_KEY_BYTES, clean_name, clean_text, fits_an_index, normalize_case_str
+from etl_assets.values.timestamps import TIMESTAMP_UTC, has_timestamp, parse_timestamps
 
 if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
@@ -27,8 +27,8 @@ ORDER_VALUES: Final = {
     "system_order_type": pl.String(),
     "amount": MONEY,
     "currency": pl.String(),
-    "ordered_at": INSTANT,
-    "source_updated_at": INSTANT,
+    "ordered_at": TIMESTAMP_UTC,
+    "source_updated_at": TIMESTAMP_UTC,
 }
 """What an order says: two versions of an order differ if any of these does."""
 
@@ -79,15 +79,15 @@ def read_orders(
     named = raw.join(_shops_by_raw_name(raw, shops), on=_RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
     values = named.with_columns(
         key=clean_text(pl.col("order_id")),
-        ordered=parse_instants(named["ordered_at"], named["timezone"], preset.timestamp_formats),
-        updated=parse_instants(named["updated_at"], named["timezone"], preset.timestamp_formats),
+        ordered=parse_timestamps(named["ordered_at"], named["timezone"], preset.timestamp_formats),
+        updated=parse_timestamps(named["updated_at"], named["timezone"], preset.timestamp_formats),
         money=parse_money(pl.col("amount"), preset.numbers),
         nickname=clean_name(pl.col("customer_name")),
         status=clean_text(pl.col("order_status")),
         type=clean_text(pl.col("order_type")),
     )
     values = values.with_columns(too_long=_too_long()).with_columns(code=_reason_code())
-    cancelled = pl.Series([folded(status) for status in preset.cancelled_statuses], dtype=pl.String)
+    cancelled = pl.Series([normalize_case_str(status) for status in preset.cancelled_statuses], dtype=pl.String)
     good = (
         values.filter(pl.col("code").is_null())
         .join(order_types, on="order_type", how="left", nulls_equal=True, maintain_order="left")
@@ -151,7 +151,7 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
             processes of the two versions differ.
 
     Returns:
-        `newest` with `fate` (inserted, updated, unchanged or superseded), `stored_raw_id`, `stored_customer`,
+        `newest` with `change` (inserted, updated, unchanged or superseded), `stored_raw_id`, `stored_customer`,
         `lines_differ` (these are null for an order that is not stored) and `customer_differs`: whether any of
         `CUSTOMER_VALUES` does.
     """
@@ -162,7 +162,7 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
     is_older = (new_time < old_time) | ((new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored")))
     differing = {name: pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_VALUES}
     differs = pl.any_horizontal(pl.col("lines_differ"), *differing.values())
-    fate = (
+    change = (
         pl.when(~is_known).then(pl.lit("inserted"))
         .when(is_older).then(pl.lit("superseded"))
         .when(differs).then(pl.lit("updated"))
@@ -170,7 +170,7 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
     )  # fmt: skip
     return both.select(
         *ORDER_SCHEMA,
-        fate=fate,
+        change=change,
         stored_raw_id="raw_id_stored",
         stored_customer="customer_global_id_stored",
         lines_differ="lines_differ",

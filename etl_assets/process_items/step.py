@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.ledger.work import changed_orders, most_rows, raw_rows
-from etl_assets.pipeline.line_sets import LineTable, ReadLines, read_lines, replace_lines, set_lines_aside
-from etl_assets.pipeline.step import Batch, Loaded
+from etl_assets.ledger.queue import changed_orders, max_rows, raw_rows
+from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
+from etl_assets.pipeline.runner import Batch, LoadResult
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
-    from etl_assets.ledger.work import WorkRange
+    from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
-PROCESS_ITEMS: Final = LineTable(
+PROCESS_ITEMS: Final = OrderChildTable(
     asset="process_items",
     key=("order_no", "line_no", "process_no"),
     schema={
@@ -50,16 +50,16 @@ class ProcessItemsStep:
     asset: AssetName = "process_items"
     batch_factor = 1
 
-    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+    def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """The changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
         return database.read(
             "SELECT o.raw_id, o.order_no, o.shop_id, o.order_id, r.processes"  # noqa: S608  # integers only
             f" FROM {changed_orders(ranges)} {raw_rows()}",
             ORDER_PROCESSES_SCHEMA,
-            rows=most_rows(ranges),
+            rows=max_rows(ranges),
         )
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> ReadLines:
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> ParsedLines:
         """Read the processes of the orders and of their lines; an order whose items can't be read has no lines."""
         # The bounds let the server read a part of the index, where the orders lie close together, and not the table.
         low, high = rows.select(low=pl.col("order_no").min(), high=pl.col("order_no").max()).fill_null(0).row(0)
@@ -68,15 +68,15 @@ class ProcessItemsStep:
             f" FROM {changed_orders(ranges)} JOIN order_items i USING (order_no)"
             f" WHERE i.order_no BETWEEN {low:d} AND {high:d}",
             LINE_PROCESSES_SCHEMA,
-            rows=most_rows(ranges),
+            rows=max_rows(ranges),
         )
-        return read_lines(PROCESS_ITEMS, rows, [read_processes(rows, lines)])
+        return parse_lines(PROCESS_ITEMS, rows, [read_processes(rows, lines)])
 
-    def load(self, batch: Batch, transformed: ReadLines) -> Loaded:
+    def load(self, batch: Batch, transformed: ParsedLines) -> LoadResult:
         """Replace the process rows of each order."""
-        counts = replace_lines(batch.connection, PROCESS_ITEMS, transformed)
-        return Loaded(counts, (), to_check=batch.ranges)
+        counts = sync_lines(batch.connection, PROCESS_ITEMS, transformed)
+        return LoadResult(counts, (), ranges_to_check=batch.ranges)
 
-    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+    def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
         """Leave the order without process rows."""
-        return Loaded(set_lines_aside(batch, PROCESS_ITEMS, rejected), (), to_check=batch.ranges)
+        return LoadResult(reject_order(batch, PROCESS_ITEMS, rejected), (), ranges_to_check=batch.ranges)

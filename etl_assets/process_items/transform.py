@@ -25,7 +25,7 @@ from etl_assets.order_items.json_arrays import (
 )
 from etl_assets.order_items.transform import MAX_BYTES, MAX_LINES, TOO_LONG, unreadable
 from etl_assets.values.numbers import parse_quantity
-from etl_assets.values.text import clean_text, is_filled
+from etl_assets.values.text import clean_text, is_not_blank
 
 BAD_PROCESSES: Final = "BAD_PROCESSES"
 MAX_PROCESSES: Final = 5 * MAX_LINES
@@ -134,7 +134,7 @@ def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     read = pl.concat([from_json, from_text]).with_columns(
         process_type=clean_text(pl.col("process")),
         position=clean_text(pl.col("position")),
-        picture_count=pl.when(is_filled(pl.col("pictures"))).then(parse_quantity(pl.col("pictures"))).otherwise(1),
+        picture_count=pl.when(is_not_blank(pl.col("pictures"))).then(parse_quantity(pl.col("pictures"))).otherwise(1),
         holds_nul=pl.any_horizontal(
             pl.col("process", "position").str.contains(NUL, literal=True).fill_null(value=False)
         ),

@@ -27,9 +27,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of one asset. It fails if its query returns a row, and `narrow`, if there is one, leaves one of them.
+    """One check of one asset. It fails if its query returns a row, and `post_filter`, if there is one, leaves one of them.
 
-    `query` may use the parameter `:asset`. Where it reads the rows `t` of a `table`, `{is_concerned}` says of which
+    `query` may use the parameter `:asset`. Where it reads the rows `t` of a `table`, `{scope}` says of which
     ones it has to: of all, or of those that belong to changed orders. A blocking check stops the downstream assets of
     the same run.
     """
@@ -39,11 +39,11 @@ class Check:
     description: str
     query: str
     table: str | None = None
-    of_whole_tables: bool = False
+    full_table_only: bool = False
     """It says something of a whole table only, and is left out where only changes are looked at."""
     severity: Severity = "error"
     is_blocking: bool = False
-    narrow: Callable[[Database, list[Row]], list[Row]] | None = None
+    post_filter: Callable[[Database, list[Row]], list[Row]] | None = None
 
 
 SECONDS_PER_1000_ROWS: Final[dict[AssetName, float]] = {
@@ -84,7 +84,7 @@ def _table_matches_ledger(asset: AssetName, table: str) -> Check:
             " (SELECT coalesce(sum(inserted - deleted), 0) AS rows FROM etl_batches WHERE asset = :asset) l"
             " WHERE t.rows <> l.rows"
         ),
-        of_whole_tables=True,
+        full_table_only=True,
     )
 
 
@@ -116,7 +116,7 @@ def _no_orphans(asset: AssetName, table: str, parent: str, key: str) -> Check:
         asset=asset,
         description=f"Every row of {table} has its row in {parent}.",
         query=(
-            f"SELECT count(*) AS orphans FROM {table} t WHERE {{is_concerned}}"  # noqa: S608  # names of ours
+            f"SELECT count(*) AS orphans FROM {table} t WHERE {{scope}}"  # noqa: S608  # names of ours
             f" AND NOT EXISTS (SELECT FROM {parent} p WHERE {same_key}) HAVING count(*) > 0"
         ),
         table=table,
@@ -127,7 +127,7 @@ def _open_quarantine(asset: AssetName) -> Check:
     return Check(
         name="no_open_quarantine",
         asset=asset,
-        description="No row waits in quarantine: mend it with the jobs `export_quarantine` and `replay_quarantine`.",
+        description="No row waits in quarantine: correct it with the jobs `export_quarantine` and `replay_quarantine`.",
         query=(
             "SELECT reason_code, count(*) AS rows, date_trunc('second', min(quarantined_at)) AS since FROM quarantine"
             " WHERE asset = :asset AND resolved_at IS NULL GROUP BY reason_code ORDER BY rows DESC"
@@ -187,7 +187,7 @@ UNMAPPED_ORDER_TYPES: Final = Check(
         ORDER BY t.order_type
     """,  # the limit: no more orders are read than it takes to find one
     severity="warn",
-    narrow=_without_mapping,
+    post_filter=_without_mapping,
 )
 
 _ONE_ACTIVE_LEAD: Final = Check(
@@ -229,7 +229,7 @@ _FIGURES_EQUAL_ORDERS: Final = Check(
             LEFT JOIN (lead_orders a JOIN orders o USING (shop_id, order_id))
                 ON a.lead_id = t.lead_id AND NOT o.is_cancelled
             CROSS JOIN LATERAL (SELECT o.currency IS NOT DISTINCT FROM t.currency) own (is_own)
-            WHERE {is_concerned}
+            WHERE {scope}
             GROUP BY t.lead_id
         ) compared
         WHERE lead_counts <> order_counts OR lead_amounts <> order_amounts

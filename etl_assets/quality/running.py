@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from etl_assets.database.schema import metadata
-from etl_assets.ledger.unchecked import read_unchecked, take_away
-from etl_assets.ledger.work import changed_orders, touched_customers
+from etl_assets.ledger.pending_checks import clear_pending_checks, read_pending_checks
+from etl_assets.ledger.queue import changed_customers, changed_orders
 from etl_assets.quality.checks import CHECKS, Check, Row
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
-    from etl_assets.ledger.work import WorkRange
+    from etl_assets.ledger.queue import RawIdRange
 
 MAX_VIOLATIONS: Final = 20
 
@@ -28,7 +28,7 @@ class CheckOutcome:
 
     passed: bool
     violations: Sequence[Row]
-    of_whole_tables: bool
+    full_table_only: bool
     """False: only what has changed since the checks of the asset last held was looked at."""
 
 
@@ -41,20 +41,20 @@ def run_checks(
     `whole_tables`, at whole tables. A check that only makes sense of whole tables is left out otherwise.
     """
     with database.transaction() as connection:
-        unchecked = read_unchecked(connection, asset)
-    ranges = None if whole_tables or unchecked.is_large else unchecked.ranges
+        pending_checks = read_pending_checks(connection, asset)
+    ranges = None if whole_tables or pending_checks.is_large else pending_checks.ranges
     holds = True
     for check in CHECKS:
-        if check.asset == asset and (ranges is None or not check.of_whole_tables):
+        if check.asset == asset and (ranges is None or not check.full_table_only):
             outcome = run_check(database, check, ranges)
             holds = holds and (outcome.passed or check.table is None)
             yield check, outcome
     if holds:
         with database.transaction() as connection:
-            take_away(connection, asset, until=unchecked.until)
+            clear_pending_checks(connection, asset, until=pending_checks.until)
 
 
-def run_check(database: Database, check: Check, ranges: Sequence[WorkRange] | None = None) -> CheckOutcome:
+def run_check(database: Database, check: Check, ranges: Sequence[RawIdRange] | None = None) -> CheckOutcome:
     """Run a check against the tables as they are.
 
     Args:
@@ -64,17 +64,17 @@ def run_check(database: Database, check: Check, ranges: Sequence[WorkRange] | No
     """
     query = check.query
     if check.table is not None:
-        query = query.replace("{is_concerned}", is_concerned(check.table, ranges))
+        query = query.replace("{scope}", scope_condition(check.table, ranges))
     parameters = {"asset": check.asset} if ":asset" in query else {}
     with database.transaction() as connection:
         result = connection.execute(sa.text(query), parameters).mappings()
-        found = [dict(row) for row in (result.fetchmany(MAX_VIOLATIONS) if check.narrow is None else result)]
-    if check.narrow is not None:
-        found = check.narrow(database, found)[:MAX_VIOLATIONS]
-    return CheckOutcome(not found, found, of_whole_tables=ranges is None or check.table is None)
+        found = [dict(row) for row in (result.fetchmany(MAX_VIOLATIONS) if check.post_filter is None else result)]
+    if check.post_filter is not None:
+        found = check.post_filter(database, found)[:MAX_VIOLATIONS]
+    return CheckOutcome(not found, found, full_table_only=ranges is None or check.table is None)
 
 
-def is_concerned(table: str, ranges: Sequence[WorkRange] | None) -> str:
+def scope_condition(table: str, ranges: Sequence[RawIdRange] | None) -> str:
     """The SQL condition that a row `t` of a table belongs to ranges of `orders`; that of all rows if there are none.
 
     A line or an attachment belongs to its order, a customer or lead to the orders that its customer has, or had.
@@ -91,4 +91,4 @@ def is_concerned(table: str, ranges: Sequence[WorkRange] | None) -> str:
         case "shop_id":
             return f"(t.shop_id, t.order_id) IN (SELECT o.shop_id, o.order_id FROM {orders})"  # noqa: S608
         case _:
-            return f"t.customer_global_id IN ({touched_customers(ranges, '{} IS NOT NULL'.format)})"
+            return f"t.customer_global_id IN ({changed_customers(ranges, '{} IS NOT NULL'.format)})"

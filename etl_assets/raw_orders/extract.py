@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.raw_orders.errors import ImportFileError
-from etl_assets.raw_orders.gathering import gather_orders
+from etl_assets.raw_orders.group_lines import group_lines
+from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.transform import to_raw_orders
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from etl_assets.presets.model import ColumnSource, Preset
-    from etl_assets.raw_orders.source import ImportFile
+    from etl_assets.raw_orders.readers.opened_file import ImportFile
 
 CHUNK_ROWS: Final = 50_000
 
@@ -64,7 +64,7 @@ class RawOrderFrames:
             self.unmatched = unmatched_columns(source.headers, preset)
         counted = self._counted(source.frames)
         if preset.shape == "line_item":
-            yield from gather_orders(counted, preset)
+            yield from group_lines(counted, preset)
         else:
             yield from (to_raw_orders(frame, preset) for frame in counted)
 

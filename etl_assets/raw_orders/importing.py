@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from etl_assets.errors import EtlError
 from etl_assets.presets.catalog import detect_preset, list_presets
-from etl_assets.raw_orders.errors import ImportFileError
 from etl_assets.raw_orders.extract import extract_raw_orders
-from etl_assets.raw_orders.load import land_raw_orders, refuse_import
-from etl_assets.raw_orders.reading import FileReader
+from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
+from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.file_reader import FileReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
-    from etl_assets.raw_orders.source import ImportFile
+    from etl_assets.raw_orders.readers.opened_file import ImportFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def import_file(  # noqa: PLR0913  # what may be said of one import
         try:
             found = preset or require_preset(file)
         except EtlError as error:
-            return refuse_import(database, path, error)
+            return record_failed_import(database, path, error)
         chosen = found.with_overrides(platform=overrides.platform, shop=overrides.shop, timezone=overrides.timezone)
         frames = extract_raw_orders(file, chosen, is_detected=preset is None, on_progress=on_progress)
         return land_raw_orders(database, path, chosen, frames, run_id=run_id)
@@ -72,7 +72,7 @@ def require_preset(file: ImportFile) -> Preset:
     """The preset that fits the headers of a file. Raises `ImportFileError` where none does."""
     path, headers = file.path, file.headers()
     if "quarantine_id" in headers:  # it has the columns of the generic preset too
-        remedy = "Mend its rows and pass it to `etl-assets quarantine replay --file`"
+        remedy = "Correct its rows and pass it to `etl-assets quarantine replay --file`"
         raise ImportFileError(path, None, "it is an export of quarantine, whose rows are not new orders", remedy)
     preset = detect_preset(headers)
     if preset is None:

@@ -15,9 +15,9 @@ from etl_assets.database.frames import copy_rows
 from etl_assets.database.schema import import_tasks
 from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import DatabaseUnavailableError, EtlError
-from etl_assets.ledger import work
+from etl_assets.ledger import queue
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
-from etl_assets.ledger.work import WorkRange
+from etl_assets.ledger.queue import RawIdRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,7 +38,7 @@ class Landable(Protocol):
     """Columns that the mapping takes from headers that the source lacks, where the user should know; else empty."""
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
-        """Frames of columns of `raw_orders` but import_id and raw_id; `replaces_raw_id` where rows mend others."""
+        """Frames of columns of `raw_orders` but import_id and raw_id; `replaces_raw_id` where rows correct others."""
         ...
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ def land_raw_orders(
     return ImportResult(import_id, str(path), preset.name, lines, rows, "completed", unmatched=unmatched)
 
 
-def refuse_import(database: Database, path: Path, error: EtlError) -> ImportResult:
+def record_failed_import(database: Database, path: Path, error: EtlError) -> ImportResult:
     """Record a file that can't be imported for a reason known before it is read."""
     import_id = register_import(database, str(path), None)
     fail_import(database, import_id, str(error))
@@ -209,7 +209,7 @@ def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFr
     record = open_batch(connection, "raw_orders", run_id, expected_epoch=None, started=started)
     if rows:
         high = connection.execute(sa.text("SELECT currval('raw_orders_raw_id_seq')")).scalar_one()
-        work.hand_on(connection, work.CONSUMERS["raw_orders"], [WorkRange(record.batch_id, low, high)])
+        queue.enqueue(connection, queue.DOWNSTREAM["raw_orders"], [RawIdRange(record.batch_id, low, high)])
     close_batch(connection, record, BatchCounts(inserted=rows), [import_id])
     return record.batch_id
 

@@ -1,6 +1,6 @@
 """Maps the columns of an export to the columns of `raw_orders`. Pure expressions on frames: no reading, no cleaning.
 
-Frames come in with the file's own headers (all String), `LINE` and `DEFECT`, as the readers make them.
+Frames come in with the file's own headers (all String), `LINE_NUMBER` and `ROW_ERROR`, as the readers make them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.presets.model import RAW_COLUMNS, ColumnSource
-from etl_assets.raw_orders.source import DEFECT, LINE
-from etl_assets.values.text import is_filled
+from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
+from etl_assets.values.text import is_not_blank
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -37,16 +37,16 @@ def to_raw_orders(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     headers = file_headers(lines)
     extra = unmapped_headers(headers, preset)
     return lines.select(
-        pl.col(LINE).cast(pl.Int32).alias("row_no"),
+        pl.col(LINE_NUMBER).cast(pl.Int32).alias("row_no"),
         *(order_value(preset, column, headers) for column in RAW_COLUMNS),
-        json_object({header: filled(pl.col(header)) for header in extra}).alias("extra"),
-        pl.col(DEFECT).alias("defect"),
+        json_object({header: blank_to_null(pl.col(header)) for header in extra}).alias("extra"),
+        pl.col(ROW_ERROR).alias("defect"),
     )
 
 
 def file_headers(lines: pl.DataFrame) -> tuple[str, ...]:
     """Return the headers of the file that a frame was read from."""
-    return tuple(header for header in lines.columns if header not in {LINE, DEFECT})
+    return tuple(header for header in lines.columns if header not in {LINE_NUMBER, ROW_ERROR})
 
 
 def unmapped_headers(headers: Iterable[str], preset: Preset) -> list[str]:
@@ -79,7 +79,7 @@ def source_value(source: ColumnSource | None, headers: Collection[str]) -> pl.Ex
     """Value one column source: the first matching rule, else the first filled column, else the constant."""
     if source is None:
         return pl.lit(None, pl.String)
-    columns = [filled(pl.col(column)) for column in source.columns if column in headers]
+    columns = [blank_to_null(pl.col(column)) for column in source.columns if column in headers]
     value = pl.coalesce(*columns, pl.lit(source.constant, pl.String))
     for rule in reversed(source.rules):
         if rule.when in headers:
@@ -88,9 +88,9 @@ def source_value(source: ColumnSource | None, headers: Collection[str]) -> pl.Ex
     return value
 
 
-def filled(text: pl.Expr) -> pl.Expr:
+def blank_to_null(text: pl.Expr) -> pl.Expr:
     """Keep the text as it is; where it says nothing, null."""
-    return pl.when(is_filled(text)).then(text)
+    return pl.when(is_not_blank(text)).then(text)
 
 
 def json_object(values: dict[str, pl.Expr]) -> pl.Expr:

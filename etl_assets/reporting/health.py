@@ -108,20 +108,22 @@ def summary(state: PipelineState) -> str:
 def state_sections(state: PipelineState) -> dict[str, str]:
     """The state as sections of a page: title → Markdown."""
     assets = [
-        [one.asset, _instant(one.last_batch_at), duration(one.age), one.pending_rows, duration(one.waiting)]
+        [one.asset, _timestamp(one.last_batch_at), duration(one.age), one.pending_rows, duration(one.waiting)]
         for one in state.assets
     ]
-    quarantine = [[one["asset"], one["reason_code"], one["rows"], _instant(one["since"])] for one in state.quarantine]
+    quarantine = [[one["asset"], one["reason_code"], one["rows"], _timestamp(one["since"])] for one in state.quarantine]
     imports = [
-        [_instant(one["created_at"]), PurePath(one["source"]).name, (one["error"] or "")[:300]]
+        [_timestamp(one["created_at"]), PurePath(one["source"]).name, (one["error"] or "")[:300]]
         for one in state.failed_imports
     ]
-    mend = "Mend them with the jobs `export_quarantine` and `replay_quarantine`, or with `etl-assets quarantine`."
+    correct = "Correct them with the jobs `export_quarantine` and `replay_quarantine`, or with `etl-assets quarantine`."
     return {
         "Freshness and backlog": table(
             ["asset", "last batch (UTC)", "age", "rows pending, at most", "oldest for"], assets
         ),
-        "Open quarantine": f"{table(['asset', 'code', 'rows', 'since'], quarantine)}\n\n{mend}" if quarantine else NONE,
+        "Open quarantine": f"{table(['asset', 'code', 'rows', 'since'], quarantine)}\n\n{correct}"
+        if quarantine
+        else NONE,
         f"Imports that failed in the last {IMPORT_DAYS} days": (
             f"{state.failed_import_count} in all, the last ones:\n\n{table(['at (UTC)', 'file', 'why'], imports)}"
             if imports
@@ -147,5 +149,5 @@ def duration(seconds: float | None) -> str | None:
     return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"
 
 
-def _instant(instant: dt.datetime | None) -> str | None:
+def _timestamp(instant: dt.datetime | None) -> str | None:
     return None if instant is None else f"{instant:%Y-%m-%d %H:%M}"

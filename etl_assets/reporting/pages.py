@@ -51,11 +51,11 @@ def rates_page(rates: pl.DataFrame) -> str | None:
     """
     if rates.is_empty():
         return None
-    from etl_assets.reporting import pictures  # noqa: PLC0415  # Matplotlib is slow to import, and not always needed
+    from etl_assets.reporting import charts  # noqa: PLC0415  # Matplotlib is slow to import, and not always needed
 
     per_second = rates.select(rate=pl.col("rows") / pl.col("seconds").clip(lower_bound=1e-6))["rate"]
-    png = pictures.draw_rates(per_second.to_list())
-    last, usual = pictures.short(per_second[-1]), pictures.short(cast("float", per_second.median()))
+    png = charts.draw_rates(per_second.to_list())
+    last, usual = charts.short(per_second[-1]), charts.short(cast("float", per_second.median()))
     said = f"Last run: {last} rows/s; median of {rates.height}: {usual} rows/s."
     return f"{image('rows per second', png)}\n\n{said}"
 
@@ -71,14 +71,14 @@ def leads_page(funnel: pl.DataFrame) -> str | None:
     """
     if funnel.is_empty():
         return None
-    from etl_assets.reporting import pictures  # noqa: PLC0415  # as above
+    from etl_assets.reporting import charts  # noqa: PLC0415  # as above
 
     total = funnel.select(pl.exclude("currency").sum()).row(0, named=True)
     # The currency of most leads: amounts of several are never added together.
     main = funnel.drop_nulls("currency").head(1)
     stages = []
     for kind in KINDS:
-        amount = f" · {pictures.short(float(main[f'{kind}_amount'][0]))} {main['currency'][0]}" if main.height else ""
+        amount = f" · {charts.short(float(main[f'{kind}_amount'][0]))} {main['currency'][0]}" if main.height else ""
         leads, orders = total[f"{kind}_leads"], total[f"{kind}_orders"]
         share = f"{leads / total['leads']:.0%}"
         stages.append((kind, leads, f"{share} · {leads:,} leads · {orders:,} orders{amount}"))
@@ -87,7 +87,7 @@ def leads_page(funnel: pl.DataFrame) -> str | None:
         for row in funnel.head(5).iter_rows(named=True)
         for kind in KINDS
     ]
-    parts = [image("leads by type of order", pictures.draw_funnel(stages, total["leads"]))]
+    parts = [image("leads by type of order", charts.draw_funnel(stages, total["leads"]))]
     if total["sample_leads"]:
         went_on = total["sample_then_bulk"] / total["sample_leads"]
         parts.append(f"Of the leads with a sample, {went_on:.1%} have a bulk order too.")
@@ -107,19 +107,19 @@ def orders_page(by_shop: pl.DataFrame, by_day: pl.DataFrame) -> str | None:
     """
     if by_shop.is_empty():
         return None
-    from etl_assets.reporting import pictures  # noqa: PLC0415  # as above
+    from etl_assets.reporting import charts  # noqa: PLC0415  # as above
 
     shown = by_shop.head(SHOPS_SHOWN)
     names = [
-        _shortened(name) if pictures.is_drawable(name) else f"shop {shop_id}"
+        _shortened(name) if charts.is_drawable(name) else f"shop {shop_id}"
         for shop_id, name in shown.select("shop_id", "shop_name").iter_rows()
     ]
     title = f"Orders per shop ({shown.height} of {by_shop.height} shops)"
     bars = list(zip(names, shown["orders"].to_list(), strict=True))
-    parts = [image("orders per shop", pictures.draw_shops(bars, title))]
+    parts = [image("orders per shop", charts.draw_shops(bars, title))]
     if by_day.height:
         days = list(by_day.select("day", "orders").iter_rows())
-        parts.append(image("orders per day", pictures.draw_days(days, "Orders per day (UTC), the last 90 days")))
+        parts.append(image("orders per day", charts.draw_days(days, "Orders per day (UTC), the last 90 days")))
     parts.append(table(["shop", "platform", "name", "orders"], shown.iter_rows()))
     return "\n\n".join(parts)
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.frames import copy_rows
-from etl_assets.database.isolation import write_isolated
 from etl_assets.ledger.batches import BatchCounts
-from etl_assets.ledger.work import imported_rows, most_rows
-from etl_assets.pipeline.step import Batch, Loaded
-from etl_assets.presets.imports import rows_by_preset
+from etl_assets.ledger.import_presets import rows_by_preset
+from etl_assets.ledger.queue import imported_rows, max_rows
+from etl_assets.pipeline.runner import Batch, LoadResult
 from etl_assets.shop.transform import SHOP_KEY, distinct_shops, new_shops
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
-    from etl_assets.ledger.work import WorkRange
+    from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
 RAW_SHOP_SCHEMA: Final = {
@@ -39,23 +39,23 @@ class ShopStep:
     asset: AssetName = "shop"
     batch_factor = 10
 
-    def extract(self, database: Database, ranges: Sequence[WorkRange]) -> pl.DataFrame:
+    def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """The distinct shop columns of the pending raw rows, each with the first row that has them."""
         return database.read(
             "SELECT min(r.raw_id) AS raw_id, t.batch_id AS import_batch_id, r.platform, r.shop, r.currency"  # noqa: S608  # integers only
             f" FROM {imported_rows(ranges)} GROUP BY t.batch_id, r.platform, r.shop, r.currency",
             RAW_SHOP_SCHEMA,
             alone=True,
-            rows=most_rows(ranges),
+            rows=max_rows(ranges),
         )
 
-    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[WorkRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
+    def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
         """The distinct shops of the rows."""
         with queries.database.transaction() as connection:
             seen = [distinct_shops(part, preset) for preset, part in rows_by_preset(connection, rows)]
         return pl.concat(seen or [distinct_shops(rows, None)]).unique(SHOP_KEY, keep="first", maintain_order=True)
 
-    def load(self, batch: Batch, transformed: pl.DataFrame) -> Loaded:
+    def load(self, batch: Batch, transformed: pl.DataFrame) -> LoadResult:
         """Add the shops that are not known yet; the imports' rows are then ready for `orders`."""
         known = batch.queries.batch_lookup_shops(connection=batch.connection)
         new = new_shops(transformed, known)
@@ -66,11 +66,11 @@ class ShopStep:
             copy_rows(batch.connection, "shop_configs", new)
         unchanged = transformed.height - new.height
         counts = BatchCounts(inserted=new.height - refused, unchanged=unchanged, quarantined=refused)
-        return Loaded(counts, batch.ranges)
+        return LoadResult(counts, batch.ranges)
 
-    def set_aside(self, batch: Batch, rejected: pl.DataFrame) -> Loaded:
+    def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
         """Hand the row on: it is in quarantine once, and that is in `orders`, which says why it has no shop."""
-        return Loaded(BatchCounts(quarantined=rejected.height), batch.ranges)
+        return LoadResult(BatchCounts(quarantined=rejected.height), batch.ranges)
 
 
 def refused_shops(connection: sa.Connection, shops: pl.DataFrame) -> pl.DataFrame:
@@ -83,4 +83,4 @@ def refused_shops(connection: sa.Connection, shops: pl.DataFrame) -> pl.DataFram
 
 def _add_shops(connection: sa.Connection, new: pl.DataFrame) -> pl.DataFrame:
     """Add the shops that the store takes; returns the others, with `reason_code` and `reason`."""
-    return write_isolated(connection, new, lambda part: copy_rows(connection, "shop_configs", part))
+    return write_bisecting(connection, new, lambda part: copy_rows(connection, "shop_configs", part))

@@ -12,7 +12,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from etl_assets.children.serving import serve
+from etl_assets.child_process.child import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

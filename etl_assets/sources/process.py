@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from etl_assets.children.process import ChildEndedError, ChildProcess, ChildSilentError
+from etl_assets.child_process.parent import ChildEndedError, ChildProcess, ChildSilentError
 from etl_assets.sources.errors import SourceReadError
 
 if TYPE_CHECKING:

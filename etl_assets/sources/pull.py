@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from etl_assets.errors import FencedError
+from etl_assets.errors import ConcurrentRunError
 from etl_assets.raw_orders.load import land_raw_orders
-from etl_assets.sources import ledger
+from etl_assets.sources import bookmarks
 from etl_assets.sources.config import source_url
 from etl_assets.sources.errors import SourceError
 from etl_assets.sources.process import ChildFailedError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from etl_assets.database.database import Database
     from etl_assets.sources.backend import Backend, Window
-    from etl_assets.sources.ledger import Progress
+    from etl_assets.sources.bookmarks import Progress
     from etl_assets.sources.model import SourceConfig
     from etl_assets.sources.session import RowFile
 
@@ -78,7 +78,7 @@ def pull(database: Database, source: SourceConfig, run_id: str | None = None) ->
         run_id: the Dagster run, for the ledger.
 
     Raises:
-        FencedError: another pull of the source committed first; nothing is lost, and nothing to be done.
+        ConcurrentRunError: another pull of the source committed first; nothing is lost, and nothing to be done.
         EtlError: the source can't be read or used; nothing was written.
     """
     return _pull(database, source, run_id, full=False)
@@ -94,7 +94,7 @@ def reconcile(database: Database, source: SourceConfig, run_id: str | None = Non
 
 def due_sources(database: Database, sources: Sequence[SourceConfig], now: datetime) -> list[str]:
     """The names of the sources whose last pull is `every_seconds` ago, in their order."""
-    progress = ledger.progress_of_all(database)
+    progress = bookmarks.progress_of_all(database)
     return [
         source.name
         for source in sources
@@ -104,7 +104,7 @@ def due_sources(database: Database, sources: Sequence[SourceConfig], now: dateti
 
 def due_reconciles(database: Database, sources: Sequence[SourceConfig], now: datetime) -> list[str]:
     """The names of the sources that were read as a whole `reconcile_seconds` ago, or never, in their order."""
-    progress = ledger.progress_of_all(database)
+    progress = bookmarks.progress_of_all(database)
     return [
         source.name
         for source in sources
@@ -131,14 +131,14 @@ class _NewOrders:
 
     def is_empty(self, connection: sa.Connection) -> bool:
         """Whether the ledger knows them all."""
-        return not any(ledger.is_anything_new(connection, self._source, frame) for frame in self._frames())
+        return not any(bookmarks.is_anything_new(connection, self._source, frame) for frame in self._frames())
 
     def claim(self, connection: sa.Connection, import_id: UUID | None = None) -> None:  # noqa: ARG002  # none needed
         """Take the next position, first in the transaction."""
         self._connection = connection
         try:
             self._advance(connection)
-        except FencedError:
+        except ConcurrentRunError:
             self.is_fenced = True
             raise
 
@@ -148,7 +148,7 @@ class _NewOrders:
             msg = "claim comes before the rows"
             raise RuntimeError(msg)
         for frame in self._frames():
-            new = ledger.remember(self._connection, self._source, frame)
+            new = bookmarks.remember(self._connection, self._source, frame)
             self.rows += new.height
             self.missed += new.height - int(new[PENDING].sum())
             if new.height:
@@ -160,7 +160,7 @@ class _NewOrders:
 
 def _pull(database: Database, source: SourceConfig, run_id: str | None, *, full: bool) -> PullResult:
     started = time.monotonic()
-    progress = ledger.begin(database, source.name)
+    progress = bookmarks.begin(database, source.name)
     definition = _definition(source)
     with SourceSession(source) as session, tempfile.TemporaryDirectory(prefix="etl-assets-") as folder:
         known = progress.position if (progress.position or {}).get("definition") == definition else None
@@ -170,7 +170,7 @@ def _pull(database: Database, source: SourceConfig, run_id: str | None, *, full:
         position = {"kind": source.changes.kind, "definition": definition, **window.position}
 
         def claim(connection: sa.Connection) -> None:
-            ledger.advance(connection, source.name, progress.epoch, position, full=is_full)
+            bookmarks.advance(connection, source.name, progress.epoch, position, full=is_full)
 
         read, landed, missed, import_id = 0, 0, 0, None
         if is_full or not window.is_empty:
@@ -206,7 +206,7 @@ def _land(database: Database, source: SourceConfig, orders: _NewOrders, run_id: 
         database, f"source:{source.name}", source.mapping, orders, run_id=run_id, claim=orders.claim
     )
     if result.status == "failed":
-        raise (FencedError if orders.is_fenced else SourceError)(result.error)
+        raise (ConcurrentRunError if orders.is_fenced else SourceError)(result.error)
     return result.import_id
 
 

@@ -10,9 +10,9 @@ import polars_hash as plh
 import pyarrow as pa
 
 from etl_assets.presets.model import RAW_COLUMNS
-from etl_assets.raw_orders.defects import with_defects
-from etl_assets.raw_orders.gathering import gather_orders
-from etl_assets.raw_orders.source import BAD_TEXT, DEFECT, LINE
+from etl_assets.raw_orders.group_lines import group_lines
+from etl_assets.raw_orders.readers.opened_file import BAD_TEXT, LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.row_errors import with_row_errors
 from etl_assets.raw_orders.transform import order_value, to_raw_orders
 from etl_assets.sources.errors import SourceError
 from etl_assets.values.text import clean_text
@@ -55,14 +55,14 @@ def raw_order_frames(source: SourceConfig, file: RowFile, backend: Backend) -> I
 
 
 def line_frames(file: RowFile, backend: Backend) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
-    """Yield frames of lines as the readers of files make them (`LINE` counts the rows read), and `PENDING` of each."""
+    """Yield frames of lines as the readers of files make them (`LINE_NUMBER` counts the rows read), and `PENDING` of each."""
     first = 1
     for cells in _batches(file):
         pending = (cells[cells.columns[-1]] == "1").rename(PENDING)
         cells = cells.select(cells.columns[:-1]).rename(dict(zip(cells.columns, file.headers, strict=False)))  # noqa: PLW2901
         texts = cells.select(backend.decode(pl.col(name)).alias(name) for name in file.headers)
         spelled = cells.select(backend.spelled(pl.col(name)).alias(name) for name in file.headers)
-        lines = with_defects(
+        lines = with_row_errors(
             pl.DataFrame([texts[name].fill_null(spelled[name]) for name in file.headers]), file.headers
         )
         unreadable = [
@@ -73,8 +73,10 @@ def line_frames(file: RowFile, backend: Backend) -> Iterator[tuple[pl.DataFrame,
         if unreadable:
             bad = pl.DataFrame([column.alias(str(at)) for at, column in enumerate(unreadable)])
             is_bad = bad.select(pl.any_horizontal(pl.all())).to_series()
-            lines = lines.with_columns(pl.when(is_bad).then(pl.lit(BAD_TEXT)).otherwise(pl.col(DEFECT)).alias(DEFECT))
-        yield lines.with_columns(pl.int_range(first, first + lines.height, dtype=pl.Int64).alias(LINE)), pending
+            lines = lines.with_columns(
+                pl.when(is_bad).then(pl.lit(BAD_TEXT)).otherwise(pl.col(ROW_ERROR)).alias(ROW_ERROR)
+            )
+        yield lines.with_columns(pl.int_range(first, first + lines.height, dtype=pl.Int64).alias(LINE_NUMBER)), pending
         first += lines.height
 
 
@@ -116,7 +118,7 @@ def _gathered(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator
             pending_numbers.append(numbers.to_series().unique())
             yield lines
 
-    for raw in gather_orders(noted(), preset):
+    for raw in group_lines(noted(), preset):
         key = raw.select(_identity()).to_series()
         is_pending = raw.select(number.is_in(pl.concat(pending_numbers).unique().implode()).fill_null(value=True))
         named = raw["order_id"].is_not_null() & ~key.is_duplicated()

@@ -50,14 +50,14 @@ _ODD: Final = r"^['=\s]|\s$|[^\x20-\x7e]|^$"
 """Texts that cleaning may change; most are plain ASCII, and leaving those alone makes it fifty times faster."""
 
 
-def fold_text(text: pl.Expr) -> pl.Expr:
+def normalize_case(text: pl.Expr) -> pl.Expr:
     """Clean text and ignore its case: how statuses and order types are compared."""
     return clean_text(text).str.to_lowercase()
 
 
-def folded(text: str) -> str | None:
-    """One text as `fold_text` makes it; None where it says nothing."""
-    result: str | None = pl.select(fold_text(pl.lit(text, pl.String))).item()
+def normalize_case_str(text: str) -> str | None:
+    """One text as `normalize_case` makes it; None where it says nothing."""
+    result: str | None = pl.select(normalize_case(pl.lit(text, pl.String))).item()
     return result
 
 
@@ -66,7 +66,7 @@ def clean_name(text: pl.Expr) -> pl.Expr:
     return pl.when(~text.str.contains(_MASKS)).then(clean_text(text))
 
 
-def is_filled(text: pl.Expr) -> pl.Expr:
+def is_not_blank(text: pl.Expr) -> pl.Expr:
     """Whether the text says anything once it is cleaned (never null): what `clean_text` would tell, but cheaper."""
     says_nothing = text.str.contains(r'^\s*(?:[=＝⁼₌﹦]["＂]\s*["＂]\s*)?$')
     return text.is_not_null() & ~says_nothing.fill_null(value=True)

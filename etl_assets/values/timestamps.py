@@ -11,7 +11,7 @@ from etl_assets.values.text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-INSTANT: Final = pl.Datetime("us", "UTC")
+TIMESTAMP_UTC: Final = pl.Datetime("us", "UTC")
 _LOCAL: Final = pl.Datetime("us")
 
 ISO_FORMATS: Final = (
@@ -39,7 +39,7 @@ def has_timestamp(text: pl.Expr) -> pl.Expr:
     return cleaned.is_not_null() & ~cleaned.str.starts_with(_NO_DATE)
 
 
-def parse_instants(texts: pl.Series, zones: pl.Series, formats: Sequence[str]) -> pl.Series:
+def parse_timestamps(texts: pl.Series, zones: pl.Series, formats: Sequence[str]) -> pl.Series:
     """Read instants (UTC, microseconds); null where there is none or it can't be read.
 
     A local time that occurs twice (clocks set back) is the earlier one; one that does not occur (clocks set forward) is
@@ -57,7 +57,7 @@ def parse_instants(texts: pl.Series, zones: pl.Series, formats: Sequence[str]) -
         .with_columns(clean_text(column))
         .with_columns(pl.when(~column.str.starts_with(_NO_DATE)).then(column))
     )
-    found = frame.with_columns(instant=pl.lit(None, INSTANT))
+    found = frame.with_columns(instant=pl.lit(None, TIMESTAMP_UTC))
     for strptime in formats:
         found = _try_format(found, strptime, column)
     for strptime in _SECONDS:

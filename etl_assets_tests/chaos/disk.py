@@ -52,7 +52,7 @@ class SmallDisk:
             place = (sql.Identifier(self.tablespace), sql.Literal(str(tables)))
             server.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(*place))
 
-    def take_in(self, database: str) -> None:
+    def ingest_inbox(self, database: str) -> None:
         """Make a database that lies on this disk ready for it to be full."""
         if not self.is_real:
             with psycopg.connect(self._server.address(database)) as connection:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from etl_assets.cli import quarantine, runs  # noqa: F401  # what `app` would import
 from etl_assets.cli.main import app
 from etl_assets.database import database as database_module
-from etl_assets.inbox.taking_in import take_in
-from etl_assets.ledger.replay import requeue
+from etl_assets.inbox.ingest import ingest_inbox
 from etl_assets.orchestration import launch  # noqa: F401  # takes seconds to import
-from etl_assets.pipeline.assets import STEPS, build_services, run_asset
+from etl_assets.quarantine.corrections import import_corrections
+from etl_assets.quarantine.requeue import requeue
+from etl_assets.quarantine.spreadsheet import read_corrections
 from etl_assets.raw_orders.importing import import_file
 from etl_assets.raw_orders.load import fail_interrupted_imports
-from etl_assets.raw_orders.mended import land_mended
-from etl_assets.raw_orders.mending_file import read_mending_file
+from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def run_through_bulk_reader(*assets: str) -> None:
 
 def import_one(path: str) -> None:
     """Import a file."""
-    from etl_assets_tests.running import PRESET  # noqa: PLC0415  # a preset's time zone is looked up by Polars
+    from etl_assets_tests.helpers.pipeline import PRESET  # noqa: PLC0415  # a preset's time zone is looked up by Polars
 
     database = build_services(Settings()).database
     fail_interrupted_imports(database)
@@ -55,7 +55,7 @@ def import_one(path: str) -> None:
 def take_in_inbox() -> None:
     """Take in what is in the inbox; a file that stays there is a failure."""
     settings = Settings()
-    take_in(build_services(settings).database, settings.inbox_folder, settle_seconds=0)
+    ingest_inbox(build_services(settings).database, settings.inbox_folder, settle_seconds=0)
     if list(settings.inbox_folder.glob("*.csv")):
         raise SystemExit(1)
 
@@ -68,8 +68,8 @@ def replay() -> None:
 
 
 def replay_mended(path: str) -> None:
-    """Run the rows of a mended file."""
-    land_mended(build_services(Settings()).database, read_mending_file(Path(path)), Path(path))
+    """Run the rows of a corrected file."""
+    import_corrections(build_services(Settings()).database, read_corrections(Path(path)), Path(path))
     run()
 
 
@@ -84,6 +84,6 @@ OPERATIONS: Final[dict[str, Callable[..., None]]] = {
     "import": import_one,
     "inbox": take_in_inbox,
     "replay": replay,
-    "replay mended": replay_mended,
+    "replay corrected": replay_mended,
     "command": command,
 }

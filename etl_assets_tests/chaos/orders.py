@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from etl_assets.presets.model import RAW_COLUMNS
-from etl_assets_tests.running import raw_fields
+from etl_assets_tests.helpers.pipeline import raw_fields
 
 if TYPE_CHECKING:
     from pathlib import Path

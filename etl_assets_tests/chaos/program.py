@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from etl_assets.pipeline.assets import build_services
+from etl_assets.run.registry import build_services
 from etl_assets.settings import Settings
 from etl_assets_tests.chaos.clock import Clock, find_library
 from etl_assets_tests.chaos.disk import SmallDisk

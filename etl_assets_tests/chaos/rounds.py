@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from etl_assets_tests.chaos.nursery import Operation
 from etl_assets_tests.chaos.proxy import FaultyProxy
 from etl_assets_tests.chaos.verdict import Verdict, judge
-from etl_assets_tests.running import run_all, snapshot
+from etl_assets_tests.helpers.pipeline import run_all, snapshot
 
 if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets_tests.chaos.clock import Clock
     from etl_assets_tests.chaos.disk import SmallDisk
     from etl_assets_tests.chaos.faults import Fault
@@ -140,7 +140,7 @@ class Round:
         furnish, disk = self.arena.stage.furnish, self.arena.disk
         if self.fault.kind.on_small_disk:
             furnish(DATABASE, self.scenario, disk.tablespace)
-            disk.take_in(DATABASE)
+            disk.ingest_inbox(DATABASE)
         else:
             furnish(DATABASE, self.scenario)
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import yaml
 
-from etl_assets.pipeline.assets import STEPS, build_services, run_asset
+from etl_assets.quarantine.spreadsheet import export_quarantine
 from etl_assets.raw_orders.importing import import_file
-from etl_assets.raw_orders.mending_file import export_quarantine
-from etl_assets_tests import running
+from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets_tests.chaos.nursery import Operation
 from etl_assets_tests.chaos.orders import make_imports, write_import
 from etl_assets_tests.chaos.proxy import COPY_DATA, SIDES, FaultyProxy, Point, Statement
 from etl_assets_tests.chaos.verdict import LANDED, judge, read_outcome
-from etl_assets_tests.running import PRESET, query, run_all, scalar
+from etl_assets_tests.helpers import pipeline
+from etl_assets_tests.helpers.pipeline import PRESET, query, run_all, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets_tests.chaos.nursery import Nursery
     from etl_assets_tests.chaos.server import Server
 
@@ -78,7 +78,7 @@ class Stage:
         self._server, self._nursery, self._folder = server, nursery, folder
         imports = make_imports(SIZES, orders=12, seed=SEED)
         self.files = [write_import(folder / f"{number}.csv", rows) for number, rows in enumerate(imports)]
-        self._mended = folder / "mended.csv"
+        self._corrected = folder / "corrected.csv"
         self._mapping = folder / "mapping.yaml"
         self._mapping.write_text(yaml.safe_dump(PRESET.model_dump(mode="json")), "utf-8")
 
@@ -137,8 +137,8 @@ class Stage:
             Scenario("inbox, changes", Operation("inbox"), "first_end", inbox=(self.files[1], self._mapping)),
             Scenario("replay as they are", Operation("replay"), "refused", enumerates="none", replays=True),
             Scenario(
-                "replay mended",
-                Operation("replay mended", (str(self._mended),)),
+                "replay corrected",
+                Operation("replay corrected", (str(self._corrected),)),
                 "refused",
                 enumerates="none",
                 replays=True,
@@ -162,7 +162,7 @@ class Stage:
     def _make_templates(self) -> None:
         self._server.create_migrated("nothing")
         with self._services("nothing") as services:
-            running.start_afresh(services)
+            pipeline.start_afresh(services)
         self._make_chain("nothing", "first", self.files[0])
         self._make_chain("first_end", "next", self.files[1])
         self._server.create("refused", template="first_end")
@@ -171,8 +171,8 @@ class Stage:
             import_file(services.database, self.files[1], PRESET)
             run_all(services)
             query(services, ACCEPTING)
-            export_quarantine(services.database, self._mended)
-        self._mended.write_text(self._mended.read_text("utf-8").replace("oops", "77"), "utf-8")
+            export_quarantine(services.database, self._corrected)
+        self._corrected.write_text(self._corrected.read_text("utf-8").replace("oops", "77"), "utf-8")
 
     def _make_chain(self, template: str, name: str, file: Path) -> None:
         """Make a database for each asset in which it, and all after it, have a file's rows yet to come."""

@@ -1,4 +1,4 @@
-"""Imports arrive while all that works on them is killed over and over: it mends itself, and the tables are right.
+"""Imports arrive while all that works on them is killed over and over: it corrects itself, and the tables are right.
 
 All is real: `dagster-daemon` with its sensors, its code server, the workers of its runs, and `kill -9`. Only what
 starts the daemon again belongs to the test, in the place of a service manager.
@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 
 from etl_assets.orchestration.instance import open_instance
-from etl_assets.orchestration.requests import UNFINISHED
+from etl_assets.orchestration.run_requests import UNFINISHED
 from etl_assets.raw_orders.importing import import_file
 from etl_assets_tests.chaos.orders import make_imports, write_import
 from etl_assets_tests.chaos.verdict import Verdict, judge
-from etl_assets_tests.daemons import Daemon, kill, running_daemon, write_instance
-from etl_assets_tests.running import PRESET, scalar, start_afresh
+from etl_assets_tests.helpers.daemon import Daemon, kill, running_daemon, write_instance
+from etl_assets_tests.helpers.pipeline import PRESET, scalar, start_afresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
     from etl_assets.settings import Settings
     from etl_assets_tests.chaos.orders import Row
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.quality.checks import CHECKS
 from etl_assets.quality.running import run_check
-from etl_assets_tests import running
-from etl_assets_tests.oracle import RawRow
-from etl_assets_tests.running import PRESET, query, scalar
+from etl_assets_tests.helpers import pipeline
+from etl_assets_tests.helpers.oracle import RawRow
+from etl_assets_tests.helpers.pipeline import PRESET, query, scalar
 
 if TYPE_CHECKING:
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 MUST_BE_NOTHING: Final = {
     "work is pending": "SELECT count(*) FROM etl_work",
@@ -60,7 +60,7 @@ class Verdict:
 def read_outcome(services: Services) -> dict[str, Any]:
     """Everything that must be as it is without any fault: the tables without history, and the indexes and keys."""
     indexes = {row["indexname"] for row in query(services, INDEXES)}
-    return {**running.comparable(services), "indexes": indexes}
+    return {**pipeline.comparable(services), "indexes": indexes}
 
 
 def judge(
@@ -110,14 +110,14 @@ def _compare(verdict: Verdict, actual: dict[str, Any], expected: dict[str, Any])
         if actual[table] != rows:
             verdict.differing.add(table)
             try:
-                running.assert_same(table, actual[table], rows)
+                pipeline.assert_same(table, actual[table], rows)
             except AssertionError as error:
                 verdict.faults.append(str(error))
 
 
 def _ask_oracle(verdict: Verdict, services: Services, rows: list[RawRow]) -> None:
     try:
-        running.assert_as_expected(services, rows, PRESET)
+        pipeline.assert_as_expected(services, rows, PRESET)
     except AssertionError as error:
         verdict.differing.add("the oracle's")
         verdict.faults.append(f"The oracle disagrees: {error}")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from etl_assets.database import embedded, migrate
-from etl_assets.pipeline.assets import build_services
+from etl_assets.run.registry import build_services
 from etl_assets.settings import Settings
 from etl_assets_tests.fuzz.known import KNOWN
 from etl_assets_tests.fuzz.rounds import Round

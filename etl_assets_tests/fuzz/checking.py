@@ -7,26 +7,26 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from etl_assets.presets.model import RAW_COLUMNS
-from etl_assets.raw_orders.gathering import gather_orders
+from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.importing import import_file
 from etl_assets.raw_orders.transform import to_raw_orders
-from etl_assets_tests import running
 from etl_assets_tests.fuzz.files import FRAME, as_frame, write_file
 from etl_assets_tests.fuzz.layouts import GOOD
 from etl_assets_tests.fuzz.rounds import GOOD_NAME, SECRET, Import, Round, damaged, good_rows
 from etl_assets_tests.fuzz.values import LONGEST_KEY
-from etl_assets_tests.oracle import RawRow
-from etl_assets_tests.reference_files import TOO_LARGE, Landed, land_lines
-from etl_assets_tests.reference_values import clean_text
+from etl_assets_tests.helpers import pipeline
+from etl_assets_tests.helpers.oracle import RawRow
+from etl_assets_tests.helpers.reference_files import TOO_LARGE, Landed, land_lines
+from etl_assets_tests.helpers.reference_values import clean_text
 
 if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from etl_assets.pipeline.step import Services
-    from etl_assets.raw_orders.reading import FileReader
-    from etl_assets_tests.oracle import Expected
-    from etl_assets_tests.running import Stored
+    from etl_assets.pipeline.runner import Services
+    from etl_assets.raw_orders.readers.file_reader import FileReader
+    from etl_assets_tests.helpers.oracle import Expected
+    from etl_assets_tests.helpers.pipeline import Stored
 
 _COLUMNS: Final = ("raw_id", "import_id", "row_no", *RAW_COLUMNS, "defect")
 
@@ -42,23 +42,23 @@ class OddityError(AssertionError):
 
 def check_round(services: Services, reader: FileReader, drawn: Round, folder: Path) -> None:
     """Import what a round has, run the pipeline, and compare. Raises whatever is not as it must be."""
-    running.start_afresh(running.with_batch_size(services, drawn.batch_size))
+    pipeline.start_afresh(pipeline.with_batch_size(services, drawn.batch_size))
     for number, one in enumerate(drawn.imports):
         _land(services, reader, drawn, one, folder, number)
         if drawn.runs_between:
-            running.run_all(services)
-    running.run_all(services)
+            pipeline.run_all(services)
+    pipeline.run_all(services)
     rows = [
         RawRow(**{**row, "import_id": str(row["import_id"])})
-        for row in running.query(services, f"SELECT {', '.join(_COLUMNS)} FROM raw_orders ORDER BY raw_id")  # noqa: S608  # constants
+        for row in pipeline.query(services, f"SELECT {', '.join(_COLUMNS)} FROM raw_orders ORDER BY raw_id")  # noqa: S608  # constants
     ]
-    stored = running.read_tables(services)
+    stored = pipeline.read_tables(services)
     refused = _refused(rows, stored)
-    expected = running.work_out([row for row in rows if row not in refused], drawn.layout.preset)
+    expected = pipeline.work_out([row for row in rows if row not in refused], drawn.layout.preset)
     _add_refused(expected, refused)
     _leave_out_refused_customers(expected.customers, stored, rows)
     try:
-        running.assert_tables(stored, expected, rows)
+        pipeline.assert_tables(stored, expected, rows)
     except AssertionError as error:
         raise OddityError(str(error).partition(" differ")[0].replace(" ", "_"), error) from None
     _assert_accounts(services, rows, stored)
@@ -78,14 +78,14 @@ def _land(services: Services, reader: FileReader, drawn: Round, one: Import, fol
         if layout.preset.shape == "order":
             frames = [to_raw_orders(frame, layout.preset)]
         else:
-            frames = list(gather_orders([frame], layout.preset))
-        _assert_landed(services, running.land_frames(services, frames, layout.preset), expected)
+            frames = list(group_lines([frame], layout.preset))
+        _assert_landed(services, pipeline.land_frames(services, frames, layout.preset), expected)
         return
     if one.damage is not None:
         path.write_bytes(damaged(path.read_bytes(), one.damage, random))
     result = import_file(services.database, path, layout.preset, reader=reader)
     told = f"{result.status} {result.error}"
-    rows = running.scalar(services, "SELECT count(*) FROM raw_orders WHERE import_id = :id", id=result.import_id)
+    rows = pipeline.scalar(services, "SELECT count(*) FROM raw_orders WHERE import_id = :id", id=result.import_id)
     if result.rows != rows or (result.status == "failed") != (result.error is not None):
         raise OddityError(what="rows_of_import", details=f"{told}: {result.rows} said, {rows} there")
     if one.damage is not None:
@@ -102,7 +102,7 @@ def _land(services: Services, reader: FileReader, drawn: Round, one: Import, fol
 
 def _assert_landed(services: Services, import_id: UUID, expected: list[Landed]) -> None:
     columns = ", ".join(("row_no", *RAW_COLUMNS, "extra", "defect"))
-    rows = running.query(
+    rows = pipeline.query(
         services,
         f"SELECT {columns} FROM raw_orders WHERE import_id = :id ORDER BY raw_id",  # noqa: S608  # constants only
         id=import_id,
@@ -180,7 +180,7 @@ def _longest_key(row: RawRow) -> int:
 
 
 def _assert_accounts(services: Services, rows: list[RawRow], stored: Stored) -> None:
-    sums = running.query(
+    sums = pipeline.query(
         services,
         "SELECT asset, sum(input_rows)::bigint AS input_rows, sum(inserted)::bigint AS inserted,"
         " sum(quarantined)::bigint AS quarantined,"
@@ -201,7 +201,7 @@ def _assert_accounts(services: Services, rows: list[RawRow], stored: Stored) -> 
     }
     if rows and orders != wanted:
         raise OddityError(what="accounts_of_orders", details=(orders, wanted))
-    pending = running.scalar(services, "SELECT count(*) FROM etl_work")
+    pending = pipeline.scalar(services, "SELECT count(*) FROM etl_work")
     if pending:
         raise OddityError(what="pending", details=pending)
 
@@ -216,10 +216,10 @@ def learn_neighbours(services: Services, reader: FileReader, layout_name: str, f
     """Run good rows by themselves, so that they can be compared with those among odd ones."""
     drawn = Round(layout_name)
     drawn.imports.append(Import("csv", 0, good_rows(drawn.layout)))
-    running.start_afresh(services)
+    pipeline.start_afresh(services)
     _land(services, reader, drawn, drawn.imports[0], folder, 0)
-    running.run_all(services)
-    _alone[layout_name] = _good(running.read_tables(services))
+    pipeline.run_all(services)
+    _alone[layout_name] = _good(pipeline.read_tables(services))
 
 
 def _assert_neighbours(drawn: Round, stored: Stored) -> None:
@@ -235,12 +235,12 @@ def _assert_neighbours(drawn: Round, stored: Stored) -> None:
     found, alone = _good(stored), _alone[drawn.layout_name]
     for table, rows in alone.items():
         try:
-            running.assert_same(table, found[table], rows)
+            pipeline.assert_same(table, found[table], rows)
         except AssertionError as error:
             raise OddityError(what="neighbours", details=error) from None
 
 
-_HISTORY: Final = {*running._HISTORY, *running._ORDER_HISTORY, "shop_id"}
+_HISTORY: Final = {*pipeline._HISTORY, *pipeline._ORDER_HISTORY, "shop_id"}
 
 
 def _good(stored: Stored) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def _good(stored: Stored) -> dict[str, Any]:
 
 
 def _lasting(row: Any) -> Any:
-    return running._without(row, _HISTORY) if isinstance(row, dict) else row
+    return pipeline._without(row, _HISTORY) if isinstance(row, dict) else row
 
 
 def _shortened(text: str) -> str:

@@ -13,9 +13,9 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import parquet
 
-from etl_assets.raw_orders.source import DEFECT, LINE
+from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
 from etl_assets_tests.fuzz.layouts import GOOD
-from etl_assets_tests.reference_files import Line, without_nul
+from etl_assets_tests.helpers.reference_files import Line, without_nul
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -45,7 +45,9 @@ def as_frame(lines: Sequence[Line], headers: Sequence[str]) -> pl.DataFrame:
     rows = [without_nul(line.cells) for line in lines]
     columns = {header: pl.Series([cells.get(header) for cells, _ in rows], dtype=pl.String) for header in headers}
     numbers = pl.Series([line.number for line in lines], dtype=pl.Int64)
-    return pl.DataFrame({**columns, LINE: numbers, DEFECT: pl.Series([defect for _, defect in rows], dtype=pl.String)})
+    return pl.DataFrame(
+        {**columns, LINE_NUMBER: numbers, ROW_ERROR: pl.Series([defect for _, defect in rows], dtype=pl.String)}
+    )
 
 
 def _write_text(path: Path, layout: Layout, rows: Sequence[Row], random: Random, delimiter: str) -> list[Line]:

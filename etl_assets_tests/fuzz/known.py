@@ -1,4 +1,4 @@
-"""Faults that fuzzing has found and that are not mended yet: what is listed here is not generated.
+"""Faults that fuzzing has found and that are not corrected yet: what is listed here is not generated.
 
 Each entry says what it is and what happens. Remove the entry together with the fault.
 """
@@ -17,5 +17,5 @@ KNOWN: Final[dict[str, str]] = {
 
 
 def is_open(fault: str) -> bool:
-    """Whether a fault is still to be mended, so that what shows it is left out."""
+    """Whether a fault is still to be corrected, so that what shows it is left out."""
     return fault in KNOWN

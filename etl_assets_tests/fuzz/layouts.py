@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl_assets.presets.catalog import get_preset
 from etl_assets.presets.model import RAW_COLUMNS, Preset
-from etl_assets_tests import strategies
+from etl_assets_tests.helpers import strategies
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from etl_assets.raw_orders.reading import FileReader
+from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets_tests.fuzz.checking import OddityError, check_round, learn_neighbours
 from etl_assets_tests.fuzz.layouts import LAYOUTS
 from etl_assets_tests.fuzz.rounds import Round, draw_round
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from etl_assets.pipeline.step import Services
+    from etl_assets.pipeline.runner import Services
 
 ROUND_SECONDS: Final = 300
 """A round that takes longer hangs."""

@@ -7,8 +7,8 @@ import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from etl_assets_tests import strategies
 from etl_assets_tests.fuzz.known import ESCAPED_KEYS, REPEATED_KEYS, is_open
+from etl_assets_tests.helpers import strategies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

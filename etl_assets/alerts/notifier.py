@@ -1,0 +1,76 @@
+"""Which channels are configured, and how a alert goes through all of them: one that fails never stops the others."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from etl_assets.alerts.alert import AlertError
+from etl_assets.alerts.email import EmailChannel
+from etl_assets.alerts.log import LogChannel
+from etl_assets.alerts.webhook import WebhookChannel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.alerts.alert import Alert, Channel
+    from etl_assets.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def channels(settings: Settings) -> list[Channel]:
+    """The log, and the webhook and the e-mail where they are set. Raises `AlertError` for settings that don't do."""
+    found: list[Channel] = [LogChannel()]
+    if settings.notify_webhook_url is not None:
+        found.append(WebhookChannel(settings.notify_webhook_url))
+    if settings.notify_email_to is not None:
+        recipients = [address.strip() for address in settings.notify_email_to.split(",") if address.strip()]
+        if settings.smtp_url is None or settings.notify_email_from is None or not recipients:
+            msg = "E-mail needs ETL_NOTIFY_EMAIL_TO, ETL_NOTIFY_EMAIL_FROM and ETL_SMTP_URL: set all three."
+            raise AlertError(msg)
+        found.append(EmailChannel(settings.smtp_url, sender=settings.notify_email_from, recipients=recipients))
+    return found
+
+
+class Notifier:
+    """Sends alerts through channels; a channel that failed once is left out from then on, so that it can't use up the
+    time that the others need.
+    """
+
+    def __init__(self, through: Sequence[Channel]) -> None:
+        """`failures` will hold what went wrong, by the name of the channel."""
+        self._channels = list(through)
+        self.failures: dict[str, str] = {}
+
+    def send(self, alert: Alert) -> bool:
+        """Send a alert. Returns whether a channel to people took it, or the log where there is no such channel."""
+        sent = [channel.reaches_people for channel in self._channels if self._try(channel, alert)]
+        return any(sent) or not any(channel.reaches_people for channel in self._channels)
+
+    def raise_failures(self) -> None:
+        """Raise `AlertError` if a channel failed."""
+        if self.failures:
+            msg = "; ".join(f"{name}: {problem}" for name, problem in self.failures.items())
+            raise AlertError(msg)
+
+    def _try(self, channel: Channel, alert: Alert) -> bool:
+        if channel.name in self.failures:
+            return False
+        try:
+            channel.send(alert)
+        except AlertError as error:
+            self.failures[channel.name] = str(error)
+        except Exception as error:  # noqa: BLE001  # whatever it is: its text may hold the channel's secret
+            self.failures[channel.name] = f"failed with {type(error).__name__}"
+        else:
+            return True
+        logger.error("A alert was not sent through %s: %s", channel.name, self.failures[channel.name])
+        return False
+
+
+def send_everywhere(alert: Alert, through: Sequence[Channel]) -> None:
+    """Send a alert through all channels. Raises `AlertError` at the end if one of them failed."""
+    delivery = Notifier(through)
+    delivery.send(alert)
+    delivery.raise_failures()

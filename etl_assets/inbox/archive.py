@@ -1,0 +1,78 @@
+"""Moves files of the inbox to `done` and `failed` without ever overwriting one, or moving one that was changed."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from typing import TYPE_CHECKING, Final
+
+from etl_assets.inbox.ready_files import DONE, ERROR_ENDING, FAILED, is_open_for_writing, stamp_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from etl_assets.inbox.ready_files import FileStamp
+
+logger = logging.getLogger(__name__)
+
+MAX_NAME_BYTES: Final = 255 - len(ERROR_ENDING)
+
+
+def move_to_done(path: Path, stamp: FileStamp) -> Path | None:
+    """Move an imported file; returns where it is now, None where it stays because it was changed since `stamp`."""
+    return _move(path, stamp, path.parent / DONE)
+
+
+def move_to_failed(path: Path, stamp: FileStamp, error: str) -> Path | None:
+    """Move a file that can't be imported, and write beside it why; like `move_to_done` otherwise."""
+    target = _move(path, stamp, path.parent / FAILED)
+    if target is not None:
+        text = (
+            f"{error}\n\nNothing of this file was imported. Once it is corrected, move it back to {path.parent}:"
+            " it is tried again.\nIf it is of a form that is not known, describe that in a mapping.yaml there first"
+            " (docs/inbox.md).\n"
+        )
+        (target.parent / (target.name + ERROR_ENDING)).write_text(text, encoding="utf-8", errors="replace")
+    return target
+
+
+def _move(path: Path, stamp: FileStamp, folder: Path) -> Path | None:
+    if stamp_of(path) != stamp or is_open_for_writing(path):
+        logger.info("%a was changed after it was read: it stays and is read again.", path.name)
+        return None
+    folder.mkdir(exist_ok=True)
+    target = _reserve(folder, path.name)
+    try:
+        path.replace(target)
+    except OSError:
+        target.unlink()
+        raise
+    moved = stamp_of(target)
+    if moved is None or (moved.inode, moved.size, moved.modified) != (stamp.inode, stamp.size, stamp.modified):
+        # Another file took its name at the last moment: that one is yet to be read.
+        target.replace(_reserve(path.parent, path.name))
+        return None
+    return target
+
+
+def _reserve(folder: Path, name: str) -> Path:
+    """Make an empty file under the name, or where it is taken ``name-2``, ``name-3``, ….: ours to be replaced."""
+    stem, dot, ending = name.rpartition(".")
+    if not stem:
+        stem, dot, ending = name, "", ""
+    for number in itertools.count(1):
+        tail = dot + ending if number == 1 else f"-{number}{dot}{ending}"
+        target = folder / (_shortened(stem, MAX_NAME_BYTES - len(os.fsencode(tail))) + tail)
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            continue
+        return target
+    raise AssertionError  # numbers do not end
+
+
+def _shortened(stem: str, size: int) -> str:
+    while len(os.fsencode(stem)) > size:
+        stem = stem[:-1]
+    return stem

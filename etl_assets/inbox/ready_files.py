@@ -1,0 +1,142 @@
+"""Which files of the inbox are finished: told by a look at the folder, without reading or remembering anything."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import stat
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from etl_assets.errors import EtlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+MAPPING_FILE: Final = "mapping.yaml"
+DONE: Final = "done"
+FAILED: Final = "failed"
+ERROR_ENDING: Final = ".error.txt"
+UNFINISHED_ENDINGS: Final = (".part", ".tmp", ".crdownload", ".partial", ".filepart")
+"""What browsers and copying programs call a file that they still write."""
+MAX_SKEW_SECONDS: Final = 3600
+"""How far ahead the clock of the machine that holds the folder may be; what is later is from before the clock was set
+back, and would wait until that time comes again."""
+
+
+class InboxError(EtlError):
+    """The inbox can't be used, or files stay in it for reasons that are not theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What is the same as long as nobody touches a file; moving it changes `changed` only."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+def find_ready_files(folder: Path, *, settle_seconds: float) -> list[Path]:
+    """Return the files of the inbox that are ready to be imported, those modified first at first.
+
+    Looks into the folder and into its sub-folders with a mapping of their own. A file is finished when nobody has it
+    open for writing (Linux can tell) and neither its content nor its name has changed for `settle_seconds`.
+
+    Args:
+        folder: the inbox; made where it is missing.
+        settle_seconds: how long a file must have been left alone, in seconds.
+
+    Raises:
+        InboxError: the folder can't be made or read.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        candidates = [path for place in (folder, *_sub_folders(folder)) for path in _candidates(place)]
+    except OSError as error:
+        msg = f"{folder}: the inbox can't be read ({error.strerror}). Check ETL_INBOX and who may read the folder."
+        raise InboxError(msg) from None
+    finished = [path for path in candidates if is_ready(path, settle_seconds=settle_seconds)]
+    stamps = ((stamp_of(path), path) for path in finished)
+    return [path for _, path in sorted((stamp.modified, path) for stamp, path in stamps if stamp)]
+
+
+def is_ready(path: Path, *, settle_seconds: float) -> bool:
+    """Whether a file has been left alone for so long and nobody has it open for writing."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False  # gone meanwhile
+    now = time.time()
+    # A copy may bring an old modification time along, or one in the future: the change of the inode tells the truth,
+    # if the clock has not been set back since.
+    touched_at = max(
+        found.st_ctime if found.st_ctime <= now + MAX_SKEW_SECONDS else 0,
+        found.st_mtime if found.st_mtime <= now else 0,
+    )
+    return stat.S_ISREG(found.st_mode) and now - touched_at >= settle_seconds and not is_open_for_writing(path)
+
+
+def is_open_for_writing(path: Path) -> bool:
+    """Whether anybody has a file open for writing; False where the system can't tell (Linux can, of own files)."""
+    if sys.platform != "linux":
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False  # who opens it to import it says why it can't be opened
+    try:
+        # Should a writer come at this very moment, the kernel signals it; by default, with a signal that kills.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # no leases here: the quiet time alone has to do
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def stamp_of(path: Path) -> FileStamp | None:
+    """Return what is the same as long as nobody touches the file; None where there is no regular file."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return FileStamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _sub_folders(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False)
+            and entry.name not in {DONE, FAILED}
+            and not entry.name.startswith(".")
+        ]
+    return [folder / name for name in names if (folder / name / MAPPING_FILE).is_file()]
+
+
+def _candidates(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        names = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+    return [folder / name for name in names if _is_named_like_a_file_to_import(name, names)]
+
+
+def _is_named_like_a_file_to_import(name: str, beside: Iterable[str]) -> bool:
+    lower = name.lower()
+    if lower == MAPPING_FILE or lower.startswith((".", "~$")) or lower.endswith((*UNFINISHED_ENDINGS, ERROR_ENDING)):
+        return False
+    # Some browsers put an empty file in place of the one that they download beside it.
+    return not any(name + ending in beside for ending in UNFINISHED_ENDINGS)

@@ -1,0 +1,291 @@
+"""Who has to consume what: the queue of raw-id ranges between the assets.
+
+A batch of an asset, in its own transaction, takes what it consumed off the queue and puts on it what its downstream
+assets have to consume. So nothing is lost or doubled, whatever is killed and however often; a range that failed stays.
+A range names rows by the upstream batch that made them and by raw_id: `raw_orders` of an import, or the `orders` that
+still are as that batch left them (rows changed again belong to a later batch, and so to another range).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from etl_assets.errors import ConcurrentRunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from uuid import UUID
+
+    from etl_assets.events.subjects import AssetName
+
+MAX_RANGES_PER_PAGE: Final = 10_000
+
+DOWNSTREAM: Final[dict[AssetName, tuple[AssetName, ...]]] = {
+    "raw_orders": ("shop",),
+    "shop": ("orders",),
+    "orders": ("order_items", "customers"),
+    "order_items": ("process_items",),
+    "customers": ("leads",),
+    "process_items": (),
+    "leads": (),
+}
+"""The arrows of the asset graph along which work is handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawIdRange:
+    """The rows of upstream batch `batch_id` with raw_id in `low … high`, both inclusive."""
+
+    batch_id: int
+    low: int
+    high: int
+
+    @property
+    def width(self) -> int:
+        """How many rows it can hold at most."""
+        return self.high - self.low + 1
+
+
+def max_rows(ranges: Sequence[RawIdRange]) -> int:
+    """How many rows ranges hold at most."""
+    return sum(one.width for one in ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What an asset has yet to consume: at most so many rows, and the number of the newest piece of work (or None)."""
+
+    rows: int
+    newest: int | None
+
+
+def read_backlog(connection: sa.Connection, asset: AssetName) -> Backlog:
+    """What is pending for `asset`."""
+    rows, newest = connection.execute(
+        sa.text(
+            "SELECT CAST(coalesce(sum(high - low + 1), 0) AS bigint), max(work_id) FROM etl_work WHERE asset = :asset"
+        ),
+        {"asset": asset},
+    ).one()
+    return Backlog(rows, newest)
+
+
+def next_ranges(
+    connection: sa.Connection, asset: AssetName, row_limit: int, *, without: Sequence[RawIdRange] = ()
+) -> list[RawIdRange]:
+    """The oldest ranges that `asset` has yet to consume, up to `row_limit` rows in all (the last one cut to fit).
+
+    Args:
+        connection: an open transaction.
+        asset: the consumer.
+        row_limit: how many rows the ranges may hold together.
+        without: ranges to leave out (they failed in this run).
+    """
+    rows = connection.execute(
+        sa.text(_NEXT_RANGES), {"asset": asset, "limit": MAX_RANGES_PER_PAGE, **as_arrays(without)}
+    )
+    page: list[RawIdRange] = []
+    room = row_limit
+    for batch_id, low, high in rows:
+        if room <= 0:
+            break
+        taken = RawIdRange(batch_id, low, min(high, low + room - 1))
+        room -= taken.width
+        page.append(taken)
+    return page
+
+
+def imports_of(connection: sa.Connection, ranges: Sequence[RawIdRange]) -> list[UUID]:
+    """The imports that ranges come from."""
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT DISTINCT unnest(import_ids) AS import_id FROM etl_batches"
+                " WHERE batch_id = ANY (:batch_ids) ORDER BY import_id"
+            ),
+            {"batch_ids": sorted({r.batch_id for r in ranges})},
+        ).scalars()
+    )
+
+
+def dequeue(connection: sa.Connection, asset: AssetName, ranges: Sequence[RawIdRange]) -> None:
+    """Take `ranges` off the queue of `asset`.
+
+    Raises:
+        ConcurrentRunError: one of them is not on the queue any more: another run consumed it.
+    """
+    missing = connection.execute(sa.text(_DEQUEUE), {"asset": asset, **as_arrays(ranges)}).scalar_one()
+    if missing:
+        msg = f"{asset}: another run has consumed this batch meanwhile."
+        raise ConcurrentRunError(msg)
+
+
+def enqueue(connection: sa.Connection, consumers: Iterable[AssetName], ranges: Sequence[RawIdRange]) -> None:
+    """Put `ranges` on the queue of each consumer, joined with what it holds of the same batches already."""
+    for consumer in consumers:
+        connection.execute(sa.text(_ENQUEUE), {"asset": consumer, **as_arrays(ranges)})
+
+
+# The queue is a set of raw ids for each asset and batch. Its rows may overlap (a range is handed on while pending),
+# so everything reads and writes their union, as multiranges.
+GIVEN: Final = """
+    SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
+    FROM unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) g (batch_id, low, high)
+    GROUP BY batch_id
+"""
+"""The ranges that `as_arrays` makes parameters of: `batch_id`, `ids` (a multirange)."""
+_NEXT_RANGES: Final = f"""
+    WITH without AS ({GIVEN}), queued AS (
+        SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
+        FROM etl_work WHERE asset = :asset GROUP BY batch_id
+    ), left_over AS (
+        SELECT q.batch_id, unnest(q.ids - coalesce(w.ids, '{{}}')) AS part
+        FROM queued q LEFT JOIN without w USING (batch_id)
+    )
+    SELECT batch_id, lower(part), upper(part) - 1 FROM left_over
+    ORDER BY lower(part), batch_id FETCH FIRST :limit ROWS ONLY
+"""  # noqa: S608  # constants only
+_DEQUEUE: Final = f"""
+    WITH claimed AS ({GIVEN}), gone AS (
+        DELETE FROM etl_work w USING claimed c
+        WHERE w.asset = :asset AND w.batch_id = c.batch_id AND c.ids && int8range(w.low, w.high, '[]')
+        RETURNING w.batch_id, w.low, w.high
+    ), found AS (
+        SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids FROM gone GROUP BY batch_id
+    ), kept AS (
+        INSERT INTO etl_work (asset, batch_id, low, high)
+        SELECT :asset, batch_id, lower(part), upper(part) - 1
+        FROM (SELECT batch_id, unnest(f.ids - c.ids) AS part FROM found f JOIN claimed c USING (batch_id)) rest
+    )
+    SELECT count(*) FROM claimed c LEFT JOIN found f USING (batch_id) WHERE f.ids IS NULL OR NOT f.ids @> c.ids
+"""  # noqa: S608  # constants only
+_ENQUEUE: Final = f"""
+    WITH handed AS ({GIVEN}), known AS (
+        DELETE FROM etl_work w USING handed h WHERE w.asset = :asset AND w.batch_id = h.batch_id
+        RETURNING w.batch_id, int8range(w.low, w.high, '[]') AS part
+    ), together AS (
+        SELECT batch_id, unnest(ids) AS part FROM handed UNION ALL SELECT batch_id, part FROM known
+    ), joined AS (
+        SELECT batch_id, unnest(range_agg(part)) AS part FROM together GROUP BY batch_id
+    )
+    INSERT INTO etl_work (asset, batch_id, low, high)
+    SELECT :asset, batch_id, lower(part), upper(part) - 1 FROM joined
+"""  # noqa: S608  # constants only
+
+
+def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
+    """Replace what is pending for `asset` by all that it could ever consume, so that changed rules reach every row."""
+    if asset not in ("shop", "orders"):
+        # A batch of orders that has not committed does not know of this and may leave orders out of what it hands on.
+        connection.execute(sa.text("SELECT FROM asset_epochs WHERE asset = 'orders' FOR SHARE"))
+    connection.execute(
+        sa.text(
+            "DELETE FROM etl_work w WHERE asset = :asset AND (:asset <> 'orders'"
+            " OR NOT EXISTS (SELECT FROM etl_work s WHERE s.asset = 'shop' AND s.batch_id = w.batch_id))"
+        ),
+        {"asset": asset},
+    )
+    everything = {"shop": _ALL_IMPORTS, "orders": _ALL_IMPORTS, "customers": _ALL_ORDERS_AND_MOVES}
+    connection.execute(sa.text(everything.get(asset, _ALL_ORDERS)), {"asset": asset})
+
+
+_ALL_IMPORTS: Final = """
+    INSERT INTO etl_work (asset, batch_id, low, high)
+    SELECT :asset, t.batch_id, min(r.raw_id), max(r.raw_id)
+    FROM import_tasks t JOIN raw_orders r USING (import_id)
+    WHERE t.status = 'completed'
+      AND (:asset = 'shop' OR NOT EXISTS (SELECT FROM etl_work w WHERE w.asset = 'shop' AND w.batch_id = t.batch_id))
+    GROUP BY t.batch_id
+"""
+_ALL_ORDERS: Final = """
+    INSERT INTO etl_work (asset, batch_id, low, high)
+    SELECT :asset, batch_id, min(raw_id), max(raw_id) FROM orders GROUP BY batch_id
+"""
+_ALL_ORDERS_AND_MOVES: Final = """
+    INSERT INTO etl_work (asset, batch_id, low, high)
+    SELECT :asset, batch_id, min(raw_id), max(raw_id)
+    FROM (SELECT batch_id, raw_id FROM orders UNION ALL SELECT batch_id, raw_id FROM order_moves) o
+    GROUP BY batch_id
+"""
+
+
+def _as_values(ranges: Sequence[RawIdRange]) -> str:
+    """The ranges as rows `(batch_id, low, high)` of a VALUES list for a bulk read: integers only."""
+    return ", ".join(f"({r.batch_id:d}, {r.low:d}, {r.high:d})" for r in ranges)
+
+
+def imported_rows(ranges: Sequence[RawIdRange]) -> str:
+    """What to put behind FROM to read ranges of imports: the range `w`, its import `t`, its raw orders `r`."""
+    return (
+        f"(VALUES {_as_values(ranges)}) w (batch_id, low, high)"
+        " JOIN import_tasks t ON t.batch_id = w.batch_id"
+        " JOIN raw_orders r ON r.import_id = t.import_id AND r.raw_id BETWEEN w.low AND w.high"
+    )
+
+
+def changed_orders(ranges: Sequence[RawIdRange], *, table: str = "orders", name: str = "o") -> str:
+    """What to put behind FROM to read ranges of orders: the range `w`, and the rows of it in a table, as `name`.
+
+    Args:
+        ranges: made by batches of `orders`.
+        table: one of ours with `batch_id` and `raw_id`.
+        name: what the table is called in the query.
+    """
+    return (
+        f"(VALUES {_as_values(ranges)}) w (batch_id, low, high)"
+        f" JOIN {table} {name} ON {name}.batch_id = w.batch_id AND {name}.raw_id BETWEEN w.low AND w.high"
+    )
+
+
+def raw_ids_query(asset: AssetName, ranges: Sequence[RawIdRange]) -> str:
+    """The query of the raw ids of all rows that ranges hold for an asset: integers only."""
+    if asset in DOWNSTREAM["raw_orders"] or asset in DOWNSTREAM["shop"]:
+        return f"SELECT r.raw_id FROM {imported_rows(ranges)}"  # noqa: S608  # integers only
+    moves = changed_orders(ranges, table="order_moves", name="m")
+    return f"SELECT o.raw_id FROM {changed_orders(ranges)} UNION SELECT m.raw_id FROM {moves}"  # noqa: S608  # as above
+
+
+def split_at(ranges: Sequence[RawIdRange], raw_id: int) -> tuple[list[RawIdRange], list[RawIdRange]]:
+    """The parts of ranges below `raw_id`, and from there on."""
+    below = [replace(one, high=min(one.high, raw_id - 1)) for one in ranges if one.low < raw_id]
+    return below, [replace(one, low=max(one.low, raw_id)) for one in ranges if one.high >= raw_id]
+
+
+def changed_customers(ranges: Sequence[RawIdRange], condition: Callable[[str], str]) -> str:
+    """The query of the customers that the orders of ranges name, or have left.
+
+    Args:
+        ranges: made by batches of `orders`.
+        condition: the SQL condition on the column of that name, for a part of the customers.
+    """
+    orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
+    named, left = "o.customer_global_id", "m.customer_global_id"
+    return (
+        f"(SELECT {named} FROM {orders} WHERE {condition(named)} {limit_clause(ranges)})"  # noqa: S608  # integers only
+        f" UNION (SELECT {left} FROM {moves} WHERE {condition(left)} {limit_clause(ranges)})"
+    )
+
+
+def limit_clause(ranges: Sequence[RawIdRange]) -> str:
+    """What to put behind a query of the rows of ranges: there are no more, but the planner takes many to be large."""
+    return f"LIMIT {max_rows(ranges):d}"
+
+
+def raw_rows() -> str:
+    """What to put behind `changed_orders` to read the raw row `r` that each order came from.
+
+    It says twice where those are: so the server reads a part of the index in order and does not look each row up.
+    """
+    return "JOIN raw_orders r ON r.raw_id = o.raw_id AND r.raw_id BETWEEN w.low AND w.high"
+
+
+def as_arrays(ranges: Sequence[RawIdRange]) -> dict[str, list[int]]:
+    """The ranges as parameters of a query that unnests them."""
+    return {
+        "batches": [r.batch_id for r in ranges],
+        "lows": [r.low for r in ranges],
+        "highs": [r.high for r in ranges],
+    }

@@ -1,0 +1,196 @@
+"""Sensors that tell people of failed runs and failed checks; alerts and channels are in `etl_assets.notices`.
+
+A alert is sent at least once: the cursor moves when somebody was reached, and stays where no channel works. These are
+plain sensors: Dagster's run-failure sensor goes on to the next run where sending fails, and it has none for checks.
+
+No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
+"""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as COMPLETED,
+)
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+
+from etl_assets.alerts.alert import Alert
+from etl_assets.alerts.check_history import CheckHistory, Evaluation
+from etl_assets.alerts.notifier import Notifier, channels
+from etl_assets.settings import Settings
+
+INTERVAL_SECONDS: Final = 30
+RUNS_PER_TICK: Final = 20
+EVALUATIONS_PER_CHECK: Final = 50
+MESSAGES_PER_RUN: Final = 5
+WILL_RETRY_TAG: Final = "dagster/will_retry"
+RETRIED_AS_TAG: Final = "dagster/auto_retry_run_id"
+RETRY_WAIT_SECONDS: Final = 120.0
+"""How long a retry that Dagster means to make may take to appear; it makes none of a run whose job is gone."""
+
+Steps = Iterator[tuple[str, Alert | None]]
+"""What a tick has to do: the cursor after each thing that it looks at, and the alert that this deserves."""
+
+
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    description="Sends a alert of each run that failed and is not retried.",
+)
+def notify_failed_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Runs of every origin: of sensors, of the UI, and of `etl-assets run`."""
+    if context.cursor is None:
+        newest = context.instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1).records
+        context.update_cursor(str(newest[0].storage_id if newest else 0))
+        return dg.SkipReason("Begins with the runs that fail from now on.")
+    settings = Settings()
+    return _send(context, settings, _failed_runs(context.instance, int(context.cursor), settings.public_url))
+
+
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    description="Sends a alert of each check (severity ERROR) that fails after it passed, and daily while it fails.",
+)
+def notify_failed_checks(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Checks of this code location."""
+    if context.cursor is None:
+        context.update_cursor(CheckHistory(since=time.time()).model_dump_json())
+        return dg.SkipReason("Begins with the checks that fail from now on.")
+    if context.repository_def is None:
+        msg = "The sensor was evaluated without its definitions."
+        raise dg.DagsterInvariantViolationError(msg)
+    keys = sorted(context.repository_def.asset_graph.asset_check_keys)
+    history = CheckHistory.model_validate_json(context.cursor)
+    settings = Settings()
+    return _send(context, settings, _failed_checks(context.instance, keys, history, settings.public_url))
+
+
+def _send(context: dg.SensorEvaluationContext, settings: Settings, steps: Steps) -> dg.SkipReason:
+    """Go as far as alerts reach somebody. Raises `AlertError` where the first did not: the tick is tried again."""
+    delivery = Notifier(channels(settings))
+    sent, has_moved = 0, False
+    for cursor, alert in steps:
+        if alert is not None:
+            if not delivery.send(alert):
+                break
+            sent += 1
+        context.update_cursor(cursor)
+        has_moved = True
+    if not has_moved:
+        delivery.raise_failures()
+    problems = "".join(f" {name} failed: {problem}" for name, problem in delivery.failures.items())
+    if problems:
+        context.log.error("Notices:%s", problems)
+    return dg.SkipReason(f"{sent} alerts sent.{problems}")
+
+
+def _failed_runs(instance: dg.DagsterInstance, after: int, public_url: str | None) -> Steps:
+    records = instance.fetch_run_status_changes(
+        dg.RunStatusChangeRecordsFilter(event_type=dg.DagsterEventType.RUN_FAILURE, after_storage_id=after),
+        limit=RUNS_PER_TICK,
+        ascending=True,
+    ).records
+    for record in records:
+        run = instance.get_run_by_id(record.run_id)
+        if run is not None and _may_yet_be_retried(run, record):
+            return
+        is_retried = run is not None and RETRIED_AS_TAG in run.tags
+        alert = None if run is None or is_retried else _run_alert(instance, run, record, public_url)
+        yield str(record.storage_id), alert
+
+
+def _may_yet_be_retried(run: dg.DagsterRun, record: dg.EventLogRecord) -> bool:
+    """Whether it is too early to say. Dagster never retries a run that no code server started (`etl-assets run`)."""
+    wants_retry = run.tags.get(WILL_RETRY_TAG) == "true" and run.remote_job_origin is not None
+    return wants_retry and RETRIED_AS_TAG not in run.tags and time.time() - record.timestamp < RETRY_WAIT_SECONDS
+
+
+def _run_alert(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, record: dg.EventLogRecord, public_url: str | None
+) -> Alert:
+    failures = instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=MESSAGES_PER_RUN
+    ).records
+    lines = [_step_line(failure.event_log_entry.dagster_event) for failure in failures]
+    return Alert(
+        kind="run_failed",
+        title=f"Run {run.run_id[:8]} of {run.job_name} failed",
+        text="\n".join(lines) or "The run ended without a step that failed: its process was killed, or took too long.",
+        run_id=run.run_id,
+        url=_link(public_url, f"runs/{run.run_id}"),
+        at=datetime.fromtimestamp(record.timestamp, UTC),
+    )
+
+
+def _step_line(event: dg.DagsterEvent | None) -> str:
+    """Our own messages (`dg.Failure`) as they are; of any other error its kind only, since its text may quote data."""
+    if event is None or event.step_key is None:
+        return "A step failed."
+    failure = event.step_failure_data
+    own = failure.user_failure_data.description if failure.user_failure_data else None
+    error = failure.error.cause or failure.error if failure.error else None
+    return f"{event.step_key}: {own or (error.cls_name if error else None) or 'failed'}"
+
+
+def _failed_checks(
+    instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey], history: CheckHistory, public_url: str | None
+) -> Steps:
+    for evaluation, record in _new_evaluations(instance, keys, history):
+        alert = _check_alert(record, evaluation, public_url) if history.should_notify(evaluation) else None
+        history = history.after(evaluation)
+        yield history.model_dump_json(), alert
+
+
+def _new_evaluations(
+    instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey], history: CheckHistory
+) -> list[tuple[Evaluation, AssetCheckExecutionRecord]]:
+    """What was evaluated since the history, oldest first; of each check the newest evaluations only.
+
+    By the time of the evaluation, not by the record's id: a record is made when the run is planned.
+    """
+    storage = instance.event_log_storage
+    found = []
+    for key, latest in storage.get_latest_asset_check_execution_by_key(keys).items():
+        if latest.status in COMPLETED and not history.is_new(_evaluation(latest)):
+            continue
+        records = storage.get_asset_check_execution_history(key, limit=EVALUATIONS_PER_CHECK, status=COMPLETED)
+        found += [(_evaluation(record), record) for record in records]
+    found = [pair for pair in found if history.is_new(pair[0])]
+    return sorted(found, key=lambda pair: pair[0].at)
+
+
+def _evaluation(record: AssetCheckExecutionRecord) -> Evaluation:
+    evaluation = record.evaluation
+    failed = evaluation is not None and not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+    at = record.event.timestamp if record.event else record.create_timestamp
+    return Evaluation(_name(record.key), failed, at)
+
+
+def _check_alert(record: AssetCheckExecutionRecord, evaluation: Evaluation, public_url: str | None) -> Alert:
+    asset, check = record.key.asset_key.to_user_string(), record.key.name
+    count = record.evaluation.metadata.get("violation_count") if record.evaluation else None
+    found = f"{count.value} violations found. " if count is not None else ""
+    return Alert(
+        kind="check_failed",
+        title=f"Check {check} of {asset} failed",
+        text=f"{found}The check's page shows them; it is looked at again with each run.",
+        asset=asset,
+        run_id=record.run_id or None,
+        url=_link(public_url, f"assets/{asset}?view=checks&checkDetail={check}"),
+        at=datetime.fromtimestamp(evaluation.at, UTC),
+    )
+
+
+def _name(key: dg.AssetCheckKey) -> str:
+    return f"{key.asset_key.to_user_string()}:{key.name}"
+
+
+def _link(public_url: str | None, path: str) -> str | None:
+    return f"{public_url.rstrip('/')}/{path}" if public_url else None
+
+
+ALERT_SENSORS: Final = (notify_failed_runs, notify_failed_checks)

@@ -1,0 +1,132 @@
+"""Runs the assets in one Dagster run of this process, recorded in the instance, and reports what it came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+import sqlalchemy as sa
+
+from etl_assets.batch_processor import BatchProcessor
+from etl_assets.database.database import Database
+from etl_assets.definitions import build_defs
+from etl_assets.ledger.batches import BatchCounts
+from etl_assets.orchestration.instance import open_instance
+from etl_assets.orchestration.jobs import PIPELINE_JOB
+from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tag
+from etl_assets.pipeline.runner import StepResult
+from etl_assets.run.registry import STEPS
+from etl_assets.vectorized_queries import VectorizedQueries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.settings import Settings
+
+CONSOLE_LOG_LEVEL: Final = "CRITICAL"
+"""Dagster's own lines hold stack traces; the run's record has them all, and the report says what failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run came to: `status` is success, partial_success (rows in quarantine) or failed."""
+
+    run_id: str
+    status: str
+    assets: dict[AssetName, dict[str, Any]]
+    failed_checks: tuple[str, ...]
+
+
+def run_in_process(
+    settings: Settings,
+    *,
+    only: Sequence[AssetName] = (),
+    full_refresh: bool = False,
+    on_progress: Callable[[str, int], None] | None = None,
+) -> RunReport:
+    """Materialise the assets in order and run their checks.
+
+    Args:
+        settings: where the database and the instance are.
+        only: the assets to run; all of them where it is empty.
+        full_refresh: process everything again instead of what is pending.
+        on_progress: called with the asset's name and the rows of each finished batch.
+    """
+    database = Database(settings)
+    resources: dict[str, Any] = {
+        "database": dg.ResourceDefinition.hardcoded_resource(database),
+        "batch_processor": dg.ResourceDefinition.hardcoded_resource(BatchProcessor(on_batch=on_progress)),
+        "vectorized_queries": dg.ResourceDefinition.hardcoded_resource(VectorizedQueries(database)),
+    }
+    selected = [asset for asset in STEPS if not only or asset in only]
+    job = build_defs(resources=resources).resolve_job_def(PIPELINE_JOB)
+    config = {
+        "ops": {asset: {"config": {"full_refresh": full_refresh}} for asset in selected},
+        "loggers": {"console": {"config": {"log_level": CONSOLE_LOG_LEVEL}}},
+    }
+    selection = [dg.AssetKey(asset) for asset in (selected if only else ["raw_orders", *selected])]
+    try:
+        with open_instance(settings) as instance:
+            fail_orphaned_runs(instance)
+            result = job.execute_in_process(
+                instance=instance,
+                run_config=config,
+                asset_selection=selection,
+                raise_on_error=False,
+                tags=process_tag(),
+            )
+        return _report(database, result, selected)
+    finally:
+        database.dispose()
+
+
+def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Sequence[AssetName]) -> RunReport:
+    """What the ledger says of this run, and what Dagster says of its steps."""
+    errors = {
+        event.step_key: event.step_failure_data.user_failure_data.description
+        if event.step_failure_data.user_failure_data
+        else (event.step_failure_data.error.message if event.step_failure_data.error else "failed")
+        for event in result.all_events
+        if event.is_step_failure
+    }
+    done = {event.step_key for event in result.all_events if event.is_step_success}
+    ledger = _ledger(database, result.run_id)
+    assets: dict[AssetName, dict[str, Any]] = {}
+    for asset in selected:
+        entry = ledger.get(asset, StepResult(asset)).as_dict()
+        if asset in errors:
+            entry |= {"status": "failed", "error": (errors[asset] or "failed").removeprefix(f"{asset}: ")}
+        elif asset not in done:
+            entry |= {"status": "skipped", "error": "an asset or a blocking check before it failed"}
+        assets[asset] = entry
+    failed_checks = tuple(
+        f"{evaluation.asset_key.to_user_string()}:{evaluation.check_name}"
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+    )
+    partial = any(entry["status"] == "partial_success" for entry in assets.values())
+    status = "failed" if not result.success or failed_checks else "partial_success" if partial else "success"
+    return RunReport(result.run_id, status, assets, failed_checks)
+
+
+def _ledger(database: Database, run_id: str) -> dict[AssetName, StepResult]:
+    sums = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in BatchCounts.__slots__)
+    with database.transaction() as connection:
+        rows = connection.execute(
+            sa.text(
+                f"SELECT asset, count(*) AS batches, sum(duration) AS duration, {sums}"  # noqa: S608  # our own column names
+                " FROM etl_batches WHERE run_id = :run_id GROUP BY asset"
+            ),
+            {"run_id": run_id},
+        ).mappings()
+        return {
+            row["asset"]: StepResult(
+                row["asset"],
+                BatchCounts(*(row[name] for name in BatchCounts.__slots__)),
+                batches=row["batches"],
+                duration=row["duration"],
+            )
+            for row in rows
+        }

@@ -1,0 +1,125 @@
+"""The net below `write_bisecting`: a batch that is refused for its rows is halved until the rows to blame are alone.
+
+Whatever statement is refused and whatever library gives up, each half is loaded as a batch of its own. A row that is
+refused alone, twice if need be, is put into quarantine.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import polars as pl
+
+from etl_assets.database.bisect_write import rejection_reason
+from etl_assets.errors import ConcurrentRunError
+from etl_assets.ledger.queue import raw_ids_query, split_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.ledger.queue import RawIdRange
+
+logger = logging.getLogger(__name__)
+
+MAX_REJECTED_ROWS: Final = 100
+"""So many rows are singled out in one run, each in a few dozen small batches; what is left is for the next run."""
+MAX_STUCK: Final = 3
+"""After so many rows on end that could not even be put into quarantine it is not the rows that are at fault."""
+
+
+class Rejected(NamedTuple):
+    """A row that was refused alone, and why, without any value."""
+
+    raw_id: int
+    reason: str
+
+
+if TYPE_CHECKING:
+    Load = Callable[[Sequence[RawIdRange], Rejected | None], Exception | None]
+
+
+class _Part(NamedTuple):
+    """A part of a batch: its ranges, and the rows in them by raw id, in order."""
+
+    ranges: Sequence[RawIdRange]
+    raw_ids: pl.Series
+
+    def halves(self) -> Iterator[_Part]:
+        """Both halves, by rows."""
+        middle = self.raw_ids.len() // 2
+        below, above = split_at(self.ranges, self.raw_ids[middle])
+        yield _Part(below, self.raw_ids.head(middle))
+        yield _Part(above, self.raw_ids.tail(-middle))
+
+
+@dataclass(slots=True)
+class BatchBisection:
+    """The search for the rows to blame, in one run of an asset."""
+
+    asset: AssetName
+    database: Database
+    rejected_rows: int = 0
+    """How many rows were found."""
+    stuck: int = 0
+    """How many of the last ones could not be put into quarantine."""
+
+    @property
+    def summary(self) -> str:
+        """The search in the words of a failed run."""
+        if self.stuck >= MAX_STUCK:
+            return ", and it is no row's fault: refused rows can't be put into quarantine either"
+        if self.is_over:
+            return f", after {self.rejected_rows} refused rows were singled out, as many as one run does"
+        return f", {self.rejected_rows} refused rows were singled out" if self.rejected_rows else ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this run has searched enough."""
+        return self.rejected_rows >= MAX_REJECTED_ROWS or self.stuck >= MAX_STUCK
+
+    def load_good_rows(self, ranges: Sequence[RawIdRange], load: Load) -> list[RawIdRange]:
+        """Load what can be loaded of a batch that was refused for its rows.
+
+        Args:
+            ranges: of the batch.
+            load: loads ranges as a batch of their own, or puts their one row into quarantine where it is given; returns
+                why it could not.
+
+        Returns:
+            The ranges that stay pending.
+        """
+        query = raw_ids_query(self.asset, ranges)
+        raw_ids = self.database.read(query, {"raw_id": pl.Int64()})["raw_id"].unique().sort()
+        if raw_ids.is_empty() or self.is_over:
+            return list(ranges)
+        logger.warning("%s: a batch is refused for some of its rows: they are singled out", self.asset)
+        whole = _Part(ranges, raw_ids)
+        waiting = [whole] if raw_ids.len() == 1 else [*whole.halves()][::-1]
+        left: list[RawIdRange] = []
+        while waiting and not self.is_over:
+            part = waiting.pop()
+            error = load(part.ranges, None)
+            reason = rejection_reason(error) if error else None
+            if reason and part.raw_ids.len() > 1:
+                waiting += [*part.halves()][::-1]
+                continue
+            if reason:
+                error = self._reject_row(part, reason, load)
+            if isinstance(error, ConcurrentRunError):
+                return left  # what another run has left over is planned anew
+            self.stuck = self.stuck + 1 if error else 0
+            left += part.ranges if error else ()
+        return left + [one for part in waiting for one in part.ranges]
+
+    def _reject_row(self, part: _Part, reason: str, load: Load) -> Exception | None:
+        """Put the one row of a part into quarantine; returns why that could not be done."""
+        raw_id: int = part.raw_ids.item()
+        error = load(part.ranges, Rejected(raw_id, reason))
+        if error is None:
+            self.rejected_rows += 1
+            logger.warning("%s: raw row %d goes into quarantine: %s", self.asset, raw_id, reason)
+        return error

@@ -1,0 +1,125 @@
+"""The lines of an order are replaced as a set: what is new is inserted, what differs updated, what is gone deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.database.bisect_write import write_bisecting
+from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
+from etl_assets.ledger.queue import changed_orders
+from etl_assets.pipeline.diff import count_changes, diff_rows
+from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.ledger.batches import BatchCounts
+    from etl_assets.pipeline.runner import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChildTable:
+    """A table whose rows belong to an order."""
+
+    asset: AssetName
+    key: tuple[str, ...]
+    schema: dict[str, pl.DataType]
+
+    @property
+    def query(self) -> str:
+        """Reads the stored lines of the staged orders."""
+        columns = ", ".join("t." + name for name in self.schema)
+        return f"SELECT {columns} FROM order_keys k JOIN {self.asset} t USING (order_no)"  # noqa: S608  # constants
+
+    @property
+    def last_order(self) -> str:
+        """Reads the number of the last order that has stored lines."""
+        return f"SELECT coalesce(max(order_no), 0) FROM {self.asset}"  # noqa: S608  # a constant
+
+
+class ParsedLines(NamedTuple):
+    """What the orders of a batch say of their lines."""
+
+    orders: pl.DataFrame
+    """`order_no`, `shop_id`, `order_id`, `raw_id` of all orders of the batch."""
+    lines: pl.DataFrame
+    """The lines they have now, in the table's columns."""
+    unreadable: pl.DataFrame
+    """The orders whose lines can't be read (`REJECTED_SCHEMA`): they have none."""
+
+
+def parse_lines(
+    table: OrderChildTable, rows: pl.DataFrame, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame]]
+) -> ParsedLines:
+    """Put together what was read of the lines of orders.
+
+    Args:
+        table: where the lines will be stored.
+        rows: all orders of the batch, with `raw_id`, `order_no`, `shop_id`, `order_id`.
+        parts: for some of the orders each, their lines, with `raw_id`, and the orders that could not be read.
+    """
+    numbers = rows.select("raw_id", "order_no")
+    lines = [part.join(numbers, on="raw_id", how="left", maintain_order="left") for part, _ in parts]
+    return ParsedLines(
+        rows.select("order_no", "shop_id", "order_id", "raw_id"),
+        pl.concat([pl.DataFrame(schema=table.schema), *(part.select(*table.schema) for part in lines)]),
+        pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(bad.select(*REJECTED_SCHEMA) for _, bad in parts)]),
+    )
+
+
+def sync_lines(connection: sa.Connection, table: OrderChildTable, read: ParsedLines) -> BatchCounts:
+    """Make the stored lines of orders equal to those that were read, and keep the ledger of quarantine true.
+
+    Returns:
+        The counts, in lines; an unreadable order counts as one.
+    """
+    orders, lines, unreadable = read
+    stored = _stored(connection, table, orders)
+    decided = diff_rows(lines, stored, table.key)
+    gone = stored.join(lines, on=table.key, how="anti")
+    delete_rows(connection, table.asset, gone.select(table.key))
+    refused = write_bisecting(
+        connection,
+        orders.join(decided, on="order_no", how="semi").sort("order_no"),
+        lambda part: _write(connection, table, decided.join(part, on="order_no", how="semi", maintain_order="left")),
+    )
+    if refused.height:
+        gone_too = stored.join(refused, on="order_no", how="semi").join(gone, on=table.key, how="anti")
+        delete_rows(connection, table.asset, gone_too.select(table.key))
+        gone = pl.concat([gone, gone_too])
+        decided = decided.join(refused, on="order_no", how="anti")
+    rejected = pl.concat([unreadable, refused.select(*REJECTED_SCHEMA)])
+    quarantine_rows(connection, table.asset, rejected)
+    resolve_rows(
+        connection, table.asset, orders.with_columns(is_good=~pl.col("raw_id").is_in(rejected["raw_id"].implode()))
+    )
+    return count_changes(decided, quarantined=rejected.height, deleted=gone.height)
+
+
+def reject_order(batch: Batch, table: OrderChildTable, rejected: pl.DataFrame) -> BatchCounts:
+    """Put the one order of a batch (`REJECTED_SCHEMA`) into quarantine; like any that can't be read it has no lines."""
+    schema = {"order_no": pl.Int64(), "shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64()}
+    columns = ", ".join("o." + name for name in schema)
+    orders = fetch_frame(batch.connection, f"SELECT {columns} FROM {changed_orders(batch.ranges)}", schema)  # noqa: S608  # integers only
+    return sync_lines(batch.connection, table, ParsedLines(orders, pl.DataFrame(schema=table.schema), rejected))
+
+
+def _stored(connection: sa.Connection, table: OrderChildTable, orders: pl.DataFrame) -> pl.DataFrame:
+    """The stored lines of orders. Those that are newer than any with lines are not even looked up."""
+    last: int = connection.execute(sa.text(table.last_order)).scalar_one()
+    known = orders.filter(pl.col("order_no") <= last)
+    if known.is_empty():
+        return pl.DataFrame(schema=table.schema)
+    copy_to_temp_table(connection, "orders", known.select("order_no"), name="order_keys")
+    return fetch_frame(connection, table.query, table.schema)
+
+
+def _write(connection: sa.Connection, table: OrderChildTable, decided: pl.DataFrame) -> None:
+    columns = list(table.schema)
+    copy_rows(connection, table.asset, decided.filter(pl.col("change") == "inserted").select(columns))
+    update_rows(connection, table.asset, decided.filter(pl.col("change") == "updated").select(columns), key=table.key)

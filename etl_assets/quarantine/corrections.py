@@ -1,0 +1,258 @@
+"""Lands corrected rows of quarantine: as new raw orders that replace the old ones, once however often it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.database.frames import copy_to_temp_table, fetch_frame
+from etl_assets.errors import EtlError
+from etl_assets.presets.model import RAW_COLUMNS, Preset
+from etl_assets.quarantine.requeue import REPLAY_LOCK_ID, existing_ids
+from etl_assets.quarantine.spreadsheet import RAW_TEXTS
+from etl_assets.raw_orders.load import ImportResult, land_raw_orders
+from etl_assets.raw_orders.readers.opened_file import HALF_CHARACTER, NUL_SYMBOL
+from etl_assets.raw_orders.transform import blank_to_null
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from etl_assets.database.database import Database
+
+_SYMBOLS: Final = f"[{NUL_SYMBOL}{HALF_CHARACTER}]"
+"""Stand where a text had to be changed to be stored."""
+_ORIGINAL_SCHEMA: Final = {
+    "quarantine_id": pl.Int64(),
+    "raw_id": pl.Int64(),
+    "mapping": pl.String(),
+    "corrected_before": pl.Int64(),
+    "extra": pl.String(),
+    "defect": pl.String(),
+    **RAW_TEXTS,
+}
+_ORIGINALS: Final = (
+    "SELECT q.quarantine_id, q.raw_id, t.mapping,"  # noqa: S608  # constants
+    " (SELECT count(*) FROM raw_orders m WHERE m.replaces_raw_id = q.raw_id),"
+    f" r.extra, r.defect, {', '.join('r.' + name for name in RAW_COLUMNS)}"
+    " FROM (SELECT DISTINCT quarantine_id FROM corrected_ids) f JOIN quarantine q USING (quarantine_id)"
+    " JOIN raw_orders r USING (raw_id) JOIN import_tasks t ON t.import_id = r.import_id"
+    " WHERE q.resolved_at IS NULL"
+)
+_EARLIER: Final = (
+    f"SELECT DISTINCT ON (m.replaces_raw_id) m.replaces_raw_id, {', '.join('m.' + name for name in RAW_COLUMNS)}"  # noqa: S608  # constants
+    " FROM corrected_ids f JOIN quarantine q USING (quarantine_id) JOIN raw_orders m ON m.replaces_raw_id = q.raw_id"
+    " ORDER BY m.replaces_raw_id, m.raw_id DESC"
+)
+
+
+class CorrectionError(EtlError):
+    """The corrected rows contradict each other, or were changed by someone else meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionResult:
+    """What became of the rows of a corrected file; rows as quarantine ids."""
+
+    imports: tuple[ImportResult, ...] = ()
+    raw_ids: tuple[int, ...] = ()
+    """The raw rows that were replaced."""
+    landed: tuple[int, ...] = ()
+    unchanged: tuple[int, ...] = ()
+    """Nothing was changed in the file, or this very change was landed before: they stay as they are."""
+    resolved: tuple[int, ...] = field(default=())
+    """They were resolved before."""
+    unknown: tuple[int, ...] = ()
+
+
+def import_corrections(
+    database: Database, file: pl.DataFrame, source: Path, *, run_id: str | None = None
+) -> CorrectionResult:
+    """Land what people changed in an export of quarantine; run the assets afterwards.
+
+    Each changed row becomes a raw order that replaces the quarantined one, read with the preset of its import. A row
+    that `orders` had rejected is resolved in the same transaction: from then on its corrected row stands for it.
+
+    Args:
+        database: the store.
+        file: the corrected rows, as `read_corrections` and `build_corrections` return them.
+        source: where they come from; the imports are named after it.
+        run_id: the Dagster run, for the ledger.
+
+    Raises:
+        CorrectionError: two rows of the file correct one raw order in different ways.
+    """
+    with database.transaction() as connection:
+        copy_to_temp_table(connection, "quarantine", file.select("quarantine_id"), name="corrected_ids")
+        originals = fetch_frame(connection, _ORIGINALS, _ORIGINAL_SCHEMA)
+        earlier = fetch_frame(connection, _EARLIER, {"raw_id": pl.Int64(), **RAW_TEXTS})
+        not_open = sorted(set(file["quarantine_id"]) - set(originals["quarantine_id"]))
+        resolved = existing_ids(connection, not_open)
+    changed = changed_rows(file, originals, earlier)
+    parts = changed.sort("mapping", "raw_id").partition_by("mapping")
+    results = [_land(database, source, part, run_id) for part in parts]
+    landed = {number for ids in changed["quarantine_ids"] for number in ids}
+    return CorrectionResult(
+        imports=tuple(results),
+        raw_ids=tuple(changed["raw_id"]),
+        landed=tuple(sorted(landed)),
+        unchanged=tuple(sorted(set(originals["quarantine_id"]) - landed)),
+        resolved=tuple(number for number in not_open if number in resolved),
+        unknown=tuple(number for number in not_open if number not in resolved),
+    )
+
+
+def build_corrections(database: Database, corrections: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Corrections that were typed, as the frame that `read_corrections` returns for a file with the same changes.
+
+    Args:
+        database: the store.
+        corrections: for each row its `quarantine_id` and the new texts of some of `RAW_COLUMNS`; a blank one empties
+            the column, and columns that are not named stay as they are.
+
+    Raises:
+        CorrectionError: a correction names no row or changes nothing.
+    """
+    for number, correction in enumerate(corrections, start=1):
+        if "quarantine_id" not in correction or not set(correction) & set(RAW_COLUMNS):
+            msg = f"Correction {number}: give a quarantine_id and at least one of {', '.join(RAW_COLUMNS)}."
+            raise CorrectionError(msg)
+    columns = [column for column in RAW_COLUMNS if any(column in one for one in corrections)]
+    texts: dict[str, list[Any]] = {column: [one.get(column) for one in corrections] for column in columns}
+    flags: dict[str, list[Any]] = {f"{column}_is_given": [column in one for one in corrections] for column in columns}
+    given = pl.DataFrame(
+        {"quarantine_id": [one["quarantine_id"] for one in corrections], **texts, **flags},
+        schema_overrides={"quarantine_id": pl.Int64(), **dict.fromkeys(columns, pl.String())},
+    ).with_row_index("row_no", offset=1)
+    with database.transaction() as connection:
+        copy_to_temp_table(connection, "quarantine", given.select("quarantine_id"), name="corrected_ids")
+        originals = fetch_frame(connection, _ORIGINALS, _ORIGINAL_SCHEMA)
+    both = given.join(originals, on="quarantine_id", how="left", suffix="_original", maintain_order="left")
+    return both.select(
+        "quarantine_id",
+        pl.col("row_no").cast(pl.Int32),
+        *(
+            pl.when(f"{column}_is_given")
+            .then(blank_to_null(pl.col(column)))
+            .otherwise(f"{column}_original")
+            .alias(column)
+            for column in columns
+        ),
+    )
+
+
+def changed_rows(file: pl.DataFrame, originals: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
+    """The raw orders that the file changes, as they are to be landed.
+
+    Args:
+        file: as `read_corrections` returns it.
+        originals: the open rows of quarantine that the file names, with their raw texts (`_ORIGINAL_SCHEMA`).
+        earlier: `raw_id` and the texts of the last row that was landed to replace it, where there is one.
+
+    Returns:
+        A row per raw order: `raw_id`, `mapping`, `corrected_before`, `quarantine_ids`, `row_no`, `RAW_COLUMNS`, `extra`,
+        `defect`. Of several rows about one raw order, each may change other columns.
+
+    Raises:
+        CorrectionError: two rows change the same column of a raw order differently.
+    """
+    columns = [column for column in RAW_COLUMNS if column in file.columns]
+    # Prepared, and in one chunk, before they meet: a text that many rows of the file correct would be copied for each.
+    comparable = [_comparable(name).alias(f"{name}_compared") for name in columns]
+    stored, given = (frame.with_columns(comparable).rechunk() for frame in (originals, file))
+    both = stored.join(given, on="quarantine_id", suffix="_corrected").sort("raw_id", "row_no")
+    differs = {name: pl.col(f"{name}_compared_corrected").ne_missing(pl.col(f"{name}_compared")) for name in columns}
+    by_row = both.group_by("raw_id", maintain_order=True)
+    contradictions = by_row.agg(
+        pl.col("quarantine_id").min(),
+        is_bad=pl.any_horizontal(pl.col(f"{name}_corrected").filter(differs[name]).n_unique() > 1 for name in columns),
+    ).filter("is_bad")
+    if contradictions.height:
+        first: int = contradictions["quarantine_id"].sort()[0]
+        msg = f"Two rows of the file change a column of one order differently (quarantine_id {first}): make them agree."
+        raise CorrectionError(msg)
+    merged = by_row.agg(
+        pl.col("mapping", "corrected_before", "extra", "defect", "row_no").first(),
+        pl.col("quarantine_id").unique().sort().alias("quarantine_ids"),
+        pl.any_horizontal(differs[name].any() for name in columns).alias("is_changed"),
+        *(
+            pl.when(differs[name].any())
+            .then(pl.col(f"{name}_corrected").filter(differs[name]).first())
+            .otherwise(pl.col(name).first())
+            .alias(name)
+            if name in columns
+            else pl.col(name).first()
+            for name in RAW_COLUMNS
+        ),
+    )
+    has_symbol = pl.any_horizontal(pl.col(RAW_COLUMNS).str.contains(_SYMBOLS).fill_null(value=False))
+    says_nothing = pl.all_horizontal(pl.col(RAW_COLUMNS).is_null())  # a line that could not be read
+    is_corrected = pl.col("is_changed") | (pl.col("defect").is_not_null() & ~has_symbol & ~says_nothing)
+    return (
+        merged.filter(is_corrected)
+        .join(earlier, on=["raw_id", *RAW_COLUMNS], how="anti", nulls_equal=True)
+        .with_columns(defect=pl.when(has_symbol).then("defect"))
+        .drop("is_changed")
+    )
+
+
+class _Rows:
+    """The corrected rows of one mapping, as they are landed."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+        self.lines = self.rows = frame.height
+        self.unmatched: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        yield self.frame
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _land(database: Database, source: Path, rows: pl.DataFrame, run_id: str | None) -> ImportResult:
+    preset = Preset.model_validate_json(rows["mapping"][0])
+    ids = rows["quarantine_ids"].explode().to_list()
+    raw_ids = rows["raw_id"].to_list()
+    corrected_before = int(rows["corrected_before"].sum())
+    frame = rows.select("row_no", *RAW_COLUMNS, "extra", "defect", replaces_raw_id="raw_id")
+    return land_raw_orders(
+        database,
+        source,
+        preset,
+        _Rows(frame),
+        run_id=run_id,
+        claim=lambda connection, _: _claim(connection, ids, raw_ids, corrected_before),
+    )
+
+
+def _claim(connection: sa.Connection, ids: Sequence[int], raw_ids: Sequence[int], corrected_before: int) -> None:
+    """Make sure that nothing was replayed since the plan was made, and resolve what the corrected rows stand for."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
+    still_open, corrected_now = connection.execute(
+        sa.text(
+            "SELECT (SELECT count(*) FROM quarantine"
+            " WHERE quarantine_id = ANY (CAST(:ids AS bigint[])) AND resolved_at IS NULL),"
+            " (SELECT count(*) FROM raw_orders WHERE replaces_raw_id = ANY (CAST(:raw_ids AS bigint[])))"
+        ),
+        {"ids": list(ids), "raw_ids": list(raw_ids)},
+    ).one()
+    if still_open != len(ids) or corrected_now != corrected_before:
+        msg = "Some of these rows were resolved or corrected by another run meanwhile; replay the file again."
+        raise CorrectionError(msg)
+    connection.execute(
+        sa.text(
+            "UPDATE quarantine SET resolved_at = now(), resolution = 'replayed' WHERE asset = 'orders'"
+            " AND raw_id = ANY (CAST(:raw_ids AS bigint[])) AND resolved_at IS NULL"
+        ),
+        {"raw_ids": list(raw_ids)},
+    )
+
+
+def _comparable(column: str) -> pl.Expr:
+    """A text as it is compared: spreadsheet programs change line ends on their own."""
+    return pl.col(column).str.replace_all("\r\n", "\n", literal=True).str.replace_all("\r", "\n", literal=True)

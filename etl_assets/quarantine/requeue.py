@@ -1,0 +1,121 @@
+"""Running rows of quarantine again as they are: what has to be consumed for that is put back on the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.database.frames import fetch_frame
+from etl_assets.ledger import queue
+from etl_assets.ledger.queue import RawIdRange
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.events.subjects import AssetName
+
+REPLAY_LOCK_ID: Final = 7_305_461_903
+"""The advisory lock of replays: two at once would land the same corrected rows."""
+
+REPLAY_ENTRY: Final[dict[AssetName, AssetName]] = {
+    "orders": "shop",
+    "order_items": "order_items",
+    "process_items": "process_items",
+    "customers": "customers",
+    "leads": "leads",
+}
+"""Whose queue a row goes on that the asset rejected: a raw row takes the whole way again, its shop may be new."""
+
+_OPEN_SCHEMA: Final = {
+    "quarantine_id": pl.Int64(),
+    "asset": pl.String(),
+    "raw_id": pl.Int64(),
+    "batch_id": pl.Int64(),
+}
+_OPEN: Final = """
+    SELECT q.quarantine_id, q.asset, q.raw_id, CASE WHEN q.asset = 'orders' THEN t.batch_id ELSE o.batch_id END
+    FROM quarantine q
+    JOIN raw_orders r USING (raw_id)
+    JOIN import_tasks t ON t.import_id = r.import_id
+    LEFT JOIN orders o ON o.raw_id = q.raw_id AND q.asset <> 'orders'
+    WHERE q.resolved_at IS NULL
+    ORDER BY q.raw_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """What became of rows of quarantine that are to run again, as quarantine ids."""
+
+    queued: tuple[int, ...]
+    """They are pending now."""
+    outdated: tuple[int, ...]
+    """Their order has come from another raw row since: there is nothing to run again."""
+    resolved: tuple[int, ...]
+    """They were resolved before."""
+    unknown: tuple[int, ...]
+    """There are no such rows."""
+
+
+def requeue(database: Database, quarantine_ids: Sequence[int] | None = None) -> Requeued:
+    """Put open rows of quarantine back on the queue; run the assets afterwards.
+
+    The queue is a set, so this may be repeated and a row may be pending already.
+
+    Args:
+        database: the store.
+        quarantine_ids: which rows; all open ones where it is None.
+    """
+    with database.transaction() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
+        found = fetch_frame(connection, _OPEN, _OPEN_SCHEMA)
+        if quarantine_ids is not None:
+            found = found.filter(pl.col("quarantine_id").is_in(list(quarantine_ids)))
+        current = found.filter(pl.col("batch_id").is_not_null())
+        for asset, consumer in REPLAY_ENTRY.items():
+            rows = current.filter(pl.col("asset") == asset)
+            ranges = [RawIdRange(*place) for place in rows.select("batch_id", "raw_id", high="raw_id").iter_rows()]
+            queue.enqueue(connection, [consumer], ranges)
+        not_open = sorted(set(quarantine_ids or ()) - set(found["quarantine_id"]))
+        resolved = existing_ids(connection, not_open)
+    return Requeued(
+        queued=tuple(current["quarantine_id"].sort()),
+        outdated=tuple(found.filter(pl.col("batch_id").is_null())["quarantine_id"].sort()),
+        resolved=tuple(number for number in not_open if number in resolved),
+        unknown=tuple(number for number in not_open if number not in resolved),
+    )
+
+
+def existing_ids(connection: sa.Connection, quarantine_ids: Sequence[int]) -> set[int]:
+    """Those of `quarantine_ids` that there are in quarantine, open or resolved."""
+    query = sa.text("SELECT quarantine_id FROM quarantine WHERE quarantine_id = ANY (CAST(:ids AS bigint[]))")
+    return set(connection.execute(query, {"ids": list(quarantine_ids)}).scalars())
+
+
+def still_open(database: Database, raw_ids: Sequence[int]) -> set[int]:
+    """Those of `raw_ids` of which a row of quarantine is open: their own, or that of a row that corrects them."""
+    query = sa.text(
+        """
+        WITH asked (raw_id) AS (SELECT unnest(CAST(:raw_ids AS bigint[])))
+        SELECT a.raw_id FROM asked a JOIN quarantine q USING (raw_id) WHERE q.resolved_at IS NULL
+        UNION
+        SELECT a.raw_id FROM asked a JOIN raw_orders m ON m.replaces_raw_id = a.raw_id
+        JOIN quarantine q ON q.raw_id = m.raw_id WHERE q.resolved_at IS NULL
+        """
+    )
+    with database.transaction() as connection:
+        return set(connection.execute(query, {"raw_ids": list(raw_ids)}).scalars())
+
+
+def open_ids(database: Database, quarantine_ids: Sequence[int]) -> set[int]:
+    """Those of `quarantine_ids` that are open."""
+    query = sa.text(
+        "SELECT quarantine_id FROM quarantine"
+        " WHERE quarantine_id = ANY (CAST(:ids AS bigint[])) AND resolved_at IS NULL"
+    )
+    with database.transaction() as connection:
+        return set(connection.execute(query, {"ids": list(quarantine_ids)}).scalars())

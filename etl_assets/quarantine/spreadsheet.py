@@ -1,0 +1,164 @@
+"""The file in which people correct rows of quarantine: written from the store, read back without loss.
+
+A cell that a spreadsheet program could take for a formula gets an apostrophe in front, and loses exactly that when it
+is read back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import openpyxl
+import polars as pl
+from openpyxl.cell import WriteOnlyCell
+
+from etl_assets.database.frames import fetch_frame
+from etl_assets.errors import EtlError
+from etl_assets.presets.model import RAW_COLUMNS
+from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.file_reader import FileReader
+from etl_assets.raw_orders.readers.limits import MAX_SHEET_CELL_CHARACTERS, MAX_SHEET_ROWS, READER_MEMORY_MB
+from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER
+from etl_assets.raw_orders.transform import blank_to_null
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from etl_assets.database.database import Database
+
+SUFFIXES: Final = (".csv", ".xlsx")
+RAW_TEXTS: Final[dict[str, pl.DataType]] = {name: pl.String() for name in RAW_COLUMNS}
+EXPORT_SCHEMA: Final = {
+    "quarantine_id": pl.Int64(),
+    "asset": pl.String(),
+    "reason_code": pl.String(),
+    "reason": pl.String(),
+    **RAW_TEXTS,
+}
+
+_FORMULA_START: Final = r"[=+\-@\t\r＝＋－＠]"
+_PLAIN_NUMBER: Final = r"^[+-]?\d+(\.\d+)?$"
+_NOT_IN_A_WORKBOOK: Final = r"[\x00-\x08\x0b-\x1f]"
+_ROUNDED_NUMBER: Final = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
+_OPEN: Final = (
+    f"SELECT q.quarantine_id, q.asset, q.reason_code, q.reason, {', '.join('r.' + name for name in RAW_COLUMNS)}"  # noqa: S608  # constants
+    " FROM quarantine q JOIN raw_orders r USING (raw_id) WHERE q.resolved_at IS NULL ORDER BY q.quarantine_id"
+)
+
+
+class SpreadsheetError(EtlError):
+    """Rows of quarantine can't be written to the file that was named."""
+
+
+def escape_formula(text: pl.Expr) -> pl.Expr:
+    """The text with an apostrophe in front where it could act as a formula; `restored` takes exactly that off."""
+    # A text that has the apostrophe of its own gets another one: only so is the way back certain.
+    could_act = text.str.contains(f"^'*{_FORMULA_START}") & ~text.str.contains(_PLAIN_NUMBER)
+    return pl.when(could_act).then("'" + text).otherwise(text)
+
+
+def unescape_formula(text: pl.Expr) -> pl.Expr:
+    """The text without the apostrophe that `escape_formula` put in front."""
+    return pl.when(text.str.contains(f"^'+{_FORMULA_START}")).then(text.str.slice(1)).otherwise(text)
+
+
+def export_quarantine(database: Database, path: Path, *, asset: str | None = None) -> int:
+    """Write open rows of quarantine, with the raw texts as they are, to a .csv (UTF-8 with mark) or .xlsx file.
+
+    Args:
+        database: the store.
+        path: the file; it is replaced where it exists.
+        asset: only rows that this asset rejected.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        SpreadsheetError: the file can't be written, or a workbook can't hold the rows.
+    """
+    with database.transaction() as connection:
+        rows = fetch_frame(connection, _OPEN, EXPORT_SCHEMA)
+    if asset is not None:
+        rows = rows.filter(pl.col("asset") == asset)
+    texts = rows.with_columns(escape_formula(pl.col(name)).alias(name) for name in RAW_COLUMNS)
+    if path.suffix.lower() == ".xlsx":
+        _check_workbook(path, texts)
+    try:
+        if path.suffix.lower() == ".xlsx":
+            _write_workbook(path, texts)
+        else:
+            with path.open("wb") as file:
+                texts.write_csv(file, include_bom=True)
+    except OSError as error:
+        msg = f"{path}: the file can't be written ({error.strerror}). Check the folder and who may write there."
+        raise SpreadsheetError(msg) from None
+    return rows.height
+
+
+def read_corrections(path: Path, memory_mb: int = READER_MEMORY_MB) -> pl.DataFrame:
+    """Read a file that `export_quarantine` wrote and people changed.
+
+    Args:
+        path: the file.
+        memory_mb: what reading it may take of memory, in MiB.
+
+    Returns:
+        `quarantine_id`, `row_no` (the line of the file) and those of `RAW_COLUMNS` that the file has; blank texts null.
+
+    Raises:
+        ImportFileError: the file can't be read or is no such file.
+    """
+    with FileReader(memory_mb) as reader, reader.open(path) as file:
+        source = file.source(None)
+        columns = [column for column in RAW_COLUMNS if column in source.headers]
+        if "quarantine_id" not in source.headers or not columns:
+            remedy = "Change a file that `etl-assets quarantine export` wrote, and keep its header"
+            raise ImportFileError(path, None, "it has no column 'quarantine_id' or none of the raw columns", remedy)
+        wanted = [LINE_NUMBER, "quarantine_id", *columns]
+        empty = pl.DataFrame(schema={LINE_NUMBER: pl.Int64(), **dict.fromkeys(wanted[1:], pl.String())})
+        texts = pl.concat([empty, *(frame.select(wanted) for frame in source.frames)])
+    rows = texts.select(
+        pl.col("quarantine_id").str.strip_chars().cast(pl.Int64, strict=False),
+        pl.col(LINE_NUMBER).cast(pl.Int32).alias("row_no"),
+        *(blank_to_null(unescape_formula(pl.col(column))).alias(column) for column in columns),
+    )
+    remedy = "Restore it, or remove the row"
+    _check(path, rows, pl.col("quarantine_id").is_null(), "the quarantine_id is no number", remedy)
+    if "order_id" in columns:
+        is_rounded = pl.col("order_id").str.contains(_ROUNDED_NUMBER).fill_null(value=False)
+        remedy = "Export to .xlsx, where cells stay text, and correct that file"
+        _check(path, rows, is_rounded, "a spreadsheet program has rounded the order number", remedy)
+    return rows
+
+
+def _check(path: Path, rows: pl.DataFrame, is_bad: pl.Expr, problem: str, remedy: str) -> None:
+    bad = rows.filter(is_bad)
+    if bad.height:
+        raise ImportFileError(path, bad["row_no"][0], problem, remedy)
+
+
+def _check_workbook(path: Path, texts: pl.DataFrame) -> None:
+    unfit = pl.col(RAW_COLUMNS).str.contains(_NOT_IN_A_WORKBOOK) | (
+        pl.col(RAW_COLUMNS).str.len_chars() > MAX_SHEET_CELL_CHARACTERS
+    )
+    bad = texts.filter(pl.any_horizontal(unfit))
+    if texts.height >= MAX_SHEET_ROWS:
+        problem = "there are more rows than a sheet holds"
+    elif bad.height:
+        problem = f"row {bad['quarantine_id'][0]} has a text that a workbook can't hold"
+    else:
+        return
+    msg = f"{path}: {problem}. Export to a .csv file."
+    raise SpreadsheetError(msg)
+
+
+def _write_workbook(path: Path, texts: pl.DataFrame) -> None:
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("quarantine")
+    sheet.append(texts.columns)
+    for row in texts.iter_rows():
+        cells = [WriteOnlyCell(sheet, value=value) for value in row]
+        for cell in cells[1:]:
+            cell.number_format = "@"  # text: what is typed over it stays as it is typed
+        sheet.append(cells)
+    book.save(path)

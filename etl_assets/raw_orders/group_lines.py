@@ -1,0 +1,237 @@
+"""Gathers the lines of an export with a row per line item into one raw row per order.
+
+An order's lines may lie anywhere in the file. Small files are gathered in memory; larger ones are spread over bucket
+files by a hash of the order's number, so that one bucket, which then holds all lines of its orders, fits in memory.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import polars as pl
+import pyarrow as pa
+
+from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
+from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.transform import (
+    RAW_ORDER_SCHEMA,
+    blank_to_null,
+    file_headers,
+    json_object,
+    order_constant,
+    order_value,
+    source_value,
+    unmapped_headers,
+)
+from etl_assets.values.numbers import parse_money
+from etl_assets.values.text import clean_text, is_not_blank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from etl_assets.presets.model import Preset
+
+IN_MEMORY_LINES: Final = 200_000
+IN_MEMORY_CELLS: Final = 20_000_000
+"""Of files with hundreds of columns, so many lines are too many."""
+BUCKETS: Final = 64
+ORDER: Final = "__order"
+"""String, never null: the order's number once cleaned; what lines without one have is their own."""
+PLATFORM: Final = "__platform"
+SHOP: Final = "__shop"
+"""String: the platform and the shop once cleaned; null where the line does not say."""
+KEY: Final = (ORDER, PLATFORM, SHOP)
+_NUMBER: Final = "__number"
+_EXTRA: Final = "extra."
+_ITEM: Final = "item."
+_EXACT: Final = pl.Decimal(38, 8)
+"""Holds quantity times price without rounding: both have four decimals."""
+_TOO_LARGE: Final = 1e29
+"""From here on a sum might not fit `_EXACT`, and be another number without anybody noticing."""
+_SEPARATOR: Final = "\0"  # no text has one: the readers replace NUL
+
+
+def group_lines(
+    frames: Iterable[pl.DataFrame],
+    preset: Preset,
+    *,
+    in_memory_lines: int = IN_MEMORY_LINES,
+    buckets: int = BUCKETS,
+    spill_folder: Path | None = None,
+) -> Iterator[pl.DataFrame]:
+    """Yield frames of `RAW_ORDER_SCHEMA`, each sorted by row_no, from frames of lines as the readers make them.
+
+    Up to `in_memory_lines` lines are gathered at once. More are spread over `buckets` files in a temporary folder (in
+    `spill_folder`, by default the system's), gone when the iterator is exhausted or closed.
+    """
+    batches = _batches((map_lines(frame, preset) for frame in frames), in_memory_lines)
+    first = next(batches, None)
+    if first is None:
+        return
+    second = next(batches, None)
+    if second is None:
+        yield group_by_order(first, preset)
+        return
+    with tempfile.TemporaryDirectory(prefix="etl-assets-", dir=spill_folder) as folder:
+        _spill((first, second), batches, Path(folder), buckets)
+        del first, second
+        for file in sorted(Path(folder).iterdir()):
+            yield group_by_order(_read_bucket(file), preset)
+            file.unlink()
+
+
+def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
+    """Map lines to the order's columns, ``item.…`` and ``extra.…`` (all String, null where empty), and to the `KEY`.
+
+    Constants of the order's columns are left out: they are for orders of which no line says anything.
+    """
+    headers = file_headers(lines)
+    mapped = lines.select(
+        pl.col(LINE_NUMBER, ROW_ERROR),
+        *(order_value(preset, column, headers, with_constant=False) for column in RAW_COLUMNS),
+        *(source_value(preset.item.get(column), headers).alias(_ITEM + column) for column in ITEM_COLUMNS),
+        *(blank_to_null(pl.col(header)).alias(_EXTRA + header) for header in unmapped_headers(headers, preset)),
+    )
+    number = pl.when(is_not_blank(pl.col("order_id"))).then(clean_text(pl.col("order_id")))
+    return mapped.with_columns(
+        number.fill_null(_SEPARATOR + pl.col(LINE_NUMBER).cast(pl.String)).alias(ORDER),
+        clean_text(pl.col("platform")).alias(PLATFORM),
+        clean_text(pl.col("shop")).alias(SHOP),
+    )
+
+
+def group_by_order(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
+    """Gather all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no."""
+    lines, key = fill_missing_shop(mapped.sort(LINE_NUMBER))
+    lines = lines.with_columns(_split_variant(preset.item_variant_separator))
+    items = json_object({column: pl.col(_ITEM + column) for column in ITEM_COLUMNS})
+    worth = _line_amount(preset)
+    extras = [
+        column for column in lines.columns if column.startswith(_EXTRA) and lines[column].null_count() < lines.height
+    ]
+    first_of = [column for column in RAW_COLUMNS if column not in {"items", "amount"}]
+    gathered = (
+        lines.with_columns(items.alias("items"), *worth)
+        .group_by(key, maintain_order=True)
+        .agg(
+            pl.col(LINE_NUMBER).first().cast(pl.Int32).alias("row_no"),
+            *(pl.col(column).first(ignore_nulls=True).fill_null(order_constant(preset, column)) for column in first_of),
+            pl.col(*extras, ROW_ERROR).first(ignore_nulls=True),
+            pl.when(pl.col("items").is_not_null().any())
+            .then("[" + pl.col("items").str.join(",", ignore_nulls=True) + "]")
+            .alias("items"),
+            _amount(preset),
+        )
+    )
+    extra = json_object({column.removeprefix(_EXTRA): pl.col(column) for column in extras})
+    return gathered.with_columns(extra.alias("extra"), pl.col(ROW_ERROR).alias("defect")).select(
+        RAW_ORDER_SCHEMA.names()
+    )
+
+
+def fill_missing_shop(lines: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Find the orders of lines that leave out platform or shop, as many exports do after an order's first line.
+
+    Such a line belongs to the one shop that has an order of this number in the file and that agrees with what the line
+    says. Where several do, it stays as it is. `lines` must hold all lines of an order; their order is kept.
+
+    Returns:
+        The lines, and the columns that all lines of an order have in common.
+    """
+    if all(lines[column].null_count() in {0, lines.height} for column in (PLATFORM, SHOP)):
+        return lines, KEY  # all lines say it, or none does
+    stated = lines.select(KEY).unique().with_row_index(_NUMBER)
+    has_shop = pl.col(SHOP).is_not_null()
+    platforms = pl.col(PLATFORM).filter(has_shop)  # with null: one that is not named may be any
+    of_shop = pl.when(has_shop).then(_only(pl.col(PLATFORM).drop_nulls(), ORDER, SHOP))
+    of_order = pl.when(~has_shop).then(_only(platforms, ORDER))
+    completed = stated.with_columns(pl.coalesce(PLATFORM, of_shop, of_order).alias("platform_found")).with_columns(
+        pl.coalesce(SHOP, _only(pl.col(SHOP).drop_nulls(), ORDER, "platform_found")).alias("shop_found")
+    )
+    # A number: the name of a shop that one line gives would be copied for all lines that leave it out.
+    numbers = completed.select(*KEY, pl.col(_NUMBER).first().over(ORDER, "platform_found", "shop_found"))
+    return lines.join(numbers, on=KEY, how="left", nulls_equal=True, maintain_order="left"), (_NUMBER,)
+
+
+def _only(values: pl.Expr, *by: str) -> pl.Expr:
+    """The value that is the only one among `values` of a group, null where there are several or none."""
+    return pl.when(values.n_unique().over(by) == 1).then(values.first().over(by))
+
+
+def _split_variant(separator: str | None) -> list[pl.Expr]:
+    name, variant = pl.col(f"{_ITEM}name"), pl.col(f"{_ITEM}variant")
+    if separator is None:
+        return []
+    parts = name.str.extract_groups(rf"(?s)^(.*\S.*){_regex_literal(separator)}(.*\S.*)$")
+    splits = variant.is_null() & parts.struct["1"].is_not_null()
+    return [
+        pl.when(splits).then(parts.struct["1"]).otherwise(name).alias(f"{_ITEM}name"),
+        pl.when(splits).then(parts.struct["2"]).otherwise(variant).alias(f"{_ITEM}variant"),
+    ]
+
+
+def _regex_literal(text: str) -> str:
+    return "".join(rf"\x{{{ord(char):x}}}" for char in text)
+
+
+def _line_amount(preset: Preset) -> list[pl.Expr]:
+    """Say what a line adds to the amount (``worth``), and its quantity or price that is no number (``invalid_number``)."""
+    if not preset.amount_from_items:
+        return []
+    texts = [pl.col(f"{_ITEM}quantity"), pl.col(f"{_ITEM}unit_price")]
+    quantity, price = (parse_money(text, preset.numbers).cast(_EXACT) for text in texts)
+    invalid_number = [
+        pl.when(text.is_not_null() & number.is_null()).then(text)
+        for text, number in zip(texts, (quantity, price), strict=True)
+    ]
+    quantity = pl.when(texts[0].is_null()).then(pl.lit(1, _EXACT)).otherwise(quantity)  # as order_items reads it
+    return [(quantity * price).alias("worth"), pl.coalesce(invalid_number).alias("invalid_number")]
+
+
+def _amount(preset: Preset) -> pl.Expr:
+    if not preset.amount_from_items:
+        return pl.col("amount").first(ignore_nulls=True).fill_null(order_constant(preset, "amount"))
+    plain = pl.col("worth").sum().cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+    exact = plain.str.replace(".", preset.numbers.decimal, literal=True)  # read back in the format of the preset
+    size = pl.col("worth").cast(pl.Float64).abs().sum()
+    total = pl.when(size < _TOO_LARGE).then(exact).otherwise(size.cast(pl.String))  # with an exponent: no amount
+    has_total = pl.col("worth").is_not_null().any()
+    return pl.coalesce(
+        pl.col("invalid_number").first(ignore_nulls=True),
+        pl.when(has_total).then(total),
+    ).alias("amount")
+
+
+def _batches(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
+    """Join frames until they have more than `size` rows, or too many cells; each batch but the last has."""
+    waiting: list[pl.DataFrame] = []
+    for frame in frames:
+        waiting.append(frame)
+        if sum(part.height for part in waiting) > min(size, IN_MEMORY_CELLS // frame.width):
+            yield pl.concat(waiting)
+            waiting = []
+    if waiting:
+        yield pl.concat(waiting)
+
+
+def _spill(first: Iterable[pl.DataFrame], further: Iterable[pl.DataFrame], folder: Path, buckets: int) -> None:
+    with ExitStack() as stack:
+        writers: dict[int, pa.RecordBatchStreamWriter] = {}
+        for batches in (first, further):
+            for lines in batches:
+                numbered = lines.with_columns((pl.col(ORDER).hash() % buckets).alias("__bucket"))
+                for (bucket,), part in numbered.partition_by("__bucket", as_dict=True, include_key=False).items():
+                    table = part.to_arrow()
+                    if bucket not in writers:
+                        options = pa.ipc.IpcWriteOptions(compression="lz4")
+                        file = str(folder / f"{bucket:06}.arrow")
+                        writers[bucket] = stack.enter_context(pa.ipc.new_stream(file, table.schema, options=options))
+                    writers[bucket].write_table(table)
+
+
+def _read_bucket(file: Path) -> pl.DataFrame:
+    with pa.OSFile(str(file)) as opened, pa.ipc.open_stream(opened) as reader:
+        return cast("pl.DataFrame", pl.from_arrow(reader.read_all()))

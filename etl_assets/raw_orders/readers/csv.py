@@ -1,0 +1,176 @@
+"""Reads delimited text (.csv, .tsv, .txt) as tables of untouched text, a few MiB at a time."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from etl_assets.raw_orders.readers.csv_dialect import check_text, choose_dialects
+from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
+from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR, SHORTER, Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from etl_assets.raw_orders.readers.csv_dialect import Dialect
+    from etl_assets.raw_orders.readers.opened_file import Opened, TextFormat
+
+BLOCK_BYTES: Final = 4 << 20
+"""A row has to fit in."""
+MANY_BORDERS: Final = 1000
+DOS_END_OF_FILE: Final = "\x1a"
+TOO_LONG: Final = "straddling object"
+"""Arrow's words for a row that does not fit in a block."""
+
+
+def open_tables(file: Opened, text_format: TextFormat | None) -> Tables:
+    """Open delimited text; its headers are read at once, its rows as the tables are asked for."""
+    dialects = choose_dialects(file.handle, file.path, text_format)
+    return Tables(dialects[0].headers, _tables(file, dialects))
+
+
+def _tables(file: Opened, dialects: list[Dialect]) -> Iterator[pa.Table]:
+    dialect = check_text(file.handle, file.path, dialects)
+    file.handle.seek(0)
+    lines = _LineCounter(file.path, len(dialect.headers))
+    remedy = "Export the file again, or save it as CSV in UTF-8"
+    header_is_due = True
+    with reported_as_file_error(file.path, (pa.ArrowException,), "it can't be read as delimited text", remedy):
+        for batch in _batches(file, dialect, lines):
+            file.progress()
+            table = lines.numbered(batch)
+            if header_is_due and table.num_rows:
+                header_is_due, table = False, table.slice(1)
+            if table.num_rows:
+                yield table
+        lines.finish()
+
+
+def _batches(file: Opened, dialect: Dialect, lines: _LineCounter) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from _open_stream(file.handle, dialect, lines)
+    except pa.ArrowInvalid as error:
+        if TOO_LONG not in str(error):
+            raise
+        problem = f"a row is longer than {BLOCK_BYTES >> 20} MiB"
+        raise ImportFileError(file.path, None, problem, SHORTER) from None
+
+
+def _open_stream(handle: IO[bytes], dialect: Dialect, lines: _LineCounter) -> arrow_csv.CSVStreamingReader:
+    return arrow_csv.open_csv(
+        handle,
+        read_options=arrow_csv.ReadOptions(
+            column_names=list(dialect.headers),
+            block_size=BLOCK_BYTES,
+            encoding=dialect.encoding.removesuffix("-sig"),
+            use_threads=False,  # only then are the numbers of bad rows known
+        ),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=dialect.delimiter,
+            newlines_in_values=True,
+            ignore_empty_lines=False,
+            invalid_row_handler=lines.note_bad_row,
+        ),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(dialect.headers, pa.large_string()), strings_can_be_null=False
+        ),
+    )
+
+
+class _LineCounter:
+    """Knows the line that each row starts at: rows may span lines, and blank ones are left out."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        self._path = path
+        self._width = width
+        self._next_line = 1
+        self._next_row = 1
+        self._bad_rows: list[tuple[int, int, str]] = []  # number of the row, cells, text: the reader runs ahead
+
+    def note_bad_row(self, row: arrow_csv.InvalidRow) -> str:
+        self._bad_rows.append((row.number or 0, row.actual_columns, row.text))
+        return "skip"
+
+    def numbered(self, batch: pa.RecordBatch) -> pa.Table:
+        """Add `LINE_NUMBER` and `ROW_ERROR` and leave out empty rows.
+
+        A row with too few or too many cells raises `ImportFileError`.
+        """
+        parts = []
+        while True:
+            bad_at = self._bad_rows[0][0] if self._bad_rows else None
+            length = batch.num_rows if bad_at is None else min(batch.num_rows, max(bad_at - self._next_row, 0))
+            parts.append(self._numbered_run(batch.slice(0, length)))
+            batch = batch.slice(length)
+            if not batch.num_rows:
+                return pa.concat_tables(parts)
+            self._pass_bad_row()
+
+    def finish(self) -> None:
+        """Report a bad row at the very end, after which no good one comes."""
+        while self._bad_rows:
+            self._pass_bad_row()
+
+    def _numbered_run(self, batch: pa.RecordBatch) -> pa.Table:
+        texts = _Texts(batch)
+        further = texts.breaks + 1
+        after = self._next_line + np.cumsum(further)
+        table = pa.Table.from_batches([batch]).append_column(LINE_NUMBER, pa.array(after - further))
+        table = table.append_column(ROW_ERROR, pa.nulls(batch.num_rows, pa.large_string()))
+        if batch.num_rows:
+            self._next_line = int(after[-1])
+            self._next_row += batch.num_rows
+        if not texts.sizes.all():
+            table = _without(table, texts.sizes == 0)
+        return _with_row_errors(table, batch.schema.names) if texts.has_nul else table
+
+    def _pass_bad_row(self) -> None:
+        _, cells, text = self._bad_rows.pop(0)
+        if text.strip(f" \t\r\n{DOS_END_OF_FILE}"):
+            problem = f"the row has {cells} cells, the header {self._width}"
+            remedy = "Correct this row (a missing or unquoted delimiter, a cut-off file), or export the file again"
+            raise ImportFileError(self._path, self._next_line, problem, remedy)
+        self._next_line += 1 + text.count("\n")
+        self._next_row += 1
+
+
+class _Texts:
+    """Measure the texts of each row of a batch, all columns together: bytes, line breaks, anywhere a NUL."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.sizes = np.zeros(batch.num_rows, np.int64)
+        self.breaks = np.zeros(batch.num_rows, np.int64)
+        self.has_nul = False
+        for column in batch.columns if batch.num_rows else ():
+            _, offsets, data = column.buffers()
+            ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + batch.num_rows + 1]
+            self.sizes += np.diff(ends)
+            if data is None or ends[0] == ends[-1]:
+                continue
+            text = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+            self.has_nul = self.has_nul or text.min() == 0
+            is_break = text == ord("\n")
+            if is_break.any():
+                rows = np.searchsorted(ends - ends[0], np.flatnonzero(is_break), side="right") - 1
+                self.breaks += np.bincount(rows, minlength=batch.num_rows)
+
+
+def _without(table: pa.Table, is_left_out: np.ndarray[Any, Any]) -> pa.Table:
+    """The other rows; in slices where these are few, as nearly always: Arrow's filters take long to load."""
+    borders = np.flatnonzero(np.diff(is_left_out, prepend=True, append=True))
+    if len(borders) > MANY_BORDERS:
+        return table.filter(pa.array(~is_left_out))
+    kept = [table.slice(start, end - start) for start, end in borders.reshape(-1, 2).tolist()]
+    return pa.concat_tables([table.slice(0, 0), *kept])
+
+
+def _with_row_errors(table: pa.Table, headers: list[str]) -> pa.Table:
+    import polars as pl  # noqa: PLC0415  # most files do without, and it takes longer to load than all of them
+
+    from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors  # noqa: PLC0415  # as above
+
+    return as_table(with_row_errors(cast("pl.DataFrame", pl.from_arrow(table)), headers))

@@ -1,0 +1,184 @@
+"""Reads the first sheet of a workbook (.xlsx) as tables of text, in chunks of rows and within fixed limits.
+
+A workbook is a zip file of XML: a small one can unpack to gigabytes, so its table of contents is checked first.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import itertools
+import zipfile
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import polars as pl
+from openpyxl.reader.excel import ExcelReader
+
+from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
+from etl_assets.raw_orders.readers.limits import (
+    MAX_COLUMNS,
+    MAX_ENTRIES,
+    MAX_RATIO,
+    MAX_SHARED_TEXT_BYTES,
+    MAX_SHEET_CELL_CHARACTERS,
+    MAX_SHEET_ROWS,
+    MAX_UNPACKED_BYTES,
+    MAX_WORKBOOK_BYTES,
+    PIECE_CELLS,
+    UNCHECKED_BYTES,
+)
+from etl_assets.raw_orders.readers.opened_file import (
+    LINE_NUMBER,
+    Tables,
+    named_headers,
+    too_long_cell,
+    too_many_columns,
+)
+from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from etl_assets.raw_orders.readers.opened_file import Opened, TextFormat
+
+CHUNK_ROWS: Final = 10_000
+EXACT_FLOATS_BELOW: Final = 1e15
+
+TOO_BIG: Final = "Save the sheet as CSV and import that"
+PROBLEM: Final = "it can't be read as a workbook"
+REMEDY: Final = "Open it in a spreadsheet program and save it again as .xlsx, or as CSV"
+
+Cell = object
+
+
+def open_tables(
+    file: Opened,
+    text_format: TextFormat | None,  # noqa: ARG001  # of delimited text
+) -> Tables:
+    """Open the first sheet of a workbook; formulas count as their saved values."""
+    path = file.path
+    with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
+        _check_size(file.handle, path)
+        reader = ExcelReader(file.handle, read_only=True, data_only=True, keep_links=False)
+        reader.archive = file.closing.enter_context(_WatchedArchive(file.handle, file.progress))
+        reader.read()
+        if not reader.wb.worksheets:
+            raise ImportFileError(path, None, "the workbook has no sheet", REMEDY)
+        rows = _rows(reader.wb.worksheets[0], path)
+        line, header = next(((at, cells) for at, row in rows if (cells := _trimmed(path, at, row))), (0, []))
+        if not header:
+            raise ImportFileError(path, None, "the first sheet is empty", "Put the sheet to import first")
+        headers = named_headers(path, header, line)
+    return Tables(headers, _tables(rows, file, headers))
+
+
+class _WatchedArchive(zipfile.ZipFile):
+    """A zip file that tells when something of it is unpacked: much may come out of little that is read."""
+
+    def __init__(self, handle: IO[bytes], progress: Callable[[], None]) -> None:
+        super().__init__(handle)
+        self._progress = progress
+
+    def open(self, *arguments: Any, **options: Any) -> IO[bytes]:  # noqa: ANN401  # those of ZipFile.open
+        part: Any = super().open(*arguments, **options)
+        return io.BufferedReader(_WatchedPart(part, self._progress), 1 << 16)
+
+
+class _WatchedPart(io.RawIOBase):
+    def __init__(self, part: IO[bytes], progress: Callable[[], None]) -> None:
+        self._part = part
+        self._progress = progress
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  # anything to write to
+        self._progress()
+        data = self._part.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._part.close()
+        super().close()
+
+
+def _rows(sheet: Any, path: Path) -> Iterator[tuple[int, Sequence[Cell]]]:  # noqa: ANN401  # openpyxl has no type for it
+    """Yield the rows that hold cells, with their numbers (openpyxl makes empty ones of those that are left out)."""
+    sheet.reset_dimensions()
+    for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        if line > MAX_SHEET_ROWS:
+            problem = f"it has a row with a number beyond {MAX_SHEET_ROWS:,}, the last that a sheet can have"
+            raise ImportFileError(path, None, problem, REMEDY)
+        if len(row) > MAX_COLUMNS:
+            raise too_many_columns(path, line, len(row))
+        if row:
+            yield line, row
+
+
+def _tables(rows: Iterator[tuple[int, Sequence[Cell]]], file: Opened, headers: tuple[str, ...]) -> Iterator[pa.Table]:
+    path = file.path
+    width = len(headers)
+    schema = {LINE_NUMBER: pl.Int64, **dict.fromkeys(headers, pl.String)}
+    size = max(1, min(CHUNK_ROWS, PIECE_CELLS // width))
+    with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
+        while chunk := list(itertools.islice(rows, size)):
+            file.progress()
+            texts = []
+            for line, row in chunk:
+                cells = _trimmed(path, line, row)
+                if len(cells) > width:
+                    problem = f"the row has {len(cells)} cells, the header {width}"
+                    raise ImportFileError(path, line, problem, "Give every column a header, or empty the further cells")
+                if cells:
+                    texts.append((line, *cells, *([""] * (width - len(cells)))))
+            if texts:
+                frame = with_row_errors(pl.DataFrame(texts, schema=schema, orient="row"), headers)
+                yield as_table(frame)
+
+
+def _check_size(handle: IO[bytes], path: Path) -> None:
+    size = handle.seek(0, 2)
+    handle.seek(0)
+    if size > MAX_WORKBOOK_BYTES:
+        raise ImportFileError(path, None, f"the workbook is larger than {MAX_WORKBOOK_BYTES >> 20} MiB", TOO_BIG)
+    with zipfile.ZipFile(handle) as archive:
+        entries = archive.infolist()
+    # The sizes declared here are upper bounds: zipfile hands out no more bytes of an entry than that.
+    unpacked = sum(entry.file_size for entry in entries)
+    shared = sum(entry.file_size for entry in entries if entry.filename.endswith("sharedStrings.xml"))
+    if len(entries) > MAX_ENTRIES or unpacked > MAX_UNPACKED_BYTES or shared > MAX_SHARED_TEXT_BYTES:
+        raise ImportFileError(path, None, "the workbook is too large once it is unpacked", TOO_BIG)
+    if unpacked > UNCHECKED_BYTES and unpacked > MAX_RATIO * size:
+        raise ImportFileError(path, None, "the workbook unpacks to more than its size allows", TOO_BIG)
+    handle.seek(0)
+
+
+def _trimmed(path: Path, line: int, row: Sequence[Cell]) -> list[str]:
+    texts = [_text_of(cell) for cell in row]
+    while texts and not texts[-1].strip():
+        texts.pop()
+    if any(len(text) > MAX_SHEET_CELL_CHARACTERS for text in texts):
+        raise too_long_cell(path, line, MAX_SHEET_CELL_CHARACTERS)
+    return texts
+
+
+def _text_of(cell: Cell) -> str:
+    match cell:
+        case None:
+            return ""
+        case str():
+            return cell.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+        case bool():
+            return "true" if cell else "false"
+        case float():
+            # Beyond 15 digits a spreadsheet has rounded the number: its exponent stays, and shows it.
+            is_whole = cell.is_integer() and abs(cell) < EXACT_FLOATS_BELOW
+            return str(int(cell)) if is_whole else repr(cell).replace("e+", "E+")
+        case dt.datetime():
+            return (cell + dt.timedelta(milliseconds=500)).strftime("%Y-%m-%d %H:%M:%S")
+        case _:
+            return str(cell)

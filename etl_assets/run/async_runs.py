@@ -1,0 +1,91 @@
+"""The six assets as coroutines, for use inside another asyncio program.
+
+Each runs the synchronous step in a thread, so that the event loop stays free, and returns its result as a dict. The
+batches publish their events themselves, in their own transactions; a step that fails publishes one with status
+`failed` and raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from etl_assets.database import migrate
+from etl_assets.errors import BatchFailedError, DatabaseUnavailableError
+from etl_assets.ledger.batches import publish_failure
+from etl_assets.run.registry import build_services, run_asset
+from etl_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.pipeline.runner import Services
+
+
+async def run_etl_shop(services: Services | None = None) -> dict[str, Any]:
+    """Run the `shop` asset. See `run_etl`."""
+    return await run_etl("shop", services)
+
+
+async def run_etl_orders(services: Services | None = None) -> dict[str, Any]:
+    """Run the `orders` asset. See `run_etl`."""
+    return await run_etl("orders", services)
+
+
+async def run_etl_order_items(services: Services | None = None) -> dict[str, Any]:
+    """Run the `order_items` asset. See `run_etl`."""
+    return await run_etl("order_items", services)
+
+
+async def run_etl_process_items(services: Services | None = None) -> dict[str, Any]:
+    """Run the `process_items` asset. See `run_etl`."""
+    return await run_etl("process_items", services)
+
+
+async def run_etl_customers(services: Services | None = None) -> dict[str, Any]:
+    """Run the `customers` asset. See `run_etl`."""
+    return await run_etl("customers", services)
+
+
+async def run_etl_leads(services: Services | None = None) -> dict[str, Any]:
+    """Run the `leads` asset. See `run_etl`."""
+    return await run_etl("leads", services)
+
+
+async def run_etl(asset: AssetName, services: Services | None = None) -> dict[str, Any]:
+    """Consume everything that is pending for one asset.
+
+    Args:
+        asset: which one.
+        services: database, batch processor and queries; made from the environment's settings where not given.
+
+    Returns:
+        The result as `StepResult.as_dict` gives it.
+
+    Raises:
+        EtlError: the step failed; an event with status `failed` was published if the database could be reached.
+    """
+    return await asyncio.to_thread(_run, asset, services)
+
+
+def _run(asset: AssetName, services: Services | None) -> dict[str, Any]:
+    if services is not None:
+        return _run_publishing(asset, services)
+    own = build_services(Settings())
+    try:
+        migrate.require_current(own.database)
+        return _run_publishing(asset, own)
+    finally:
+        own.database.dispose()
+
+
+def _run_publishing(asset: AssetName, services: Services) -> dict[str, Any]:
+    started = time.perf_counter()
+    try:
+        return run_asset(asset, services).as_dict()
+    except (BatchFailedError, DatabaseUnavailableError):
+        raise  # published with the batch, or there is nowhere to publish to
+    except Exception:
+        with services.database.transaction() as connection:
+            publish_failure(connection, asset, rows=0, duration=time.perf_counter() - started)
+        raise

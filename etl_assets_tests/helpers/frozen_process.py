@@ -1,0 +1,63 @@
+"""A process that runs all assets and stops itself in one of them.
+
+Usage: python -m etl_assets_tests.helpers.frozen_process ASSET read|written
+It stands for a worker that was suspended, swapped out or cut off, and that comes back when others have done its work.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+from etl_assets.run.registry import STEPS, build_services, run_asset
+from etl_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from etl_assets.events.subjects import AssetName
+    from etl_assets.pipeline.runner import Batch, LoadResult, Step
+
+
+class FreezingStep:
+    """A step whose process stops once: when a page is `read`, or when a batch is `written` and not committed."""
+
+    def __init__(self, step: Step, moment: str) -> None:
+        self.step, self.asset, self.batch_factor, self.moment = step, step.asset, 1, moment
+
+    def extract(self, *args: Any) -> pl.DataFrame:
+        rows = self.step.extract(*args)
+        self._freeze("read")
+        return rows
+
+    def transform(self, *args: Any) -> Any:
+        return self.step.transform(*args)
+
+    def load(self, batch: Batch, transformed: Any) -> LoadResult:
+        loaded = self.step.load(batch, transformed)
+        self._freeze("written")
+        return loaded
+
+    def reject_row(self, *args: Any) -> LoadResult:
+        return self.step.reject_row(*args)
+
+    def _freeze(self, moment: str) -> None:
+        if moment == self.moment:
+            self.moment = "over"
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def main() -> None:
+    """Run all assets once."""
+    frozen, moment = sys.argv[1:]
+    STEPS[cast("AssetName", frozen)] = FreezingStep(STEPS[cast("AssetName", frozen)], moment)
+    services = build_services(Settings())
+    for asset in STEPS:
+        run_asset(asset, services)
+    sys.stdout.write("done\n")
+
+
+if __name__ == "__main__":
+    main()

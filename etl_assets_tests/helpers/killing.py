@@ -1,0 +1,34 @@
+"""A process that is killed before its n-th statement: `python -m etl_assets_tests.helpers.killing ASSET N`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from itertools import count
+from typing import TYPE_CHECKING, Any, cast
+
+import sqlalchemy as sa
+
+from etl_assets.run.registry import build_services, run_asset
+from etl_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from etl_assets.events.subjects import AssetName
+
+
+def main() -> None:
+    """Run an asset until killed; it ends well if it sends fewer statements."""
+    asset, last = cast("AssetName", sys.argv[1]), int(sys.argv[2])
+    services, numbers = build_services(Settings()), count(1)
+
+    def die_in_time(*_: Any) -> None:
+        if next(numbers) >= last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sa.event.listen(services.database.engine, "before_cursor_execute", die_in_time)
+    run_asset(asset, services)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""What the pipeline must come to, worked out row by row in plain Python: the oracle of the property tests.
+
+It restates the rules of docs and design independently of the package: no Polars, no SQL, and of the package only the
+preset's data. `expected` takes raw rows and says what the tables hold once all of them are processed, however they were
+split into imports and batches. History (strategy, opened_at, created_at, …) is left out on purpose: it may differ.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from etl_assets_tests.helpers.reference_values import clean_name, clean_text, fold, read_amount, read_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from etl_assets.presets.model import Preset
+    from etl_assets.values.numbers import NumberFormat
+
+ShopKey = tuple[str, str]
+"""(platform, shop_name), both cleaned."""
+OrderKey = tuple[str, str, str]
+"""(platform, shop_name, order_id), all cleaned."""
+Record = dict[str, Any]
+
+_ZERO: Final = Decimal("0.0000")
+
+
+@dataclass(frozen=True)
+class RawRow:
+    """One row of `raw_orders`: its identity, the 13 text columns as stored, and what was wrong at landing."""
+
+    raw_id: int
+    import_id: str
+    row_no: int
+    platform: str | None = None
+    shop: str | None = None
+    order_id: str | None = None
+    customer_name: str | None = None
+    order_status: str | None = None
+    order_type: str | None = None
+    amount: str | None = None
+    currency: str | None = None
+    ordered_at: str | None = None
+    updated_at: str | None = None
+    items: str | None = None
+    processes: str | None = None
+    remark: str | None = None
+    defect: str | None = None
+
+
+@dataclass
+class Expected:
+    """What the tables hold at the end, keyed by names instead of surrogate keys."""
+
+    shops: set[ShopKey] = field(default_factory=set)
+    orders: dict[OrderKey, Record] = field(default_factory=dict)
+    order_items: dict[tuple[str, str, str, int], Record] = field(default_factory=dict)
+    process_items: dict[tuple[str, str, str, int, int], Record] = field(default_factory=dict)
+    customers: dict[str, Record] = field(default_factory=dict)
+    leads: dict[uuid.UUID, Record] = field(default_factory=dict)
+    lead_orders: dict[OrderKey, uuid.UUID] = field(default_factory=dict)
+    quarantine: set[tuple[str, int, str]] = field(default_factory=set)
+    """(asset, raw_id, reason_code) of every row set aside, whether resolved since or not. For the items and processes
+    only of the winning versions: which losers were looked at in between depends on the batches."""
+    open_quarantine: set[tuple[str, int, str]] = field(default_factory=set)
+    """The part of `quarantine` that no later good version of the same order has resolved."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What a reading of an order's `items` and `processes` comes to. What could not be read is None."""
+
+    items: Sequence[Record] | None
+    """The lines in order, line_no 1, 2, …: `product`, `variant`, `sku`, `quantity`, `unit_price`."""
+    processes: Mapping[tuple[int, int], Record] | None
+    """By (line_no, process_no): `process_type`, `position`, `picture_count`, `quantity`, `picture_print_quantity`."""
+
+
+LineReader = Callable[["RawRow", "NumberFormat"], Lines]
+
+
+@dataclass(frozen=True)
+class _Version:
+    """A good raw row, read."""
+
+    key: OrderKey
+    row: RawRow
+    values: Record
+
+    def rank(self) -> tuple[bool, datetime, int]:
+        """The total order of the versions of an order: by update time, none before any, then by raw_id."""
+        updated = self.values["source_updated_at"]
+        return (updated is not None, updated or datetime.min.replace(tzinfo=UTC), self.row.raw_id)
+
+
+def expected(
+    rows: Iterable[RawRow],
+    preset: Preset,
+    order_type_mappings: Mapping[str, str],
+    *,
+    customer_namespace: uuid.UUID,
+    lead_namespace: uuid.UUID,
+    read_lines: LineReader | None = None,
+) -> Expected:
+    """Work out the tables for these raw rows, all read with one preset, and no stage set by anybody.
+
+    `order_type_mappings` maps a cleaned, lower-cased raw order type to `SAMPLE`, `PROOF` or `BULK`. Without
+    `read_lines`, items and processes stay empty and nothing of theirs is in quarantine.
+    """
+    result = Expected()
+    rows = sorted(rows, key=lambda row: row.raw_id)
+    versions: dict[OrderKey, list[_Version]] = defaultdict(list)
+    rejected: list[tuple[OrderKey | None, RawRow, str]] = []
+    for row in rows:
+        platform, shop, order_id = clean_text(row.platform), clean_text(row.shop), clean_text(row.order_id)
+        if platform and shop and _fits_an_index(platform, shop):
+            result.shops.add((platform, shop))
+        key = (platform, shop, order_id) if platform and shop and order_id else None
+        read = read_order(row, preset, order_type_mappings)
+        if isinstance(read, str):
+            rejected.append((key, row, read))
+        elif key:
+            versions[key].append(_Version(key, row, read))
+
+    for key, row, reason_code in rejected:
+        entry = ("orders", row.raw_id, reason_code)
+        result.quarantine.add(entry)
+        good = versions.get(key, []) if key else []
+        if not any(version.row.raw_id > row.raw_id for version in good):
+            result.open_quarantine.add(entry)
+
+    winners = [max(candidates, key=_Version.rank) for candidates in versions.values()]
+    result.orders = {winner.key: winner.values for winner in winners}
+    if read_lines:
+        for winner in winners:
+            _add_lines(result, winner, read_lines(winner.row, preset.numbers))
+    _add_customers(result, customer_namespace)
+    _add_leads(result, customer_namespace, lead_namespace)
+    return result
+
+
+# --- orders ---------------------------------------------------------------------------------------------------------
+
+
+def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, str]) -> Record | str:
+    """Read a raw row as a version of its order, or say by which reason code it goes to quarantine."""
+    keys = ((row.platform, row.shop), (row.order_id,), (row.order_type,))
+    if row.defect == "BAD_TEXT" or not all(_fits_an_index(*map(clean_text, key)) for key in keys):
+        return "BAD_TEXT"
+    if clean_text(row.platform) is None or clean_text(row.shop) is None:
+        return "MISSING_SHOP"
+    if clean_text(row.order_id) is None:
+        return "MISSING_ORDER_ID"
+    try:
+        amount = read_amount(row.amount, preset.numbers)
+    except ValueError:
+        return "BAD_AMOUNT"
+    try:
+        zone = ZoneInfo(preset.timezone)
+        ordered_at = read_timestamp(row.ordered_at, preset.timestamp_formats, zone)
+        source_updated_at = read_timestamp(row.updated_at, preset.timestamp_formats, zone)
+    except ValueError:
+        return "BAD_TIMESTAMP"
+
+    status = clean_text(row.order_status)
+    cancelled = {fold(text) for text in preset.cancelled_statuses} - {None}
+    currency = clean_text(row.currency)
+    return {
+        "customer_nickname": clean_name(row.customer_name),
+        "latest_status": status,
+        "is_cancelled": fold(status) in cancelled,
+        "order_type": clean_text(row.order_type),
+        "system_order_type": order_type_mappings.get(fold(row.order_type) or "", "BULK"),
+        "amount": amount,
+        "currency": currency.upper() if currency else None,
+        "ordered_at": ordered_at,
+        "source_updated_at": source_updated_at,
+        "raw_id": row.raw_id,
+    }
+
+
+def _fits_an_index(*parts: str | None) -> bool:
+    """No entry of PostgreSQL's indexes may be longer than 2704 bytes, a hundred of which are not ours to fill."""
+    return sum(len(part.encode()) for part in parts if part) <= 2600
+
+
+# --- items and processes --------------------------------------------------------------------------------------------
+
+
+def _add_lines(result: Expected, winner: _Version, lines: Lines) -> None:
+    """Add the lines of an order's winning version, or the quarantine of what could not be read of it."""
+    unreadable = set()
+    if lines.items is None:
+        unreadable.add(("order_items", winner.row.raw_id, "BAD_ITEMS"))
+    else:
+        result.order_items |= {(*winner.key, line_no): item for line_no, item in enumerate(lines.items, start=1)}
+    if lines.processes is None:
+        unreadable.add(("process_items", winner.row.raw_id, "BAD_PROCESSES"))
+    else:
+        result.process_items |= {(*winner.key, *number): process for number, process in lines.processes.items()}
+    result.quarantine |= unreadable
+    result.open_quarantine |= unreadable
+
+
+# --- customers and leads --------------------------------------------------------------------------------------------
+
+
+def customer_key(platform: str, shop_name: str, nickname: str) -> str:
+    """The key that a customer's id is made from."""
+    return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in (platform, shop_name, nickname))
+
+
+def _customer_of(key: OrderKey, order: Record) -> str | None:
+    nickname = order["customer_nickname"]
+    return None if nickname is None else customer_key(key[0], key[1], nickname)
+
+
+def _add_customers(result: Expected, namespace: uuid.UUID) -> None:
+    for key, order in result.orders.items():
+        key_of_customer = _customer_of(key, order)
+        if key_of_customer is None:
+            continue
+        customer = result.customers.setdefault(
+            key_of_customer,
+            {
+                "customer_global_id": uuid.uuid5(namespace, key_of_customer),
+                "platform": key[0],
+                "shop_name": key[1],
+                "nickname": order["customer_nickname"],
+                "first_order_at": None,
+                "last_order_at": None,
+                "order_count": 0,
+            },
+        )
+        if order["is_cancelled"]:
+            continue
+        customer["order_count"] += 1
+        _widen(customer, order["ordered_at"])
+
+
+def _widen(record: Record, moment: datetime | None) -> None:
+    if moment is not None:
+        record["first_order_at"] = min(record["first_order_at"] or moment, moment)
+        record["last_order_at"] = max(record["last_order_at"] or moment, moment)
+
+
+def _add_leads(result: Expected, customer_namespace: uuid.UUID, lead_namespace: uuid.UUID) -> None:
+    """Attach every order that has a customer and is not cancelled to the customer's first and only lead."""
+    attached: dict[str, list[tuple[OrderKey, Record]]] = defaultdict(list)
+    for key, order in result.orders.items():
+        key_of_customer = _customer_of(key, order)
+        if key_of_customer is not None and not order["is_cancelled"]:
+            attached[key_of_customer].append((key, order))
+    for key_of_customer, orders in attached.items():
+        customer_global_id = uuid.uuid5(customer_namespace, key_of_customer)
+        lead_id = uuid.uuid5(lead_namespace, f"{customer_global_id}:0")
+        result.lead_orders |= {key: lead_id for key, _ in orders}
+        result.leads[lead_id] = {
+            "customer_global_id": customer_global_id,
+            "current_stage": "OPEN",
+            **lead_figures(orders),
+        }
+
+
+def lead_figures(orders: Sequence[tuple[OrderKey, Record]]) -> Record:
+    """What a lead says about its orders: all are counted, amounts summed only where they are in the lead's currency."""
+    orders = sorted(orders, key=_in_time_order)
+    figures: Record = {
+        "first_order_at": None,
+        "last_order_at": None,
+        "order_count": 0,
+        "total_amount": _ZERO,
+        "currency": orders[0][1]["currency"],
+    }
+    for kind in ("sample", "proof", "bulk"):
+        figures |= {f"{kind}_count": 0, f"{kind}_amount": _ZERO}
+    for _, order in orders:
+        kind = order["system_order_type"].lower()
+        amount = order["amount"] or _ZERO
+        _widen(figures, order["ordered_at"])
+        figures["order_count"] += 1
+        figures[f"{kind}_count"] += 1
+        if order["currency"] == figures["currency"]:
+            figures["total_amount"] += amount
+            figures[f"{kind}_amount"] += amount
+    return figures
+
+
+def _in_time_order(keyed_order: tuple[OrderKey, Record]) -> tuple[bool, datetime, bytes]:
+    (_, _, order_id), order = keyed_order
+    ordered_at = order["ordered_at"]
+    return (ordered_at is None, ordered_at or datetime.max.replace(tzinfo=UTC), order_id.encode())

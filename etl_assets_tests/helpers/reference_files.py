@@ -1,0 +1,229 @@
+"""What the lines of a file come to as raw orders, worked out line by line in plain Python: the oracle of imports.
+
+Written from docs/importing.md, sharing no code with the package; of it only the preset's data.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING, Final
+
+from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS, ColumnSource
+from etl_assets_tests.helpers.reference_values import clean_text, read_amount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from etl_assets.presets.model import Preset
+
+Cells = Mapping[str, str | None]
+_Texts = dict[str, str | None]
+TOO_LARGE: Final = "too large"
+"""A sum that can't be an amount: how it is written does not matter."""
+NUL: Final = "\0"
+NUL_SYMBOL: Final = "␀"
+_SOLID: Final = r"[^\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+"""Anything but Unicode's White_Space; to Python the separators 0x1C to 0x1F are blanks as well."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a file: the line it starts at, and its texts by header, as they stand there."""
+
+    number: int
+    cells: Cells
+
+
+@dataclass
+class Landed:
+    """One raw order: its line, the columns of `raw_orders`, what no mapping names, and what is wrong with it."""
+
+    row_no: int
+    columns: dict[str, str | None] = field(default_factory=dict)
+    extra: dict[str, str] | None = None
+    defect: str | None = None
+
+
+def land_lines(lines: Iterable[Line], preset: Preset) -> list[Landed]:
+    """The raw orders of a file, in order."""
+    kept = [line for line in lines if any(text for text in line.cells.values())]
+    if preset.shape == "order":
+        return [_order(line, preset) for line in kept]
+    return _gathered(kept, preset)
+
+
+def _order(line: Line, preset: Preset) -> Landed:
+    cells, defect = without_nul(line.cells)
+    columns: _Texts = {column: _value(_source(preset, column), cells) for column in RAW_COLUMNS}
+    return Landed(line.number, columns, _extra(cells, preset), defect)
+
+
+def without_nul(cells: Cells) -> tuple[dict[str, str | None], str | None]:
+    """The texts without what the store can't hold, and what is wrong with the row then."""
+    kept = {
+        header: text and re.sub(_NO_CHARACTER, "\ufffd", text).replace(NUL, NUL_SYMBOL)
+        for header, text in cells.items()
+    }
+    is_bad = any(re.search(f"{NUL}|{_NO_CHARACTER}", text) for text in cells.values() if text)
+    return kept, "BAD_TEXT" if is_bad else None
+
+
+_NO_CHARACTER: Final = "[\ud800-\udfff]"
+"""Half a surrogate pair."""
+
+
+def _source(preset: Preset, column: str) -> ColumnSource | None:
+    named = {str(name): source for name, source in preset.columns.items()}
+    default = ColumnSource(constant=preset.name) if column == "platform" else None
+    return named.get(column, default)
+
+
+def _value(source: ColumnSource | None, cells: Cells, *, with_constant: bool = True, name: str = "") -> str | None:
+    if source is None:
+        return None
+    for rule in source.rules:
+        if rule.when in cells and re.search(rule.matches.replace(r"\S", _SOLID), cells[rule.when] or ""):
+            return rule.value
+    found = next((text for header in source.columns if (text := _filled(cells.get(header)))), None)
+    return source.constant if found is None and with_constant else found
+
+
+def _filled(text: str | None) -> str | None:
+    """The text where it says anything: neither blank nor a protected nothing."""
+    if text is None or clean_text(text) is None:
+        return None
+    return text
+
+
+def _extra(cells: Cells, preset: Preset) -> dict[str, str] | None:
+    named = {header for source in (*preset.columns.values(), *preset.item.values()) for header in source.headers}
+    found = {header: text for header, text in cells.items() if header not in named and _filled(text)}
+    return {header: text for header, text in found.items() if text is not None} or None
+
+
+# --- a row per line item ----------------------------------------------------------------------------------------------
+
+_Key = tuple[str, str | None, str | None]
+
+
+@dataclass
+class _Mapped:
+    line: Line
+    order: _Texts
+    item: _Texts
+    extra: dict[str, str] | None
+    defect: str | None
+    key: _Key
+
+
+def _gathered(lines: Sequence[Line], preset: Preset) -> list[Landed]:
+    mapped = [_mapped(line, preset) for line in lines]
+    _complete_shops(mapped)
+    orders: dict[_Key, list[_Mapped]] = {}
+    for one in mapped:
+        orders.setdefault(one.key, []).append(one)
+    return [_gather(group, preset) for group in orders.values()]
+
+
+def _mapped(line: Line, preset: Preset) -> _Mapped:
+    cells, defect = without_nul(line.cells)
+    order: _Texts = {column: _value(_source(preset, column), cells, with_constant=False) for column in RAW_COLUMNS}
+    items = {str(column): source for column, source in preset.item.items()}
+    item: _Texts = {column: _value(items.get(column), cells) for column in ITEM_COLUMNS}
+    number = clean_text(order["order_id"])
+    key = (number or f"{NUL}{line.number}", clean_text(order["platform"]), clean_text(order["shop"]))
+    return _Mapped(line, order, item, _extra(cells, preset), defect, key)
+
+
+def _complete_shops(mapped: Sequence[_Mapped]) -> None:
+    """Give lines that leave out platform or shop those of the one shop with an order of their number, if it is one."""
+    stated: dict[str, set[tuple[str | None, str | None]]] = {}
+    for one in mapped:
+        stated.setdefault(one.key[0], set()).add(one.key[1:])
+    found: dict[_Key, _Key] = {}
+    for number, shops in stated.items():
+        with_platform: dict[tuple[str | None, str | None], str | None] = {}
+        for platform, shop in shops:
+            others: set[str | None]
+            if shop is not None:
+                others = {known for known, named in shops if named == shop and known is not None}
+            else:
+                others = {known for known, named in shops if named is not None}
+            only = next(iter(others)) if len(others) == 1 else None
+            with_platform[platform, shop] = only if platform is None else platform
+        for (platform, shop), completed in with_platform.items():
+            named: set[str | None] = {
+                other for (_, other), known in with_platform.items() if known == completed and other is not None
+            }
+            only_shop = next(iter(named)) if len(named) == 1 else None
+            found[number, platform, shop] = (number, completed, only_shop if shop is None else shop)
+    for one in mapped:
+        one.key = found[one.key]
+
+
+def _gather(group: Sequence[_Mapped], preset: Preset) -> Landed:
+    landed = Landed(group[0].line.number)
+    for column in RAW_COLUMNS:
+        source = _source(preset, column)
+        first = next((one.order[column] for one in group if one.order[column] is not None), None)
+        landed.columns[column] = source.constant if first is None and source else first
+    items = [_with_variant(one.item, preset.item_variant_separator) for one in group]
+    said = [{column: text for column, text in item.items() if text is not None} for item in items]
+    said = [item for item in said if item]
+    landed.columns["items"] = json.dumps(said) if said else None
+    if preset.amount_from_items:
+        landed.columns["amount"] = _sum_of(items, preset)
+    extras: dict[str, str] = {}
+    for one in group:
+        extras = {**(one.extra or {}), **extras}
+    landed.extra = extras or None
+    landed.defect = next((one.defect for one in group if one.defect), None)
+    return landed
+
+
+def _with_variant(item: dict[str, str | None], separator: str | None) -> dict[str, str | None]:
+    name = item["name"]
+    if separator is None or item["variant"] is not None or name is None:
+        return item
+    for at in reversed([match.start() for match in re.finditer(f"(?={re.escape(separator)})", name)]):
+        left, right = name[:at], name[at + len(separator) :]
+        if re.search(_SOLID, left) and re.search(_SOLID, right):
+            return {**item, "name": left, "variant": right}
+    return item
+
+
+def _sum_of(items: Sequence[dict[str, str | None]], preset: Preset) -> str | None:
+    """The sum of quantity times price; a text that is no number stands in its place."""
+    total: Decimal | None = None
+    size = 0.0
+    for item in items:
+        numbers: list[Decimal | None] = []
+        for text in (item["quantity"], item["unit_price"]):
+            try:
+                numbers.append(read_amount(text, preset.numbers))
+            except ValueError:
+                return next(
+                    text for one in items for text in (one["quantity"], one["unit_price"]) if _is_bad(text, preset)
+                )
+        quantity, price = (Decimal(1) if item["quantity"] is None else numbers[0]), numbers[1]
+        if quantity is not None and price is not None:
+            with localcontext(prec=80):
+                total = (total or Decimal(0)) + quantity * price
+                size += abs(float(quantity) * float(price))
+    if total is None:
+        return None
+    if size >= 1e29:
+        return TOO_LARGE
+    return f"{total:.8f}".rstrip("0").rstrip(".").replace(".", preset.numbers.decimal)
+
+
+def _is_bad(text: str | None, preset: Preset) -> bool:
+    try:
+        read_amount(text, preset.numbers)
+    except ValueError:
+        return True
+    return False

@@ -1,0 +1,26 @@
+"""A child process that takes its time, and tells of its progress or not."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from etl_assets.child_process import child
+
+if TYPE_CHECKING:
+    from etl_assets.child_process.child import Answers
+
+
+def work(request: dict[str, Any], answers: Answers) -> None:
+    """Do nothing for some seconds."""
+    for _ in range(request["seconds"] * 10):
+        time.sleep(0.1)
+        if request["tells"]:
+            answers.progress()
+    answers.send({"done": True})
+
+
+if __name__ == "__main__":
+    child.PROGRESS_SECONDS = 0.1  # type: ignore[misc]
+    child.serve(int(sys.argv[1]), work, lambda error: {"failed": type(error).__name__})
