@@ -21,7 +21,7 @@ from etl_assets.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TEMPLATE = "etl_template"

@@ -28,7 +28,7 @@ from etl_assets_tests.helpers.pipeline import (
 )
 
 if TYPE_CHECKING:
-    from etl_assets.pipeline.runner import Batch, LoadResult, Services, Step
+    from etl_assets.pipeline.protocol import Batch, LoadResult, Services, Step
 
 LATER: Final = sorted(str(one.name) for one in bulk_load.deferred_indexes(list(metadata.tables)))
 OF_LEADS: Final = {"ix_lead_orders_lead_id"}

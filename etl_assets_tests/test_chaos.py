@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 SCENARIOS = ("orders, changes", "leads, first load", "customers, bulk reader", "inbox, changes", "replay corrected")
 

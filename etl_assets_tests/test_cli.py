@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
 
 ORDERS = "platform,shop,order_id,amount\netsy,Maple,A1,5.00\netsy,Maple,A2,6.00\n"

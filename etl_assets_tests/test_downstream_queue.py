@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.events.subjects import AssetName
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 OF_LINES: Final = ["shop", "orders", "order_items", "process_items"]
 OF_CUSTOMER: Final = ["shop", "orders", "customers", "leads"]

@@ -17,7 +17,7 @@ from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 GOOD = {"event": "ORDERS_ETL_COMPLETED", "event_version": "1.0", "batch_id": 7, "import_ids": []}
 

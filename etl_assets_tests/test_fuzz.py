@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 SEED = 7
 ROUNDS = 2 * len(LAYOUTS)

@@ -32,7 +32,7 @@ from etl_assets_tests.helpers.pipeline import query, scalar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 GOOD = "shop,order_id\ns,1\n"
 PRESET = get_preset("generic")

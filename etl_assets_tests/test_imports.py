@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 MAPPING = """
 name: own

@@ -24,7 +24,7 @@ from etl_assets_tests.helpers.pipeline import query, scalar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets.raw_orders.load import ImportResult
     from etl_assets.settings import Settings
 

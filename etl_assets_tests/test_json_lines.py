@@ -21,7 +21,7 @@ from etl_assets_tests.helpers.pipeline import query, run_all
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 GENERIC = get_preset("generic")
 GOOD = b'{"shop":"s","order_id":"1","amount":2.50}'

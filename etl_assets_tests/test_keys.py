@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from etl_assets.pipeline.customer_buckets import CustomerStep
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 DROPPED_BY_OLDER_VERSIONS: Final = {"business_leads": "pk_business_leads", "lead_orders": "pk_lead_orders"}
 _LEAD: Final = """

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 ALLOWED: Final = (1, 3, 6)
 """How many times the memory of the first size each may take: twice as much as they should is no quadratic growth."""

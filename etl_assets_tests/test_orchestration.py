@@ -24,7 +24,7 @@ from etl_assets.orchestration.assets import GROUP
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.orphaned_runs import PROCESS_TAG, fail_orphaned_runs
 from etl_assets.orchestration.run_in_process import run_in_process
-from etl_assets.pipeline.runner import Services
+from etl_assets.pipeline.protocol import Services
 from etl_assets.presets.catalog import get_preset
 from etl_assets.quality.checks import CHECKS, Check
 from etl_assets.quality.running import run_check

@@ -18,7 +18,7 @@ from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all, 
 
 if TYPE_CHECKING:
     from etl_assets.events.subjects import AssetName
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
 
 ORDERS: Final = 40

@@ -18,7 +18,7 @@ import pytest
 
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.errors import BatchFailedError
-from etl_assets.pipeline.runner import Services
+from etl_assets.pipeline.protocol import Services
 from etl_assets.raw_orders.load import land_raw_orders
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers import pipeline
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from etl_assets.pipeline.runner import Batch, LoadResult, Step
+    from etl_assets.pipeline.protocol import Batch, LoadResult, Step
     from etl_assets.vectorized_queries import VectorizedQueries
 
 Row = dict[str, str | None]

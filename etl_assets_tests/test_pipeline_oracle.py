@@ -11,7 +11,7 @@ from etl_assets_tests.helpers import pipeline, strategies
 from etl_assets_tests.helpers.pipeline import TABLES, land, run_all, start_afresh, with_batch_size
 
 if TYPE_CHECKING:
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets.presets.model import Preset
     from etl_assets_tests.helpers.strategies import RawFields
 

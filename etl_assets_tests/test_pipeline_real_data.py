@@ -17,7 +17,7 @@ from etl_assets_tests.helpers import pipeline
 from etl_assets_tests.helpers.pipeline import query, run_all, scalar
 
 if TYPE_CHECKING:
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets.raw_orders.load import ImportResult
 
 DATA = SHARED_DATA / "online_retail.parquet"

@@ -18,7 +18,7 @@ from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl_assets.pipeline.runner import Services, StepResult
+    from etl_assets.pipeline.protocol import Services, StepResult
 
 Row = dict[str, str | None]
 

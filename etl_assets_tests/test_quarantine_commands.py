@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
 
 HEADER = "platform,shop,order_id,customer_name,amount,ordered_at,items,remark,gift\n"

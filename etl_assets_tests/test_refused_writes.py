@@ -21,7 +21,7 @@ from etl_assets.database.database import Database
 from etl_assets.database.schema import TABLE_OF
 from etl_assets.errors import BatchFailedError
 from etl_assets.pipeline import bisect_batch
-from etl_assets.pipeline.runner import Services
+from etl_assets.pipeline.protocol import Services
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets.settings import Settings
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
-    from etl_assets.pipeline.runner import LoadResult, Step
+    from etl_assets.pipeline.protocol import LoadResult, Step
 
 Row = dict[str, str | None]
 _numbers = count()

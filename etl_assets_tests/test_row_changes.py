@@ -1,4 +1,4 @@
-"""Every raw row has one change: versions that the database refuses, rows that load late, rows that are rejected twice."""
+"""Every raw row is counted once: versions the database refuses, rows that load late, rows rejected twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from etl_assets_tests.helpers.pipeline import (
 )
 
 if TYPE_CHECKING:
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 Row = dict[str, str | None]
 

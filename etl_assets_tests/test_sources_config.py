@@ -26,7 +26,7 @@ from etl_assets_tests.test_sources_sqlite import execute
 if TYPE_CHECKING:
     from click.testing import Result
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "examples" / "sources.yaml"
 

@@ -22,7 +22,7 @@ from etl_assets_tests.helpers.source_servers import PASSWORD, count, newest, req
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets.sources.model import SourceConfig
     from etl_assets_tests.helpers.source_servers import MariaDB
 

@@ -27,7 +27,7 @@ from etl_assets_tests.helpers.source_servers import MAPPING, count, newest, sour
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets.sources.model import SourceConfig
 
 ORDERS = "CREATE TABLE orders (id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, buyer text, total numeric, ordered_at timestamp)"  # noqa: E501

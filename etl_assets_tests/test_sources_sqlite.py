@@ -19,7 +19,7 @@ from etl_assets_tests.helpers.source_servers import newest, source
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets.sources.model import SourceConfig
 
 ORDERS = "CREATE TABLE orders (id INTEGER PRIMARY KEY, buyer TEXT, total TEXT, ordered_at TEXT)"

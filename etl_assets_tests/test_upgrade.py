@@ -32,7 +32,7 @@ from etl_assets_tests.helpers.pipeline import PRESET, comparable, land, query, r
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 OLD: Final = "old"
 """The schema that is at an older revision."""

@@ -16,7 +16,7 @@ from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 HOSTILE = (
     'O\'Brien "Bob"',

@@ -35,7 +35,7 @@ def are_empty(connection: sa.Connection, tables: Sequence[str]) -> bool:
 
 
 def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> None:
-    """Drop the indexes marked `DEFERRED_INDEX` of those tables that are empty, until `build_deferred_indexes` makes them.
+    """Drop the deferred indexes (`DEFERRED_INDEX`) of empty tables, until `build_deferred_indexes` builds them.
 
     At once they take a fraction of the time that it takes to keep them up with every row. Where the role may not or
     somebody uses the table, they stay. Keys stay in any case.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 BAD_SHARE: Final = 0.01
-"""How many orders of each file have something wrong with them; every kind of errors occurs, so small files have more."""
+"""Share of faulty orders in each file; every kind of fault occurs, so small files have more."""
 CHUNK_ORDERS: Final = 50_000
 TAOBAO_PRESET: Final = "taobao"
 SHOPIFY_PRESET: Final = "shopify"

@@ -98,7 +98,7 @@ def order_chunks(orders: int, seed: int, chunk_size: int, bad_share: float) -> I
 
 
 def later_versions(orders: int, seed: int, chunk_size: int, share: float) -> Iterator[pl.DataFrame]:
-    """Yield some orders of `order_chunks` as they were days later; without errors, so they correct orders that had some."""
+    """Yield some orders of `order_chunks` as they were days later; without faults, so they correct faulty ones."""
     for chunk in chunks(seed, "generic", orders, chunk_size):
         clean = _orders(chunk)
         yield _as_exported(_later(_later(clean.filter(chance(chunk.rng, share, chunk.size)))))

@@ -25,12 +25,13 @@ from etl_assets.leads.transform import (
     withdrawn_leads,
 )
 from etl_assets.ledger.batches import BatchCounts
-from etl_assets.ledger.queue import changed_orders, limit_clause, max_rows
+from etl_assets.ledger.queue import max_rows
+from etl_assets.ledger.range_sql import changed_orders, limit_clause
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.pipeline.bisect_batch import MAX_REJECTED_ROWS
 from etl_assets.pipeline.customer_buckets import CustomerStep
 from etl_assets.pipeline.diff import count_changes, diff_rows
-from etl_assets.pipeline.runner import Batch, LoadResult
+from etl_assets.pipeline.protocol import Batch, LoadResult
 from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 
 if TYPE_CHECKING:

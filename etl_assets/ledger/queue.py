@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from etl_assets.errors import ConcurrentRunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from etl_assets.events.subjects import AssetName
@@ -212,74 +212,10 @@ _ALL_ORDERS_AND_MOVES: Final = """
 """
 
 
-def _as_values(ranges: Sequence[RawIdRange]) -> str:
-    """The ranges as rows `(batch_id, low, high)` of a VALUES list for a bulk read: integers only."""
-    return ", ".join(f"({r.batch_id:d}, {r.low:d}, {r.high:d})" for r in ranges)
-
-
-def imported_rows(ranges: Sequence[RawIdRange]) -> str:
-    """What to put behind FROM to read ranges of imports: the range `w`, its import `t`, its raw orders `r`."""
-    return (
-        f"(VALUES {_as_values(ranges)}) w (batch_id, low, high)"
-        " JOIN import_tasks t ON t.batch_id = w.batch_id"
-        " JOIN raw_orders r ON r.import_id = t.import_id AND r.raw_id BETWEEN w.low AND w.high"
-    )
-
-
-def changed_orders(ranges: Sequence[RawIdRange], *, table: str = "orders", name: str = "o") -> str:
-    """What to put behind FROM to read ranges of orders: the range `w`, and the rows of it in a table, as `name`.
-
-    Args:
-        ranges: made by batches of `orders`.
-        table: one of ours with `batch_id` and `raw_id`.
-        name: what the table is called in the query.
-    """
-    return (
-        f"(VALUES {_as_values(ranges)}) w (batch_id, low, high)"
-        f" JOIN {table} {name} ON {name}.batch_id = w.batch_id AND {name}.raw_id BETWEEN w.low AND w.high"
-    )
-
-
-def raw_ids_query(asset: AssetName, ranges: Sequence[RawIdRange]) -> str:
-    """The query of the raw ids of all rows that ranges hold for an asset: integers only."""
-    if asset in DOWNSTREAM["raw_orders"] or asset in DOWNSTREAM["shop"]:
-        return f"SELECT r.raw_id FROM {imported_rows(ranges)}"  # noqa: S608  # integers only
-    moves = changed_orders(ranges, table="order_moves", name="m")
-    return f"SELECT o.raw_id FROM {changed_orders(ranges)} UNION SELECT m.raw_id FROM {moves}"  # noqa: S608  # as above
-
-
 def split_at(ranges: Sequence[RawIdRange], raw_id: int) -> tuple[list[RawIdRange], list[RawIdRange]]:
     """The parts of ranges below `raw_id`, and from there on."""
     below = [replace(one, high=min(one.high, raw_id - 1)) for one in ranges if one.low < raw_id]
     return below, [replace(one, low=max(one.low, raw_id)) for one in ranges if one.high >= raw_id]
-
-
-def changed_customers(ranges: Sequence[RawIdRange], condition: Callable[[str], str]) -> str:
-    """The query of the customers that the orders of ranges name, or have left.
-
-    Args:
-        ranges: made by batches of `orders`.
-        condition: the SQL condition on the column of that name, for a part of the customers.
-    """
-    orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
-    named, left = "o.customer_global_id", "m.customer_global_id"
-    return (
-        f"(SELECT {named} FROM {orders} WHERE {condition(named)} {limit_clause(ranges)})"  # noqa: S608  # integers only
-        f" UNION (SELECT {left} FROM {moves} WHERE {condition(left)} {limit_clause(ranges)})"
-    )
-
-
-def limit_clause(ranges: Sequence[RawIdRange]) -> str:
-    """What to put behind a query of the rows of ranges: there are no more, but the planner takes many to be large."""
-    return f"LIMIT {max_rows(ranges):d}"
-
-
-def raw_rows() -> str:
-    """What to put behind `changed_orders` to read the raw row `r` that each order came from.
-
-    It says twice where those are: so the server reads a part of the index in order and does not look each row up.
-    """
-    return "JOIN raw_orders r ON r.raw_id = o.raw_id AND r.raw_id BETWEEN w.low AND w.high"
 
 
 def as_arrays(ranges: Sequence[RawIdRange]) -> dict[str, list[int]]:

@@ -19,7 +19,7 @@ from etl_assets.orchestration.charts import chart_metadata
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.health import pipeline_health
 from etl_assets.orchestration.metadata import OWNERS, result_metadata, sample_rows, table_metadata
-from etl_assets.pipeline.runner import Services
+from etl_assets.pipeline.protocol import Services
 from etl_assets.raw_orders.load import fail_interrupted_imports, landed_totals
 from etl_assets.run.landing import ingest_pending_inputs
 from etl_assets.run.registry import run_asset

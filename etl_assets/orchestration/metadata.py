@@ -20,7 +20,7 @@ from etl_assets.reporting.samples import shown_row
 if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.events.subjects import AssetName
-    from etl_assets.pipeline.runner import StepResult
+    from etl_assets.pipeline.protocol import StepResult
     from etl_assets.settings import Settings
 
 OWNERS: Final = ("team:order_to_lead",)

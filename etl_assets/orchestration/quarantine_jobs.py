@@ -1,4 +1,4 @@
-"""Correcting bad rows without leaving the UI: a job that exports the open quarantine, and one that runs corrected rows again.
+"""Jobs for bad rows: one exports the open quarantine to a file, one runs rows again, corrected or as they are.
 
 Both only read and write the store and two folders; what has to run afterwards is left pending for the sensors.
 

@@ -15,7 +15,7 @@ from etl_assets.ledger.batches import BatchCounts
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tag
-from etl_assets.pipeline.runner import StepResult
+from etl_assets.pipeline.protocol import StepResult
 from etl_assets.run.registry import STEPS
 from etl_assets.vectorized_queries import VectorizedQueries
 

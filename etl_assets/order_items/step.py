@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.ledger.import_presets import rows_by_preset
-from etl_assets.ledger.queue import changed_orders, max_rows, raw_rows
+from etl_assets.ledger.queue import max_rows
+from etl_assets.ledger.range_sql import changed_orders, raw_rows
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
 from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
-from etl_assets.pipeline.runner import Batch, LoadResult
+from etl_assets.pipeline.protocol import Batch, LoadResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from etl_assets.database.bisect_write import REJECTION_SCHEMA, write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, fetch_frame, update_rows
 from etl_assets.ledger.import_presets import rows_by_preset
-from etl_assets.ledger.queue import RawIdRange, imported_rows, max_rows
+from etl_assets.ledger.queue import RawIdRange, max_rows
+from etl_assets.ledger.range_sql import imported_rows
 from etl_assets.orders.transform import (
     ORDER_KEY,
     ORDER_SCHEMA,
@@ -20,7 +21,7 @@ from etl_assets.orders.transform import (
     read_orders,
 )
 from etl_assets.pipeline.diff import count_changes
-from etl_assets.pipeline.runner import Batch, LoadResult
+from etl_assets.pipeline.protocol import Batch, LoadResult
 from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 from etl_assets.shop.step import refused_shops
 from etl_assets.shop.transform import SHOP_KEY
@@ -198,7 +199,7 @@ _STORED: Final = (
 
 
 def _write(batch: Batch, decided: pl.DataFrame, *, has_older_pending: bool) -> None:
-    """Write the inserted and updated orders; with `has_older_pending` also which raw row an unchanged one was last seen in."""
+    """Write inserted and updated orders; with `has_older_pending` also the latest raw row of unchanged ones."""
     numbered = decided.with_columns(batch_id=pl.lit(batch.batch_id, pl.Int64))
     stored = [*ORDER_SCHEMA, "batch_id"]
     inserted = numbered.filter(pl.col("change") == "inserted").select(*stored, order_no="raw_id")

@@ -14,7 +14,8 @@ import polars as pl
 
 from etl_assets.database.bisect_write import rejection_reason
 from etl_assets.errors import ConcurrentRunError
-from etl_assets.ledger.queue import raw_ids_query, split_at
+from etl_assets.ledger.queue import split_at
+from etl_assets.ledger.range_sql import raw_ids_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 from uuid import UUID
 
-from etl_assets.ledger import queue
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,9 +36,9 @@ class Bucket:
     def anonymous_orders_query(self, columns: str, ranges: Sequence[RawIdRange], join: str = "") -> list[str]:
         """The query of the bucket's changed orders `o` without a customer, if there may be any: integers only."""
         share = ranges[self.number :: self.of]
-        orders = f"{queue.changed_orders(share)} {join}"
+        orders = f"{range_sql.changed_orders(share)} {join}"
         query = f"SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL"  # noqa: S608  # integers only
-        return [f"({query} {queue.limit_clause(share)})"] if share else []
+        return [f"({query} {range_sql.limit_clause(share)})"] if share else []
 
 
 @dataclass(frozen=True, slots=True)

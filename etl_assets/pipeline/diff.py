@@ -29,6 +29,6 @@ def diff_rows(rows: pl.DataFrame, stored: pl.DataFrame, key: Sequence[str]) -> p
 
 
 def count_changes(decided: pl.DataFrame, **extra_counts: int) -> BatchCounts:
-    """The counts of a batch: the `change` of each row of `decided`, and what is counted extra_counts (added to those)."""
+    """Count a batch for the ledger: rows per `change`, plus `extra_counts` by the names of `BatchCounts`."""
     changes = BatchCounts(**dict(decided.group_by("change").len().iter_rows()))
     return changes + BatchCounts(**extra_counts)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
-from etl_assets.ledger.queue import changed_orders
+from etl_assets.ledger.range_sql import changed_orders
 from etl_assets.pipeline.diff import count_changes, diff_rows
 from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.batches import BatchCounts
-    from etl_assets.pipeline.runner import Batch
+    from etl_assets.pipeline.protocol import Batch
 
 
 @dataclass(frozen=True, slots=True)

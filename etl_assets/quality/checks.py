@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of one asset. It fails if its query returns a row, and `post_filter`, if there is one, leaves one of them.
+    """Check of one asset. It fails if its query returns a row that `post_filter` (if any) leaves.
 
     `query` may use the parameter `:asset`. Where it reads the rows `t` of a `table`, `{scope}` says of which
     ones it has to: of all, or of those that belong to changed orders. A blocking check stops the downstream assets of

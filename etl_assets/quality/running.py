@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from etl_assets.database.schema import metadata
 from etl_assets.ledger.pending_checks import clear_pending_checks, read_pending_checks
-from etl_assets.ledger.queue import changed_customers, changed_orders
+from etl_assets.ledger.range_sql import changed_customers, changed_orders
 from etl_assets.quality.checks import CHECKS, Check, Row
 
 if TYPE_CHECKING:

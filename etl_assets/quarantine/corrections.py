@@ -153,8 +153,8 @@ def changed_rows(file: pl.DataFrame, originals: pl.DataFrame, earlier: pl.DataFr
         earlier: `raw_id` and the texts of the last row that was landed to replace it, where there is one.
 
     Returns:
-        A row per raw order: `raw_id`, `mapping`, `corrected_before`, `quarantine_ids`, `row_no`, `RAW_COLUMNS`, `extra`,
-        `defect`. Of several rows about one raw order, each may change other columns.
+        A row per raw order: `raw_id`, `mapping`, `corrected_before`, `quarantine_ids`, `row_no`, `RAW_COLUMNS`,
+        `extra`, `defect`. Of several rows about one raw order, each may change other columns.
 
     Raises:
         CorrectionError: two rows change the same column of a raw order differently.

@@ -70,8 +70,8 @@ def resolve_rows(
 ) -> None:
     """Resolve the open quarantine that newer rows have overtaken.
 
-    A row that is good now, or was replaced by a corrected one that is, resolves as `replayed`; an earlier row of the same
-    order as `superseded`.
+    A row that is good now, or was replaced by a corrected one that is, resolves as `replayed`; an earlier row of the
+    same order as `superseded`.
 
     Args:
         connection: the batch's transaction.

@@ -178,7 +178,7 @@ def _regex_literal(text: str) -> str:
 
 
 def _line_amount(preset: Preset) -> list[pl.Expr]:
-    """Say what a line adds to the amount (``worth``), and its quantity or price that is no number (``invalid_number``)."""
+    """Return what a line adds to the amount (``worth``), and its quantity or price that is no number."""
     if not preset.amount_from_items:
         return []
     texts = [pl.col(f"{_ITEM}quantity"), pl.col(f"{_ITEM}unit_price")]

@@ -19,7 +19,7 @@ from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
     from etl_assets.events.subjects import AssetName
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 
 async def run_etl_shop(services: Services | None = None) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from etl_assets.leads.step import LeadsStep
 from etl_assets.ledger.queue import enqueue_everything
 from etl_assets.order_items.step import OrderItemsStep
 from etl_assets.orders.step import OrdersStep
-from etl_assets.pipeline.runner import Services, Step, StepResult, run_step
+from etl_assets.pipeline.protocol import Services, Step, StepResult
+from etl_assets.pipeline.runner import run_step
 from etl_assets.process_items.step import ProcessItemsStep
 from etl_assets.shop.step import ShopStep
 from etl_assets.vectorized_queries import VectorizedQueries

@@ -10,8 +10,9 @@ from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.frames import copy_rows
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.import_presets import rows_by_preset
-from etl_assets.ledger.queue import imported_rows, max_rows
-from etl_assets.pipeline.runner import Batch, LoadResult
+from etl_assets.ledger.queue import max_rows
+from etl_assets.ledger.range_sql import imported_rows
+from etl_assets.pipeline.protocol import Batch, LoadResult
 from etl_assets.shop.transform import SHOP_KEY, distinct_shops, new_shops
 
 if TYPE_CHECKING:

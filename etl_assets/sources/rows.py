@@ -55,7 +55,7 @@ def raw_order_frames(source: SourceConfig, file: RowFile, backend: Backend) -> I
 
 
 def line_frames(file: RowFile, backend: Backend) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
-    """Yield frames of lines as the readers of files make them (`LINE_NUMBER` counts the rows read), and `PENDING` of each."""
+    """Yield frames of lines as file readers make them (`LINE_NUMBER` counts the rows read), with their `PENDING`."""
     first = 1
     for cells in _batches(file):
         pending = (cells[cells.columns[-1]] == "1").rename(PENDING)

@@ -13,7 +13,7 @@ from etl_assets.cli import quarantine, runs  # noqa: F401  # what `app` would im
 from etl_assets.cli.main import app
 from etl_assets.database import database as database_module
 from etl_assets.inbox.ingest import ingest_inbox
-from etl_assets.orchestration import launch  # noqa: F401  # takes seconds to import
+from etl_assets.orchestration import run_in_process  # noqa: F401  # takes seconds to import
 from etl_assets.quarantine.corrections import import_corrections
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.spreadsheet import read_corrections

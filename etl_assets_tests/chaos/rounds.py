@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets_tests.chaos.clock import Clock
     from etl_assets_tests.chaos.disk import SmallDisk
     from etl_assets_tests.chaos.faults import Fault

@@ -13,7 +13,7 @@ from etl_assets_tests.helpers.oracle import RawRow
 from etl_assets_tests.helpers.pipeline import PRESET, query, scalar
 
 if TYPE_CHECKING:
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 MUST_BE_NOTHING: Final = {
     "work is pending": "SELECT count(*) FROM etl_work",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
     from etl_assets.raw_orders.readers.file_reader import FileReader
     from etl_assets_tests.helpers.oracle import Expected
     from etl_assets_tests.helpers.pipeline import Stored

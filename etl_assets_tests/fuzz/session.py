@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 ROUND_SECONDS: Final = 300
 """A round that takes longer hangs."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from etl_assets.events.subjects import AssetName
-    from etl_assets.pipeline.runner import Batch, LoadResult, Step
+    from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 
 
 class FreezingStep:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from etl_assets.pipeline.runner import Services, StepResult
+    from etl_assets.pipeline.protocol import Services, StepResult
     from etl_assets.values.numbers import NumberFormat
 
 TABLES: Final = ("shop_configs", "orders", "order_items", "process_items", "customers", "business_leads", "lead_orders")

@@ -22,7 +22,7 @@ from etl_assets.sources.model import SourceConfig
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from etl_assets.pipeline.runner import Services
+    from etl_assets.pipeline.protocol import Services
 
 PASSWORD: Final = "p@ss:w/%'§ord"  # noqa: S105  # of a server that lives as long as a test
 MAPPING: Final = {

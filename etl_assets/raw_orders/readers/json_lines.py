@@ -71,7 +71,7 @@ class _OddError(Exception):
 
 
 def read_block(block: bytes, first_line: int) -> Iterator[pl.DataFrame]:
-    """Yield frames of whole lines, in order: a column (String) for each key that they have, `LINE_NUMBER` and `ROW_ERROR`.
+    """Yield frames of whole lines: a column (String) for each key that they have, `LINE_NUMBER`, `ROW_ERROR`.
 
     A line that is no JSON object becomes a row with a defect and its beginning in `UNREADABLE`. A line with a key twice
     has a defect too: the last value is in the row, and nobody knows which is right.

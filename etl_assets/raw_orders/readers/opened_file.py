@@ -39,7 +39,7 @@ SHORTER: Final = "Shorten the text, or leave the column out"
 
 @dataclass(frozen=True)
 class OpenedFile:
-    """An opened import: its headers, and its rows as frames with those headers (all String), `LINE_NUMBER` and `ROW_ERROR`."""
+    """Opened import: its headers, and frames of rows with those headers (String), `LINE_NUMBER`, `ROW_ERROR`."""
 
     headers: tuple[str, ...]
     frames: Iterator[pl.DataFrame]
