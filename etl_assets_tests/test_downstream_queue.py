@@ -104,7 +104,7 @@ def test_an_order_that_belongs_to_no_lead_is_not_handed_on_for_nothing(done: Ser
 def test_an_order_is_handed_on_while_the_version_before_is_pending(done: Services, before: list[str]) -> None:
     dearer = {"amount": "11", "items": "T恤*4"}
     run(done, paid("1", updated_at="2024-01-15", **dearer), only=before)
-    query(done, "DELETE FROM etl_unchecked")
+    query(done, "DELETE FROM etl_pending_checks")
     assert run(done, shipped("1", **dearer)) == list(STEPS)
     assert total(done) == 21
     assert scalar(done, "SELECT sum(quantity) FROM process_items") == 7
@@ -161,7 +161,7 @@ def test_any_order_of_a_customer_whose_lead_was_refused_tries_again(done: Servic
     run(done, paid("1", amount="11", updated_at="2024-01-15"))
     assert total(done) == 20
     query(done, "ALTER TABLE business_leads DROP CONSTRAINT dear")
-    query(done, "DELETE FROM etl_unchecked")
+    query(done, "DELETE FROM etl_pending_checks")
     assert run(done, shipped(number, amount="11" if number == "1" else "10")) == OF_CUSTOMER
     assert total(done) == 21
 

@@ -51,7 +51,7 @@ def told(lead: str) -> list[tuple[str, str]]:
 def history_tables(services: Services) -> list[Any]:
     return [
         query(services, f"SELECT * FROM {table} ORDER BY 1")  # noqa: S608
-        for table in ("lead_changes", "lead_departures")
+        for table in ("lead_changes", "detached_orders")
     ]
 
 

@@ -91,9 +91,9 @@ def test_rows_that_have_not_changed_are_left_to_the_check_of_whole_tables(checke
 
 
 def test_checks_that_held_have_nothing_left_to_look_at(checked: Services) -> None:
-    assert {row["asset"] for row in query(checked, "SELECT DISTINCT asset FROM etl_unchecked")} == set(BROKEN)
+    assert {row["asset"] for row in query(checked, "SELECT DISTINCT asset FROM etl_pending_checks")} == set(BROKEN)
     assert _failed(checked) == []
-    assert scalar(checked, "SELECT count(*) FROM etl_unchecked") == 0
+    assert scalar(checked, "SELECT count(*) FROM etl_pending_checks") == 0
     _break(checked, "leads", "7")
     assert _failed(checked) == [], "nothing has been processed since"
 
@@ -121,7 +121,7 @@ def test_very_many_notes_are_one_check_of_whole_tables(checked: Services, monkey
     land(checked, [_order(8, amount="13", updated_at="2026-04-01")])
     run_all(checked)
     assert _looked_at(checked, "leads")["figures_equal_orders"]
-    assert scalar(checked, "SELECT count(*) FROM etl_unchecked WHERE asset = 'leads'") == 0
+    assert scalar(checked, "SELECT count(*) FROM etl_pending_checks WHERE asset = 'leads'") == 0
 
 
 def test_a_full_refresh_is_checked_as_a_whole(checked: Services) -> None:

@@ -263,7 +263,7 @@ lead_orders: Final = Table(
     Column("shop_id", Integer, primary_key=True, autoincrement=False),
     Column("order_id", _BYTES, primary_key=True),
     Column("lead_id", UUID(as_uuid=True), nullable=False),
-    Column("strategy", Text, nullable=False, comment="new or reuse"),
+    Column("strategy", Text, nullable=False, comment="the rule that attached the order: see leads.explanations"),
     _now("attached_at"),
     Column("batch_id", BigInteger, comment="the batch of the ledger that attached it"),
     # With the key, so that the orders of a lead are found without reading rows from all over the table.
@@ -303,15 +303,15 @@ lead_changes: Final = Table(
     Index(None, "lead_id", "change_id"),
 )
 
-lead_departures: Final = Table(
-    "lead_departures",
+detached_orders: Final = Table(
+    "detached_orders",
     metadata,
     Column("departure_id", BigInteger, Identity(always=False), primary_key=True),
     Column("lead_id", UUID(as_uuid=True), nullable=False, index=True, comment="the lead that the order left"),
     Column("shop_id", Integer, nullable=False),
     Column("order_id", Text, nullable=False),
-    Column("reason", Text, nullable=False, comment="cancelled, moved, no_customer or lead_gone"),
-    Column("strategy", Text, nullable=False, comment="how it had been attached: new or reuse"),
+    Column("reason", Text, nullable=False, comment="why it was detached: see leads.explanations"),
+    Column("strategy", Text, nullable=False, comment="the rule that had attached the order"),
     _timestamp("attached_at", required=True),
     Column("attached_batch_id", BigInteger, comment="the batch of the ledger that had attached it"),
     _now("left_at"),
@@ -413,7 +413,7 @@ source_progress: Final = Table(
     metadata,
     Column("source", Text, primary_key=True, comment="its name in sources.yaml"),
     Column("position", JSONB, comment="how far the source was read, in the terms of its kind"),
-    Column("epoch", BigInteger, nullable=False, comment="pulls so far; the fence against a second one"),
+    Column("epoch", BigInteger, nullable=False, comment="pulls so far: the fencing token"),
     _timestamp("pulled_at"),
     _timestamp("reconciled_at"),
 )
@@ -437,8 +437,8 @@ etl_work: Final = Table(
     Index(None, "asset", "batch_id", "low"),
 )
 
-etl_unchecked: Final = Table(
-    "etl_unchecked",
+etl_pending_checks: Final = Table(
+    "etl_pending_checks",
     metadata,
     Column("note_id", BigInteger, Identity(always=False), primary_key=True),
     Column("asset", Text, nullable=False, comment="the asset whose checks have yet to look at what it has processed"),
@@ -452,7 +452,7 @@ asset_epochs: Final = Table(
     "asset_epochs",
     metadata,
     Column("asset", Text, primary_key=True),
-    Column("epoch", BigInteger, nullable=False, comment="commits of the asset so far; the fence against a second run"),
+    Column("epoch", BigInteger, nullable=False, comment="commits of the asset so far: the fencing token"),
 )
 
 order_moves: Final = Table(

@@ -50,16 +50,16 @@ def detach_orders(connection: sa.Connection, batch_id: int, detached: pl.DataFra
     """Take orders (`shop_id`, `order_id`, `reason`) out of their leads, and note when, by which batch and why."""
     if detached.is_empty():
         return
-    copy_to_temp_table(connection, "lead_departures", detached, name="detached_orders")
+    copy_to_temp_table(connection, "detached_orders", detached, name="newly_detached")
     connection.execute(
         sa.text(
             """
             WITH gone AS (
-                DELETE FROM lead_orders a USING detached_orders d
+                DELETE FROM lead_orders a USING newly_detached d
                 WHERE a.shop_id = d.shop_id AND a.order_id = d.order_id
                 RETURNING a.lead_id, a.shop_id, a.order_id, d.reason, a.strategy, a.attached_at, a.batch_id
             )
-            INSERT INTO lead_departures
+            INSERT INTO detached_orders
                 (lead_id, shop_id, order_id, reason, strategy, attached_at, attached_batch_id, batch_id)
             SELECT lead_id, shop_id, order_id, reason, strategy, attached_at, batch_id, :batch_id FROM gone
             """
@@ -118,7 +118,7 @@ def _records(connection: sa.Connection, query: str, lead_id: UUID) -> list[dict[
 _IDS: Final = """
     SELECT lead_id FROM business_leads WHERE lead_id BETWEEN :low AND :high
     UNION SELECT lead_id FROM lead_changes WHERE lead_id BETWEEN :low AND :high
-    UNION SELECT lead_id FROM lead_departures WHERE lead_id BETWEEN :low AND :high
+    UNION SELECT lead_id FROM detached_orders WHERE lead_id BETWEEN :low AND :high
     FETCH FIRST 2 ROWS ONLY
 """
 _LEAD: Final = """

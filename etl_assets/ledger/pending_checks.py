@@ -58,8 +58,8 @@ def clear_pending_checks(connection: sa.Connection, asset: AssetName, *, until: 
 
 
 _NOTE: Final = f"""
-    INSERT INTO etl_unchecked (asset, batch_id, low, high)
+    INSERT INTO etl_pending_checks (asset, batch_id, low, high)
     SELECT :asset, batch_id, lower(ids), upper(ids) - 1 FROM ({GIVEN}) given
 """  # noqa: S608  # constants only
-_READ: Final = "SELECT note_id, batch_id, low, high FROM etl_unchecked WHERE asset = :asset ORDER BY note_id"
-_CLEAR: Final = "DELETE FROM etl_unchecked WHERE asset = :asset AND note_id <= :until"
+_READ: Final = "SELECT note_id, batch_id, low, high FROM etl_pending_checks WHERE asset = :asset ORDER BY note_id"
+_CLEAR: Final = "DELETE FROM etl_pending_checks WHERE asset = :asset AND note_id <= :until"

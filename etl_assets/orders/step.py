@@ -336,7 +336,7 @@ def _unfinished(*assets: AssetName) -> str:
     return f"""
         WITH unfinished AS MATERIALIZED (
             SELECT range_agg(int8range(low, high, '[]')) AS ids FROM (
-                SELECT asset, low, high FROM etl_work UNION ALL SELECT asset, low, high FROM etl_unchecked
+                SELECT asset, low, high FROM etl_work UNION ALL SELECT asset, low, high FROM etl_pending_checks
             ) ranges WHERE asset IN ({names})
         )
     """  # noqa: S608  # constants only

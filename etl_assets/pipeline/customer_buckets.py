@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 from uuid import UUID
 
+from etl_assets.ledger import range_sql
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
