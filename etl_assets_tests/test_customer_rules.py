@@ -16,7 +16,7 @@ from etl_assets.customers.transform import (
     without_orders,
 )
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE, customer_global_id, customer_key
-from etl_assets_tests.literal_frames import Row, frame_of, january
+from etl_assets_tests.helpers.literal_frames import Row, frame_of, january
 
 if TYPE_CHECKING:
     from datetime import datetime

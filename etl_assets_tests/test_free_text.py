@@ -21,7 +21,7 @@ from etl_assets.order_items.grammar import (
     without_count,
 )
 from etl_assets.values.numbers import NumberFormat
-from etl_assets_tests.literal_frames import frame_of
+from etl_assets_tests.helpers.literal_frames import frame_of
 
 TEXTS: Final = {"row": pl.UInt32(), "items": pl.String()}
 SEGMENTS: Final = {

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from etl_assets.order_items.transform import BAD_ITEMS, LINE_SCHEMA, UNREADABLE_SCHEMA, read_items, unreadable
 from etl_assets.values.numbers import NumberFormat
-from etl_assets_tests.literal_frames import frame_of
+from etl_assets_tests.helpers.literal_frames import frame_of
 
 ORDERS: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "items": pl.String()}
 POINT: Final = NumberFormat()

@@ -20,7 +20,7 @@ from etl_assets.order_items.json_arrays import (
     quote_numbers,
     split_elements,
 )
-from etl_assets_tests.literal_frames import frame_of
+from etl_assets_tests.helpers.literal_frames import frame_of
 
 TEXTS: Final = {"row": pl.UInt32(), "text": pl.String()}
 OBJECTS: Final = pl.List(pl.Struct({"a": pl.String, "b": pl.String}))

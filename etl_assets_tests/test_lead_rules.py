@@ -22,7 +22,7 @@ from etl_assets.leads.transform import (
     withdrawn_leads,
 )
 from etl_assets.values.identifiers import LEAD_NAMESPACE
-from etl_assets_tests.literal_frames import Row, frame_of, january
+from etl_assets_tests.helpers.literal_frames import Row, frame_of, january
 
 if TYPE_CHECKING:
     from datetime import datetime

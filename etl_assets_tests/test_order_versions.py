@@ -25,7 +25,7 @@ from etl_assets.presets.model import ColumnSource, Preset
 from etl_assets.quarantine.rows import REJECTED_SCHEMA
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE
 from etl_assets.values.numbers import NumberFormat
-from etl_assets_tests.literal_frames import Row, frame_of, january
+from etl_assets_tests.helpers.literal_frames import Row, frame_of, january
 
 # --- newest_versions, compare_with_stored: which version wins ---------------------------------------------------------
 
@@ -60,6 +60,7 @@ def stored(*rows: Row, lines_differ: bool = False) -> pl.DataFrame:
 OLDEST_FIRST: Final = {
     "no time, row 2": (None, 2),
     "no time, row 9": (None, 9),
+    "year 1, row 1": (datetime(1, 1, 1, tzinfo=UTC), 1),
     "1970, row 5": (datetime(1970, 1, 1, tzinfo=UTC), 5),
     "january 1, row 3": (january(1), 3),
     "january 1, row 8": (january(1), 8),

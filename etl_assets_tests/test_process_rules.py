@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from etl_assets.order_items.transform import UNREADABLE_SCHEMA
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
-from etl_assets_tests.literal_frames import frame_of
+from etl_assets_tests.helpers.literal_frames import frame_of
 
 ORDERS: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "processes": pl.String()}
 LINES: Final = {"raw_id": pl.Int64(), "line_no": pl.Int32(), "quantity": pl.Int32(), "processes": pl.String()}

@@ -25,7 +25,7 @@ from etl_assets.raw_orders.transform import (
     to_raw_orders,
     unmapped_headers,
 )
-from etl_assets_tests.literal_frames import frame_of
+from etl_assets_tests.helpers.literal_frames import frame_of
 
 PRESET: Final = Preset.model_validate(
     {

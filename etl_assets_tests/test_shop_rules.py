@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from etl_assets.presets.model import ColumnSource, Preset
 from etl_assets.shop.transform import distinct_shops, new_shops
-from etl_assets_tests.literal_frames import frame_of
+from etl_assets_tests.helpers.literal_frames import frame_of
 
 RAW: Final = {"raw_id": pl.Int64(), **dict.fromkeys(("platform", "shop", "currency"), pl.String())}
 SHOPS: Final = dict.fromkeys(("platform", "shop_name", "currency", "timezone"), pl.String())

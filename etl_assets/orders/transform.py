@@ -142,6 +142,9 @@ def newest_versions(versions: pl.DataFrame) -> pl.DataFrame:
     return ordered.unique(ORDER_KEY, keep="last", maintain_order=True).select(*ORDER_SCHEMA)
 
 
+_BEFORE_ANY_TIME: Final = -(1 << 63)
+
+
 def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """Say what becomes of each order.
 
@@ -157,8 +160,9 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
     """
     both = newest.join(stored, on=ORDER_KEY, how="left", suffix="_stored", maintain_order="left")
     is_known = pl.col("raw_id_stored").is_not_null()
-    new_time = pl.col("source_updated_at").fill_null(pl.datetime(1, 1, 1, time_zone="UTC"))
-    old_time = pl.col("source_updated_at_stored").fill_null(pl.datetime(1, 1, 1, time_zone="UTC"))
+    # As integers: no timestamp is before all others, not even the year 1, which exports do name.
+    new_time = pl.col("source_updated_at").to_physical().fill_null(_BEFORE_ANY_TIME)
+    old_time = pl.col("source_updated_at_stored").to_physical().fill_null(_BEFORE_ANY_TIME)
     is_older = (new_time < old_time) | ((new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored")))
     differing = {name: pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_VALUES}
     differs = pl.any_horizontal(pl.col("lines_differ"), *differing.values())

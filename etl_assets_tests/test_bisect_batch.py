@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from etl_assets.errors import ConcurrentRunError
-from etl_assets.ledger.queue import RawIdRange, cut, max_rows
+from etl_assets.ledger.queue import RawIdRange, max_rows, split_at
 from etl_assets.pipeline import bisect_batch
 from etl_assets.pipeline.bisect_batch import MAX_REJECTED_ROWS, MAX_STUCK, BatchBisection, Rejected
 
@@ -169,5 +169,5 @@ TWO: Final = [RawIdRange(1, 10, 19), RawIdRange(2, 30, 30)]
 def test_cut_parts_ranges_below_a_row_and_from_there_on(
     raw_id: int, below: list[RawIdRange], above: list[RawIdRange]
 ) -> None:
-    assert cut(TWO, raw_id) == (below, above)
+    assert split_at(TWO, raw_id) == (below, above)
     assert max_rows(below) + max_rows(above) == max_rows(TWO) == 11

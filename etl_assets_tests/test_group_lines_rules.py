@@ -1,4 +1,4 @@
-"""The rules that gather the lines of an order into one raw row, step by step: mapped, completed, gathered."""
+"""The rules that group_by_order the lines of an order into one raw row, step by step: mapped, completed, gathered."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from etl_assets.presets.model import Preset
-from etl_assets.raw_orders.group_lines import KEY, ORDER, PLATFORM, SHOP, fill_missing_shop, gather, map_lines
+from etl_assets.raw_orders.group_lines import KEY, ORDER, PLATFORM, SHOP, fill_missing_shop, group_by_order, map_lines
 from etl_assets.raw_orders.readers.opened_file import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
-from etl_assets_tests.literal_frames import Row, frame_of
+from etl_assets_tests.helpers.literal_frames import Row, frame_of
 
 MAPPING: Final[dict[str, Any]] = {
     "name": "export",
@@ -39,7 +39,7 @@ def lines(*rows: Row) -> pl.DataFrame:
 
 def gathered(*rows: Row, **changed: object) -> list[Row]:
     preset = Preset.model_validate({**MAPPING, **changed})
-    return gather(map_lines(lines(*rows), preset), preset).to_dicts()
+    return group_by_order(map_lines(lines(*rows), preset), preset).to_dicts()
 
 
 def items_of(order: Row) -> list[dict[str, str]]:
@@ -47,7 +47,7 @@ def items_of(order: Row) -> list[dict[str, str]]:
     return read
 
 
-# --- map_lines --------------------------------------------------------------------------------------------------------
+# --- map_lines ----------------------------------------------------------------------------------------------
 
 
 def test_map_lines_finds_the_columns_of_the_order_and_of_the_item_and_keeps_the_others() -> None:
@@ -83,7 +83,7 @@ def test_map_lines_without_an_order_number_are_orders_of_their_own() -> None:
     assert mapped["order_id"].to_list() == ["1", None, None, "1"]
 
 
-# --- fill_missing_shop -------------------------------------------------------------------------------------------------------
+# --- fill_missing_shop ---------------------------------------------------------------------------------------------
 
 KEYS: Final = dict.fromkeys(KEY, pl.String())
 
@@ -135,7 +135,7 @@ def test_with_shops_leaves_lines_alone_that_all_say_their_shop() -> None:
     assert key == KEY == (ORDER, PLATFORM, SHOP)
 
 
-# --- gather -----------------------------------------------------------------------------------------------------------
+# --- group_by_order -------------------------------------------------------------------------------------------------
 
 
 def test_gather_makes_one_raw_row_of_an_orders_lines_which_may_lie_apart() -> None:
@@ -154,8 +154,8 @@ def test_gather_makes_one_raw_row_of_an_orders_lines_which_may_lie_apart() -> No
             "items": '[{"name":"Cup"}]',
         },
     ]  # fmt: skip
-    assert_frame_equal(gather(mapped, PRESET), frame_of(RAW_ORDER_SCHEMA, expected))
-    assert_frame_equal(gather(mapped.reverse(), PRESET), frame_of(RAW_ORDER_SCHEMA, expected))
+    assert_frame_equal(group_by_order(mapped, PRESET), frame_of(RAW_ORDER_SCHEMA, expected))
+    assert_frame_equal(group_by_order(mapped.reverse(), PRESET), frame_of(RAW_ORDER_SCHEMA, expected))
 
 
 @pytest.mark.parametrize(

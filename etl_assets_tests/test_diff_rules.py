@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.pipeline.diff import count_changes, diff_rows
-from etl_assets_tests.literal_frames import frame_of
+from etl_assets_tests.helpers.literal_frames import frame_of
 
 KEY: Final = ("order_no", "line_no")
 LINES: Final = {
