@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import re
@@ -32,13 +33,17 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 READMES: Final = (ROOT / "README.md", ROOT / "README.zh-CN.md")
-PAGES: Final = (*READMES, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES: Final = (*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 OTHER_RUNS: Final = {"new-module.md", "online-retail.md"}
 """Pages whose code has a test of its own."""
 
 BLOCK: Final = re.compile(r"^```([\w-]*)(?: +(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 INLINE: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
+POINTER: Final = re.compile(r"docs/decisions\.md,\s+(?:#\s+)?([^\n]+(?:\n[^\n]+)?)")
+MODULE: Final = re.compile(r"\b(etl_assets(?:_tests)?(?:\.\w+)+)")
+PACKAGES: Final = ("etl_assets", "etl_assets_tests", "benchmarks")
 
 
 @dataclass(frozen=True)
@@ -221,10 +226,86 @@ def test_an_unknown_command_or_option_would_be_noticed() -> None:
 
 
 @per_page(PAGES)
-def test_links_lead_to_files(page: Path) -> None:
-    targets = [link.partition("#")[0] for link in LINK.findall(prose(page)) if not link.startswith(("https://", "#"))]
-    missing = [target for target in targets if not (page.parent / target).exists()]
-    assert missing == []
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    targets = [link for link in LINK.findall(prose(page)) if not link.startswith("https://")]
+    assert [target for target in targets if not leads_somewhere(page, target)] == []
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of the headings of a page."""
+    headings = HEADING.findall(prose(page))
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_a_link_to_nothing_would_be_noticed() -> None:
+    page = ROOT / "docs" / "architecture.md"
+    assert leads_somewhere(page, "decisions.md#fencing-token")
+    assert leads_somewhere(page, "#glossary")
+    assert not leads_somewhere(page, "decisions.md#no-such-decision")
+    assert not leads_somewhere(page, "no-such-page.md")
+
+
+def decisions() -> set[str]:
+    return set(re.findall(r"^### (.+)$", (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def unknown_decisions(text: str) -> list[str]:
+    """Return the pointers of a text, as in `docs/decisions.md, Fencing token`, that name no heading of that page."""
+    pointers = [re.sub(r"\s*\n\s*(#\s+)?", " ", found).lstrip("\"'`*") for found in POINTER.findall(text)]
+    return [pointer for pointer in pointers if not pointer.lower().startswith(tuple(map(str.lower, decisions())))]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_decisions_that_code_points_to_exist(package: str) -> None:
+    files = sorted((ROOT / package).rglob("*.py"))
+    unknown = {
+        path.name: unknown_decisions(path.read_text(encoding="utf-8")) for path in files if path != Path(__file__)
+    }
+    assert {name: pointers for name, pointers in unknown.items() if pointers} == {}
+
+
+def test_a_pointer_to_no_decision_would_be_noticed() -> None:
+    assert unknown_decisions("# See docs/decisions.md, Queue as\n    # a set of ranges.") == []
+    assert unknown_decisions('See docs/decisions.md, "Fencing token", and the queue.') == []
+    assert unknown_decisions("See docs/decisions.md, Late lunch.") == ["Late lunch."]
+
+
+@per_page(PAGES)
+def test_modules_in_the_text_exist(page: Path) -> None:
+    shown = {block.file for block in blocks(page)}
+    inline = set(INLINE.findall(prose(page))) - shown
+    files = {code for code in inline if re.fullmatch(r"(\w+/)+(\w+\.py)?", code)}
+    assert [file for file in sorted(files) if not is_file(file)] == []
+    names = {name for code in inline for name in MODULE.findall(code) if not name.endswith(".conf")}
+    assert [name for name in sorted(names) if not is_name(name)] == []
+
+
+def is_file(path: str) -> bool:
+    """Tell whether a path exists below the project or its package, where pages about the package begin."""
+    return (ROOT / path).exists() or (ROOT / "etl_assets" / path).exists()
+
+
+def is_name(dotted: str) -> bool:
+    """Tell whether a dotted name is a module, or something in one."""
+    module, _, attribute = dotted.rpartition(".")
+    try:
+        importlib.import_module(dotted)
+    except ImportError:
+        return module.count(".") > 0 and hasattr(importlib.import_module(module), attribute)
+    return True
+
+
+def test_a_path_or_name_of_nothing_would_be_noticed() -> None:
+    assert is_file("ledger/queue.py")
+    assert not is_file("ledger/work.py")
+    assert is_name("etl_assets.ledger.queue.RawIdRange")
+    assert not is_name("etl_assets.ledger.queue.WorkRange")
 
 
 @per_page(PAGES)
@@ -234,7 +315,7 @@ def test_paths_make_targets_and_settings_in_the_text_exist(page: Path) -> None:
     paths = {code for code in INLINE.findall(prose(page)) if re.fullmatch(r"etl_assets(_tests)?/[\w/.]+", code)}
     assert [path for path in paths - shown if not (ROOT / path).exists()] == []
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.findall(r"^make (\w+)", "\n".join(block.text for block in blocks(page, "sh")), re.MULTILINE)
+    targets = re.findall(r"^make ([\w-]+)", "\n".join(block.text for block in blocks(page, "sh")), re.MULTILINE)
     targets += [code.removeprefix("make ") for code in INLINE.findall(prose(page)) if code.startswith("make ")]
     assert [target for target in targets if f"\n{target}:" not in makefile] == []
     known = (ROOT / ".env.example").read_text(encoding="utf-8")
