@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from benchmarks.proxy import CountingProxy
-from etl_assets.database.schema import TABLES_OF
+from etl_assets.asset_graph import TABLES_OF
 from etl_assets.generator.benchmark import write_benchmark_orders
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 ORDERS: Final = 2_000
 CHANGED: Final = 100

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA
-from etl_assets.database.schema import TABLE_OF
 from etl_assets.leads.transform import LEAD_ORDER_SCHEMA
 from etl_assets.ledger.batches import open_batch
 from etl_assets.ledger.queue import enqueue_everything
@@ -20,7 +20,7 @@ from etl_assets_tests.helpers.pipeline import comparable, land, query, raw_field
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
 
 OF_LINES: Final = ["shop", "orders", "order_items", "process_items"]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from etl_assets.asset_graph import SUBJECT_OF
 from etl_assets.events.handler import EventRefusedError, event_task_handler
 from etl_assets.events.payload import CHANNEL
-from etl_assets.events.subjects import EVENT_VERSION, SUBJECT_OF
+from etl_assets.events.subjects import EVENT_VERSION
 from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
 
 if TYPE_CHECKING:

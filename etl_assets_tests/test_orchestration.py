@@ -11,13 +11,12 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import SUBJECT_OF, TABLE_OF
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.cli.runs import show_report
 from etl_assets.database.database import Database
-from etl_assets.database.schema import TABLE_OF
 from etl_assets.definitions import build_defs
 from etl_assets.errors import BatchFailedError, ConcurrentRunError
-from etl_assets.events.subjects import SUBJECT_OF
 from etl_assets.ledger import queue
 from etl_assets.ledger.queue import RawIdRange
 from etl_assets.orchestration.assets import GROUP
@@ -37,7 +36,7 @@ from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.settings import Settings
 
 ORDERS = """\

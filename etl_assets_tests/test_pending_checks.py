@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 import pytest
 
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.definitions import build_defs
 from etl_assets.ledger import pending_checks
 from etl_assets.orchestration.instance import open_instance
@@ -17,7 +17,7 @@ from etl_assets.quality.running import run_checks
 from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all, scalar
 
 if TYPE_CHECKING:
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
 

@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import SUBJECT_OF, TRIGGER_EVENT
 from etl_assets.definitions import build_defs
 from etl_assets.events.consumer import consume_events
 from etl_assets.events.payload import EventPayload, publish
-from etl_assets.events.subjects import SUBJECT_OF, TRIGGER_EVENT
 from etl_assets.ledger.queue import read_backlog
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.run_requests import ASSET_TAG, FIRST_WAIT_SECONDS
@@ -24,7 +24,7 @@ from etl_assets_tests.helpers.in_process_reader import FilesHere
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
 

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.database.schema import metadata as tables
 from etl_assets.definitions import build_defs
 from etl_assets.orchestration.charts import chart_metadata
@@ -33,7 +33,7 @@ from etl_assets_tests.helpers.pipeline import land, raw_fields
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
 

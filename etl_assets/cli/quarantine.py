@@ -9,6 +9,7 @@ from uuid import UUID  # noqa: TC003  # as above
 
 import typer
 
+from etl_assets.asset_graph import REPLAY_ENTRY
 from etl_assets.cli.output import (
     FAILED,
     AsJson,
@@ -24,7 +25,7 @@ from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.ledger.status import is_anything_pending, open_quarantine
 from etl_assets.quarantine.corrections import import_corrections
 from etl_assets.quarantine.dismiss import dismiss
-from etl_assets.quarantine.requeue import REPLAY_ENTRY, open_ids, requeue, still_open
+from etl_assets.quarantine.requeue import open_ids, requeue, still_open
 from etl_assets.quarantine.spreadsheet import SUFFIXES, export_quarantine, read_corrections
 
 if TYPE_CHECKING:

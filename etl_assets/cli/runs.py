@@ -23,7 +23,7 @@ from etl_assets.run.registry import STEPS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.orchestration.run_in_process import RunReport
     from etl_assets.settings import Settings
 

@@ -37,8 +37,8 @@ from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 

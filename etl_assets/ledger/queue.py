@@ -19,20 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 MAX_RANGES_PER_PAGE: Final = 10_000
-
-DOWNSTREAM: Final[dict[AssetName, tuple[AssetName, ...]]] = {
-    "raw_orders": ("shop",),
-    "shop": ("orders",),
-    "orders": ("order_items", "customers"),
-    "order_items": ("process_items",),
-    "customers": ("leads",),
-    "process_items": (),
-    "leads": (),
-}
-"""The arrows of the asset graph along which work is handed on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etl_assets.ledger.queue import DOWNSTREAM, max_rows
+from etl_assets.asset_graph import DOWNSTREAM
+from etl_assets.ledger.queue import max_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.ledger.queue import RawIdRange
 
 

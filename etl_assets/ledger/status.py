@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from etl_assets.database.schema import TABLE_OF, TABLES_OF
+from etl_assets.asset_graph import TABLE_OF, TABLES_OF
 
 if TYPE_CHECKING:
     from uuid import UUID

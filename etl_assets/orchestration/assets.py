@@ -11,10 +11,9 @@ from typing import Final
 import dagster as dg
 from pydantic import Field
 
+from etl_assets.asset_graph import TABLE_OF, AssetName
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database
-from etl_assets.database.schema import TABLE_OF
-from etl_assets.events.subjects import AssetName
 from etl_assets.orchestration.charts import chart_metadata
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.health import pipeline_health

@@ -9,7 +9,7 @@ import dagster as dg
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 _SHOP_OF_ROW: Final = "raw_orders.platform raw_orders.shop"
 _ORDER_KEY: Final = {"shop_id": "orders.shop_id", "order_id": "orders.order_id"}

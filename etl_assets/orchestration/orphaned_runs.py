@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 import psutil
 
-from etl_assets.events.subjects import SUBJECT_OF
+from etl_assets.asset_graph import SUBJECT_OF
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 
 if TYPE_CHECKING:

@@ -13,12 +13,13 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
+from etl_assets.asset_graph import REPLAY_ENTRY
 from etl_assets.database.database import Database
 from etl_assets.errors import EtlError
 from etl_assets.ledger.status import open_quarantine
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.quarantine.corrections import CorrectionResult, build_corrections, import_corrections
-from etl_assets.quarantine.requeue import REPLAY_ENTRY, requeue
+from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.spreadsheet import export_quarantine, read_corrections
 from etl_assets.settings import Settings
 

@@ -22,7 +22,7 @@ from etl_assets.vectorized_queries import VectorizedQueries
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.settings import Settings
 
 CONSOLE_LOG_LEVEL: Final = "CRITICAL"

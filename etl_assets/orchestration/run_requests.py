@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from dagster import AssetKey, RunRecord
     from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
 
 ASSET_TAG: Final = "etl_assets/asked_for"
 """The asset whose work a run was asked for."""

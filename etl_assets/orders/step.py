@@ -30,8 +30,8 @@ from etl_assets.values.text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.vectorized_queries import VectorizedQueries
 
 _RAW_TEXTS: Final = (

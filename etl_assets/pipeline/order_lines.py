@@ -17,7 +17,7 @@ from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.ledger.batches import BatchCounts
     from etl_assets.pipeline.protocol import Batch
 

@@ -15,8 +15,8 @@ from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 

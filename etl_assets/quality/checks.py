@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
 
 Severity = Literal["error", "warn"]
 Row = dict[str, Any]

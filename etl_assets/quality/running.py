@@ -15,8 +15,8 @@ from etl_assets.quality.checks import CHECKS, Check, Row
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
 
 MAX_VIOLATIONS: Final = 20

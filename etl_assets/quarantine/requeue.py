@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import REPLAY_ENTRY
 from etl_assets.database.frames import fetch_frame
 from etl_assets.ledger import queue
 from etl_assets.ledger.queue import RawIdRange
@@ -16,19 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
 
 REPLAY_LOCK_ID: Final = 7_305_461_903
 """The advisory lock of replays: two at once would land the same corrected rows."""
-
-REPLAY_ENTRY: Final[dict[AssetName, AssetName]] = {
-    "orders": "shop",
-    "order_items": "order_items",
-    "process_items": "process_items",
-    "customers": "customers",
-    "leads": "leads",
-}
-"""Whose queue a row goes on that the asset rejected: a raw row takes the whole way again, its shop may be new."""
 
 _OPEN_SCHEMA: Final = {
     "quarantine_id": pl.Int64(),

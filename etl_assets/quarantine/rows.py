@@ -11,7 +11,7 @@ from etl_assets.database.frames import copy_to_temp_table, fetch_frame
 from etl_assets.values.text import fits_an_index
 
 if TYPE_CHECKING:
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 ReasonCode = Literal[
     "MISSING_SHOP", "MISSING_ORDER_ID", "BAD_AMOUNT", "BAD_TIMESTAMP", "BAD_TEXT", "BAD_ITEMS", "BAD_PROCESSES",

@@ -19,7 +19,7 @@ from etl_assets.shop.step import ShopStep
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.settings import Settings
 
 STEPS: Final[dict[AssetName, Step]] = {

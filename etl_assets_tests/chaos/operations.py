@@ -25,7 +25,7 @@ from etl_assets.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 
 def run(*assets: str) -> None:
