@@ -9,7 +9,7 @@ from uuid import UUID  # noqa: TC003  # as above
 
 import typer
 
-from etl_assets.asset_graph import REPLAY_ENTRY
+from etl_assets.asset_graph import QUARANTINING_ASSETS
 from etl_assets.cli.output import (
     FAILED,
     AsJson,
@@ -50,8 +50,8 @@ def show_open(
 ) -> None:
     """List open rows: ids, reasons and order ids."""
     with failures_reported(as_json=as_json):
-        if asset is not None and asset not in REPLAY_ENTRY:
-            msg = f"--asset: no row can be in quarantine for {asset!r}; use one of {', '.join(REPLAY_ENTRY)}."
+        if asset is not None and asset not in QUARANTINING_ASSETS:
+            msg = f"--asset: no row can be in quarantine for {asset!r}; use one of {', '.join(QUARANTINING_ASSETS)}."
             raise WrongUseError(msg)
         with opened_database(load_settings()) as database, database.transaction() as connection:
             rows, total = open_quarantine(connection, asset=asset, limit=limit, import_id=import_id)
