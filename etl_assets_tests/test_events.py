@@ -120,7 +120,7 @@ def test_events_are_announced_when_they_are_committed(services: Services) -> Non
         listener.execute(f"LISTEN {CHANNEL}")
         land(services, [raw_fields("1", customer_name="Ann")])
         run_all(services)
-        announced = [int(notice.payload) for notice in listener.notifies(timeout=5, stop_after=7)]
+        announced = [int(notice.payload) for notice in listener.notifies(timeout=5, stop_after=len(SUBJECT_OF))]
     events = query(services, "SELECT event_id, payload FROM etl_events ORDER BY event_id")
     assert announced == [event["event_id"] for event in events]
 

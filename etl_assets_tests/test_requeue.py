@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from etl_assets.asset_graph import REPLAY_ENTRY, STEP_ASSETS
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.quarantine.requeue import requeue
-from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows
+from etl_assets.quarantine.rows import quarantine_rows
 from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
 
 if TYPE_CHECKING:

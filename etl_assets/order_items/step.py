@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 ORDER_ITEMS: Final = OrderChildTable(
     asset="order_items",
-    key=("order_no", "line_no"),
     schema={"order_no": pl.Int64(), **{name: dtype for name, dtype in LINE_SCHEMA.items() if name != "raw_id"}},
 )
 

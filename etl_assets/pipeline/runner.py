@@ -29,14 +29,15 @@ from etl_assets.database.bulk_load import (
 )
 from etl_assets.database.database import sqlstate_of
 from etl_assets.errors import BatchFailedError, ConcurrentRunError, panics_as_errors
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.ledger import batches, queue
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.pending_checks import mark_for_check
-from etl_assets.orders.transform import order_keys
 from etl_assets.pipeline.bisect_batch import BatchBisection, Rejected
 from etl_assets.pipeline.customer_buckets import BUCKET_FACTOR, CustomerStep
 from etl_assets.pipeline.protocol import Batch, LoadResult, Services, Step, StepResult
-from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows
+from etl_assets.quarantine.rows import quarantine_rows
+from etl_assets.values.order_keys import order_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 PROCESS_ITEMS: Final = OrderChildTable(
     asset="process_items",
-    key=("order_no", "line_no", "process_no"),
     schema={
         "order_no": pl.Int64(),
         **{name: dtype for name, dtype in PROCESS_SCHEMA.items() if name != "raw_id"},
