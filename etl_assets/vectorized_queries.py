@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.customers.transform import CUSTOMER_SCHEMA
 from etl_assets.database.frames import copy_to_temp_table, fetch_frame
+from etl_assets.frame_schemas import CUSTOMER_SCHEMA
 from etl_assets.values.numbers import TOTAL
 from etl_assets.values.text import normalize_case
 from etl_assets.values.timestamps import TIMESTAMP_UTC

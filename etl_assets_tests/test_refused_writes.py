@@ -15,10 +15,10 @@ import pytest
 from alembic import command
 from pydantic import SecretStr
 
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database import migrate
 from etl_assets.database.database import Database
-from etl_assets.database.schema import TABLE_OF
 from etl_assets.errors import BatchFailedError
 from etl_assets.pipeline import bisect_batch
 from etl_assets.pipeline.protocol import Services
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.pipeline.protocol import LoadResult, Step
 

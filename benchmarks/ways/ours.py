@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from benchmarks.ways.way import Stopwatch, Task
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.quality.running import run_checks
 from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets.settings import Settings

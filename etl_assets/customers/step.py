@@ -9,25 +9,25 @@ import sqlalchemy as sa
 
 from etl_assets.customers.transform import (
     CUSTOMER_ORDER_SCHEMA,
-    CUSTOMER_SCHEMA,
     summarise_customers,
     without_orders,
 )
 from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, update_rows
+from etl_assets.frame_schemas import CUSTOMER_SCHEMA, REJECTED_SCHEMA
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.queue import max_rows
 from etl_assets.ledger.range_sql import changed_customers, changed_orders
 from etl_assets.pipeline.customer_buckets import CustomerStep
 from etl_assets.pipeline.diff import count_changes, diff_rows
 from etl_assets.pipeline.protocol import Batch, LoadResult
-from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 

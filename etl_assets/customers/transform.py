@@ -6,18 +6,9 @@ from typing import Final
 
 import polars as pl
 
+from etl_assets.frame_schemas import CUSTOMER_SCHEMA
 from etl_assets.values.identifiers import customer_key
 from etl_assets.values.timestamps import TIMESTAMP_UTC
-
-CUSTOMER_SCHEMA: Final = {
-    "customer_global_id": pl.String(),
-    "customer_key": pl.String(),
-    "shop_id": pl.Int32(),
-    "customer_nickname": pl.String(),
-    "first_order_at": TIMESTAMP_UTC,
-    "last_order_at": TIMESTAMP_UTC,
-    "order_count": pl.Int32(),
-}
 
 CUSTOMER_ORDER_SCHEMA: Final = {
     "customer_global_id": pl.String(),

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from etl_assets.customers.step import delete_customers_in_own_batch
 from etl_assets.database.bisect_write import REJECTION_SCHEMA, rejection_reason, write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.leads.history import detach_orders, log_changes
 from etl_assets.leads.transform import (
     FIGURES,
@@ -32,13 +33,13 @@ from etl_assets.pipeline.bisect_batch import MAX_REJECTED_ROWS
 from etl_assets.pipeline.customer_buckets import CustomerStep
 from etl_assets.pipeline.diff import count_changes, diff_rows
 from etl_assets.pipeline.protocol import Batch, LoadResult
-from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 

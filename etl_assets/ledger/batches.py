@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import SUBJECT_OF
 from etl_assets.database.schema import asset_epochs, etl_batches
 from etl_assets.errors import ConcurrentRunError
 from etl_assets.events.payload import EventPayload, Status, as_text, publish
-from etl_assets.events.subjects import SUBJECT_OF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 
 @dataclass(frozen=True, slots=True)

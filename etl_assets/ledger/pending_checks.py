@@ -17,7 +17,7 @@ from etl_assets.ledger.queue import GIVEN, RawIdRange, as_arrays, max_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 MAX_RANGES: Final = 1_000
 """With more notes than that, whole tables are checked."""

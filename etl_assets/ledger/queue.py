@@ -13,26 +13,16 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import SPECS
 from etl_assets.errors import ConcurrentRunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 MAX_RANGES_PER_PAGE: Final = 10_000
-
-DOWNSTREAM: Final[dict[AssetName, tuple[AssetName, ...]]] = {
-    "raw_orders": ("shop",),
-    "shop": ("orders",),
-    "orders": ("order_items", "customers"),
-    "order_items": ("process_items",),
-    "customers": ("leads",),
-    "process_items": (),
-    "leads": (),
-}
-"""The arrows of the asset graph along which work is handed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,18 +168,24 @@ _ENQUEUE: Final = f"""
 
 def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
     """Replace what is pending for `asset` by all that it could ever consume, so that changed rules reach every row."""
-    if asset not in ("shop", "orders"):
+    spec = SPECS[asset]
+    if spec.range_content != "imports":
         # A batch of orders that has not committed does not know of this and may leave orders out of what it hands on.
         connection.execute(sa.text("SELECT FROM asset_epochs WHERE asset = 'orders' FOR SHARE"))
     connection.execute(
         sa.text(
-            "DELETE FROM etl_work w WHERE asset = :asset AND (:asset <> 'orders'"
-            " OR NOT EXISTS (SELECT FROM etl_work s WHERE s.asset = 'shop' AND s.batch_id = w.batch_id))"
+            "DELETE FROM etl_work w WHERE asset = :asset AND (:is_of_orders"
+            " OR NOT EXISTS (SELECT FROM etl_work s WHERE s.asset = :upstream AND s.batch_id = w.batch_id))"
         ),
-        {"asset": asset},
+        {"asset": asset, "upstream": spec.enqueued_by, "is_of_orders": spec.range_content != "imports"},
     )
-    everything = {"shop": _ALL_IMPORTS, "orders": _ALL_IMPORTS, "customers": _ALL_ORDERS_AND_MOVES}
-    connection.execute(sa.text(everything.get(asset, _ALL_ORDERS)), {"asset": asset})
+    match spec.range_content:
+        case "imports":
+            connection.execute(sa.text(_ALL_IMPORTS), {"asset": asset, "upstream": spec.enqueued_by})
+        case "orders":
+            connection.execute(sa.text(_ALL_ORDERS), {"asset": asset})
+        case "orders_and_moves":
+            connection.execute(sa.text(_ALL_ORDERS_AND_MOVES), {"asset": asset})
 
 
 _ALL_IMPORTS: Final = """
@@ -197,7 +193,7 @@ _ALL_IMPORTS: Final = """
     SELECT :asset, t.batch_id, min(r.raw_id), max(r.raw_id)
     FROM import_tasks t JOIN raw_orders r USING (import_id)
     WHERE t.status = 'completed'
-      AND (:asset = 'shop' OR NOT EXISTS (SELECT FROM etl_work w WHERE w.asset = 'shop' AND w.batch_id = t.batch_id))
+      AND NOT EXISTS (SELECT FROM etl_work w WHERE w.asset = :upstream AND w.batch_id = t.batch_id)
     GROUP BY t.batch_id
 """
 _ALL_ORDERS: Final = """

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etl_assets.ledger.queue import DOWNSTREAM, max_rows
+from etl_assets.asset_graph import SPECS
+from etl_assets.ledger.queue import max_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.ledger.queue import RawIdRange
 
 
@@ -59,7 +60,7 @@ def changed_orders(ranges: Sequence[RawIdRange], *, table: str = "orders", name:
 
 def raw_ids_query(asset: AssetName, ranges: Sequence[RawIdRange]) -> str:
     """The query of the raw ids of all rows that ranges hold for an asset: integers only."""
-    if asset in DOWNSTREAM["raw_orders"] or asset in DOWNSTREAM["shop"]:
+    if SPECS[asset].range_content == "imports":
         return f"SELECT r.raw_id FROM {imported_rows(ranges)}"  # noqa: S608  # integers only
     moves = changed_orders(ranges, table="order_moves", name="m")
     return f"SELECT o.raw_id FROM {changed_orders(ranges)} UNION SELECT m.raw_id FROM {moves}"  # noqa: S608  # as above

@@ -1,4 +1,4 @@
-"""The queries behind `status` and `quarantine list`: what the ledger says, without any customer's data."""
+"""Queries behind `status` and `quarantine list`: state of the ledger, without any customer's data."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from etl_assets.database.schema import TABLE_OF, TABLES_OF
+from etl_assets.asset_graph import STEP_ASSETS, TABLES_OF
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 TABLES: Final = tuple(table for tables in TABLES_OF.values() for table in tables)
-ASSETS: Final = tuple(asset for asset in TABLE_OF if asset != "raw_orders")
 
 _IMPORTS: Final = """
     SELECT import_id, source, preset, status, line_count, row_count, error, created_at, completed_at
@@ -59,7 +58,7 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
     tables = connection.execute(sa.text(f"SELECT {counts}")).mappings().one()
     return {
         "imports": _records(connection, _IMPORTS, limit=limit),
-        "pending": {asset: {name: pending.get(asset, nothing)[name] for name in nothing} for asset in ASSETS},
+        "pending": {asset: {name: pending.get(asset, nothing)[name] for name in nothing} for asset in STEP_ASSETS},
         "tables": dict(tables),
         "quarantine": _records(connection, _QUARANTINE),
         "batches": _records(connection, _BATCHES, limit=limit),

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from logging import Logger
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
 
 SECONDS: Final = 0.7
 """How long the figures of one picture may take to be read."""

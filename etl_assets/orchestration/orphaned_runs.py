@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 import psutil
 
-from etl_assets.events.subjects import SUBJECT_OF
+from etl_assets.asset_graph import SPECS
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ LAUNCHED: Final = (
     dg.DagsterRunStatus.CANCELING,
 )
 """The states of an unfinished run that has left the queue."""
-_OUR_ASSETS: Final = frozenset(dg.AssetKey(asset) for asset in SUBJECT_OF)
+_OUR_ASSETS: Final = frozenset(dg.AssetKey(asset) for asset in SPECS)
 
 
 def process_tag() -> dict[str, str]:

@@ -13,12 +13,13 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
+from etl_assets.asset_graph import QUARANTINING_ASSETS
 from etl_assets.database.database import Database
 from etl_assets.errors import EtlError
 from etl_assets.ledger.status import open_quarantine
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.quarantine.corrections import CorrectionResult, build_corrections, import_corrections
-from etl_assets.quarantine.requeue import REPLAY_ENTRY, requeue
+from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.spreadsheet import export_quarantine, read_corrections
 from etl_assets.settings import Settings
 
@@ -51,7 +52,8 @@ class ExportConfig(dg.Config):
         default=FileFormat.XLSX, description="XLSX keeps cells as texts; CSV holds what a workbook can't."
     )
     asset: str = Field(
-        default="", description=f"Only rows that this asset rejected: {', '.join(REPLAY_ENTRY)}. Empty: all of them."
+        default="",
+        description=f"Only rows that this asset rejected: {', '.join(QUARANTINING_ASSETS)}. Empty: all of them.",
     )
 
 
@@ -91,8 +93,10 @@ def _export_open_rows(
     context: dg.OpExecutionContext, config: ExportConfig, database: dg.ResourceParam[Database]
 ) -> None:
     with reported_errors("export"):
-        if config.asset and config.asset not in REPLAY_ENTRY:
-            msg = f"asset: no row can be in quarantine for {config.asset!r}; use one of {', '.join(REPLAY_ENTRY)}."
+        if config.asset and config.asset not in QUARANTINING_ASSETS:
+            msg = (
+                f"asset: no row can be in quarantine for {config.asset!r}; use one of {', '.join(QUARANTINING_ASSETS)}."
+            )
             raise QuarantineJobError(msg)
         asset = config.asset or None
         path = _new_file(quarantine_folder(database.settings), config.file_name, config.format.value)

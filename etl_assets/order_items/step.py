@@ -16,14 +16,13 @@ from etl_assets.pipeline.protocol import Batch, LoadResult
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
 ORDER_ITEMS: Final = OrderChildTable(
     asset="order_items",
-    key=("order_no", "line_no"),
     schema={"order_no": pl.Int64(), **{name: dtype for name, dtype in LINE_SCHEMA.items() if name != "raw_id"}},
 )
 

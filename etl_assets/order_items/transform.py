@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.order_items.grammar import read_free_text
 from etl_assets.order_items.json_arrays import (
     NUL,
@@ -20,7 +21,6 @@ from etl_assets.order_items.json_arrays import (
     quote_numbers,
     split_elements,
 )
-from etl_assets.quarantine.rows import REJECTED_SCHEMA
 from etl_assets.values.numbers import MONEY, NumberFormat, parse_money, parse_quantity
 from etl_assets.values.text import clean_text, is_not_blank
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from etl_assets.database.bisect_write import REJECTION_SCHEMA, write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, fetch_frame, update_rows
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import RawIdRange, max_rows
 from etl_assets.ledger.range_sql import imported_rows
@@ -22,7 +23,7 @@ from etl_assets.orders.transform import (
 )
 from etl_assets.pipeline.diff import count_changes
 from etl_assets.pipeline.protocol import Batch, LoadResult
-from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 from etl_assets.shop.step import refused_shops
 from etl_assets.shop.transform import SHOP_KEY
 from etl_assets.values.text import clean_text
@@ -30,8 +31,8 @@ from etl_assets.values.text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.vectorized_queries import VectorizedQueries
 
 _RAW_TEXTS: Final = (

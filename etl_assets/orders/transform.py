@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.quarantine.rows import REJECTED_SCHEMA
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.values.identifiers import customer_global_id, customer_key
 from etl_assets.values.numbers import MONEY, parse_money
+from etl_assets.values.order_keys import RAW_SHOP, shops_by_raw_name
 from etl_assets.values.text import MAX_KEY_BYTES, clean_name, clean_text, fits_an_index, normalize_case_str
 from etl_assets.values.timestamps import TIMESTAMP_UTC, has_timestamp, parse_timestamps
 
 if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
 
-_RAW_SHOP: Final = ("platform", "shop")
 ORDER_KEY: Final = ("shop_id", "order_id")
 
 ORDER_VALUES: Final = {
@@ -76,7 +76,7 @@ def read_orders(
     Returns:
         The good versions (`ORDER_SCHEMA`) and the rejected rows (`REJECTED_SCHEMA`); together one row per raw row.
     """
-    named = raw.join(_shops_by_raw_name(raw, shops), on=_RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
+    named = raw.join(shops_by_raw_name(raw, shops), on=RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
     values = named.with_columns(
         key=clean_text(pl.col("order_id")),
         ordered=parse_timestamps(named["ordered_at"], named["timezone"], preset.timestamp_formats),
@@ -117,23 +117,6 @@ def read_orders(
         reason=_reason(),
     )
     return good.select(*ORDER_SCHEMA), rejected.select(*REJECTED_SCHEMA)
-
-
-def order_keys(raw: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
-    """The keys of the orders that raw rows (`raw_id`, `platform`, `shop`, `order_id`) belong to; null if to none."""
-    named = raw.join(_shops_by_raw_name(raw, shops), on=_RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
-    return named.select("raw_id", "shop_id", order_id=clean_text(pl.col("order_id")))
-
-
-def _shops_by_raw_name(raw: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
-    """The shop of each distinct `platform` and `shop` as they stand in the raw rows: there are few of them."""
-    cleaned = (
-        raw.select(_RAW_SHOP)
-        .unique()
-        .with_columns(platform_name=clean_text(pl.col("platform")), shop_name=clean_text(pl.col("shop")))
-    )
-    known = shops.select("shop_id", "shop_name", "timezone", platform_name="platform")
-    return cleaned.join(known, on=["platform_name", "shop_name"], how="left")
 
 
 def newest_versions(versions: pl.DataFrame) -> pl.DataFrame:

@@ -20,8 +20,8 @@ from etl_assets.ledger.range_sql import raw_ids_query
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
 
 logger = logging.getLogger(__name__)

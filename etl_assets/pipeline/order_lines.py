@@ -8,38 +8,56 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import SPECS
 from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.ledger.range_sql import changed_orders
 from etl_assets.pipeline.diff import count_changes, diff_rows
-from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.ledger.batches import BatchCounts
     from etl_assets.pipeline.protocol import Batch
 
 
 @dataclass(frozen=True, slots=True)
 class OrderChildTable:
-    """A table whose rows belong to an order."""
+    """The table of an asset whose rows belong to an order; its name and its key are those of the asset graph."""
 
     asset: AssetName
-    key: tuple[str, ...]
     schema: dict[str, pl.DataType]
+    """Its columns, `order_no` and the key among them."""
+
+    def __post_init__(self) -> None:
+        missing = {"order_no", *self.key} - set(self.schema)
+        if missing:
+            msg = f"{self.asset}: the schema of its rows lacks {', '.join(sorted(missing))}."
+            raise ValueError(msg)
+
+    @property
+    def name(self) -> str:
+        """Name of the table."""
+        return SPECS[self.asset].table
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns that identify a row."""
+        return SPECS[self.asset].key
 
     @property
     def query(self) -> str:
         """Reads the stored lines of the staged orders."""
         columns = ", ".join("t." + name for name in self.schema)
-        return f"SELECT {columns} FROM order_keys k JOIN {self.asset} t USING (order_no)"  # noqa: S608  # constants
+        return f"SELECT {columns} FROM order_keys k JOIN {self.name} t USING (order_no)"  # noqa: S608  # constants
 
     @property
     def last_order(self) -> str:
         """Reads the number of the last order that has stored lines."""
-        return f"SELECT coalesce(max(order_no), 0) FROM {self.asset}"  # noqa: S608  # a constant
+        return f"SELECT coalesce(max(order_no), 0) FROM {self.name}"  # noqa: S608  # a constant
 
 
 class ParsedLines(NamedTuple):
@@ -82,7 +100,7 @@ def sync_lines(connection: sa.Connection, table: OrderChildTable, read: ParsedLi
     stored = _stored(connection, table, orders)
     decided = diff_rows(lines, stored, table.key)
     gone = stored.join(lines, on=table.key, how="anti")
-    delete_rows(connection, table.asset, gone.select(table.key))
+    delete_rows(connection, table.name, gone.select(table.key))
     refused = write_bisecting(
         connection,
         orders.join(decided, on="order_no", how="semi").sort("order_no"),
@@ -90,7 +108,7 @@ def sync_lines(connection: sa.Connection, table: OrderChildTable, read: ParsedLi
     )
     if refused.height:
         gone_too = stored.join(refused, on="order_no", how="semi").join(gone, on=table.key, how="anti")
-        delete_rows(connection, table.asset, gone_too.select(table.key))
+        delete_rows(connection, table.name, gone_too.select(table.key))
         gone = pl.concat([gone, gone_too])
         decided = decided.join(refused, on="order_no", how="anti")
     rejected = pl.concat([unreadable, refused.select(*REJECTED_SCHEMA)])
@@ -121,5 +139,5 @@ def _stored(connection: sa.Connection, table: OrderChildTable, orders: pl.DataFr
 
 def _write(connection: sa.Connection, table: OrderChildTable, decided: pl.DataFrame) -> None:
     columns = list(table.schema)
-    copy_rows(connection, table.asset, decided.filter(pl.col("change") == "inserted").select(columns))
-    update_rows(connection, table.asset, decided.filter(pl.col("change") == "updated").select(columns), key=table.key)
+    copy_rows(connection, table.name, decided.filter(pl.col("change") == "inserted").select(columns))
+    update_rows(connection, table.name, decided.filter(pl.col("change") == "updated").select(columns), key=table.key)

@@ -19,6 +19,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from etl_assets.asset_graph import DOWNSTREAM, TABLES_OF
 from etl_assets.database.bisect_write import rejection_reason, write_bisecting
 from etl_assets.database.bulk_load import (
     are_empty,
@@ -27,16 +28,16 @@ from etl_assets.database.bulk_load import (
     rows_in_statistics,
 )
 from etl_assets.database.database import sqlstate_of
-from etl_assets.database.schema import TABLES_OF
 from etl_assets.errors import BatchFailedError, ConcurrentRunError, panics_as_errors
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.ledger import batches, queue
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.pending_checks import mark_for_check
-from etl_assets.orders.transform import order_keys
 from etl_assets.pipeline.bisect_batch import BatchBisection, Rejected
 from etl_assets.pipeline.customer_buckets import BUCKET_FACTOR, CustomerStep
 from etl_assets.pipeline.protocol import Batch, LoadResult, Services, Step, StepResult
-from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows
+from etl_assets.quarantine.rows import quarantine_rows
+from etl_assets.values.order_keys import order_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +86,7 @@ class _RejectRow:
     def _rehearse(self, batch: Batch) -> None:
         """Do what a batch does whatever its rows are, and undo it: if that is what fails, the row is not to blame."""
         with batch.connection.begin_nested() as rehearsal:
-            queue.enqueue(batch.connection, queue.DOWNSTREAM[self.asset], batch.ranges)
+            queue.enqueue(batch.connection, DOWNSTREAM[self.asset], batch.ranges)
             mark_for_check(batch.connection, self.asset, batch.ranges)
             rehearsal.rollback()
 
@@ -282,7 +283,7 @@ class _Runner:
                         self._begin(later, 0)
                 result = part.load(batch, planned.started.pop(number).result())  # in memory no longer than needed
                 counts += result.counts
-            for consumer in queue.DOWNSTREAM[asset]:
+            for consumer in DOWNSTREAM[asset]:
                 queue.enqueue(connection, [consumer], result.downstream_overrides.get(consumer, result.downstream))
             mark_for_check(connection, asset, result.ranges_to_check)
             if not following:

@@ -15,14 +15,13 @@ from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
 PROCESS_ITEMS: Final = OrderChildTable(
     asset="process_items",
-    key=("order_no", "line_no", "process_no"),
     schema={
         "order_no": pl.Int64(),
         **{name: dtype for name, dtype in PROCESS_SCHEMA.items() if name != "raw_id"},

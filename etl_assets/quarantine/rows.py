@@ -8,24 +8,16 @@ import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_to_temp_table, fetch_frame
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.values.text import fits_an_index
 
 if TYPE_CHECKING:
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 ReasonCode = Literal[
     "MISSING_SHOP", "MISSING_ORDER_ID", "BAD_AMOUNT", "BAD_TIMESTAMP", "BAD_TEXT", "BAD_ITEMS", "BAD_PROCESSES",
     "DB_REJECTED",
 ]  # fmt: skip
-
-REJECTED_SCHEMA: Final = {
-    "raw_id": pl.Int64(),
-    "shop_id": pl.Int32(),
-    "order_id": pl.String(),
-    "reason_code": pl.String(),
-    "reason": pl.String(),
-}
-"""The shape of every frame of rejected rows; `shop_id` and `order_id` are null where they can't be read."""
 
 
 def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.DataFrame) -> int:

@@ -1,4 +1,8 @@
-"""The six assets in the order of the graph, and how one of them is run from anywhere: Dagster, a command, asyncio."""
+"""Registry of the steps, and `run_asset`, which runs one of them from anywhere: Dagster, a command, asyncio.
+
+Here: which object is the step of which asset. Not here: facts about assets (the asset graph), the engine
+(`pipeline.runner`), Dagster.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from etl_assets.shop.step import ShopStep
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.settings import Settings
 
 STEPS: Final[dict[AssetName, Step]] = {
@@ -30,11 +34,11 @@ STEPS: Final[dict[AssetName, Step]] = {
     "customers": CustomersStep(),
     "leads": LeadsStep(),
 }
-"""Each asset's step, upstream first."""
+"""Step of each asset, upstream first; a test compares the names with the asset graph."""
 
 
 def build_services(settings: Settings) -> Services:
-    """The services that the settings describe, for use outside Dagster."""
+    """Return the services for these settings, for use outside Dagster."""
     database = Database(settings)
     return Services(database, BatchProcessor(), VectorizedQueries(database))
 
@@ -44,7 +48,7 @@ def run_asset(
 ) -> StepResult:
     """Consume everything that is pending for `asset`, or with `full_refresh` everything there is.
 
-    See `run_step` for what is raised.
+    See `run_step` for the errors that are raised.
     """
     if full_refresh:
         with services.database.transaction() as connection:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 

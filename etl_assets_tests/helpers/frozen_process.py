@@ -17,7 +17,7 @@ from etl_assets.settings import Settings
 if TYPE_CHECKING:
     import polars as pl
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 
 

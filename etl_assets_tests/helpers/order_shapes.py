@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA, CUSTOMER_SCHEMA, summarise_customers, without_orders
+from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA, summarise_customers, without_orders
 from etl_assets.database.frames import _as_binary
 from etl_assets.database.schema import order_items as order_items_table
+from etl_assets.frame_schemas import CUSTOMER_SCHEMA
 from etl_assets.leads.transform import (
     LEAD_ORDER_SCHEMA,
     attach_orders,
@@ -26,7 +27,7 @@ from etl_assets.leads.transform import (
 )
 from etl_assets.order_items.step import ORDER_ITEMS
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items, unreadable
-from etl_assets.orders.transform import ORDER_SCHEMA, compare_with_stored, newest_versions, order_keys, read_orders
+from etl_assets.orders.transform import ORDER_SCHEMA, compare_with_stored, newest_versions, read_orders
 from etl_assets.pipeline.diff import diff_rows
 from etl_assets.pipeline.order_lines import parse_lines
 from etl_assets.presets.model import RAW_COLUMNS, Preset
@@ -37,6 +38,7 @@ from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.transform import file_headers, to_raw_orders
 from etl_assets.shop.transform import distinct_shops, new_shops
 from etl_assets.values.numbers import NumberFormat
+from etl_assets.values.order_keys import order_keys
 from etl_assets.values.timestamps import parse_timestamps
 
 if TYPE_CHECKING:
