@@ -91,4 +91,4 @@ def scope_condition(table: str, ranges: Sequence[RawIdRange] | None) -> str:
         case "shop_id":
             return f"(t.shop_id, t.order_id) IN (SELECT o.shop_id, o.order_id FROM {orders})"  # noqa: S608
         case _:
-            return f"t.customer_global_id IN ({changed_customers(ranges, '{} IS NOT NULL'.format)})"
+            return f"t.customer_global_id IN ({changed_customers(ranges)})"
