@@ -11,10 +11,10 @@ from polars.testing import assert_frame_equal
 
 from etl_assets.customers.transform import (
     CUSTOMER_ORDER_SCHEMA,
-    CUSTOMER_SCHEMA,
     summarise_customers,
     without_orders,
 )
+from etl_assets.frame_schemas import CUSTOMER_SCHEMA
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE, customer_global_id, customer_key
 from etl_assets_tests.helpers.literal_frames import Row, frame_of, january
 

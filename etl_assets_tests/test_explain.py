@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
-from etl_assets.leads.explanations import FIGURES, figures_text
+from etl_assets.leads.explanations import figures_text
+from etl_assets.leads.figures import FIGURES
 from etl_assets.quality.checks import CHECKS
 from etl_assets.quality.running import run_check
 from etl_assets_tests.helpers import pipeline

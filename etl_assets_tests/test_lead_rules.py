@@ -10,14 +10,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from etl_assets.leads.figures import FIGURES
 from etl_assets.leads.transform import (
-    FIGURES,
     LEAD_ORDER_SCHEMA,
-    Attachment,
-    FirstLeads,
     attach_orders,
     empty_figures,
-    first_leads,
     lead_figures,
     withdrawn_leads,
 )
@@ -261,48 +258,6 @@ def test_attach_orders_tells_orders_of_two_shops_with_one_number_apart() -> None
     plan = attach_orders(orders(stays, leaves), pl.concat([leads("OPEN"), leads("OPEN", customer="bob")]))
     assert_frame_equal(plan.detached, frame_of(LEFT, [(8, "1", "cancelled")]))
     assert_frame_equal(plan.kept, orders(stays))
-
-
-# --- first_leads, and how they go with the leads of others ------------------------------------------------------------
-
-
-def test_first_leads_are_those_of_customers_who_have_had_none() -> None:
-    given = [order("1", amount=Decimal("2.5")), order("2", ordered_at=january(5)), order("3", "bob"), order("4", None)]
-    first = first_leads(frame_of(LEAD_ORDER_SCHEMA, given))
-    ann, bob = made("ann", 0), made("bob", 0)
-    joined = frame_of(JOINED, [("1", ann, "new"), ("2", ann, "reuse"), ("3", bob, "new")])
-    assert_frame_equal(first.attached.select(*JOINED), joined, check_row_order=False)
-    assert_frame_equal(first.new_leads, frame_of(NEW, [(ann, "ann", 0), (bob, "bob", 0)]), check_row_order=False)
-    figures = first.figures.select("lead_id", "order_count", "total_amount", "last_order_at")
-    schema = {name: LEAD_FIGURES[name] for name in figures.columns}
-    expected = frame_of(schema, [(ann, 2, Decimal("12.5"), january(5)), (bob, 1, Decimal(10), january(1))])
-    assert_frame_equal(figures, expected, check_row_order=False)
-
-
-def test_first_leads_without_customers_are_those_of_the_others() -> None:
-    given = frame_of(LEAD_ORDER_SCHEMA, [order("1"), order("2", "bob"), order("3", "cat")])
-    left = first_leads(given).without(pl.Series(["ann", "cat", "nobody here"]))
-    assert_frame_equal(left.new_leads, frame_of(NEW, [(made("bob", 0), "bob", 0)]))
-    assert left.attached["order_id"].to_list() == ["2"]
-    assert left.figures["lead_id"].to_list() == [made("bob", 0)]
-
-
-def test_first_leads_without_nobody_are_all() -> None:
-    given = frame_of(LEAD_ORDER_SCHEMA, [order("1"), order("2", "bob")])
-    first = first_leads(given)
-    for left, whole in zip(first.without(pl.Series([], dtype=pl.String)), first, strict=True):
-        assert_frame_equal(left, whole)
-
-
-def test_attachment_with_first_adds_the_first_leads_to_those_of_the_others() -> None:
-    plan: Attachment = attach_orders(orders(order("1"), order("2", lead_id="ann's lead 0")), leads("COLD"))
-    first: FirstLeads = first_leads(frame_of(LEAD_ORDER_SCHEMA, [order("3", "bob")]))
-    both = plan.with_first(first)
-    joined = [("1", "ann's lead 0", "reuse"), ("3", made("bob", 0), "new")]
-    assert_frame_equal(both.attached.select(*JOINED), frame_of(JOINED, joined))
-    assert_frame_equal(both.new_leads, frame_of(NEW, [(made("bob", 0), "bob", 0)]))
-    assert_frame_equal(both.kept, plan.kept)
-    assert_frame_equal(both.reopened, plan.reopened)
 
 
 # --- lead_figures -----------------------------------------------------------------------------------------------------

@@ -7,13 +7,12 @@ from typing import Final
 import polars as pl
 from polars.testing import assert_frame_equal
 
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.pipeline.order_lines import OrderChildTable, parse_lines
-from etl_assets.quarantine.rows import REJECTED_SCHEMA
 from etl_assets_tests.helpers.literal_frames import frame_of
 
 TABLE: Final = OrderChildTable(
     asset="order_items",
-    key=("order_no", "line_no"),
     schema={"order_no": pl.Int64(), "line_no": pl.Int32(), "product": pl.String()},
 )
 BATCH: Final = frame_of(

@@ -12,19 +12,19 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.orders.transform import (
     ORDER_SCHEMA,
     REASONS,
     SHOP_NOT_MADE,
     compare_with_stored,
     newest_versions,
-    order_keys,
     read_orders,
 )
 from etl_assets.presets.model import ColumnSource, Preset
-from etl_assets.quarantine.rows import REJECTED_SCHEMA
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE
 from etl_assets.values.numbers import NumberFormat
+from etl_assets.values.order_keys import order_keys
 from etl_assets_tests.helpers.literal_frames import Row, frame_of, january
 
 # --- newest_versions, compare_with_stored: which version wins ---------------------------------------------------------

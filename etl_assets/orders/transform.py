@@ -1,4 +1,7 @@
-"""The rules of orders (design §4): pure functions from raw rows to orders, their versions and their defects."""
+"""The rules of orders (design §4): pure functions from raw rows to orders, their versions and their defects.
+
+Reading and writing tables is in `orders.step` and the modules that it names.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,12 @@ ORDER_VALUES: Final = {
     "ordered_at": TIMESTAMP_UTC,
     "source_updated_at": TIMESTAMP_UTC,
 }
-"""What an order says: two versions of an order differ if any of these does."""
+"""Values of an order: two versions of it differ if any of these does."""
 
 CUSTOMER_VALUES: Final = (
     "customer_nickname", "customer_global_id", "is_cancelled", "system_order_type", "amount", "currency", "ordered_at",
 )  # fmt: skip
-"""What customers and leads are made of."""
+"""Values of an order that customers and leads are made of."""
 
 ORDER_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), **ORDER_VALUES}
 
@@ -120,7 +123,7 @@ def read_orders(
 
 
 def newest_versions(versions: pl.DataFrame) -> pl.DataFrame:
-    """The newest version of each order (`ORDER_SCHEMA`)."""
+    """Return the newest version of each order (`ORDER_SCHEMA`)."""
     ordered = versions.sort(*VERSION, nulls_last=False)
     return ordered.unique(ORDER_KEY, keep="last", maintain_order=True).select(*ORDER_SCHEMA)
 
@@ -129,7 +132,7 @@ _BEFORE_ANY_TIME: Final = -(1 << 63)
 
 
 def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    """Say what becomes of each order.
+    """Decide the `change` of each order.
 
     Args:
         newest: `ORDER_SCHEMA`, one version per order.

@@ -1,4 +1,8 @@
-"""The `process_items` asset: the processes (工艺) of changed orders' items, and of the orders themselves."""
+"""The `process_items` asset: the processes (工艺) of changed orders' items, and of the orders themselves.
+
+Reading and writing; the rules are in `process_items.transform`, code shared with `order_items` in
+`pipeline.order_lines`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import polars as pl
 from etl_assets.ledger.queue import max_rows
 from etl_assets.ledger.range_sql import changed_orders, raw_rows
 from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
-from etl_assets.pipeline.protocol import Batch, LoadResult
+from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 
 if TYPE_CHECKING:
@@ -44,14 +48,13 @@ LINE_PROCESSES_SCHEMA: Final = {
 }
 
 
-class ProcessItemsStep:
+class ProcessItemsStep(Step):
     """order_items → process_items."""
 
     asset: AssetName = "process_items"
-    batch_factor = 1
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
-        """The changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
+        """Read the changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
         return database.read(
             "SELECT o.raw_id, o.order_no, o.shop_id, o.order_id, r.processes"  # noqa: S608  # integers only
             f" FROM {changed_orders(ranges)} {raw_rows()}",

@@ -94,7 +94,7 @@ def scope_condition(table: str, ranges: Sequence[RawIdRange] | None) -> str:
         case "order":
             return f"(t.shop_id, t.order_id) IN (SELECT o.shop_id, o.order_id FROM {orders})"  # noqa: S608
         case "customer":
-            return f"t.customer_global_id IN ({changed_customers(ranges, '{} IS NOT NULL'.format)})"
+            return f"t.customer_global_id IN ({changed_customers(ranges)})"
         case "none":
             msg = f"{table} has no scope: the asset graph declares none."
             raise ValueError(msg)

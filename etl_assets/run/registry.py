@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.customers.step import CustomersStep
 from etl_assets.database.database import Database
-from etl_assets.leads.stale import mark_cold_leads
 from etl_assets.leads.step import LeadsStep
 from etl_assets.ledger.queue import enqueue_everything
 from etl_assets.order_items.step import OrderItemsStep
@@ -53,8 +52,4 @@ def run_asset(
     if full_refresh:
         with services.database.transaction() as connection:
             enqueue_everything(connection, asset)
-    result = run_step(STEPS[asset], services, run_id=run_id)
-    cold_after_days = services.database.settings.cold_after_days
-    if asset == "leads" and cold_after_days is not None:
-        result.counts += mark_cold_leads(services.database, cold_after_days=cold_after_days, run_id=run_id)
-    return result
+    return run_step(STEPS[asset], services, run_id=run_id)

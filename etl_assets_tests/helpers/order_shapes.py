@@ -21,7 +21,6 @@ from etl_assets.leads.transform import (
     LEAD_ORDER_SCHEMA,
     attach_orders,
     empty_figures,
-    first_leads,
     lead_figures,
     withdrawn_leads,
 )
@@ -284,8 +283,6 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
     "summarise_customers: many": lambda n: summarise_customers(customer_orders(10 * n, N_TEXT), shops()),
     "summarise_customers: one": lambda n: summarise_customers(customer_orders(20 * n, pl.lit("x")), shops()),
     "without_orders": lambda n: without_orders(made(CUSTOMER_SCHEMA, 10 * n, customer_key=N_TEXT)),
-    "first_leads: one customer": lambda n: first_leads(lead_orders(10 * n, pl.lit("x"))),
-    "first_leads: many customers": lambda n: first_leads(lead_orders(5 * n, N_TEXT)),
     "attach_orders: many customers": lambda n: attach_orders(lead_orders(5 * n, N_TEXT), leads(5 * n)),
     "attach_orders: one customer": lambda n: attach_orders(lead_orders(10 * n, pl.lit("text 0")), leads(10)),
     "lead_figures: many": lambda n: lead_figures(lead_orders(5 * n, N_TEXT, lead_id=N_TEXT)),
