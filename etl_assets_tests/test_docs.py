@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,14 +16,18 @@ import sqlalchemy as sa
 import typer
 from typer.testing import CliRunner
 
+from etl_assets.asset_graph import ASSETS, REPLAY_ENTRY, SUBJECT_OF, TABLES_OF
 from etl_assets.cli.main import app
+from etl_assets.events import subjects
 from etl_assets.presets.catalog import parse_mapping
 from etl_assets.settings import Settings
 from etl_assets_tests.conftest import SHARED_DATA
+from etl_assets_tests.helpers.pages import BLOCK, Block, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from etl_assets.asset_graph import AssetSpec
     from etl_assets.pipeline.protocol import Services
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -37,27 +36,12 @@ PAGES: Final = (*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sort
 OTHER_RUNS: Final = {"new-module.md", "online-retail.md"}
 """Pages whose code has a test of its own."""
 
-BLOCK: Final = re.compile(r"^```([\w-]*)(?: +(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 INLINE: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 POINTER: Final = re.compile(r"docs/decisions\.md,\s+(?:#\s+)?([^\n]+(?:\n[^\n]+)?)")
 MODULE: Final = re.compile(r"\b(etl_assets(?:_tests)?(?:\.\w+)+)")
 PACKAGES: Final = ("etl_assets", "etl_assets_tests", "benchmarks")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, the file it shows (if it names one) and its text."""
-
-    language: str
-    file: str
-    text: str
-
-
-def blocks(page: Path, *languages: str) -> list[Block]:
-    found = [Block(*match.groups("")) for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
-    return [block for block in found if not languages or block.language in languages]
 
 
 def prose(page: Path) -> str:
@@ -151,39 +135,6 @@ def test_the_page_of_the_real_data_has_its_figures(services: Services, monkeypat
     assert namespace["figures"] == {figure: value.replace(",", "") for figure, value in shown.items()}
 
 
-def test_the_new_module_works_when_its_page_is_followed(tmp_path: Path) -> None:
-    for folder in ("etl_assets", "etl_assets_tests"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for block in blocks(ROOT / "docs" / "new-module.md", "python", "diff"):
-        target = tmp_path / block.file
-        if block.language == "diff":
-            target.write_text(patched(target.read_text(encoding="utf-8"), block), encoding="utf-8")
-        else:
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(block.text, encoding="utf-8")
-    (tmp_path / "etl_assets" / "invoices" / "__init__.py").touch()
-    tests = ["etl_assets_tests/test_invoices.py", "etl_assets_tests/test_schema.py"]
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
-
-
-def patched(text: str, block: Block) -> str:
-    """Apply a block of a diff without line numbers: what it shows of the old text must occur exactly once."""
-    lines = block.text.splitlines(keepends=True)
-    old = "".join(line[1:] for line in lines if line[0] in " -")
-    new = "".join(line[1:] for line in lines if line[0] in " +")
-    assert text.count(old) == 1, f"{block.file} has this {text.count(old)} times instead of once:\n{old}"
-    return text.replace(old, new)
-
-
 @per_page(PAGES, lambda page: any("columns:" in block.text for block in blocks(page, "yaml")))
 def test_mappings_are_valid(page: Path) -> None:
     for block in blocks(page, "yaml"):
@@ -223,6 +174,46 @@ def test_an_unknown_command_or_option_would_be_noticed() -> None:
         parse_command(["launch"])
     with pytest.raises(Exception, match="--everything"):
         parse_command(["run", "--everything"])
+
+
+def subject_row(spec: AssetSpec) -> str | None:
+    commit = f"a batch of `{spec.name}` is committed" if spec.enqueued_by else f"an import has landed in `{spec.name}`"
+    return f"| `{spec.publishes}` | {commit} |"
+
+
+def sensor_row(spec: AssetSpec) -> str | None:
+    if spec.triggered_by is None:
+        return None
+    return f"| `{spec.name}_on_{SUBJECT_OF[spec.triggered_by].lower()}` | `{spec.name}` |"
+
+
+def queue_row(spec: AssetSpec) -> str | None:
+    if spec.enqueued_by is None:
+        return None
+    content = {"imports": "raw rows of an import", "orders": "orders", "orders_and_moves": "orders, also moved ones"}
+    tables = ", ".join(f"`{table}`" for table in TABLES_OF[spec.name])
+    places = f"`{spec.enqueued_by}` | {content[spec.range_content]} | `{REPLAY_ENTRY[spec.name]}`"
+    return f"| `{spec.name}` | {tables} | {places} |"
+
+
+ASSET_TABLES: Final = {
+    "| subject | published when |": subject_row,
+    "| sensor | runs, with everything after it |": sensor_row,
+    "| asset | writes | work comes from | a range names | a row of its quarantine runs again from |": queue_row,
+}
+"""The tables that list assets, by their heads: each with the row of an asset."""
+ASSET_TABLE: Final = re.compile(r"<!-- asset graph: begin -->\n(.*?)<!-- asset graph: end -->", re.DOTALL)
+
+
+def test_the_tables_of_assets_agree_with_the_asset_graph() -> None:
+    """The assets of the contract are in them; those of further modules may be."""
+    found = [table for page in PAGES for table in ASSET_TABLE.findall(page.read_text(encoding="utf-8"))]
+    by_head = {table.splitlines()[0]: table.splitlines()[2:] for table in found}
+    assert set(by_head) == set(ASSET_TABLES)
+    constants = {value for name, value in vars(subjects).items() if name.endswith("_COMPLETED")}
+    for head, row_of in ASSET_TABLES.items():
+        rows = {row: spec.publishes in constants for spec in ASSETS if (row := row_of(spec)) is not None}
+        assert by_head[head] == [row for row, is_of_contract in rows.items() if is_of_contract or row in by_head[head]]
 
 
 @per_page(PAGES)

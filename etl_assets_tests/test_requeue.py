@@ -12,8 +12,11 @@ from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.rows import quarantine_rows
 from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
+from etl_assets_tests.helpers.quarantine_round_trip import check_round_trip
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
 
@@ -46,3 +49,21 @@ def test_a_row_of_an_asset_that_is_no_longer_in_the_graph_is_not_reported_as_que
     found = requeue(done.database)
     assert (found.queued, found.outdated) == ((), (1,))
     assert query(done, "SELECT asset FROM etl_work") == []
+
+
+@pytest.mark.parametrize(
+    ("asset", "condition", "texts"),
+    [
+        ("orders", "amount < 100", ("amount", "500", "50")),
+        ("order_items", "quantity < 100", ("items", "Mug*500", "Mug*50")),
+        ("process_items", "process_type <> '印花'", ("processes", "印花:左胸:2", "刺绣:左胸:2")),
+        ("customers", "first_order_at < '2026-01-01'", ("ordered_at", "2026-05-01", "2025-05-01")),
+        ("leads", "total_amount < 100", ("amount", "500", "50")),
+    ],
+)
+def test_a_row_that_the_database_refuses_is_quarantined_listed_exported_corrected_and_loaded(
+    services: Services, tmp_path: Path, asset: AssetName, condition: str, texts: tuple[str, str, str]
+) -> None:
+    column, bad, good = texts
+    fields = {"amount": "5", "items": "Mug*2", "processes": "刺绣:左胸:2"}
+    check_round_trip(services, tmp_path, asset, only=condition, column=column, bad=bad, good=good, **fields)
