@@ -108,7 +108,7 @@ def land(server: Server, database: str, path: Path) -> float:
 
 
 def landed_template(server: Server, path: Path) -> tuple[str, float]:
-    """Create a database with a file landed and vacuumed, to be copied for each run; return it with the import's seconds."""
+    """Create a database with a file landed and vacuumed, the template of each run; return its name and the seconds."""
     name = server.create(f"landed_{path.stem}", template=EMPTY)
     return name, land_and_vacuum(server, name, path)
 
