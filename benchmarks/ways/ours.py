@@ -28,7 +28,7 @@ class Ours:
         """The landed database has the tables already."""
 
     def run(self) -> dict[str, float]:
-        """The assets one after the other; `checks` is what the checks of all of them take."""
+        """Run the assets one after the other, then all checks (`checks`)."""
         watch = Stopwatch()
         for asset in STEPS:
             with watch.of(asset):
