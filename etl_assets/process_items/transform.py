@@ -1,4 +1,8 @@
-"""From processes (工艺) of orders and lines to process items: `read_processes`. Pure rules; tables are elsewhere."""
+"""The rules of processes (工艺): from texts of orders and lines to process items (`read_processes`), pure functions.
+
+The grammar and the reading of JSON are shared with `order_items`. Reading and writing tables is in
+`process_items.step`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,8 @@ from etl_assets.order_items.json_arrays import (
     looks_like_json,
     quote_numbers,
 )
-from etl_assets.order_items.transform import MAX_BYTES, MAX_LINES, TOO_LONG, unreadable
+from etl_assets.order_items.lines import MAX_LINES
+from etl_assets.order_items.transform import MAX_BYTES, TOO_LONG, unreadable
 from etl_assets.values.numbers import parse_quantity
 from etl_assets.values.text import clean_text, is_not_blank
 
@@ -44,7 +49,7 @@ PROCESS_SCHEMA: Final = pl.Schema(
         "raw_id": pl.Int64,
     }
 )
-"""What `read_processes` returns for each process."""
+"""Columns of the processes that `read_processes` returns."""
 
 _KEYS: Final = ("process", "position", "pictures")
 _OBJECTS: Final = pl.List(pl.Struct(dict.fromkeys(_KEYS, pl.String)))
