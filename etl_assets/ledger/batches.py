@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BatchCounts:
-    """What became of the rows of a batch: input_rows = inserted + updated + unchanged + superseded + quarantined.
+    """Counts of the rows of a batch: input_rows = inserted + updated + unchanged + superseded + quarantined.
 
     `deleted` rows were taken out of the asset's table besides; `anonymous_orders` orders were passed over.
     """

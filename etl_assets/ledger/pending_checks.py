@@ -36,7 +36,7 @@ class PendingChecks:
     ranges: Sequence[RawIdRange]
     """Ranges of `orders`; they may overlap."""
     is_large: bool
-    """Whether to check whole tables instead."""
+    """True if whole tables are to be checked instead."""
 
 
 def mark_for_check(connection: sa.Connection, asset: AssetName, ranges: Sequence[RawIdRange]) -> None:

@@ -14,7 +14,7 @@ from etl_assets.values.numbers import NumberFormat, parse_money, parse_quantity
 from etl_assets.values.text import clean_text, is_not_blank
 
 MAX_LINES: Final = 10_000
-"""How many lines an order may have: no platform's order has a tenth of it, and a text with more is no order's."""
+"""Most lines that an order may have: no platform's order has a tenth of it, and a text with more is no order's."""
 _JSON_NUMBERS: Final = NumberFormat(decimal=".", thousands="", currency_signs=())
 BARE_PRICE: Final = "unit_price as a JSON number"
 TEXTS: Final = ("name", "variant", "sku", "quantity", "unit_price", BARE_PRICE)

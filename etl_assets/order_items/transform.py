@@ -28,7 +28,7 @@ from etl_assets.values.numbers import MONEY, NumberFormat
 
 BAD_ITEMS: Final = "BAD_ITEMS"
 MAX_BYTES: Final = 16 << 20
-"""How long a text of items or processes may be, in UTF-8: a longest order's with 1,600 bytes for each line."""
+"""Most bytes that a text of items or processes may have, in UTF-8: a longest order's with 1,600 bytes for each line."""
 LINE_SCHEMA: Final = pl.Schema(
     {
         "shop_id": pl.Int32(),
