@@ -17,7 +17,11 @@ from etl_assets.values.timestamps import TIMESTAMP_UTC
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FIGURES: Final[Mapping[str, tuple[pl.DataType, str]]] = {
+_TIMES: Final[Mapping[str, tuple[pl.DataType, str]]] = {
+    "first_order_at": (TIMESTAMP_UTC, "first order"),
+    "last_order_at": (TIMESTAMP_UTC, "last order"),
+}
+_SUMS: Final[Mapping[str, tuple[pl.DataType, str]]] = {
     "order_count": (pl.Int32(), "orders"),
     "total_amount": (TOTAL, "total"),
     "sample_count": (pl.Int32(), "samples"),
@@ -28,13 +32,11 @@ _FIGURES: Final[Mapping[str, tuple[pl.DataType, str]]] = {
     "bulk_amount": (TOTAL, "bulk amount"),
     "currency": (pl.String(), "currency"),
     "other_currency_count": (pl.Int32(), "orders in another currency"),
-    "first_order_at": (TIMESTAMP_UTC, "first order"),
-    "last_order_at": (TIMESTAMP_UTC, "last order"),
 }
-"""Type and label of each figure, the most telling first."""
+"""Type and label of each figure."""
 
-FIGURES: Final = {name: dtype for name, (dtype, _) in _FIGURES.items()}
-"""The figures as a schema of frames."""
+FIGURES: Final = {name: dtype for name, (dtype, _) in {**_TIMES, **_SUMS}.items()}
+"""The figures as a schema of frames, in the order of the tables."""
 
-FIGURE_LABELS: Final = {name: label for name, (_, label) in _FIGURES.items()}
-"""The figures as texts call them."""
+FIGURE_LABELS: Final = {name: label for name, (_, label) in {**_SUMS, **_TIMES}.items()}
+"""The figures as texts name them, the most telling first."""

@@ -24,9 +24,7 @@ from etl_assets.leads.transform import (
     LEAD_ORDER_SCHEMA,
     Attachment,
     attach_orders,
-    empty_figures,
-    lead_figures,
-    withdrawn_leads,
+    figures_and_withdrawals,
 )
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.queue import max_rows
@@ -227,16 +225,13 @@ def _decide(
     Returns:
         The changes, and the orders that they were made of, with the `lead_id` that each is attached to now.
     """
-    orders, attachment = _attach(batch.connection, rows.drop("lead_customer"), leads, deleted)
+    orders, attachment = _attach(batch, rows.drop("lead_customer"), leads, deleted)
     stored = leads.select("lead_id").join(orders, on="lead_id", how="semi")
     changed = pl.concat([stored, attachment.attached.select("lead_id")]).unique()
     of_stored = _attached_orders(batch.connection, changed.join(attachment.new_leads, on="lead_id", how="anti"))
     others = of_stored.join(orders, on=ORDER_KEY, how="anti")
     members = pl.concat([frame.select(others.columns) for frame in (others, attachment.kept, attachment.attached)])
-    empty = changed.join(members, on="lead_id", how="anti")
-    withdrawn = withdrawn_leads(empty, leads)
-    left_empty = empty.join(withdrawn, on="lead_id", how="anti")
-    figures = pl.concat([lead_figures(members), empty_figures(left_empty)])
+    figures, withdrawn = figures_and_withdrawals(changed, members, leads)
     decided = diff_rows(figures, leads.select(figures.columns), _LEAD_KEY)
     return LeadChanges(attachment, members, decided, withdrawn), orders
 
@@ -262,7 +257,7 @@ def _clear_tombstones(connection: sa.Connection, deleted: pl.DataFrame) -> None:
 
 
 def _attach(
-    connection: sa.Connection, orders: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame
+    batch: Batch, orders: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame
 ) -> tuple[pl.DataFrame, Attachment]:
     """Attach the orders; return them, and others that have to be attached with them, and their attachment.
 
@@ -277,7 +272,7 @@ def _attach(
         named = orders.select("lead_id").drop_nulls().join(leads, on="lead_id", how="anti")
         made_again = attachment.new_leads.select("lead_id").join(deleted, on="lead_id", how="semi")
         missing = pl.concat([named, made_again]).unique().join(done, on="lead_id", how="anti")
-        left_over = _attached_orders(connection, missing).join(orders, on=ORDER_KEY, how="anti")
+        left_over = _attached_orders(batch.connection, missing).join(orders, on=ORDER_KEY, how="anti")
         # An order of a customer that this batch has not locked comes with a batch of that customer.
         left_over = left_over.filter(
             pl.col("customer_global_id").is_null() | pl.col("customer_global_id").is_in(customers.implode())

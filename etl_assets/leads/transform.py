@@ -152,6 +152,22 @@ def lead_figures(attached: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def figures_and_withdrawals(
+    lead_ids: pl.DataFrame, members: pl.DataFrame, leads: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the figures that leads have now, and those of the leads that are withdrawn instead.
+
+    Args:
+        lead_ids: `lead_id` of the leads in question, new ones and stored ones.
+        members: all their orders, as for `lead_figures`.
+        leads: all stored leads of their customers, as for `attach_orders`.
+    """
+    empty = lead_ids.join(members, on="lead_id", how="anti")
+    withdrawn = withdrawn_leads(empty, leads)
+    left_empty = empty.join(withdrawn, on="lead_id", how="anti")
+    return pl.concat([lead_figures(members), empty_figures(left_empty)]), withdrawn
+
+
 def empty_figures(lead_ids: pl.DataFrame) -> pl.DataFrame:
     """Return the figures of leads that have no order attached: zeros."""
     zeros = {

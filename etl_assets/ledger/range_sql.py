@@ -113,16 +113,16 @@ def limit_clause(ranges: Sequence[RawIdRange]) -> str:
 def raw_ids_query(asset: AssetName, ranges: Sequence[RawIdRange]) -> str:
     """Return the query of the raw ids of all rows that ranges hold for an asset."""
     if SPECS[asset].range_content == "imports":
-        return f"SELECT r.raw_id FROM {imported_rows(ranges)}"  # noqa: S608  # integers only
+        return f"SELECT r.raw_id FROM {imported_rows(ranges)}"
     orders, moves = changed_orders(ranges), moved_orders(ranges)
-    return f"SELECT o.raw_id FROM {orders} UNION SELECT m.raw_id FROM {moves}"  # noqa: S608  # as above
+    return f"SELECT o.raw_id FROM {orders} UNION SELECT m.raw_id FROM {moves}"
 
 
 def changed_customers(ranges: Sequence[RawIdRange], bucket: CustomerBucket = ALL_CUSTOMERS) -> str:
     """Return the query of the customers of a bucket that the orders of ranges name, or have left."""
     named, left, limit = "o.customer_global_id", "m.customer_global_id", limit_clause(ranges)
     return (
-        f"(SELECT {named} FROM {changed_orders(ranges)} WHERE {bucket.condition(named)} {limit})"  # noqa: S608  # integers and hexadecimal literals only
+        f"(SELECT {named} FROM {changed_orders(ranges)} WHERE {bucket.condition(named)} {limit})"
         f" UNION (SELECT {left} FROM {moved_orders(ranges)} WHERE {bucket.condition(left)} {limit})"
     )
 
@@ -134,5 +134,5 @@ def anonymous_orders(columns: str, ranges: Sequence[RawIdRange], bucket: Custome
     """
     share = ranges[bucket.index :: bucket.count]
     orders = f"{changed_orders(share)} {join}"
-    query = f"SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL"  # noqa: S608  # integers only
+    query = f"SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL"
     return [f"({query} {limit_clause(share)})"] if share else []

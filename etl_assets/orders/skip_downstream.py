@@ -91,7 +91,7 @@ _LINES_UNCHANGED: Final = f"""
           AND q.asset IN ('order_items', 'process_items')
       )
 """  # noqa: S608  # constants only
-"""The orders whose lines are read from the same text by the same preset as before.
+"""Query of the orders whose lines are read from the same text by the same preset as before.
 
 After a release that adds a key to presets, mappings differ once for each order, and its lines are read again.
 """
@@ -115,7 +115,7 @@ _LEAD_UNCHANGED: Final = f"""
           AND q.asset IN ('customers', 'leads')
       )
 """  # noqa: S608  # constants only
-"""The orders with the customer and lead that the pipeline made of them, or with neither if they should have none."""
+"""Query of the orders with the customer and lead that the pipeline made of them, or rightly with neither."""
 
 _UNCHANGED_FOR: Final[dict[AssetName, str]] = {"order_items": _LINES_UNCHANGED, "customers": _LEAD_UNCHANGED}
 """For downstream assets, the query of the `raw_id` of those `new_versions` in which nothing has changed for them.

@@ -43,7 +43,7 @@ CUSTOMER_VALUES: Final = (
 ORDER_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), **ORDER_VALUES}
 
 VERSION: Final = ("source_updated_at", "raw_id")
-"""The total order of the versions of an order; a missing time is before any."""
+"""Total order of the versions of an order; a missing time is before any."""
 
 REASONS: Final = {
     "BAD_TEXT": "The row holds what the database can't store (NUL, half a character), or could not be read.",
@@ -52,10 +52,10 @@ REASONS: Final = {
     "BAD_AMOUNT": "amount is not a number that the preset's format allows, or beyond numeric(18,4).",
     "BAD_TIMESTAMP": "ordered_at or updated_at is in none of the known formats, or is no date.",
 }
-"""Why a raw row is no version of an order; the first that applies, in this order, is its reason."""
+"""Reasons that a raw row is no version of an order; the first one that applies, in this order, is given."""
 
 SHOP_NOT_MADE: Final = "The row's shop is not in shop_configs: replay the row to have it made."
-"""The reason, as `MISSING_SHOP`, where the row does name a shop."""
+"""Reason, as `MISSING_SHOP`, of a row that does name a shop."""
 
 _KEYS: Final = {
     "platform and shop together": ("platform_name", "shop_name"),

@@ -73,11 +73,11 @@ class BatchBisection:
     rejected_rows: int = 0
     """Rows that were found."""
     stuck: int = 0
-    """How many of the last rows could not be put into quarantine."""
+    """Consecutive rows, up to the last one, that could not be put into quarantine."""
 
     @property
     def summary(self) -> str:
-        """The search, for the message of a failed run."""
+        """Result of the search, for the message of a failed run."""
         if self.stuck >= MAX_STUCK:
             return ", and it is no row's fault: refused rows can't be put into quarantine either"
         if self.is_over:
@@ -86,7 +86,7 @@ class BatchBisection:
 
     @property
     def is_over(self) -> bool:
-        """Whether this run has searched enough."""
+        """True once this run has reached a limit of the search."""
         return self.rejected_rows >= MAX_REJECTED_ROWS or self.stuck >= MAX_STUCK
 
     def load_good_rows(self, ranges: Sequence[RawIdRange], load: Load) -> list[RawIdRange]:

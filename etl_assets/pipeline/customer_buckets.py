@@ -37,7 +37,7 @@ class CustomerStep(Step):
 
     bucket: CustomerBucket = ALL_CUSTOMERS
     is_first_load: bool = False
-    """Whether the batch has most orders, and the asset's tables were empty when it was planned."""
+    """True if the batch has most orders, and the asset's tables were empty when it was planned."""
     batches_ahead: ClassVar[int] = 2
 
     def for_first_load(self, connection: sa.Connection, rows: int) -> Self:

@@ -64,14 +64,14 @@ class OrderChildTable:
 
 
 class ParsedLines(NamedTuple):
-    """The lines that the orders of a batch have now, as their texts say."""
+    """Lines of the orders of a batch, read from their texts."""
 
     orders: pl.DataFrame
     """`order_no`, `shop_id`, `order_id`, `raw_id` of all orders of the batch."""
     lines: pl.DataFrame
     """Their lines, in the table's columns."""
     unreadable: pl.DataFrame
-    """The orders whose lines can't be read (`REJECTED_SCHEMA`): they have none."""
+    """Orders whose lines can't be read (`REJECTED_SCHEMA`): they have none."""
 
 
 def parse_lines(

@@ -37,7 +37,7 @@ class Services:
 
     @property
     def settings(self) -> Settings:
-        """The settings that the database was made from: the only ones that a run uses."""
+        """Settings that the database was made from: the only ones that a run uses."""
         return self.database.settings
 
 
@@ -53,7 +53,7 @@ class Batch:
     """For rules that can be configured; a step takes settings from nowhere else."""
     run_id: str | None
     is_careful: bool = False
-    """Whether it is a part of a batch that was refused: the rows that are to blame may be looked for one by one."""
+    """True for a part of a batch that was refused: the rows to blame may be searched for one by one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,9 @@ class PlannedBatch:
     """Commits of the asset by other runs when the batch was planned (`StepRunner` says why those alone)."""
     buckets: Sequence[Step]
     is_careful: bool = False
-    """Whether it is a part of a batch that was refused."""
+    """True for a part of a batch that was refused."""
     started: dict[int, Future[Any]] = field(default_factory=dict)
-    """The buckets that are being read, or have been and are not loaded yet."""
+    """Buckets that are being read, or have been and are not loaded yet."""
 
     @property
     def max_rows(self) -> int:
