@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from etl_assets.alerts.notifier import channels
+from etl_assets.alerts.notifier import configured_channels
 from etl_assets.cli.main import app
 from etl_assets.database.database import Database
 from etl_assets.database.migrate import what_is_lacking
@@ -160,8 +160,8 @@ def said_by_readers(password: str, home: Path, monkeypatch: pytest.MonkeyPatch) 
     by_webhook = settings.model_copy(update={"notify_webhook_url": SecretStr(f"https://etl:{password}@{CLOSED}/hook")})
     acts: list[Callable[[], object]] = [
         lambda: what_is_lacking(Database(settings)),
-        lambda: channels(settings),
-        lambda: channels(by_webhook),
+        lambda: configured_channels(settings),
+        lambda: configured_channels(by_webhook),
         lambda: source_url(load_sources(settings)[0]),
         check_dagster_url,
     ]
@@ -170,7 +170,7 @@ def said_by_readers(password: str, home: Path, monkeypatch: pytest.MonkeyPatch) 
 
 COMMANDS: Final = (
     ("status",), ("run",), ("doctor",), ("db", "url"), ("db", "url", "--json"), ("db", "upgrade"), ("import", "x.csv"),
-    ("quarantine", "list"), ("notices", "test"), ("sources", "list"), ("sources", "check"), ("db", "stop"),
+    ("quarantine", "list"), ("alerts", "test"), ("sources", "list"), ("sources", "check"), ("db", "stop"),
 )  # fmt: skip
 
 

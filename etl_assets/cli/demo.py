@@ -13,12 +13,12 @@ from etl_assets.cli.runs import report_dict, run_with_progress, show_report
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.cli.status import show_status
 from etl_assets.generator.demo import write_demo_files
-from etl_assets.ledger.status import read_status
 from etl_assets.orders.order_types import set_order_types
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import Overrides
 from etl_assets.raw_orders.load import fail_interrupted_imports
 from etl_assets.raw_orders.readers.file_reader import FileReader
+from etl_assets.reporting.status import read_status
 
 if TYPE_CHECKING:
     from etl_assets.settings import Settings

@@ -25,7 +25,7 @@ MODULES: Final = {
     "doctor": "doctor",
     "ui": "ui",
     "dev": "dev",
-    "alerts": "notices",
+    "alerts": "alerts",
     "generate": "generate",
     "demo": "demo",
 }

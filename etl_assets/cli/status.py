@@ -8,7 +8,7 @@ import typer
 
 from etl_assets.cli.output import AsJson, failures_reported, print_json, print_records, print_table
 from etl_assets.cli.session import load_settings, opened_database
-from etl_assets.ledger.status import read_status
+from etl_assets.reporting.status import read_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

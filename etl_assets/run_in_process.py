@@ -1,4 +1,9 @@
-"""Runs the assets in one Dagster run of this process, recorded in the instance, and reports what it came to."""
+"""In-process run: materialises the assets in one Dagster run of this process, and reports its outcome.
+
+The run of `etl-assets run`: recorded in the instance like any other. It stands beside `definitions.py` and above
+`orchestration/`, as it needs the whole graph. See
+https://docs.dagster.io/guides/test/unit-testing-assets-and-ops for in-process execution.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +31,12 @@ if TYPE_CHECKING:
     from etl_assets.settings import Settings
 
 CONSOLE_LOG_LEVEL: Final = "CRITICAL"
-"""Dagster's own lines hold stack traces; the run's record has them all, and the report says what failed."""
+"""Silences Dagster's console output, stack traces included: the record of the run has it, the report names failures."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a run came to: `status` is success, partial_success (rows in quarantine) or failed."""
+    """Outcome of a run: `status` is success, partial_success (rows in quarantine) or failed."""
 
     run_id: str
     status: str
@@ -49,7 +54,7 @@ def run_in_process(
     """Materialise the assets in order and run their checks.
 
     Args:
-        settings: where the database and the instance are.
+        settings: of the database and the instance.
         only: the assets to run; all of them where it is empty.
         full_refresh: process everything again instead of what is pending.
         on_progress: called with the asset's name and the rows of each finished batch.
@@ -83,7 +88,7 @@ def run_in_process(
 
 
 def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Sequence[AssetName]) -> RunReport:
-    """What the ledger says of this run, and what Dagster says of its steps."""
+    """Combine the ledger's counts of this run with the errors of its steps."""
     errors = {
         event.step_key: event.step_failure_data.user_failure_data.description
         if event.step_failure_data.user_failure_data
@@ -92,10 +97,10 @@ def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Seq
         if event.is_step_failure
     }
     done = {event.step_key for event in result.all_events if event.is_step_success}
-    ledger = _ledger(database, result.run_id)
+    results = _read_results(database, result.run_id)
     assets: dict[AssetName, dict[str, Any]] = {}
     for asset in selected:
-        entry = ledger.get(asset, StepResult(asset)).as_dict()
+        entry = results.get(asset, StepResult(asset)).as_dict()
         if asset in errors:
             entry |= {"status": "failed", "error": (errors[asset] or "failed").removeprefix(f"{asset}: ")}
         elif asset not in done:
@@ -111,7 +116,8 @@ def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Seq
     return RunReport(result.run_id, status, assets, failed_checks)
 
 
-def _ledger(database: Database, run_id: str) -> dict[AssetName, StepResult]:
+def _read_results(database: Database, run_id: str) -> dict[AssetName, StepResult]:
+    """Sum the batches of a run per asset."""
     sums = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in BatchCounts.__slots__)
     with database.transaction() as connection:
         rows = connection.execute(
