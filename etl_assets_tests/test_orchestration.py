@@ -23,6 +23,7 @@ from etl_assets.ledger.queue import RawIdRange
 from etl_assets.orchestration.assets import GROUP
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.orphaned_runs import PROCESS_TAG, fail_orphaned_runs
+from etl_assets.orchestration.run_in_process import run_in_process
 from etl_assets.pipeline.protocol import Services
 from etl_assets.presets.catalog import get_preset
 from etl_assets.quality.checks import CHECKS, Check
@@ -30,7 +31,6 @@ from etl_assets.quality.running import run_check
 from etl_assets.raw_orders.importing import import_file
 from etl_assets.run.async_runs import run_etl_orders, run_etl_shop
 from etl_assets.run.registry import STEPS, run_asset
-from etl_assets.run_in_process import run_in_process
 from etl_assets_tests.helpers.in_process_reader import FilesHere
 from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all, scalar
 

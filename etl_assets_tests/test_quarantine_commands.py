@@ -47,7 +47,7 @@ def run_without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
         services.database.dispose()
         return SimpleNamespace(status="success", run_id="a-run", assets=assets, failed_checks=())
 
-    launch = ModuleType("etl_assets.run_in_process")
+    launch = ModuleType("etl_assets.orchestration.run_in_process")
     launch.run_in_process = run_in_process  # type: ignore[attr-defined]  # a stand-in
     monkeypatch.setitem(sys.modules, launch.__name__, launch)
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from etl_assets.database.database import Database
+    from etl_assets.orchestration.run_in_process import RunReport
     from etl_assets.raw_orders.load import ImportResult
-    from etl_assets.run_in_process import RunReport
 
 app = typer.Typer(
     help="Rows that can't be loaded: list, export for correction, replay, dismiss.",

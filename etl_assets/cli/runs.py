@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.events.subjects import AssetName
-    from etl_assets.run_in_process import RunReport
+    from etl_assets.orchestration.run_in_process import RunReport
     from etl_assets.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -57,7 +57,7 @@ def run(
 
 def run_with_progress(settings: Settings, *, only: Sequence[AssetName] = (), full_refresh: bool = False) -> RunReport:
     """Run the assets, showing on stderr how many rows were processed so far."""
-    from etl_assets.run_in_process import run_in_process  # noqa: PLC0415  # Dagster takes seconds to import
+    from etl_assets.orchestration.run_in_process import run_in_process  # noqa: PLC0415  # Dagster takes seconds to import
 
     rows = 0
     with count_progress("Running the assets", "rows") as on_rows:

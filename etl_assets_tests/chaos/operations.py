@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from etl_assets import run_in_process  # noqa: F401  # takes seconds to import
 from etl_assets.cli import quarantine, runs  # noqa: F401  # what `app` would import
 from etl_assets.cli.main import app
 from etl_assets.database import database as database_module
 from etl_assets.inbox.ingest import ingest_inbox
+from etl_assets.orchestration import run_in_process  # noqa: F401  # takes seconds to import
 from etl_assets.quarantine.corrections import import_corrections
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.spreadsheet import read_corrections

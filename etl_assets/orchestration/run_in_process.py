@@ -1,9 +1,4 @@
-"""In-process run: materialises the assets in one Dagster run of this process, and reports its outcome.
-
-The run of `etl-assets run`: recorded in the instance like any other. It stands beside `definitions.py` and above
-`orchestration/`, as it needs the whole graph. See
-https://docs.dagster.io/guides/test/unit-testing-assets-and-ops for in-process execution.
-"""
+"""Runs the assets in one Dagster run of this process, recorded in the instance, and reports what it came to."""
 
 from __future__ import annotations
 
@@ -31,12 +26,12 @@ if TYPE_CHECKING:
     from etl_assets.settings import Settings
 
 CONSOLE_LOG_LEVEL: Final = "CRITICAL"
-"""Silences Dagster's console output, stack traces included: the record of the run has it, the report names failures."""
+"""Dagster's own lines hold stack traces; the run's record has them all, and the report says what failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """Outcome of a run: `status` is success, partial_success (rows in quarantine) or failed."""
+    """What a run came to: `status` is success, partial_success (rows in quarantine) or failed."""
 
     run_id: str
     status: str
@@ -54,7 +49,7 @@ def run_in_process(
     """Materialise the assets in order and run their checks.
 
     Args:
-        settings: of the database and the instance.
+        settings: where the database and the instance are.
         only: the assets to run; all of them where it is empty.
         full_refresh: process everything again instead of what is pending.
         on_progress: called with the asset's name and the rows of each finished batch.
@@ -88,7 +83,7 @@ def run_in_process(
 
 
 def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Sequence[AssetName]) -> RunReport:
-    """Combine the ledger's counts of this run with the errors of its steps."""
+    """What the ledger says of this run, and what Dagster says of its steps."""
     errors = {
         event.step_key: event.step_failure_data.user_failure_data.description
         if event.step_failure_data.user_failure_data
@@ -97,10 +92,10 @@ def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Seq
         if event.is_step_failure
     }
     done = {event.step_key for event in result.all_events if event.is_step_success}
-    results = _read_results(database, result.run_id)
+    ledger = _ledger(database, result.run_id)
     assets: dict[AssetName, dict[str, Any]] = {}
     for asset in selected:
-        entry = results.get(asset, StepResult(asset)).as_dict()
+        entry = ledger.get(asset, StepResult(asset)).as_dict()
         if asset in errors:
             entry |= {"status": "failed", "error": (errors[asset] or "failed").removeprefix(f"{asset}: ")}
         elif asset not in done:
@@ -116,8 +111,7 @@ def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Seq
     return RunReport(result.run_id, status, assets, failed_checks)
 
 
-def _read_results(database: Database, run_id: str) -> dict[AssetName, StepResult]:
-    """Sum the batches of a run per asset."""
+def _ledger(database: Database, run_id: str) -> dict[AssetName, StepResult]:
     sums = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in BatchCounts.__slots__)
     with database.transaction() as connection:
         rows = connection.execute(
