@@ -24,7 +24,7 @@ def reported_errors(subject: str) -> Iterator[None]:
     """Turn errors of the block into `dg.Failure`, with messages of this project only.
 
     Hazard: a driver's text quotes values, and Dagster stores the messages of failures. Of errors of others, only the
-    kind and the SQLSTATE are passed on (docs/decisions.md, "Errors are named without their text").
+    kind and the SQLSTATE are passed on (docs/decisions.md, "Errors without values").
 
     Args:
         subject: the asset or operation, as the message names it.

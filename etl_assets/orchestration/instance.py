@@ -1,7 +1,7 @@
 """Dagster instance: opens the store of runs, events and schedules, under ETL_HOME unless DAGSTER_HOME is set.
 
 Holds the settings of the instance for development; those of production are in `deploy/dagster.yaml`. See
-https://docs.dagster.io/deployment/oss/oss-instance-configuration.
+https://docs.dagster.io/deployment/oss/oss-instance-configuration, and docs/decisions.md, "Instance lock".
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ does not support health checks of run workers. Each run carries the process that
 
 Hazard: a process that seems gone may be alive (frozen, for example) and commit later. The fencing token of its asset
 (`asset_epochs`) rejects such a commit, so marking a run as failed is always safe; its uncommitted rows are still
-pending. The sensor that calls this is `reap_orphaned_runs`.
+pending. The sensor that calls this is `reap_orphaned_runs`. See docs/decisions.md, "Orphaned runs".
 """
 
 from __future__ import annotations

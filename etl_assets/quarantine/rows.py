@@ -79,9 +79,9 @@ def resolve_rows(
     same order as `superseded`.
 
     Hazards, see docs/decisions.md. Of orders, any good row resolves earlier bad ones, also one that lost against the
-    stored version; of lines, only the version that counts does ("A later row that lost does not correct bad lines"):
+    stored version; of lines, only the version that counts does ("Quarantine resolution"):
     the caller decides by the rows of `current`. A bad row that is read after a later good one must resolve as well
-    ("`latest_raw_id` is memory, not data"). Where an order moved, the fault may lie with the customer that it left:
+    ("Late rows"). Where an order moved, the fault may lie with the customer that it left:
     until that move is followed (`moved`), the row does not count as good.
 
     A first load has no open rows and millions of keys: keys are compared with the open rows before they are copied to

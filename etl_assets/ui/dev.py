@@ -1,7 +1,7 @@
 """Development services: starts code server, daemon and guarded UI together, and ends them together.
 
-If one of them ends, all do; and all end with this process, even if it is killed (see `ending`). Stands in for `dg dev`,
-see docs/decisions.md. Dagster's services: https://docs.dagster.io/deployment/oss/oss-deployment-architecture.
+If one of them ends, all do; and all end with this process, even if it is killed (see `ending`). Stands in for `dg dev`
+(docs/decisions.md, "etl-assets dev"). Dagster's services: https://docs.dagster.io/deployment/oss/oss-deployment-architecture.
 """
 
 from __future__ import annotations

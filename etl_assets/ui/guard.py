@@ -3,8 +3,7 @@
 Hazard: Dagster's webserver executes requests of any page, and a browser on the same machine can reach 127.0.0.1. DNS
 rebinding is stopped by the host name (`Host`), cross-site requests by their origin (`Origin`, `Sec-Fetch-Site`).
 Programs that are no browsers send neither of the latter and pass. The guard does no authentication: that is the task of
-the proxy that exposes the UI to other machines (docs/production.md; docs/decisions.md, "A guard around Dagster's
-server").
+the proxy that exposes the UI to other machines. See docs/decisions.md, "UI guard".
 """
 
 from __future__ import annotations

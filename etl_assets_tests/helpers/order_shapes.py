@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA, CUSTOMER_SCHEMA, summarise_customers, without_orders
-from etl_assets.database.frames import _as_binary
+from etl_assets.database.frames import encode_binary
 from etl_assets.database.schema import order_items as order_items_table
 from etl_assets.leads.transform import (
     LEAD_ORDER_SCHEMA,
@@ -306,7 +306,7 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
 
 def copied(rows: pl.DataFrame) -> int:
     """Encode rows as they are sent to the server, which takes the pieces one by one."""
-    return sum(len(piece) for piece in _as_binary(rows, order_items_table.columns))
+    return sum(len(piece) for piece in encode_binary(rows, order_items_table.columns))
 
 
 def peak() -> int:
