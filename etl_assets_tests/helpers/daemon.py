@@ -20,7 +20,7 @@ from etl_assets.orchestration.instance import INSTANCE_SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROJECT: Final = Path(__file__).resolve().parents[1]
+PROJECT: Final = Path(__file__).resolve().parents[2]
 
 
 def write_instance(home: Path, **changes: Any) -> None:

@@ -24,7 +24,7 @@ from etl_assets_tests.helpers.alert_receivers import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = Path(__file__).resolve().parents[2]
 DEPLOY: Final = ROOT / "deploy"
 UNITS: Final = sorted((DEPLOY / "systemd").glob("*.service"))
 INSTALLED: Final = "/opt/etl-assets"

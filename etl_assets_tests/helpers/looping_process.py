@@ -1,4 +1,4 @@
-"""A process that runs all assets over and over, to be killed: `python -m etl_assets_tests.helpers.looping`."""
+"""A process that runs all assets over and over, to be killed: `python -m etl_assets_tests.helpers.looping_process`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that is killed before its n-th statement: `python -m etl_assets_tests.helpers.killing ASSET N`."""
+"""A process that is killed before its n-th statement: `python -m etl_assets_tests.helpers.killed_process ASSET N`."""
 
 from __future__ import annotations
 
