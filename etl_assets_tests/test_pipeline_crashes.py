@@ -113,7 +113,9 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(
         land(services, rows)
     moments = random.Random()  # noqa: S311  # any moment will do
     for _ in range(6):
-        process = subprocess.Popen([sys.executable, "-m", "etl_assets_tests.helpers.looping_process"], stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "etl_assets_tests.helpers.looping_process"], stdout=subprocess.PIPE
+        )
         assert process.stdout is not None
         process.stdout.readline()
         time.sleep(moments.uniform(0.05, 1.0))
