@@ -1,6 +1,7 @@
-"""The errors that the project raises on purpose. Each says what happened, to what, and what to do.
+"""Errors that the project raises deliberately. Each message names the object, the problem and the remedy.
 
-No message holds a secret or a customer's data: drivers quote values in theirs, so those are never passed on.
+Hazard: no message may hold a secret or a customer's data. Drivers quote values in their texts, so these are never
+passed on (docs/decisions.md, "Errors without values"). An error of one package only is defined in that package.
 """
 
 from __future__ import annotations
@@ -13,61 +14,61 @@ if TYPE_CHECKING:
 
 
 class EtlError(Exception):
-    """Base of all errors that are the user's to act on; the commands print them without a traceback."""
+    """Base of all errors that the user can act on; commands print them without a traceback."""
 
 
 class DatabaseUnavailableError(EtlError):
-    """The database can't be reached or refuses us."""
+    """Raised if the database can't be reached or refuses the connection."""
 
 
 class FolderError(EtlError):
-    """A folder that the project writes into can't be written: no right, a read-only or a full disk."""
+    """Raised if a folder can't be written: missing permission, a read-only or a full disk."""
 
 
 class SettingsUrlError(EtlError):
-    """A URL among the settings can't be used. The message names the setting and holds no part of the URL."""
+    """Raised for a URL setting that can't be used. The message names the setting and holds no part of the URL."""
 
 
 class NotMigratedError(EtlError):
-    """The schema in the database is not the one that this version needs."""
+    """Raised if the schema in the database is not at the revision that this version needs."""
 
 
 class MissingKeyError(EtlError):
-    """A table in the database lacks one of its keys, and its rows stand against making it."""
+    """Raised if a table lacks one of its keys and its rows violate it."""
 
 
 class ReadError(EtlError):
-    """A bulk read failed (also raised for panics of the Rust reader, which are no `Exception`)."""
+    """Raised for a failed bulk read, including panics of the Rust reader, which are no `Exception`."""
 
 
 class PanicError(ReadError):
-    """Rust code gave up on the rows that it was given."""
+    """Raised for a panic of Rust code."""
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether Rust code panicked; each library has a class of its own for that, which can't be imported."""
+    """Tell whether an error is a panic of Rust code; each library has its own class for it, which can't be imported."""
     return type(error).__name__ == "PanicException"
 
 
 @contextmanager
 def panics_as_errors() -> Iterator[None]:
-    """Turn panics of Rust code, which are no `Exception`, into `PanicError`; their text may quote a customer's data."""
+    """Turn panics of Rust code, which are no `Exception`, into `PanicError`, without their text: it may quote data."""
     try:
         yield
     except BaseException as error:
         if not is_panic(error):
             raise
-        msg = "A library written in Rust gave up on the rows of a batch (PanicException)."
+        msg = "A library written in Rust failed on the rows of a batch (PanicException)."
         raise PanicError(msg) from None
 
 
 class RowCountError(EtlError):
-    """A statement touched other rows than those that it was given."""
+    """Raised if a statement affected another number of rows than it was given."""
 
 
 class ConcurrentRunError(EtlError):
-    """Another run of the same asset committed since this batch was read; nothing of this batch was written."""
+    """Raised if another run of the same asset committed since this batch was read; the batch is rolled back."""
 
 
 class BatchFailedError(EtlError):
-    """A batch could not be loaded; it stays pending."""
+    """Raised if a batch could not be loaded; it stays pending."""

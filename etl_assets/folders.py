@@ -1,4 +1,7 @@
-"""The folders that the project writes into: locks in them, and what is wrong with one, in plain words."""
+"""Folders that the project writes into: file locks, and explanations of system errors with the remedy.
+
+The only table of such explanations; those of the database's codes are in `database/sqlstates.py`.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +30,18 @@ PROBLEMS: Final = {
     ),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a part of the path is a file, no folder. Correct it, or {instead}"),
 }
-"""Meanings of the system's errors, with what to do."""
+"""Explanations of system errors, with the remedy."""
 
 _POLL_SECONDS: Final = 0.1
 
 
 def problem_of(error: BaseException, instead: str) -> str | None:
-    """Explain an error of a folder, with the remedy or what to do `instead`; None where it is about something else.
+    """Explain an error of a folder, with the remedy or an alternative (`instead`); None for other errors.
 
-    Of errors that were raised for others, and of those that a driver of SQLite raised (Dagster's records are in such
-    databases), the cause counts.
+    Looks at the causes of an error as well, and at errors of SQLite, which Dagster's store uses.
     """
     while True:
-        number = _number_of(error)
+        number = _errno_of(error)
         if number in PROBLEMS:
             return f"{PROBLEMS[number].format(instead=instead)} ({os.strerror(number)})."
         if error.__cause__ is None:
@@ -47,33 +49,33 @@ def problem_of(error: BaseException, instead: str) -> str | None:
         error = error.__cause__
 
 
-def _number_of(error: BaseException) -> int:
-    """The system's number of an error; 0 where it has none."""
+def _errno_of(error: BaseException) -> int:
+    """Return the errno of an error; 0 if it has none."""
     if isinstance(error, OSError):
         return error.errno or 0
     original = getattr(error, "orig", error)
     if isinstance(original, sqlite3.Error):
-        return _OF_SQLITE.get(getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE, 0)
+        return _ERRNO_OF_SQLITE.get(getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE, 0)
     return 0
 
 
 _PRIMARY_CODE: Final = 0xFF
-_OF_SQLITE: Final = {
+_ERRNO_OF_SQLITE: Final = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_IOERR: errno.EIO,
     sqlite3.SQLITE_READONLY: errno.EACCES,
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,
     sqlite3.SQLITE_PERM: errno.EACCES,
 }
-"""The system's numbers of SQLite's codes."""
+"""Equivalents of SQLite's codes."""
 
 
 @contextmanager
 def writing_into(folder: Path, setting: str) -> Iterator[None]:
-    """Turn what keeps the block from writing into `FolderError`.
+    """Turn errors of writing within the block into `FolderError`.
 
     Args:
-        folder: where the block writes.
+        folder: the folder that the block writes to.
         setting: the variable that names it.
     """
     try:
@@ -88,26 +90,26 @@ def writing_into(folder: Path, setting: str) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path, *, seconds: float) -> Iterator[None]:
-    """Hold the lock of a file against other processes; the system lets go of it if this process ends.
+    """Hold an exclusive lock on a file; the system releases it if this process ends.
 
     Raises:
-        FolderError: another process held it all the time.
+        FolderError: another process held it for `seconds`.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        _wait_for(descriptor, path, time.monotonic() + seconds)
+        _wait_for_lock(descriptor, path, time.monotonic() + seconds)
         yield
     finally:
         os.close(descriptor)
 
 
-def _wait_for(descriptor: int, path: Path, deadline: float) -> None:
+def _wait_for_lock(descriptor: int, path: Path, deadline: float) -> None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                msg = f"Another process holds {path} and does not let go: see what it waits for, then try again."
+                msg = f"Another process holds the lock {path}: see why it does not end, then try again."
                 raise FolderError(msg) from None
             time.sleep(_POLL_SECONDS)
         else:

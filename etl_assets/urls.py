@@ -1,7 +1,8 @@
-"""URLs among the settings: the one place that says which are well formed, so that no parser reads one as it stands.
+"""Validation of URL settings: the only place that decides which URLs are well formed.
 
-A password with an unescaped `@` or `/` moves the borders of the parts: a piece of it becomes the host, the port or the
-database, which messages name. So such a URL is refused, in words that hold no part of it.
+Hazard: an unescaped `@` or `/` in a password shifts the boundaries of a URL's parts, so that a piece of the password
+becomes the host, the port or the database, which messages name. A URL is refused unless all parsers read it alike, with
+a message that holds no part of it (docs/decisions.md, "Strict URLs").
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 DAGSTER_URL: Final = "ETL_DAGSTER_DATABASE_URL"
-"""The variable that `deploy/dagster.yaml` reads: Dagster's, so it is none of `Settings`."""
+"""Variable that `deploy/dagster.yaml` reads; Dagster's, so not part of `Settings`."""
 REMEDY: Final = (
     "In the user and the password, special characters must be percent-encoded:"
     " @ as %40, / as %2F, : as %3A, ? as %3F, # as %23, % as %25."
 )
 FILE_SCHEMES: Final = ("sqlite",)
-"""Those whose URLs hold a path and neither host nor password."""
+"""Schemes of URLs with a path and neither host nor password."""
 WEB_SCHEMES: Final = ("http", "https")
-"""Those whose paths may hold an `@`: Microsoft's webhooks do."""
+"""Schemes of URLs whose path may hold an `@`, as Microsoft's webhooks do."""
 SECRET_PARAMETERS: Final = ("pass", "secret", "token", "key")
-"""Words in the names of parameters whose values are not shown."""
+"""Words in names of parameters whose values are hidden."""
 HIGHEST_PORT: Final = 65_535
 
 _CHARACTER: Final = r"(?:[^\s\x00-\x1f\x7f@:/?#%\[\]\\]|%(?!00)[0-9A-Fa-f]{2})"
@@ -41,36 +42,40 @@ _REST: Final = re.compile(r"(?:/(?:[^\s?#@%]|%[0-9A-Fa-f]{2})*)?(?:\?(?:[^\s#@%]
 
 
 def checked_url(text: str, setting: str, form: str, schemes: Collection[str], *, needs_host: bool = False) -> str:
-    """The URL of a setting, if every reader of URLs takes it apart in the same way.
+    """Return the URL of a setting, stripped, if all parsers split it alike.
 
     Args:
-        text: the setting's value.
-        setting: its name, for the message.
-        form: what it should look like, for the message.
-        schemes: those that it may have; a driver after a `+` is left to whoever uses it.
-        needs_host: whether it must name a host.
+        text: the value of the setting.
+        setting: the name of the setting, for the message.
+        form: the expected form, for the message.
+        schemes: the allowed schemes; a driver after a `+` is not checked.
+        needs_host: whether the URL must name a host.
 
     Raises:
-        SettingsUrlError: it is none, or not unambiguous. The message names the setting and holds no part of the URL.
+        SettingsUrlError: the URL is invalid or ambiguous. The message names the setting and holds no part of the URL.
     """
     text = text.strip()
     scheme, separator, rest = text.partition("://")
-    if not separator or scheme.partition("+")[0] not in schemes or not _is_whole(scheme, rest, needs_host=needs_host):
-        msg = f"{setting} is no URL that can be used: it should be {form}. {REMEDY}"
+    if (
+        not separator
+        or scheme.partition("+")[0] not in schemes
+        or not _is_unambiguous(scheme, rest, needs_host=needs_host)
+    ):
+        msg = f"{setting} is not a valid URL: it should be {form}. {REMEDY}"
         raise SettingsUrlError(msg)
     return text
 
 
 def database_url(text: str, setting: str, form: str, schemes: Collection[str]) -> URL:
-    """The URL of a database. Raises `SettingsUrlError` as `checked_url` does."""
+    """Parse the URL of a database. Raises `SettingsUrlError` as `checked_url` does."""
     return make_url(checked_url(text, setting, form, schemes))
 
 
 def check_dagster_url() -> None:
-    """Refuse a URL of Dagster's own database that Dagster would take apart otherwise than it was meant, and then show.
+    """Refuse an ambiguous URL of Dagster's own database, parts of which Dagster would log.
 
     Raises:
-        SettingsUrlError: it names the variable and holds no part of the URL.
+        SettingsUrlError: the message names the variable and holds no part of the URL.
     """
     url = os.environ.get(DAGSTER_URL)
     if url:
@@ -78,14 +83,14 @@ def check_dagster_url() -> None:
 
 
 def shown(url: URL) -> str:
-    """A URL as people may see it: without its password, wherever that stands."""
+    """Write a URL for messages, without its password and other secret parameters."""
     hidden = {
         name: "***" for name in url.query if any(part in name.lower() for part in SECRET_PARAMETERS)
-    }  # a client may give its password as a parameter
+    }  # passwords may be parameters
     return url.update_query_dict(hidden).render_as_string(hide_password=url.password is not None)
 
 
-def _is_whole(scheme: str, rest: str, *, needs_host: bool) -> bool:
+def _is_unambiguous(scheme: str, rest: str, *, needs_host: bool) -> bool:
     if scheme in FILE_SCHEMES:
         return rest.startswith("/")
     authority = re.match(r"[^/?#]*", rest)

@@ -1,4 +1,4 @@
-"""Which runs and checks people are told of, shown with runs that really fail.
+"""Sensors of alerts, tried with runs and checks that really fail.
 
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
@@ -109,7 +109,7 @@ def test_both_sensors_are_part_of_the_definitions_and_run_by_default() -> None:
         assert repository.get_sensor_def(sensor.name).default_status == dg.DefaultSensorStatus.RUNNING
 
 
-def test_a_failed_run_is_told_of_once_with_our_own_message(world: World, receiver: Receiver) -> None:
+def test_a_failed_run_causes_one_alert_with_our_own_message(world: World, receiver: Receiver) -> None:
     world.failing["asset"] = dg.Failure("The disk is full.")
     world.run()
     assert "from now on" in world.tick(notify_failed_runs), "what failed before is history"
@@ -121,7 +121,7 @@ def test_a_failed_run_is_told_of_once_with_our_own_message(world: World, receive
     assert got["url"] == f"https://etl.example.com/runs/{run.run_id}"
 
 
-def test_of_other_errors_only_the_kind_is_told_since_their_text_may_quote_data(
+def test_of_other_errors_an_alert_names_only_the_kind_since_their_text_may_quote_data(
     world: World, receiver: Receiver
 ) -> None:
     world.tick(notify_failed_runs)
@@ -132,7 +132,7 @@ def test_of_other_errors_only_the_kind_is_told_since_their_text_may_quote_data(
     assert CUSTOMER not in json.dumps(receiver.received)
 
 
-def test_a_good_run_is_not_told_of_and_one_whose_process_was_killed_is(world: World, receiver: Receiver) -> None:
+def test_a_good_run_causes_no_alert_and_one_whose_process_was_killed_does(world: World, receiver: Receiver) -> None:
     world.tick(notify_failed_runs)
     world.run()
     assert world.tick(notify_failed_runs) == "0 alerts sent."
@@ -143,7 +143,7 @@ def test_a_good_run_is_not_told_of_and_one_whose_process_was_killed_is(world: Wo
     assert "killed" in receiver.received[0]["detail"]
 
 
-def test_a_run_that_is_retried_is_not_told_of(world: World, receiver: Receiver) -> None:
+def test_a_run_that_is_retried_causes_no_alert(world: World, receiver: Receiver) -> None:
     world.tick(notify_failed_runs)
     run_id = world.fail_with_retry()
     assert world.tick(notify_failed_runs) == "0 alerts sent.", "its retry may yet come"
@@ -154,7 +154,7 @@ def test_a_run_that_is_retried_is_not_told_of(world: World, receiver: Receiver) 
     assert [one["run_id"] for one in receiver.received] == [later]
 
 
-def test_a_run_whose_announced_retry_never_comes_is_told_of(
+def test_a_run_whose_announced_retry_never_comes_causes_an_alert(
     world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.tick(notify_failed_runs)
@@ -165,7 +165,7 @@ def test_a_run_whose_announced_retry_never_comes_is_told_of(
     assert [one["run_id"] for one in receiver.received] == [run_id]
 
 
-def test_a_run_of_a_command_is_told_of_although_dagster_announces_a_retry(world: World, receiver: Receiver) -> None:
+def test_a_run_of_a_command_causes_an_alert_although_a_retry_is_announced(world: World, receiver: Receiver) -> None:
     world.tick(notify_failed_runs)
     run_id = world.fail_without_origin()
     run = world.instance.get_run_by_id(run_id)
@@ -176,7 +176,7 @@ def test_a_run_of_a_command_is_told_of_although_dagster_announces_a_retry(world:
 
 
 @pytest.mark.parametrize("sensor", ALERT_SENSORS, ids=lambda sensor: sensor.name)
-def test_a_notice_that_reaches_nobody_is_sent_by_a_later_tick(
+def test_an_alert_that_no_channel_took_is_sent_by_a_later_tick(
     world: World, receiver: Receiver, sensor: dg.SensorDefinition
 ) -> None:
     world.tick(sensor)
@@ -192,7 +192,7 @@ def test_a_notice_that_reaches_nobody_is_sent_by_a_later_tick(
     assert first == second
 
 
-def test_where_one_channel_works_the_notice_is_not_sent_again_and_the_tick_names_the_other(
+def test_where_one_channel_works_the_alert_is_not_sent_again_and_the_tick_names_the_other(
     world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ETL_NOTIFY_EMAIL_TO", "a@example.com")
@@ -210,7 +210,7 @@ def test_where_one_channel_works_the_notice_is_not_sent_again_and_the_tick_names
     assert len(mailbox.messages) == 1
 
 
-def test_a_failed_check_is_told_of_when_it_changes_and_without_its_rows(world: World, receiver: Receiver) -> None:
+def test_a_failed_check_causes_an_alert_when_it_changes_and_without_its_rows(world: World, receiver: Receiver) -> None:
     world.failing["sums"] = True
     world.run()
     assert "from now on" in world.tick(notify_failed_checks)
@@ -231,7 +231,7 @@ def test_a_failed_check_is_told_of_when_it_changes_and_without_its_rows(world: W
     assert CUSTOMER not in json.dumps(receiver.received)
 
 
-def test_a_warning_is_not_told_of(world: World, receiver: Receiver) -> None:
+def test_a_warning_causes_no_alert(world: World, receiver: Receiver) -> None:
     world.tick(notify_failed_checks)
     world.failing["unmapped"] = True
     world.run()
@@ -239,7 +239,7 @@ def test_a_warning_is_not_told_of(world: World, receiver: Receiver) -> None:
     assert receiver.received == []
 
 
-def test_a_check_that_a_later_run_has_only_planned_is_still_told_of(world: World, receiver: Receiver) -> None:
+def test_a_check_that_a_later_run_has_only_planned_still_causes_an_alert(world: World, receiver: Receiver) -> None:
     world.tick(notify_failed_checks)
     world.failing["sums"] = True
     world.run()
@@ -250,7 +250,7 @@ def test_a_check_that_a_later_run_has_only_planned_is_still_told_of(world: World
     assert world.tick(notify_failed_checks) == "1 alerts sent."
 
 
-def test_a_check_is_told_of_again_after_a_day(world: World, receiver: Receiver) -> None:
+def test_a_failing_check_causes_another_alert_after_a_day(world: World, receiver: Receiver) -> None:
     world.failing["sums"] = True
     long_ago = time.time() - REMIND_AFTER_SECONDS - 1
     history = CheckHistory(since=0).after(Evaluation("orders:sums", failed=True, at=long_ago))

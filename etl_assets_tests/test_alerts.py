@@ -1,4 +1,4 @@
-"""The channels of alerts: what they really send and to whom, and what happens when they can't."""
+"""Channels of alerts: what each sends, and its errors; the history of checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from etl_assets.alerts.alert import Alert, AlertError
 from etl_assets.alerts.check_history import REMIND_AFTER_SECONDS, CheckHistory, Evaluation
 from etl_assets.alerts.email import EmailChannel
 from etl_assets.alerts.log import LogChannel
-from etl_assets.alerts.notifier import Notifier, channels, send_everywhere
+from etl_assets.alerts.notifier import Notifier, configured_channels
 from etl_assets.alerts.webhook import WebhookChannel
 from etl_assets.cli.main import app
 from etl_assets.settings import Settings
@@ -27,8 +27,6 @@ from etl_assets_tests.helpers.alert_receivers import SECRET, Mailbox, Receiver, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from etl_assets.alerts.alert import Channel
 
 CUSTOMER: Final = "Zhang San 13800138000"
 ALERT: Final = Alert(
@@ -63,7 +61,7 @@ def email(port: int, *, login: str = "", host: str = "127.0.0.1", scheme: str = 
 # --- the webhook ---
 
 
-def test_a_webhook_gets_the_notice_as_json_with_the_text_that_slack_shows(receiver: Receiver) -> None:
+def test_a_webhook_gets_the_alert_as_json_with_the_text_that_slack_shows(receiver: Receiver) -> None:
     WebhookChannel(SecretStr(receiver.url)).send(ALERT)
     (got,) = receiver.received
     assert got.pop("at").startswith("20")
@@ -179,7 +177,7 @@ def configured(**values: Any) -> Settings:
 
 
 def test_only_the_log_is_used_where_nothing_is_configured() -> None:
-    assert [channel.name for channel in channels(configured())] == ["log"]
+    assert [channel.name for channel in configured_channels(configured())] == ["log"]
 
 
 def test_every_configured_channel_is_used() -> None:
@@ -189,7 +187,7 @@ def test_every_configured_channel_is_used() -> None:
         notify_email_from="etl@example.com",
         smtp_url=f"smtp://u:{SECRET}@host",
     )
-    assert [channel.name for channel in channels(settings)] == ["log", "webhook", "e-mail"]
+    assert [channel.name for channel in configured_channels(settings)] == ["log", "webhook", "e-mail"]
     assert SECRET not in repr(settings)
 
 
@@ -214,7 +212,7 @@ def test_every_configured_channel_is_used() -> None:
 )
 def test_settings_that_can_not_be_used_are_named_and_not_quoted(values: dict[str, str], named: str) -> None:
     with pytest.raises(AlertError, match=named) as caught:
-        channels(configured(**values))
+        configured_channels(configured(**values))
     assert SECRET not in str(caught.value)
 
 
@@ -222,7 +220,7 @@ class Broken:
     """A channel with a bug."""
 
     name = "broken"
-    reaches_people = True
+    has_recipients = True
     calls = 0
 
     def send(self, alert: Alert) -> None:
@@ -233,29 +231,30 @@ class Broken:
 def test_a_channel_that_fails_does_not_stop_the_others_and_is_reported_at_the_end(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    through: list[Channel] = [Broken(), WebhookChannel(SecretStr(receiver.url))]
+    notifier = Notifier([Broken(), WebhookChannel(SecretStr(receiver.url))])
+    assert notifier.send(ALERT)
     with pytest.raises(AlertError, match="broken: failed with ValueError") as caught:
-        send_everywhere(ALERT, through)
+        notifier.raise_failures()
     assert len(receiver.received) == 1
     assert "not sent through broken" in caplog.text
     assert SECRET not in str(caught.value) + caplog.text
 
 
-def test_a_channel_that_failed_is_left_alone_for_the_rest_of_a_delivery() -> None:
+def test_a_channel_that_failed_is_left_alone_by_its_notifier() -> None:
     broken = Broken()
-    delivery = Notifier([LogChannel(), broken])
-    assert not delivery.send(ALERT), "the log reaches nobody"
-    assert not delivery.send(ALERT)
+    notifier = Notifier([LogChannel(), broken])
+    assert not notifier.send(ALERT), "the log has no recipients"
+    assert not notifier.send(ALERT)
     assert broken.calls == 1
-    assert Notifier([LogChannel()]).send(ALERT), "but where it is the only channel it is meant to do"
+    assert Notifier([LogChannel()]).send(ALERT), "but suffices as the only channel"
 
 
-def test_the_log_has_the_notice_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_the_alert_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     LogChannel().send(ALERT)
     assert caplog.messages == ["run_failed: Run 1 failed | orders: no disk | http://ui/runs/1"]
 
 
-def test_a_notice_has_a_title() -> None:
+def test_an_alert_has_a_title() -> None:
     with pytest.raises(ValidationError):
         Alert(kind="test", title="", text="")
 
@@ -283,11 +282,11 @@ def test_the_command_fails_with_a_channel_that_fails(receiver: Receiver, monkeyp
     assert SECRET not in result.output
 
 
-# --- when a check deserves a alert ---
+# --- when a check is worth an alert ---
 
 
-def told(history: CheckHistory, *outcomes: tuple[float, bool]) -> list[float]:
-    """Return the times of the evaluations that deserve a alert."""
+def alerted_at(history: CheckHistory, *outcomes: tuple[float, bool]) -> list[float]:
+    """Return the times of the evaluations that are worth an alert."""
     times = []
     for at, failed in outcomes:
         evaluation = Evaluation("orders:check", failed, at)
@@ -299,12 +298,21 @@ def told(history: CheckHistory, *outcomes: tuple[float, bool]) -> list[float]:
     return times
 
 
-def test_a_check_that_goes_on_failing_is_told_of_once_a_day_and_after_it_passed() -> None:
+def test_a_check_that_goes_on_failing_causes_an_alert_once_a_day_and_after_it_passed() -> None:
     day = REMIND_AFTER_SECONDS
     history = CheckHistory(since=0)
-    assert told(history, (1, False), (2, True), (3, True), (4, False), (5, True), (6, True)) == [2, 5]
-    assert told(history, (1, True), (day, True), (day + 1, True), (day + 2, True), (2 * day + 1, True)) == [
+    assert alerted_at(history, (1, False), (2, True), (3, True), (4, False), (5, True), (6, True)) == [2, 5]
+    assert alerted_at(history, (1, True), (day, True), (day + 1, True), (day + 2, True), (2 * day + 1, True)) == [
         1,
         day + 1,
         2 * day + 1,
     ]
+
+
+def test_a_cursor_that_was_stored_before_the_rename_is_understood() -> None:
+    stored = '{"since": 1.0, "checks": {"orders:check": {"seen_at": 5.0, "told_at": 2.0}}}'
+    history = CheckHistory.model_validate_json(stored)
+    assert not history.should_notify(Evaluation("orders:check", failed=True, at=6)), "the alert of 2.0 still counts"
+    assert history.should_notify(Evaluation("orders:check", failed=True, at=2 + REMIND_AFTER_SECONDS))
+    renewed = history.after(Evaluation("orders:check", failed=True, at=6)).model_dump_json()
+    assert json.loads(renewed)["checks"]["orders:check"] == {"seen_at": 6.0, "notified_at": 2.0}

@@ -142,7 +142,7 @@ def test_a_stale_pid_file_harms_nobody_and_the_server_comes_up(
 ) -> None:
     name_in_pid_file(stored, request.getfixturevalue(holder))
     said = run(stored.parent, COMMAND, "db", "stop")
-    assert (said.returncode, said.stdout) == (0, "The embedded database does not run.\n"), said.stderr
+    assert (said.returncode, said.stdout) == (0, "The embedded database is not running.\n"), said.stderr
     assert query(stored, "SELECT n FROM kept") == 7
     assert server_process(stored).name() == "postgres"
 
@@ -223,7 +223,7 @@ def test_a_folder_with_other_files_is_not_touched(tmp_path: Path) -> None:
     directory = tmp_path / "postgres"
     directory.mkdir()
     (directory / "mine.txt").write_text("mine")
-    with pytest.raises(DatabaseUnavailableError, match=r"holds no whole database.*delete the folder"):
+    with pytest.raises(DatabaseUnavailableError, match=r"holds an incomplete database.*delete the folder"):
         embedded.start(directory)
     assert (directory / "mine.txt").read_text() == "mine"
 

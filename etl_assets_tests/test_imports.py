@@ -56,8 +56,8 @@ def test_headers_that_the_file_lacks_are_noted_beside_the_result_and_recorded(
     result = CliRunner().invoke(app, [*arguments, "--json"])
     (entry,) = json.loads(result.stdout)["imports"]
     assert (result.exit_code, entry["status"], entry["unmatched"]) == (0, "completed", ["amount"])
-    assert "lacks headers that the mapping names for amount" in result.stderr
-    assert "lacks headers that the mapping names for amount" in CliRunner().invoke(app, arguments).stderr
+    assert "lacks the headers that the mapping names for amount" in result.stderr
+    assert "lacks the headers that the mapping names for amount" in CliRunner().invoke(app, arguments).stderr
     recorded = query(services, "SELECT unmatched FROM import_tasks")
     assert [row["unmatched"] for row in recorded] == [["amount"]] * 2
 

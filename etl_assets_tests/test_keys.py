@@ -248,7 +248,7 @@ def test_a_killed_first_load_leaves_the_keys_and_the_next_run_the_tables_of_an_u
     order = {"lead_id": lead["lead_id"]}
     attach = sa.text("INSERT INTO lead_orders VALUES (999, 'x', :lead_id, 'new')")
     for statement in (8, 20, 30):
-        command = [sys.executable, "-m", "etl_assets_tests.helpers.killing", "leads", str(statement)]
+        command = [sys.executable, "-m", "etl_assets_tests.helpers.killed_process", "leads", str(statement)]
         assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
         sales.execute(sa.text(_LEAD), lead)
         sales.execute(attach, order)

@@ -114,7 +114,9 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(
         land(services, rows)
     moments = random.Random()  # noqa: S311  # any moment will do
     for _ in range(6):
-        process = subprocess.Popen([sys.executable, "-m", "etl_assets_tests.helpers.looping"], stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "etl_assets_tests.helpers.looping_process"], stdout=subprocess.PIPE
+        )
         assert process.stdout is not None
         process.stdout.readline()
         time.sleep(moments.uniform(0.05, 1.0))
@@ -209,7 +211,7 @@ def test_the_same_assets_run_by_two_processes_and_two_threads_at_once(
     with_batch_size(services, 13)
     for rows in history():
         land(services, rows)
-    command = [sys.executable, "-m", "etl_assets_tests.helpers.looping", "2"]
+    command = [sys.executable, "-m", "etl_assets_tests.helpers.looping_process", "2"]
     others = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
     for other in others:
         assert other.stdout is not None

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from etl_assets.definitions import build_defs
-from etl_assets.ledger.status import is_anything_pending
 from etl_assets.orchestration.quarantine_jobs import Correction, QuarantineJobError, allowed_file, quarantine_folder
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.quarantine import spreadsheet
 from etl_assets.quarantine.corrections import CorrectionError, build_corrections
+from etl_assets.reporting.status import is_anything_pending
 from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all, scalar
 
 if TYPE_CHECKING:
@@ -114,12 +114,12 @@ def test_an_export_may_be_of_one_asset_and_is_named_after_the_time(bad: Services
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"file_name": "../rows"}, "no plain file name"),
-        ({"file_name": "a/b"}, "no plain file name"),
-        ({"file_name": "a\\b"}, "no plain file name"),
+        ({"file_name": "../rows"}, "not a plain file name"),
+        ({"file_name": "a/b"}, "not a plain file name"),
+        ({"file_name": "a\\b"}, "not a plain file name"),
         ({"file_name": "mine", "format": "CSV"}, "may hold corrected rows"),
         ({"file_name": "link", "format": "CSV"}, "may hold corrected rows"),
-        ({"asset": "shop"}, "no row can be in quarantine for 'shop'"),
+        ({"asset": "shop"}, "'shop' puts no rows into quarantine"),
     ],
 )
 def test_an_export_that_would_go_elsewhere_or_replace_a_file_is_refused(
@@ -154,7 +154,7 @@ def test_a_mended_export_is_landed_and_left_pending(bad: Services) -> None:
     assert scalar(bad, "SELECT amount FROM orders WHERE order_id = 'A1'") == 5.5
     assert open_codes(bad) == ["BAD_ITEMS", "BAD_TIMESTAMP"]
     again = metadata(run_job(bad, "replay_quarantine", file="corrected.csv"))
-    assert (again["queued"].value, again["next"].value) == (0, "Nothing has to run.")
+    assert (again["queued"].value, again["next"].value) == (0, "No row is pending.")
     assert not is_pending(bad)
 
 
@@ -211,11 +211,11 @@ def test_rows_are_queued_as_they_are(bad: Services, which: str) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"quarantine_ids": [4711]}, "no rows 4711"),
-        ({"corrections": [{"quarantine_id": 4711, "amount": "1"}]}, "no rows 4711"),
+        ({"quarantine_ids": [4711]}, "have the ids 4711"),
+        ({"corrections": [{"quarantine_id": 4711, "amount": "1"}]}, "have the ids 4711"),
         ({"corrections": [{"quarantine_id": 1}]}, "at least one of platform"),
         ({"quarantine_ids": [1], "file": "rows.csv"}, "Give one of"),
-        ({"file": "nowhere.csv"}, "is no file inside"),
+        ({"file": "nowhere.csv"}, "is not a file inside"),
     ],
 )
 def test_what_cannot_be_run_again_is_refused_with_a_reason(bad: Services, config: dict[str, Any], message: str) -> None:
@@ -252,5 +252,5 @@ def test_only_files_of_the_folder_of_exports_are_read(settings: Settings, tmp_pa
     (quarantine_folder(settings) / "folder.csv").mkdir()
     assert allowed_file(settings, "mine.csv") == allowed_file(settings, str(mine)) == mine
     for name in (str(secret), "../secret.csv", "link.csv", "folder.csv", ".", "/etc/hostname", "missing.csv"):
-        with pytest.raises(QuarantineJobError, match="is no file inside"):
+        with pytest.raises(QuarantineJobError, match="is not a file inside"):
             allowed_file(settings, name)

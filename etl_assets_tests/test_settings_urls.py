@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from etl_assets.alerts.notifier import channels
+from etl_assets.alerts.notifier import configured_channels
 from etl_assets.cli.main import app
 from etl_assets.database.database import Database
-from etl_assets.database.migrate import what_is_lacking
+from etl_assets.database.migrate import find_deviation
 from etl_assets.errors import EtlError, SettingsUrlError
 from etl_assets.settings import Settings
 from etl_assets.sources.config import load_sources, source_url
@@ -84,7 +84,7 @@ def test_a_checked_url_means_what_it_says_or_is_refused_without_a_word_of_it(pas
 @pytest.mark.parametrize("character", RESERVED)
 def test_each_special_character_is_refused_as_it_is_and_taken_percent_encoded(character: str) -> None:
     for setting in ("smtp", "postgresql"):
-        with pytest.raises(SettingsUrlError, match=r"^ETL_X is no URL.*percent-encoded"):
+        with pytest.raises(SettingsUrlError, match=r"^ETL_X is not a valid URL.*percent-encoded"):
             checked_url(f"{setting}://etl:xy{character}zz@host:25", "ETL_X", "…", [setting])
         checked_url(f"{setting}://etl:xy{quote(character, safe='')}zz@host:25", "ETL_X", "…", [setting])
 
@@ -159,9 +159,9 @@ def said_by_readers(password: str, home: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     by_webhook = settings.model_copy(update={"notify_webhook_url": SecretStr(f"https://etl:{password}@{CLOSED}/hook")})
     acts: list[Callable[[], object]] = [
-        lambda: what_is_lacking(Database(settings)),
-        lambda: channels(settings),
-        lambda: channels(by_webhook),
+        lambda: find_deviation(Database(settings)),
+        lambda: configured_channels(settings),
+        lambda: configured_channels(by_webhook),
         lambda: source_url(load_sources(settings)[0]),
         check_dagster_url,
     ]
@@ -170,7 +170,7 @@ def said_by_readers(password: str, home: Path, monkeypatch: pytest.MonkeyPatch) 
 
 COMMANDS: Final = (
     ("status",), ("run",), ("doctor",), ("db", "url"), ("db", "url", "--json"), ("db", "upgrade"), ("import", "x.csv"),
-    ("quarantine", "list"), ("notices", "test"), ("sources", "list"), ("sources", "check"), ("db", "stop"),
+    ("quarantine", "list"), ("alerts", "test"), ("sources", "list"), ("sources", "check"), ("db", "stop"),
 )  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def said_of(password: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     said = []
     for arguments in COMMANDS:
         result = call(*arguments)
-        assert result.exit_code == 2 or "ETL_DATABASE_URL is no URL" not in result.stderr
+        assert result.exit_code == 2 or "ETL_DATABASE_URL is not a valid URL" not in result.stderr
         assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
         said.append(result.output)
     return "\n".join(said)
@@ -205,6 +205,6 @@ def test_no_command_shows_a_piece_of_a_password(password: str, tmp_path: Path, m
     for piece in ("Zq7", "Xj9w", "Vk4b"):
         assert piece not in said
     if password != "Zq7Xj9w":  # noqa: S105  # the one that has nothing to be escaped
-        assert "ETL_DATABASE_URL is no URL" in said
-        assert "ETL_SMTP_URL is no URL" in said or "ETL_NOTIFY_WEBHOOK_URL is no URL" in said
-        assert "ETL_DAGSTER_DATABASE_URL is no URL" in said
+        assert "ETL_DATABASE_URL is not a valid URL" in said
+        assert "ETL_SMTP_URL is not a valid URL" in said or "ETL_NOTIFY_WEBHOOK_URL is no URL" in said
+        assert "ETL_DAGSTER_DATABASE_URL is not a valid URL" in said

@@ -392,7 +392,7 @@ def test_a_backend_killed_in_mid_read_is_an_error_never_a_short_read(
     ("url", "message"),
     [
         ("", "is not set"),
-        ("nonsense", "is no URL that can be used"),
+        ("nonsense", "is not a valid URL"),
         ("mysql://u:Secret@h/d", "works with postgresql"),
         ("postgresql://u:Secret@h/d?sslmode=verify-full", "sslmode=verify-full"),
         ("postgresql://u:Secret@h/d?service=x", "has service"),

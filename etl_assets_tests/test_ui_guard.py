@@ -283,7 +283,7 @@ def test_what_is_refused_is_said_without_what_was_asked(full: Ui, home: Path) ->
     path = f"/graphql?query={quote('mutation { secret4711 }')}"
     assert full.ask("GET", path, headers=CROSS_SITE[0]).status_code == 403
     log = (home / "full.log").read_text(encoding="utf-8")
-    assert "Refused GET '/graphql': The page of another site may not use this UI." in log
+    assert "Refused GET '/graphql': Pages of other sites may not use this UI." in log
     assert "4711" not in log
 
 

@@ -187,7 +187,7 @@ def test_the_funnel_counts_leads_and_orders_by_type_and_never_adds_currencies(lo
     assert (euros["sample_amount"], euros["bulk_amount"]) == (Decimal(17), Decimal(300))
     page = pages.leads_page(funnel)
     assert page is not None
-    assert "50.0% have a bulk order too" in page
+    assert "50.0% also have a bulk order" in page
     assert "1,200" not in page
 
 

@@ -1,4 +1,4 @@
-"""What a alert is, and what sends one. How it gets somewhere is in the module of each channel beside this one."""
+"""Model of an alert, and the protocol of a channel. The channels are in modules of their own."""
 
 from __future__ import annotations
 
@@ -17,39 +17,35 @@ AlertKind = Literal["run_failed", "check_failed", "test"]
 
 
 class AlertError(EtlError):
-    """A alert could not be sent, or a channel's settings can't be used."""
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Raised for an alert that could not be sent, and for settings of a channel that can't be used."""
 
 
 class Alert(BaseModel):
-    """Something that people should know.
+    """Alert about a run, a job, an asset or a check.
 
-    It names runs, jobs, assets and checks, and holds messages of this project's own; no customer's data, no secret.
+    Its texts are messages of this project's own: no customer's data, no secret.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: AlertKind
-    title: Annotated[str, AfterValidator(_one_line), Field(min_length=1, max_length=200)]
-    """One line; the subject of an e-mail."""
+    title: Annotated[str, AfterValidator(lambda title: " ".join(title.split())), Field(min_length=1, max_length=200)]
+    """Single line; the subject of an e-mail."""
     text: str
     asset: str | None = None
     run_id: str | None = None
     url: str | None = None
-    """Where the UI shows it; None where ETL_PUBLIC_URL is not set."""
+    """Link into the UI; None where ETL_PUBLIC_URL is not set."""
     at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def body(self) -> str:
-        """Title, text and link as plain text."""
+        """Return title, text and link as plain text."""
         return "\n".join(part for part in (self.title, self.text, self.url) if part)
 
 
 def retrying(attempts: int, may_pass: Callable[[BaseException], bool]) -> Retrying:
-    """Try again, for a few seconds, what may pass; the last error is passed on."""
+    """Return a retry policy of a few seconds for errors that `may_pass`; the last error is raised."""
     return Retrying(
         stop=stop_after_attempt(attempts),
         wait=wait_random_exponential(multiplier=0.2, max=2),
@@ -59,12 +55,12 @@ def retrying(attempts: int, may_pass: Callable[[BaseException], bool]) -> Retryi
 
 
 class Channel(Protocol):
-    """A way to people."""
+    """Way to deliver alerts."""
 
     name: str
-    """As messages and `etl-assets alerts test` call it."""
-    reaches_people: bool
-    """False for a log, which nobody may be reading."""
+    """Name in messages and in `etl-assets alerts test`."""
+    has_recipients: bool
+    """False for the log: an alert there counts as delivered only if no other channel is configured."""
 
     def send(self, alert: Alert) -> None:
-        """Send a alert, trying again for a few seconds what may pass. Raises `AlertError`."""
+        """Send an alert, with retries for a few seconds. Raises `AlertError`."""

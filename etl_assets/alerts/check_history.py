@@ -1,18 +1,22 @@
-"""When a failed check deserves a alert: when it fails after it passed, and again each day that it goes on failing."""
+"""History of check results: decides when a failed check is worth an alert.
+
+An alert is due when a check begins to fail, and again each day while it fails. The history is kept as JSON in the
+cursor of the sensor `notify_failed_checks`: renamed fields must still be read under their old names.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 REMIND_AFTER_SECONDS: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One outcome of one check. `at` is in seconds since 1970."""
+    """Outcome of one evaluation of a check; `at` is in seconds since 1970."""
 
     check: str
     failed: bool
@@ -20,37 +24,38 @@ class Evaluation:
 
 
 class CheckState(BaseModel):
-    """What was seen of a check last, and when people were told that it fails (None while it passes)."""
+    """Last evaluation of a check that was seen, and the time of the last alert (None while it passes)."""
 
     model_config = ConfigDict(frozen=True)
 
     seen_at: float
-    notified_at: float | None = None
+    notified_at: float | None = Field(default=None, validation_alias=AliasChoices("notified_at", "told_at"))
+    """Stored as `told_at` before it was renamed."""
 
 
 class CheckHistory(BaseModel):
-    """The states of all checks. It grows with the number of checks, not of runs, and is kept as JSON."""
+    """States of all checks; grows with the number of checks, not of runs."""
 
     model_config = ConfigDict(frozen=True)
 
     since: float
-    """What was evaluated before is history that nobody is told of."""
+    """Start of the history: earlier evaluations cause no alert."""
     checks: dict[str, CheckState] = {}
 
     def is_new(self, evaluation: Evaluation) -> bool:
-        """Whether the evaluation has not been seen yet."""
+        """Tell whether the evaluation has not been seen yet."""
         state = self.checks.get(evaluation.check)
         return evaluation.at > (state.seen_at if state else self.since)
 
     def should_notify(self, evaluation: Evaluation) -> bool:
-        """Whether people should be told of it."""
+        """Tell whether the evaluation is worth an alert."""
         if not evaluation.failed:
             return False
         notified_at = self._notified_at(evaluation.check)
         return notified_at is None or evaluation.at - notified_at >= REMIND_AFTER_SECONDS
 
     def after(self, evaluation: Evaluation) -> CheckHistory:
-        """The history with the evaluation in it, and with the alert that it deserved as sent."""
+        """Return the history with the evaluation added; an alert that was due counts as sent."""
         notified_at = self._notified_at(evaluation.check) if evaluation.failed else None
         if self.should_notify(evaluation):
             notified_at = evaluation.at

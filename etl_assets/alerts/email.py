@@ -1,4 +1,4 @@
-"""Notices by e-mail, over SMTP. A password never crosses the network unencrypted."""
+"""E-mail channel of alerts, over SMTP. A password never crosses the network unencrypted."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PERMANENT: Final = 500
 
 
 class EmailChannel:
-    """Sends each alert to some addresses: `smtp://` with STARTTLS where the server has it, `smtps://` with TLS."""
+    """Sends each alert to addresses: `smtp://` with STARTTLS where the server offers it, `smtps://` with TLS."""
 
     name = "e-mail"
-    reaches_people = True
+    has_recipients = True
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class EmailChannel:
         attempts: int = ATTEMPTS,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """Raises `AlertError` where the URL is none."""
+        """Raises `AlertError` where the URL can't be used."""
         self._server = _parse(url)
         self._sender = sender
         self._recipients = tuple(recipients)
@@ -49,7 +49,7 @@ class EmailChannel:
         self._retrying = retrying(attempts, _may_pass)
 
     def send(self, alert: Alert) -> None:
-        """Send one message; lost connections and refusals "for now" (4xx) are tried again. Raises `AlertError`."""
+        """Send one message; lost connections and temporary refusals (4xx) are retried. Raises `AlertError`."""
         message = EmailMessage()
         message["Subject"] = f"[etl-assets] {alert.title}"
         message["From"] = self._sender
@@ -60,7 +60,7 @@ class EmailChannel:
         try:
             self._retrying(self._deliver, message)
         except (smtplib.SMTPException, OSError) as error:
-            # What a server says may quote addresses, so only its code is passed on.
+            # A server's text may quote addresses, so only its code is passed on.
             code = getattr(error, "smtp_code", None)
             kind = f"{type(error).__name__}, code {code}" if code else type(error).__name__
             msg = f"The e-mail could not be sent ({kind}): see ETL_SMTP_URL and ETL_NOTIFY_EMAIL_TO."

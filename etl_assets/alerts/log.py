@@ -1,4 +1,4 @@
-"""The channel that always works: a line in the log of the process."""
+"""Log channel of alerts: a line in the log of the process. Always configured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LogChannel:
     """Writes each alert to the log, as an error unless it is a test."""
 
     name = "log"
-    reaches_people = False
+    has_recipients = False
 
     def send(self, alert: Alert) -> None:
         """Write one log record."""

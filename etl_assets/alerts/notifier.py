@@ -1,4 +1,4 @@
-"""Which channels are configured, and how a alert goes through all of them: one that fails never stops the others."""
+"""Notifier: builds the configured channels and sends alerts through all; a failed one never stops the others."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def channels(settings: Settings) -> list[Channel]:
-    """The log, and the webhook and the e-mail where they are set. Raises `AlertError` for settings that don't do."""
+def configured_channels(settings: Settings) -> list[Channel]:
+    """Return the log channel, and those of webhook and e-mail if configured. Raises `AlertError` for bad settings."""
     found: list[Channel] = [LogChannel()]
     if settings.notify_webhook_url is not None:
         found.append(WebhookChannel(settings.notify_webhook_url))
@@ -34,19 +34,20 @@ def channels(settings: Settings) -> list[Channel]:
 
 
 class Notifier:
-    """Sends alerts through channels; a channel that failed once is left out from then on, so that it can't use up the
-    time that the others need.
+    """Sends alerts through channels.
+
+    A channel that failed once is left out from then on, so that it can't use up the time of the others. `failures`
+    holds its problem by its name.
     """
 
-    def __init__(self, through: Sequence[Channel]) -> None:
-        """`failures` will hold what went wrong, by the name of the channel."""
-        self._channels = list(through)
+    def __init__(self, channels: Sequence[Channel]) -> None:
+        self._channels = list(channels)
         self.failures: dict[str, str] = {}
 
     def send(self, alert: Alert) -> bool:
-        """Send a alert. Returns whether a channel to people took it, or the log where there is no such channel."""
-        sent = [channel.reaches_people for channel in self._channels if self._try(channel, alert)]
-        return any(sent) or not any(channel.reaches_people for channel in self._channels)
+        """Send an alert. Returns whether a channel with recipients took it; without any such, the log suffices."""
+        sent = [channel.has_recipients for channel in self._channels if self._send_through(channel, alert)]
+        return any(sent) or not any(channel.has_recipients for channel in self._channels)
 
     def raise_failures(self) -> None:
         """Raise `AlertError` if a channel failed."""
@@ -54,23 +55,16 @@ class Notifier:
             msg = "; ".join(f"{name}: {problem}" for name, problem in self.failures.items())
             raise AlertError(msg)
 
-    def _try(self, channel: Channel, alert: Alert) -> bool:
+    def _send_through(self, channel: Channel, alert: Alert) -> bool:
         if channel.name in self.failures:
             return False
         try:
             channel.send(alert)
         except AlertError as error:
             self.failures[channel.name] = str(error)
-        except Exception as error:  # noqa: BLE001  # whatever it is: its text may hold the channel's secret
+        except Exception as error:  # noqa: BLE001  # of any kind: its text may hold the channel's secret
             self.failures[channel.name] = f"failed with {type(error).__name__}"
         else:
             return True
-        logger.error("A alert was not sent through %s: %s", channel.name, self.failures[channel.name])
+        logger.error("An alert was not sent through %s: %s", channel.name, self.failures[channel.name])
         return False
-
-
-def send_everywhere(alert: Alert, through: Sequence[Channel]) -> None:
-    """Send a alert through all channels. Raises `AlertError` at the end if one of them failed."""
-    delivery = Notifier(through)
-    delivery.send(alert)
-    delivery.raise_failures()

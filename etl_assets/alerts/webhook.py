@@ -1,6 +1,6 @@
-"""Notices as JSON to a URL. The field `text` is what Slack, Mattermost and the like show; the others are for programs.
+"""Webhook channel of alerts: JSON to a URL. Slack, Mattermost and the like show the field `text`.
 
-The URL of a webhook is a secret (whoever knows it may post), so it is in no message and no log.
+The URL of a webhook is a secret, since it suffices to post: it is in no message and no log.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class WebhookChannel:
     """POSTs each alert to one URL."""
 
     name = "webhook"
-    reaches_people = True
+    has_recipients = True
 
     def __init__(self, url: SecretStr, *, attempts: int = ATTEMPTS, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        """Raises `AlertError` where the URL is none."""
+        """Raises `AlertError` where the URL can't be used."""
         form = "https://host/path"
         try:
             self._url = SecretStr(
@@ -46,7 +46,7 @@ class WebhookChannel:
         self._retrying = retrying(attempts, _may_pass)
 
     def send(self, alert: Alert) -> None:
-        """POST the alert; refused connections, time-outs, 429 and 5xx are tried again. Raises `AlertError`."""
+        """POST the alert; refused connections, time-outs, 429 and 5xx are retried. Raises `AlertError`."""
         content = {"text": alert.body, **alert.model_dump(mode="json", exclude={"text"}), "detail": alert.text}
         try:
             self._retrying(self._post, content)

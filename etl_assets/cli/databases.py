@@ -1,4 +1,4 @@
-"""`etl-assets db`: the database in use and its migrations."""
+"""`etl-assets db`: shows the database in use, migrates and stops it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from etl_assets.database import embedded, migrate
 from etl_assets.database.database import Database
 from etl_assets.urls import shown
 
-app = typer.Typer(help="The database in use and its migrations.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Database in use and its migrations.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("url")
 def url(
     *,
-    show_password: Annotated[bool, typer.Option("--show-password", help="Print the password too.")] = False,
+    show_password: Annotated[bool, typer.Option("--show-password", help="Include the password.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the URL of the database, starting the embedded one."""
+    """Print the URL of the database; starts the embedded one."""
     with failures_reported(as_json=as_json):
         database = Database(load_settings())
         text = database.url.render_as_string(hide_password=False) if show_password else shown(database.url)
@@ -33,7 +33,7 @@ def url(
 
 @app.command("upgrade")
 def upgrade(*, as_json: AsJson = False) -> None:
-    """Make the tables, or bring them to the state that this version needs."""
+    """Create the tables, or migrate them to the revision that this version needs."""
     with failures_reported(as_json=as_json):
         database = Database(load_settings())
         try:
@@ -43,20 +43,20 @@ def upgrade(*, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"schema": database.schema, "before": before, "after": after})
         elif before == after:
-            say(f"Schema {database.schema!r} is up to date at revision {after}.")
+            say(f"Schema {database.schema!r} is up to date (revision {after}).")
         else:
-            say(f"Schema {database.schema!r} is at revision {after} now (before: {before or 'none'}).")
+            say(f"Schema {database.schema!r} is now at revision {after} (before: {before or 'none'}).")
 
 
 @app.command("stop")
 def stop(*, as_json: AsJson = False) -> None:
-    """Stop the embedded database, if it runs; never a server of your own."""
+    """Stop the embedded database if it runs; never your own server."""
     with failures_reported(as_json=as_json):
         settings = load_settings()
         stopped = embedded.stop(settings.postgres_directory)
-        message = "The embedded database is stopped." if stopped else "The embedded database does not run."
+        message = "The embedded database is stopped." if stopped else "The embedded database is not running."
         if settings.database_url is not None:
-            message += " ETL_DATABASE_URL names a server of your own: it is not this command's to stop."
+            message += " ETL_DATABASE_URL names your own server, which this command does not stop."
         if as_json:
             print_json({"stopped": stopped, "message": message})
         else:

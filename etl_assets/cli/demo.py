@@ -1,4 +1,4 @@
-"""`etl-assets demo`: the whole way once, from generated exports to leads."""
+"""`etl-assets demo`: runs the whole pipeline once, from generated exports to leads."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from etl_assets.cli.runs import report_dict, run_with_progress, show_report
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.cli.status import show_status
 from etl_assets.generator.demo import write_demo_files
-from etl_assets.ledger.status import read_status
 from etl_assets.orders.order_types import set_order_types
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import Overrides
 from etl_assets.raw_orders.load import fail_interrupted_imports
 from etl_assets.raw_orders.readers.file_reader import FileReader
+from etl_assets.reporting.status import read_status
 
 if TYPE_CHECKING:
     from etl_assets.settings import Settings
@@ -33,26 +33,26 @@ ORDER_TYPES: Final = {
     "大货": "BULK",
     "bulk": "BULK",
 }
-"""What the order types of the generated exports mean; two of theirs are left out, for the check that lists such."""
+"""Mappings of the generated exports' order types; two types are left out, for the check of unmapped ones."""
 
 
 @app.command("demo")
 def demo(
     *,
     orders: Annotated[int, typer.Option(min=MIN_ORDERS, help="Orders to generate.")] = 3000,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other orders.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the generated orders.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """Generate exports under ETL_HOME/demo, import them, run all assets, print a summary; safe to run again."""
+    """Generate exports under ETL_HOME/demo, import them, run all assets, print a summary. Safe to repeat."""
     with failures_reported(as_json=as_json):
-        outcome, failed = _demo(load_settings(), orders, seed, as_json=as_json)
+        outcome, failed = _run_demo(load_settings(), orders, seed, as_json=as_json)
         if as_json:
             print_json(outcome)
         if failed:
             raise typer.Exit(FAILED)
 
 
-def _demo(settings: Settings, orders: int, seed: int, *, as_json: bool) -> tuple[dict[str, Any], bool]:
+def _run_demo(settings: Settings, orders: int, seed: int, *, as_json: bool) -> tuple[dict[str, Any], bool]:
     heading("1 of 4: generating exports")
     files = write_demo_files(settings.home.resolve() / "demo", orders=orders, seed=seed)
     if not as_json:

@@ -1,4 +1,4 @@
-"""`etl-assets doctor`: checks everything that has to be right before the pipeline can run, and says what to do."""
+"""`etl-assets doctor`: checks the installation and its configuration, and names remedies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RIGHTS_MISSING: Final = "42501"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     name: str
     ok: bool
@@ -46,7 +46,7 @@ class Check:
 
 @app.command("doctor")
 def doctor(*, as_json: AsJson = False) -> None:
-    """Check configuration, connection, rights, migrations and the Dagster instance; say what to do."""
+    """Check configuration, connection, rights, migrations and the Dagster instance; show remedies."""
     with failures_reported(as_json=as_json):
         checks = run_checks()
         failed = [check for check in checks if not check.ok]
@@ -54,13 +54,13 @@ def doctor(*, as_json: AsJson = False) -> None:
             print_json({"ok": not failed, "checks": [asdict(check) for check in checks]})
         else:
             rows = [[check.name, "ok" if check.ok else "PROBLEM", check.found, check.remedy] for check in checks]
-            print_table("Checks", ["check", "state", "found", "what to do"], rows)
+            print_table("Checks", ["check", "state", "found", "remedy"], rows)
         if failed:
             raise typer.Exit(FAILED)
 
 
 def run_checks() -> list[Check]:
-    """All checks; those of the database end with the first that makes the others pointless."""
+    """Run all checks; those of the database stop at the first that fails."""
     try:
         settings = load_settings()
     except WrongUseError as error:
@@ -70,7 +70,7 @@ def run_checks() -> list[Check]:
     database = Database(settings)
     try:
         for check in (_connection, _server_version, _temporary_tables, _write_rights, _migrations):
-            checks.append(_guarded(check, database))
+            checks.append(_run_check(check, database))
             if not checks[-1].ok:
                 break
     finally:
@@ -78,12 +78,13 @@ def run_checks() -> list[Check]:
     return checks
 
 
-def _guarded(check: Callable[[Database], Check], database: Database) -> Check:
+def _run_check(check: Callable[[Database], Check], database: Database) -> Check:
+    """Run a check of the database; an error is a failed check."""
     name = check.__name__.strip("_").replace("_", " ")
     try:
         return check(database)
     except EtlError as error:
-        return Check(name, False, str(error), "Set ETL_DATABASE_URL right, or unset it for the embedded database.")
+        return Check(name, False, str(error), "Correct ETL_DATABASE_URL, or unset it for the embedded database.")
     except DBAPIError as error:
         state = sqlstate_of(error)
         rights = "Grant the database user CREATE and TEMPORARY on the database."
@@ -94,7 +95,7 @@ def _guarded(check: Callable[[Database], Check], database: Database) -> Check:
 def _connection(database: Database) -> Check:
     with database.transaction() as connection:
         user, name = connection.execute(sa.text("SELECT current_user, current_database()")).one()
-    kind = "embedded" if database.is_embedded else "server of your own"
+    kind = "embedded" if database.is_embedded else "your own server"
     return Check("connection", True, f"{kind}, database {name}, user {user}")
 
 
@@ -114,7 +115,7 @@ def _server_version(database: Database) -> Check:
 def _temporary_tables(database: Database) -> Check:
     with database.transaction() as connection:
         connection.execute(sa.text("CREATE TEMPORARY TABLE etl_doctor (n int) ON COMMIT DROP"))
-    return Check("temporary tables", True, "can be made")
+    return Check("temporary tables", True, "can be created")
 
 
 def _write_rights(database: Database) -> Check:
@@ -140,18 +141,18 @@ def _write_rights(database: Database) -> Check:
         return Check("write rights", in_database, "the schema does not exist yet", "" if in_database else remedy)
     ok = in_schema and not locked
     found = (
-        "the user may write in the schema" if ok else f"rights are missing on the schema or on {locked} tables in it"
+        "the user may write to the schema" if ok else f"rights are missing on the schema or on {locked} tables in it"
     )
-    return Check("write rights", ok, found, "" if ok else f"Make the user the owner of schema {database.schema!r}.")
+    return Check("write rights", ok, found, "" if ok else f"Make the user the owner of the schema {database.schema!r}.")
 
 
 def _migrations(database: Database) -> Check:
-    lacking = migrate.what_is_lacking(database)
-    if lacking is None:
+    deviation = migrate.find_deviation(database)
+    if deviation is None:
         return Check("migrations", True, f"revision {migrate.newest_revision()}, with all keys")
     if database.is_embedded:
-        return Check("migrations", True, f"the schema {lacking}; the next command sees to it")
-    return Check("migrations", False, f"the schema {lacking}", "Run `etl-assets db upgrade`.")
+        return Check("migrations", True, f"the schema {deviation}; the next command migrates it")
+    return Check("migrations", False, f"the schema {deviation}", "Run `etl-assets db upgrade`.")
 
 
 def _disk(settings: Settings) -> Check:

@@ -1,4 +1,4 @@
-"""`etl-assets explain`: why a lead is as it is."""
+"""`etl-assets explain`: shows the orders and the history of a lead."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.callback()
 def explain() -> None:
-    """Why something is as it is."""
+    """Explain the state of a lead."""
 
 
 @app.command("lead")
 def explain_lead(
-    lead: Annotated[str, typer.Argument(metavar="ID", help="A lead's id, or its first 8 digits or more.")],
+    lead: Annotated[str, typer.Argument(metavar="ID", help="Id of a lead, or at least its first 8 digits.")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show a lead's orders, the rule that attached each, and all that has happened to it with the batch and run."""
+    """Show a lead's orders, the rule that attached each, and its history with batches and runs."""
     with failures_reported(as_json=as_json), opened_database(load_settings()) as database:
         try:
             found = read_lead(database, lead)
@@ -45,14 +45,14 @@ def explain_lead(
         if as_json:
             print_json(found)
         else:
-            _show(found)
+            _show_lead(found)
 
 
-def _show(found: Mapping[str, Any]) -> None:
+def _show_lead(found: Mapping[str, Any]) -> None:
     lead = found["lead"]
     title = f"Lead {found['lead_id']}"
     if lead is None:
-        print_table(title, ["stage"], [["gone: withdrawn by the pipeline, or deleted by hand"]])
+        print_table(title, ["stage"], [["deleted by the pipeline or by hand"]])
     else:
         columns = [
             "current_stage", "platform", "shop_name", "customer_global_id", "opened_at", "reopened_at", "order_count",
@@ -60,5 +60,5 @@ def _show(found: Mapping[str, Any]) -> None:
         ]  # fmt: skip
         print_records(title, [lead], columns)
     columns = ["platform", "shop_name", "order_id", "ordered_at", "system_order_type", "amount", "currency", "strategy"]
-    print_records("Its orders", found["orders"], [*columns, "batch_id"])
-    print_records("What happened", found["history"], ["happened_at", "text", "batch_id", "run_id"])
+    print_records("Orders", found["orders"], [*columns, "batch_id"])
+    print_records("History", found["history"], ["happened_at", "text", "batch_id", "run_id"])

@@ -1,4 +1,4 @@
-"""`etl-assets generate`: believable exports of several platforms as files."""
+"""`etl-assets generate`: writes realistic exports of several platforms."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ MIN_ORDERS = 10
 
 
 def as_records(files: list[DemoFile]) -> list[dict[str, str | None]]:
-    """The files as they are printed."""
+    """Return the files as records for printing."""
     return [{"path": str(file.path), "preset": file.preset, "shop": file.shop} for file in files]
 
 
 @app.command("generate")
 def generate(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go.", file_okay=False)],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the files.", file_okay=False)],
     *,
-    orders: Annotated[int, typer.Option(min=MIN_ORDERS, help="Orders in all files together.")] = 3000,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other orders.")] = 7,
+    orders: Annotated[int, typer.Option(min=MIN_ORDERS, help="Total number of orders.")] = 3000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the generated orders.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """Write exports in the formats of Taobao, Shopify and a seller's own system; the same arguments, the same files."""
+    """Write exports in the formats of Taobao, Shopify and a seller's own system; deterministic for a seed."""
     with failures_reported(as_json=as_json):
         files = as_records(write_demo_files(directory, orders=orders, seed=seed))
         if as_json:

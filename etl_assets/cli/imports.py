@@ -36,22 +36,24 @@ app = typer.Typer(add_completion=False)
 
 @app.command("import")
 def import_files(  # noqa: PLR0913  # the options of the command
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files to import, each one import.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files to import; each is one import.")],
     *,
-    preset: Annotated[str | None, typer.Option(metavar="NAME", help="The format; else it is detected.")] = None,
-    mapping: Annotated[Path | None, typer.Option(metavar="FILE", help="A mapping file instead of a preset.")] = None,
-    platform: Annotated[str | None, typer.Option(help="The platform, instead of what the file says.")] = None,
-    shop: Annotated[str | None, typer.Option(help="The shop, instead of what the file says.")] = None,
-    timezone: Annotated[str | None, typer.Option(metavar="TZ", help="The time zone of shops not known yet.")] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="Format of the files. Default: detected.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Mapping file to use instead of a preset.")
+    ] = None,
+    platform: Annotated[str | None, typer.Option(help="Platform; overrides the file.")] = None,
+    shop: Annotated[str | None, typer.Option(help="Shop; overrides the file.")] = None,
+    timezone: Annotated[str | None, typer.Option(metavar="TZ", help="Time zone of new shops.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Land files as raw orders. A file that can't be imported lands nothing; the others still do."""
+    """Land files as raw orders. A file that can't be imported lands no row; the others are not affected."""
     with failures_reported(as_json=as_json):
-        chosen = _choose(preset, mapping)
+        chosen = _choose_preset(preset, mapping)
         overrides = _overrides(platform, shop, timezone)
         settings = load_settings()
         with FileReader(settings.reader_memory_mb) as reader:
-            reader.start(paths[0])  # it gets ready while the database is opened
+            reader.start(paths[0])  # starts while the database is opened
             with opened_database(settings) as database:
                 fail_interrupted_imports(database)
                 results = land_with_progress(database, reader, [(path, chosen, overrides) for path in paths])
@@ -63,7 +65,7 @@ def import_files(  # noqa: PLR0913  # the options of the command
 def land_with_progress(
     database: Database, reader: FileReader, files: Sequence[tuple[Path, Preset | None, Overrides]]
 ) -> list[ImportResult]:
-    """Import files one after the other, showing on stderr how far each is."""
+    """Import files one after the other, with progress on stderr."""
     results = []
     for path, preset, overrides in files:
         with count_progress(path.name, "lines") as on_progress:
@@ -74,12 +76,12 @@ def land_with_progress(
 
 
 def show_imports(results: Sequence[ImportResult], *, as_json: bool) -> None:
-    """Print what imports came to; on stderr, what the files lack and, without `--json`, the errors."""
+    """Print the results of imports; on stderr, missing headers and, without `--json`, the errors."""
     records = [result.as_dict() for result in results]
     for result in results:
         if result.unmatched:
             columns = ", ".join(result.unmatched)
-            note(f"{result.source}: the file lacks headers that the mapping names for {columns}.", "yellow")
+            note(f"{result.source}: the file lacks the headers that the mapping names for {columns}.", "yellow")
     if as_json:
         print_json({"imports": records})
         return
@@ -89,7 +91,7 @@ def show_imports(results: Sequence[ImportResult], *, as_json: bool) -> None:
             note(f"Not imported: {result.error}", "red")
 
 
-def _choose(preset: str | None, mapping: Path | None) -> Preset | None:
+def _choose_preset(preset: str | None, mapping: Path | None) -> Preset | None:
     if preset is not None and mapping is not None:
         msg = "Give either --preset or --mapping, not both."
         raise WrongUseError(msg)

@@ -1,6 +1,7 @@
-"""The command line `etl-assets`: which commands there are. What they do is in the module of each group beside this one.
+"""Command line `etl-assets`: the list of its commands, each in a module of its own beside this one.
 
 A module is imported when one of its commands is called, so that no command waits for the libraries of another.
+Commands parse arguments and print results; everything else belongs in the packages that they call.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ MODULES: Final = {
     "doctor": "doctor",
     "ui": "ui",
     "dev": "dev",
-    "alerts": "notices",
+    "alerts": "alerts",
     "generate": "generate",
     "demo": "demo",
 }
-"""The commands in the order of the help, and the module of this package that holds each as `app`."""
+"""Commands in the order of the help, and the module of this package that holds each as `app`."""
 
 
 class LazyGroup(TyperGroup):
-    """A group whose commands are imported when they are asked for."""
+    """Group whose commands are imported on demand."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002  # the type has no public name
-        """The names of the commands."""
+        """Return the names of the commands."""
         return list(MODULES)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002  # as above
-        """The command, or None; then all are loaded, so that the message can suggest one."""
+        """Return the command, or None; then all are loaded, so that the message can suggest one."""
         for name in [cmd_name] if cmd_name in MODULES else MODULES:
             if name not in self.commands:
                 module = import_module(f"etl_assets.cli.{MODULES[name]}")

@@ -1,4 +1,4 @@
-"""`etl-assets order-types`: what the order types of the shops mean to the system."""
+"""`etl-assets order-types`: lists and sets the mappings of the shops' order types."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
 
 app = typer.Typer(
-    help="What the shops' order types mean: SAMPLE, PROOF or BULK.", no_args_is_help=True, add_completion=False
+    help="Mappings of the shops' order types to SAMPLE, PROOF or BULK.", no_args_is_help=True, add_completion=False
 )
 
 
 @app.command("list")
-def show_all(
+def list_types(
     *,
     unmapped: Annotated[
-        bool, typer.Option("--unmapped", help="Instead the types of stored orders that have no mapping.")
+        bool, typer.Option("--unmapped", help="List the types of stored orders without a mapping instead.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the mappings. A type without one counts as BULK."""
+    """List the mappings. A type without a mapping counts as BULK."""
     with failures_reported(as_json=as_json), opened_database(load_settings()) as database:
         if unmapped:
             _show_unmapped(database, as_json=as_json)
@@ -59,13 +59,13 @@ def _show_unmapped(database: Database, *, as_json: bool) -> None:
 
 
 @app.command("set")
-def set_one(
-    raw_type: Annotated[str, typer.Argument(metavar="RAW_TYPE", help="As the exports have it.")],
+def set_type(
+    raw_type: Annotated[str, typer.Argument(metavar="RAW_TYPE", help="Order type as in the exports.")],
     system_type: Annotated[str, typer.Argument(metavar="SYSTEM_TYPE", help="SAMPLE, PROOF or BULK.")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say what an order type means; upper and lower case, full-width forms and blanks around it make no difference."""
+    """Map an order type. Case, full-width forms and surrounding blanks are ignored."""
     with failures_reported(as_json=as_json), opened_database(load_settings()) as database:
         try:
             stored = set_order_types(database, {raw_type: system_type})
@@ -76,4 +76,4 @@ def set_one(
             return
         for raw, system in stored.items():
             say(f"{raw} → {system}")
-        note("New orders use it from now on; `etl-assets run --full-refresh` applies it to stored ones.")
+        note("New orders use it from now on; `etl-assets run --full-refresh` applies it to stored orders.")

@@ -1,6 +1,6 @@
-"""How every command talks: tables and JSON on stdout, notes, progress and errors on stderr, and the exit codes.
+"""Output of all commands: tables and JSON on stdout; notes, progress and errors on stderr; exit codes.
 
-Values are never markup, and control characters in them (file names, order ids) never reach the terminal.
+Values are never interpreted as markup, and control characters in them (file names, order ids) never reach the terminal.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 FAILED: Final = 1
 WRONG_USE: Final = 2
 PIPED_WIDTH: Final = 200
-"""Columns of a table that no terminal shows: wide enough for ids not to be folded."""
+"""Width of tables outside a terminal: wide enough that ids are not folded."""
 
 _CONTROLS: Final = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
 
 
 class WrongUseError(EtlError):
-    """An argument or a setting can't be used."""
+    """Raised for an argument or a setting that can't be used."""
 
 
 def print_json(value: object) -> None:
@@ -63,7 +63,7 @@ def say(message: str) -> None:
 
 
 def note(message: str, style: str = "") -> None:
-    """Print a line on stderr that is no part of the result."""
+    """Print a line on stderr that is not part of the result."""
     _console(stderr=True).print(Text(_plain(message), style=style), soft_wrap=True)
 
 
@@ -74,9 +74,9 @@ def heading(message: str) -> None:
 
 @contextmanager
 def failures_reported(*, as_json: bool) -> Iterator[None]:
-    """End the command with its exit code and one message, without a traceback, on the errors that are the user's.
+    """End the command with its exit code and one message, without a traceback, on errors that the user can correct.
 
-    What a database driver says may quote data, so only its SQLSTATE is shown.
+    A driver's text may quote data, so only its SQLSTATE is shown.
     """
     try:
         yield
@@ -93,7 +93,7 @@ def failures_reported(*, as_json: bool) -> Iterator[None]:
 
 @contextmanager
 def count_progress(label: str, unit: str) -> Iterator[Callable[[int], None]]:
-    """Show a growing number on stderr where that is a terminal; yields what to call with the number so far."""
+    """Show a counter on stderr if that is a terminal; yields the function that sets the count."""
     console = _console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None
@@ -119,11 +119,11 @@ def _fail(message: str, code: int, *, as_json: bool) -> None:
 
 
 def _system_message(error: Exception) -> str | None:
-    """Explain an error of a file, a folder or Dagster's records in SQLite; None where it is about none of these."""
+    """Explain an error of a file, a folder or Dagster's SQLite databases; None for other errors."""
     problem = problem_of(error, "use another folder (ETL_HOME names the project's own)")
     if problem is None:
         return None
-    at = getattr(error, "filename", None) or "Dagster's record of runs (in DAGSTER_HOME, or under ETL_HOME)"
+    at = getattr(error, "filename", None) or "Dagster's store of runs (in DAGSTER_HOME, or under ETL_HOME)"
     return f"{at} can't be used: {problem}"
 
 
@@ -166,5 +166,5 @@ def _shown(value: object) -> str:
             return str(value)
 
 
-def _as_json(value: Any) -> str:  # noqa: ANN401  # whatever json does not know
+def _as_json(value: Any) -> str:  # noqa: ANN401  # any type that json does not know
     return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)

@@ -1,4 +1,4 @@
-"""`etl-assets presets`: the export formats that are known."""
+"""`etl-assets presets`: shows the known export formats and detects the format of a file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from etl_assets.presets.catalog import PresetError, get_preset, list_presets
 from etl_assets.raw_orders.importing import require_preset
 from etl_assets.raw_orders.readers.file_reader import FileReader
 
-app = typer.Typer(help="Show the known export formats.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Known export formats.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("list")
-def show_all(*, as_json: AsJson = False) -> None:
+def list_all(*, as_json: AsJson = False) -> None:
     """List the presets."""
     with failures_reported(as_json=as_json):
         records = [
@@ -32,7 +32,7 @@ def show_all(*, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, as_json: AsJson = False) -> None:
-    """Print a preset, in the form of a mapping file."""
+    """Print a preset as a mapping file."""
     with failures_reported(as_json=as_json):
         try:
             preset = get_preset(name)
@@ -47,7 +47,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, as_json: AsJso
 
 @app.command("detect")
 def detect(file: Annotated[Path, typer.Argument(metavar="FILE")], *, as_json: AsJson = False) -> None:
-    """Say which preset fits a file."""
+    """Print the name of the preset that fits a file."""
     with failures_reported(as_json=as_json):
         with FileReader(load_settings().reader_memory_mb) as reader, reader.open(file) as opened:
             preset = require_preset(opened)

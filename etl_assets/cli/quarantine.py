@@ -1,4 +1,4 @@
-"""`etl-assets quarantine`: shows bad rows, writes them out for correcting, runs them again, gives them up."""
+"""`etl-assets quarantine`: lists bad rows, exports them for correction, replays or dismisses them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from etl_assets.cli.output import (
 )
 from etl_assets.cli.runs import report_dict, run_with_progress, show_report
 from etl_assets.cli.session import load_settings, opened_database
-from etl_assets.ledger.status import is_anything_pending, open_quarantine
 from etl_assets.quarantine.corrections import import_corrections
 from etl_assets.quarantine.dismiss import dismiss
-from etl_assets.quarantine.requeue import open_ids, requeue, still_open
+from etl_assets.quarantine.open_rows import list_open_rows, open_ids, open_raw_ids
+from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.spreadsheet import SUFFIXES, export_quarantine, read_corrections
+from etl_assets.reporting.status import is_anything_pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,16 +37,18 @@ if TYPE_CHECKING:
     from etl_assets.raw_orders.load import ImportResult
 
 app = typer.Typer(
-    help="Rows that can't be loaded: show, correct, run again.", no_args_is_help=True, add_completion=False
+    help="Rows that can't be loaded: list, export for correction, replay, dismiss.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 
 @app.command("list")
-def show_open(
+def list_rows(
     *,
-    asset: Annotated[str | None, typer.Option(metavar="ASSET", help="Only rows that this asset rejected.")] = None,
+    asset: Annotated[str | None, typer.Option(metavar="ASSET", help="Only rows rejected by this asset.")] = None,
     import_id: Annotated[UUID | None, typer.Option("--import", metavar="ID", help="Only rows of this import.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many rows, the oldest.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows; the oldest come first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List open rows: ids, reasons and order ids."""
@@ -54,7 +57,7 @@ def show_open(
             msg = f"--asset: no row can be in quarantine for {asset!r}; use one of {', '.join(QUARANTINING_ASSETS)}."
             raise WrongUseError(msg)
         with opened_database(load_settings()) as database, database.transaction() as connection:
-            rows, total = open_quarantine(connection, asset=asset, limit=limit, import_id=import_id)
+            rows, total = list_open_rows(connection, asset=asset, limit=limit, import_id=import_id)
         if as_json:
             print_json({"open": total, "rows": rows})
             return
@@ -67,7 +70,7 @@ def show_open(
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .xlsx file.")],
     *,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file where it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the open rows with their raw texts to a file; correct them there, then `quarantine replay --file FILE`."""
@@ -90,19 +93,22 @@ def export(
 def replay(
     *,
     ids: Annotated[
-        list[int] | None, typer.Option("--id", metavar="N", help="Run this row only; repeatable. Else all open ones.")
+        list[int] | None,
+        typer.Option("--id", metavar="N", help="Replay only this row; repeatable. Default: all open rows."),
     ] = None,
-    file: Annotated[Path | None, typer.Option(metavar="FILE", help="A corrected export; its changed rows run.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Corrected export: replay its changed rows.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run rows of quarantine again: as they are, or as they were corrected in an export. Repeating it does no harm."""
+    """Replay rows: as they are, or as corrected in an export. Safe to repeat."""
     with failures_reported(as_json=as_json):
         if ids and file is not None:
-            msg = "Give either --id or --file: all changed rows of a file are run."
+            msg = "Give either --id or --file: of a file, all changed rows are replayed."
             raise WrongUseError(msg)
         settings = load_settings()
         with opened_database(settings) as database:
-            done = _prepare_file(database, file) if file is not None else _prepare_ids(database, ids)
+            done = _land_file(database, file) if file is not None else _requeue(database, ids)
             with database.transaction() as connection:
                 is_pending = is_anything_pending(connection)
             report = run_with_progress(settings) if is_pending else None
@@ -110,42 +116,47 @@ def replay(
         if as_json:
             print_json(done.as_dict(report))
         else:
-            _show(done, report)
+            _show_replay(done, report)
         if done.has_failed or (report is not None and report.status == "failed"):
             raise typer.Exit(FAILED)
 
 
 @app.command("dismiss")
-def give_up(
+def dismiss_rows(
     *,
-    ids: Annotated[list[int], typer.Option("--id", metavar="N", help="A row to give up; repeatable.")],
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with the row.")],
+    ids: Annotated[list[int], typer.Option("--id", metavar="N", help="Row to dismiss; repeatable.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Reason; stored with the row.")],
     as_json: AsJson = False,
 ) -> None:
-    """Close rows that need no correcting: test orders, say. They are not run again."""
+    """Close rows that need no correction, such as test orders. They are not replayed."""
     with failures_reported(as_json=as_json):
         if not reason.strip():
-            msg = "--reason: say why these rows are given up."
+            msg = "--reason is empty: say why these rows are dismissed."
             raise WrongUseError(msg)
         with opened_database(load_settings()) as database:
             done = dismiss(database, ids, reason.strip())
         if as_json:
-            outcome = {"dismissed": done.dismissed, "already_resolved": done.resolved, "unknown": done.unknown}
-            print_json({name: list(numbers) for name, numbers in outcome.items()})
+            print_json(
+                {
+                    "dismissed": list(done.dismissed),
+                    "already_resolved": list(done.resolved),
+                    "unknown": list(done.unknown),
+                }
+            )
         else:
             say(f"{len(done.dismissed):,} rows dismissed")
-            _note_ids({"Resolved before": done.resolved, "There are no such rows": done.unknown})
+            _note_ids({"Already resolved": done.resolved, "Unknown ids": done.unknown})
         if done.unknown:
             raise typer.Exit(FAILED)
 
 
 @dataclass(slots=True)
-class _Replay:
-    """What a replay came to; rows as quarantine ids."""
+class _ReplayOutcome:
+    """Outcome of a replay; rows as quarantine ids unless said otherwise."""
 
     replayed: Sequence[int]
     raw_ids: Sequence[int] | None = None
-    """The raw rows that a corrected file replaced."""
+    """Raw rows that a corrected file replaced; None without a file."""
     imports: Sequence[ImportResult] = ()
     unchanged: Sequence[int] = ()
     outdated: Sequence[int] = ()
@@ -155,23 +166,23 @@ class _Replay:
 
     @property
     def total(self) -> int:
-        """How many rows ran: rows of quarantine, or corrected orders."""
+        """Number of rows replayed: rows of quarantine, or corrected orders."""
         return len(self.replayed if self.raw_ids is None else self.raw_ids)
 
     @property
     def has_failed(self) -> bool:
-        """Whether something that was asked for could not be done at all."""
+        """Tell whether a requested row is unknown or an import failed."""
         return bool(self.unknown) or any(result.status == "failed" for result in self.imports)
 
     def count_open(self, database: Database) -> None:
-        """Look up what is still open after the run."""
+        """Count the rows that are still open after the run."""
         if self.raw_ids is None:
             self.open_after = len(open_ids(database, self.replayed))
         else:
-            self.open_after = len(still_open(database, self.raw_ids))
+            self.open_after = len(open_raw_ids(database, self.raw_ids))
 
     def as_dict(self, report: RunReport | None) -> dict[str, Any]:
-        """The outcome as `--json` prints it."""
+        """Return the outcome as `--json` prints it."""
         return {
             "replayed": self.total,
             "resolved": self.total - self.open_after,
@@ -185,16 +196,16 @@ class _Replay:
         }
 
 
-def _prepare_ids(database: Database, ids: Sequence[int] | None) -> _Replay:
+def _requeue(database: Database, ids: Sequence[int] | None) -> _ReplayOutcome:
     found = requeue(database, ids or None)
-    return _Replay(
+    return _ReplayOutcome(
         replayed=found.queued, outdated=found.outdated, already_resolved=found.resolved, unknown=found.unknown
     )
 
 
-def _prepare_file(database: Database, file: Path) -> _Replay:
+def _land_file(database: Database, file: Path) -> _ReplayOutcome:
     corrected = import_corrections(database, read_corrections(file, database.settings.reader_memory_mb), file)
-    return _Replay(
+    return _ReplayOutcome(
         replayed=corrected.landed,
         raw_ids=corrected.raw_ids,
         imports=corrected.imports,
@@ -204,19 +215,19 @@ def _prepare_file(database: Database, file: Path) -> _Replay:
     )
 
 
-def _show(done: _Replay, report: RunReport | None) -> None:
+def _show_replay(done: _ReplayOutcome, report: RunReport | None) -> None:
     if report is not None:
         show_report(report)
-    say(f"{done.total:,} rows ran again: {done.total - done.open_after:,} resolved, {done.open_after:,} still open")
+    say(f"{done.total:,} rows replayed: {done.total - done.open_after:,} resolved, {done.open_after:,} still open")
     for result in done.imports:
         if result.error is not None:
             note(f"Not landed: {result.error}", "red")
     _note_ids(
         {
-            "Not changed in the file, so not run": done.unchanged,
-            "Outdated, their order has come from another row since": done.outdated,
-            "Resolved before": done.already_resolved,
-            "There are no such rows": done.unknown,
+            "Not changed in the file, so not replayed": done.unchanged,
+            "Outdated: a newer row of their order has been loaded": done.outdated,
+            "Already resolved": done.already_resolved,
+            "Unknown ids": done.unknown,
         }
     )
 
@@ -224,9 +235,9 @@ def _show(done: _Replay, report: RunReport | None) -> None:
 def _note_ids(groups: Mapping[str, Sequence[int]]) -> None:
     for label, ids in groups.items():
         if ids:
-            note(f"{label}: {_listed(ids)}", "yellow")
+            note(f"{label}: {_shortened(ids)}", "yellow")
 
 
-def _listed(ids: Sequence[int], most: int = 20) -> str:
+def _shortened(ids: Sequence[int], most: int = 20) -> str:
     shown = ", ".join(str(number) for number in ids[:most])
     return shown if len(ids) <= most else f"{shown} and {len(ids) - most:,} more"

@@ -1,4 +1,4 @@
-"""`etl-assets run`: runs the assets in a Dagster run, and how other commands run and show them."""
+"""`etl-assets run`: runs the assets in a Dagster run; other commands use its functions to run and report."""
 
 from __future__ import annotations
 
@@ -37,13 +37,15 @@ COLUMNS: Final = (
 @app.command("run")
 def run(
     *,
-    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Process everything again.")] = False,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Process all rows again, not only pending ones.")
+    ] = False,
     only: Annotated[list[str] | None, typer.Option(metavar="ASSET", help="Run this asset only; repeatable.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the assets in order, in a Dagster run that the UI shows."""
     with failures_reported(as_json=as_json):
-        assets = _known(only or [])
+        assets = _require_known(only or [])
         settings = load_settings()
         with opened_database(settings):
             report = run_with_progress(settings, only=assets, full_refresh=full_refresh)
@@ -56,7 +58,7 @@ def run(
 
 
 def run_with_progress(settings: Settings, *, only: Sequence[AssetName] = (), full_refresh: bool = False) -> RunReport:
-    """Run the assets, showing on stderr how many rows were processed so far."""
+    """Run the assets, with the number of processed rows on stderr."""
     from etl_assets.definitions import build_defs  # noqa: PLC0415  # Dagster takes seconds to import
     from etl_assets.orchestration.run_in_process import run_in_process  # noqa: PLC0415  # as above
 
@@ -72,7 +74,7 @@ def run_with_progress(settings: Settings, *, only: Sequence[AssetName] = (), ful
 
 
 def report_dict(report: RunReport) -> dict[str, Any]:
-    """The report as `--json` prints it."""
+    """Return the report as `--json` prints it."""
     return {
         "status": report.status,
         "run_id": report.run_id,
@@ -82,7 +84,7 @@ def report_dict(report: RunReport) -> dict[str, Any]:
 
 
 def show_report(report: RunReport) -> None:
-    """Print a row per asset; what failed on stderr."""
+    """Print a row per asset; failures on stderr."""
     rows = ([asset, *(entry.get(column) for column in COLUMNS)] for asset, entry in report.assets.items())
     print_table("Assets", ["asset", *COLUMNS], rows)
     say(f"Run {report.run_id}: {report.status}")
@@ -98,7 +100,7 @@ def show_report(report: RunReport) -> None:
         note("Some rows are in quarantine: `etl-assets quarantine list` shows them.", "yellow")
 
 
-def _known(names: Sequence[str]) -> list[AssetName]:
+def _require_known(names: Sequence[str]) -> list[AssetName]:
     unknown = [name for name in names if name not in STEP_ASSETS]
     if unknown:
         msg = f"--only: there is no asset {unknown[0]!r}; use one of {', '.join(STEP_ASSETS)}."

@@ -1,4 +1,4 @@
-"""What commands open: the settings, and the database with its schema as this version needs it."""
+"""Session of a command: its settings, and the opened database with a migrated schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load_settings() -> Settings:
-    """Read the settings. Raises `WrongUseError` with the names of the variables that can't be used."""
+    """Read the settings. Raises `WrongUseError` with the names of invalid variables."""
     try:
         return Settings()
     except ValidationError as error:
@@ -31,10 +31,10 @@ def load_settings() -> Settings:
 
 @contextmanager
 def opened_database(settings: Settings) -> Iterator[Database]:
-    """Open the database, migrated; closed at the end of the block.
+    """Open the migrated database; it is closed at the end of the block.
 
     Raises:
-        EtlError: it can't be reached or used, with what to do.
+        EtlError: it can't be reached or used; the message has the remedy.
     """
     database = Database(settings)
     try:

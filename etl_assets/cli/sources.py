@@ -1,4 +1,4 @@
-"""`etl-assets sources`: orders that live in other databases."""
+"""`etl-assets sources`: lists, checks and pulls orders of other databases."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from etl_assets.sources.model import SourceConfig
     from etl_assets.sources.pull import PullResult
 
-app = typer.Typer(help="Pull orders that live in other databases.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Orders in other databases: check, pull, reconcile.", no_args_is_help=True, add_completion=False)
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Sources; by default all.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Sources. Default: all.")]
 
 
 @app.command("list")
-def show_all(*, as_json: AsJson = False) -> None:
-    """List the sources and when each was pulled."""
+def list_sources(*, as_json: AsJson = False) -> None:
+    """List the sources, with the time of the last pull."""
     with failures_reported(as_json=as_json):
         settings = load_settings()
-        sources = _chosen(settings, None)
+        sources = _chosen_sources(settings, None)
         with opened_database(settings) as database:
             progress = progress_of_all(database)
         records: list[dict[str, Any]] = []
@@ -67,9 +67,9 @@ def show_all(*, as_json: AsJson = False) -> None:
 
 @app.command("check")
 def check(names: Names = None, *, as_json: AsJson = False) -> None:
-    """Connect to sources, compare them with their description, and look for keys that are empty or not unique."""
+    """Connect to sources, compare them with their configuration, and find keys that are empty or not unique."""
     with failures_reported(as_json=as_json):
-        records = [_check(source) for source in _chosen(load_settings(), names)]
+        records = [_check(source) for source in _chosen_sources(load_settings(), names)]
         if as_json:
             print_json({"sources": records})
         else:
@@ -80,21 +80,21 @@ def check(names: Names = None, *, as_json: AsJson = False) -> None:
 
 @app.command("pull")
 def pull_sources(names: Names = None, *, as_json: AsJson = False) -> None:
-    """Land what changed since the last pull. The assets then read it like any import."""
-    _each(names, pull, as_json=as_json)
+    """Land rows that changed since the last pull, as an import."""
+    _run_each(names, pull, as_json=as_json)
 
 
 @app.command("reconcile")
 def reconcile_sources(names: Names = None, *, as_json: AsJson = False) -> None:
-    """Read sources as a whole, land what is not known, and say how much pulls should have brought."""
-    _each(names, reconcile, as_json=as_json)
+    """Read whole sources, land unknown rows, and report how many of them earlier pulls have missed."""
+    _run_each(names, reconcile, as_json=as_json)
 
 
 @app.command("setup")
 def setup(name: Annotated[str, typer.Argument(metavar="NAME")], *, as_json: AsJson = False) -> None:
-    """Print the SQL that the owner of the source's database runs once, so that its changes can be found."""
+    """Print the SQL that the owner of the source's database runs once, to make changes detectable."""
     with failures_reported(as_json=as_json):
-        [source] = _chosen(load_settings(), [name])
+        [source] = _chosen_sources(load_settings(), [name])
         text = open_backend(source, source_url(source)).setup(source)
         if as_json:
             print_json({"name": source.name, "sql": text})
@@ -102,7 +102,7 @@ def setup(name: Annotated[str, typer.Argument(metavar="NAME")], *, as_json: AsJs
             typer.echo(text, nl=False)
 
 
-def _chosen(settings: Settings, names: Sequence[str] | None) -> list[SourceConfig]:
+def _chosen_sources(settings: Settings, names: Sequence[str] | None) -> list[SourceConfig]:
     if settings.sources is None:
         msg = "ETL_SOURCES is not set: put the path of sources.yaml in it. See docs/sources.md."
         raise WrongUseError(msg)
@@ -115,7 +115,7 @@ def _chosen(settings: Settings, names: Sequence[str] | None) -> list[SourceConfi
     by_name = {source.name: source for source in sources}
     unknown = [name for name in names if name not in by_name]
     if unknown:
-        msg = f"There is no source {unknown[0]!r} in {settings.sources}; there are: {', '.join(by_name) or 'none'}."
+        msg = f"There is no source {unknown[0]!r} in {settings.sources}; it has: {', '.join(by_name) or 'none'}."
         raise WrongUseError(msg)
     return [by_name[name] for name in dict.fromkeys(names)]
 
@@ -135,10 +135,12 @@ def _check(source: SourceConfig) -> dict[str, Any]:
     return record
 
 
-def _each(names: Sequence[str] | None, work: Callable[[Database, SourceConfig], PullResult], *, as_json: bool) -> None:
+def _run_each(
+    names: Sequence[str] | None, work: Callable[[Database, SourceConfig], PullResult], *, as_json: bool
+) -> None:
     with failures_reported(as_json=as_json):
         settings = load_settings()
-        sources = _chosen(settings, names)
+        sources = _chosen_sources(settings, names)
         with opened_database(settings) as database:
             records = [_attempt(database, source, work) for source in sources]
         if as_json:
@@ -158,7 +160,7 @@ def _each(names: Sequence[str] | None, work: Callable[[Database, SourceConfig], 
 def _attempt(
     database: Database, source: SourceConfig, work: Callable[[Database, SourceConfig], PullResult]
 ) -> dict[str, Any]:
-    """One source's failure does not keep the others from being pulled."""
+    """Run one source; a failure is returned as a record, so that the others still run."""
     try:
         return {"status": "done", **work(database, source).as_dict()}
     except ConcurrentRunError as error:

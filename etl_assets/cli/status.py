@@ -1,4 +1,4 @@
-"""`etl-assets status`: what came in, what is pending, what is stored, what is in quarantine."""
+"""`etl-assets status`: shows imports, batches, pending work, stored rows and the open quarantine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from etl_assets.cli.output import AsJson, failures_reported, print_json, print_records, print_table
 from etl_assets.cli.session import load_settings, opened_database
-from etl_assets.ledger.status import read_status
+from etl_assets.reporting.status import read_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command("status")
 def status(*, as_json: AsJson = False) -> None:
-    """Show the last imports and batches, what is pending per asset, the tables' rows and the open quarantine."""
+    """Show the last imports and batches, pending rows per asset, stored rows and the open quarantine."""
     with failures_reported(as_json=as_json), opened_database(load_settings()) as database:
         with database.transaction() as connection:
             found = read_status(connection)

@@ -1,4 +1,4 @@
-"""`etl-assets ui`: Dagster's UI, for this machine's own browser or a proxy."""
+"""`etl-assets ui`: serves Dagster's UI to this machine's browser or to a proxy."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ app = typer.Typer(add_completion=False)
 @app.command("ui")
 def ui(
     *,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port of 127.0.0.1 to listen on.")] = 3000,
-    workspace: Annotated[Path, typer.Option(help="The file that says where the code server is.")] = Path(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 3000,
+    workspace: Annotated[Path, typer.Option(help="Workspace file that locates the code server.")] = Path(
         "workspace.yaml"
     ),
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the Dagster UI on 127.0.0.1, to its own pages only, until it is stopped."""
+    """Serve the Dagster UI on 127.0.0.1, to its own pages only, until stopped."""
     with failures_reported(as_json=as_json):
         settings = load_settings()
         from etl_assets.ui.server import serve  # noqa: PLC0415  # Dagster takes seconds to import

@@ -1,7 +1,9 @@
-"""The database resource's plain core: the only place that makes an engine, and the bulk read path.
+"""Database: the only place that creates an engine, and the bulk reads.
 
-Reads of whole pages go through ConnectorX (`Database.read`), small ones and everything else through SQLAlchemy
-connections (`Database.transaction`). Both set the same `search_path`, so that SQL names tables without a schema.
+Large reads go through ConnectorX (`Database.read`), small ones and everything else through SQLAlchemy connections
+(`Database.transaction`); see docs/decisions.md, "Bulk reads by ConnectorX, look-ups by COPY". Both set the same
+`search_path`, so that SQL names tables without a schema. Dagster's resource of the same name wraps this class
+(`orchestration/resources.py`); SQL of assets does not belong here.
 """
 
 from __future__ import annotations
@@ -31,29 +33,29 @@ if TYPE_CHECKING:
 CONNECTION_DEFAULTS = {"connect_timeout": 10, "application_name": "etl_assets"}
 TUNING = (
     "-c lock_timeout=60s -c idle_in_transaction_session_timeout=300s -c client_min_messages=warning"
-    # The locks of a host that vanished amid a COPY, which the server takes for work, are let go of within two minutes.
+    # Releases the locks of a client host that vanished during a COPY within two minutes.
     " -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
     " -c work_mem=64MB -c temp_buffers=64MB"  # a batch's joins and staging tables stay in memory
-    " -c jit=off"  # compiling takes longer than any of our queries gains by it
+    " -c jit=off"  # compilation takes longer than it saves for any of our queries
 )
-LOOKUPS = "-c random_page_cost=1.1"  # a batch's keys are found in indexes; by default, whole tables are read for them
-"""Session settings that `options` in the user's URL may overrule."""
+LOOKUPS = "-c random_page_cost=1.1"  # a batch's keys are looked up in indexes; see docs/decisions.md
+"""Session settings that `options` in the user's URL may override."""
 FEW_ROWS = 10_000
-"""COPY takes 17 ms for so many and ConnectorX 27, of which it needs 10 to connect; with twice as many they are even."""
-READER_OPTIONS = "-c max_parallel_workers_per_gather=0"  # what it reads is needed while another batch is written
+"""Largest read by COPY: it takes 17 ms, ConnectorX 27 (10 of them to connect); at twice the rows they are even."""
+READER_OPTIONS = "-c max_parallel_workers_per_gather=0"  # leaves cores for the batch that is written meanwhile
 FORMATS = "-c timezone=UTC -c datestyle=ISO,YMD"
-"""Session settings that what is read here relies on."""
+"""Session settings that parsing of results relies on."""
 
 
 class Database:
-    """One PostgreSQL database and the schema in it that holds our tables."""
+    """PostgreSQL database, and the schema in it that holds the tables of this project."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     @cached_property
     def url(self) -> URL:
-        """The URL of the database (starting the embedded one where none is configured)."""
+        """Return the URL of the database; starts the embedded one if none is configured."""
         configured = self.settings.database_url
         if configured is None:
             return embedded.start(self.settings.postgres_directory)
@@ -62,17 +64,17 @@ class Database:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the database is the embedded one."""
+        """Tell whether the database is the embedded one."""
         return self.settings.database_url is None
 
     @property
     def schema(self) -> str:
-        """The schema that holds all tables."""
+        """Return the schema that holds all tables."""
         return self.settings.db_schema
 
     @cached_property
     def engine(self) -> sa.Engine:
-        """The SQLAlchemy engine (psycopg 3)."""
+        """Return the SQLAlchemy engine (psycopg 3)."""
         return sa.create_engine(
             self.url.set(drivername="postgresql+psycopg"),
             hide_parameters=True,
@@ -86,7 +88,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """A transaction that commits at the end of the block and rolls back on any error.
+        """Open a transaction that commits at the end of the block and rolls back on any error.
 
         Raises:
             DatabaseUnavailableError: the server can't be reached, or the embedded one ended meanwhile.
@@ -102,19 +104,19 @@ class Database:
     def read(
         self, query: str, schema: Mapping[str, pl.DataType], *, rows: int | None = None, alone: bool = False
     ) -> pl.DataFrame:
-        """Read a whole query in one snapshot: through ConnectorX, a few rows by COPY.
+        """Read a query in one snapshot: through ConnectorX, or by COPY if few rows are expected.
 
-        Nothing but integers and hex literals may be formatted into `query`: ConnectorX knows no parameters.
+        Only integers and hex literals may be formatted into `query`: ConnectorX has no parameters.
 
         Args:
             query: a SELECT.
             schema: the columns of the result in order and their types; the result is cast to them.
-            rows: about how many are expected. The reader takes longer to connect than a few rows take by COPY.
-            alone: nothing else is at work meanwhile, so that the server may use all cores.
+            rows: expected number of rows, approximately.
+            alone: true if no other query runs meanwhile, so that the server may use all cores.
 
         Raises:
             ReadError: the read failed. The message holds no data.
-            DatabaseUnavailableError: the server can't be reached, or the URL asks for what the reader can't do.
+            DatabaseUnavailableError: the server can't be reached, or the URL demands a feature that the reader lacks.
         """
         if rows is not None and rows <= FEW_ROWS:
             with self.transaction() as connection:
@@ -138,7 +140,7 @@ class Database:
         except DBAPIError as error:
             if not self.is_embedded:
                 raise _unavailable(self.url, error) from None
-        embedded.start(self.settings.postgres_directory)  # it crashed or was stopped meanwhile; or it says why not
+        embedded.start(self.settings.postgres_directory)  # restarts a server that crashed or was stopped
         try:
             return self.engine.connect()
         except DBAPIError as error:
@@ -151,13 +153,13 @@ class Database:
 
     @property
     def _options(self) -> str:
-        """The session settings of all connections: ours, then those of the user's URL, then what has to hold."""
+        """Return the session settings: defaults, then those of the user's URL, then those that must hold."""
         wanted = self.url.normalized_query.get("options", ())
         return " ".join([TUNING, *wanted, FORMATS, f"-c search_path={self.schema}"])
 
 
 def _unavailable(url: URL, error: DBAPIError) -> DatabaseUnavailableError:
-    """The error for a connection that was refused: what the code means, not the driver's text."""
+    """Return the error for a refused connection, with the meaning of its code instead of the driver's text."""
     state = sqlstate_of(error) or state_of_refused_connection(str(error.orig))
     return DatabaseUnavailableError(
         f"The database at {url.host or 'the local socket'} does not accept connections "
@@ -166,6 +168,6 @@ def _unavailable(url: URL, error: DBAPIError) -> DatabaseUnavailableError:
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """The SQLSTATE of a driver's error, wrapped by SQLAlchemy or not."""
+    """Return the SQLSTATE of a driver's error, wrapped by SQLAlchemy or not."""
     original = error.orig if isinstance(error, DBAPIError) else error
     return getattr(original, "sqlstate", None)

@@ -1,6 +1,8 @@
-"""The embedded PostgreSQL: a real server from a pip wheel, started on demand under `ETL_HOME`, reached by a socket.
+"""Embedded PostgreSQL: starts and stops a server from a pip wheel, on demand, under `ETL_HOME`, reached by a socket.
 
-Of the wheel only the programs are used. Nothing is ever signalled but the server of the very directory.
+Only the wheel's programs are used. Hazard: a pid file may name another program's process. No process is signalled
+except the server of this very directory, which `postmaster` identifies (docs/decisions.md, "Embedded server"). Creating
+the data directory belongs in `data_directory`.
 """
 
 from __future__ import annotations
@@ -37,18 +39,18 @@ from etl_assets.folders import locked, problem_of
 logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 600.0
-"""How long a server may recover after a crash before a command gives up waiting; the server goes on."""
+"""Time to wait for a server that recovers from a crash; after that the command fails, the server goes on."""
 STOP_SECONDS: Final = 300.0
 ORPHAN_SECONDS: Final = 20.0
-"""How long processes of a killed server may take to notice and end."""
+"""Time for the processes of a killed server to end."""
 QUIET_SECONDS: Final = 10.0
-"""After so long a wait, it is said what is waited for."""
+"""Waiting time after which a log line names the reason."""
 PORT: Final = 5432
-"""No port: a part of the socket's name."""
+"""Part of the socket's name; no port is opened."""
 WAL_SEGMENT_BYTES: Final = 16 << 20
-"""Least free disk of a server: with less, it ends or does not start."""
+"""Free disk space that a server needs to start and run."""
 LONGEST_SOCKET_FOLDER: Final = 85
-"""In bytes: with the socket's name it has to fit into the 104 that the systems have at least."""
+"""In bytes: with the socket's name, the path must fit into the 104 bytes that all systems allow."""
 
 REASONS: Final = {
     "No space left on device": "the disk is full. Free space on it, then try again",
@@ -60,16 +62,16 @@ REASONS: Final = {
     "could not map anonymous shared memory": "there is not enough memory. End other programs, then try again",
     "invalid locale": "the system lacks the locale that LANG or LC_ALL names. Set them to C.UTF-8, then try again",
 }
-"""Meanings of a server's or initdb's own words, with the remedy."""
+"""Meanings of messages of the server and of initdb, with the remedy."""
 
 
 def start(directory: Path) -> URL:
-    """Start the server that keeps its data in `directory` (or find it running) and return its URL.
+    """Start the server of the data directory, unless it runs, and return its URL.
 
-    The server outlives this process; `stop` ends it. Of several processes that start it at once, one does.
+    The server outlives this process; `stop` ends it. Of several processes that call this at once, one starts it.
 
     Raises:
-        DatabaseUnavailableError: the server can't be started, and why.
+        DatabaseUnavailableError: the server can't be started; the message has the reason.
     """
     directory = directory.resolve()
     deadline = time.monotonic() + START_SECONDS
@@ -79,34 +81,34 @@ def start(directory: Path) -> URL:
                 directory.parent.mkdir(parents=True, exist_ok=True)
                 with locked(directory.with_name(f".{directory.name}.lock"), seconds=START_SECONDS):
                     if postmaster.find_server(directory) is None:
-                        _launch(directory, deadline)
-            _pause(directory, deadline)
+                        _start_server(directory, deadline)
+            _wait_briefly(directory, deadline)
     except InitError as error:
-        raise _failure(directory, str(error)) from None
+        raise _start_error(directory, str(error)) from None
     except OSError as error:
-        raise _failure_of_system(directory, error) from None
+        raise _system_error(directory, error) from None
     return URL.create("postgresql", username="postgres", database="postgres", query={"host": str(server.socket_folder)})
 
 
 def lost(directory: Path) -> DatabaseUnavailableError:
-    """The error for a connection to the server of `directory` that broke off: why, as far as can be told."""
-    why = f"it crashed or was stopped, and is started again when it is needed: see {_log(directory)}"
+    """Return the error for a lost connection to the server of `directory`, with the reason if known."""
+    reason = f"it crashed or was stopped, and is started again when it is needed: see {_log(directory)}"
     if _is_full(directory):
-        why = REASONS["No space left on device"]
-    return DatabaseUnavailableError(f"The embedded PostgreSQL in {directory} broke the connection off: {why}.")
+        reason = REASONS["No space left on device"]
+    return DatabaseUnavailableError(f"The embedded PostgreSQL in {directory} broke the connection off: {reason}.")
 
 
 def stop(directory: Path) -> bool:
-    """Stop the server of `directory`; whether one was running.
+    """Stop the server of `directory`; return whether one was running.
 
     Raises:
-        DatabaseUnavailableError: it runs, and can't be stopped from here.
+        DatabaseUnavailableError: it can't be stopped from here.
     """
     directory = directory.resolve()
     try:
         server = postmaster.find_server(directory)
     except OSError as error:
-        raise _failure_of_system(directory, error) from None
+        raise _system_error(directory, error) from None
     if server is None:
         return False
     if server.process is None:
@@ -115,14 +117,15 @@ def stop(directory: Path) -> bool:
             " machine runs it. Stop it there."
         )
         raise DatabaseUnavailableError(msg)
-    _end(server.process, directory)
-    _take_note_of_ended()
+    _stop_process(server.process, directory)
+    _reap_children()
     return True
 
 
-def _end(process: psutil.Process, directory: Path) -> None:
+def _stop_process(process: psutil.Process, directory: Path) -> None:
+    """Request a fast shutdown and wait for it; never kills."""
     try:
-        process.send_signal(signal.SIGINT)  # checks by the start time that the number has not passed on meanwhile
+        process.send_signal(signal.SIGINT)  # psutil compares start times: a reused pid is not signalled
     except psutil.NoSuchProcess:
         return
     except psutil.AccessDenied:
@@ -139,8 +142,8 @@ def _end(process: psutil.Process, directory: Path) -> None:
         time.sleep(0.05)
 
 
-def _launch(directory: Path, deadline: float) -> None:
-    """Start the server, while nobody else does, and wait until it is ready."""
+def _start_server(directory: Path, deadline: float) -> None:
+    """Start the server and wait until it is ready; the caller holds the lock."""
     account = account_for(directory)
     make_directory(directory, account)
     _wait_for_orphans(directory)
@@ -163,25 +166,25 @@ def _launch(directory: Path, deadline: float) -> None:
             cwd="/",
             **(account.for_process if account else {}),  # type: ignore[call-overload]  # users and groups
         )
-    _take_note_of_ended()
+    _reap_children()
     _children.append(process)
     while (server := postmaster.find_server(directory)) is None or server.state != "ready":
         if process.poll() is not None:
-            raise _failure(directory, _log(directory).read_bytes()[began:].decode(errors="replace"))
-        _pause(directory, deadline)
+            raise _start_error(directory, _log(directory).read_bytes()[began:].decode(errors="replace"))
+        _wait_briefly(directory, deadline)
 
 
 _children: Final[list[subprocess.Popen[bytes]]] = []
-"""The servers that this process started and that may still run: they outlive it, so nothing waits for them."""
+"""Servers that this process started: they outlive it, so nothing waits for them."""
 
 
-def _take_note_of_ended() -> None:
-    """Let go of servers of this process that have ended: until then they are zombies."""
+def _reap_children() -> None:
+    """Reap servers of this process that have ended: until then they are zombies."""
     _children[:] = [child for child in _children if child.poll() is None]
 
 
 def _wait_for_orphans(directory: Path) -> None:
-    """Wait until all processes of a killed server have ended: they end when they notice."""
+    """Wait until all processes of a killed server have ended, which they do by themselves."""
     deadline = time.monotonic() + ORPHAN_SECONDS
     while orphans := postmaster.processes_in(directory):
         if time.monotonic() > deadline:
@@ -195,17 +198,17 @@ def _wait_for_orphans(directory: Path) -> None:
 
 
 def _suits_socket(folder: Path) -> bool:
-    """Whether a socket in it has a name that the system takes, and that a URL and libpq don't read otherwise."""
+    """Tell whether the path of a socket in the folder is short enough, and unambiguous in a URL and to libpq."""
     return len(os.fsencode(folder)) <= LONGEST_SOCKET_FOLDER and bool(re.fullmatch(r"[\w/.\-]+", str(folder)))
 
 
 def _short_folder(directory: Path, account: Account | None) -> Path:
-    """A folder with a short name that only the server's user can enter: whoever reaches the socket is let in."""
+    """Return a folder with a short name that only the server's user can enter, as the socket has no password."""
     uid = account.uid if account else os.geteuid()
     name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"etl-assets-{uid}-{name}"
     if not _suits_socket(folder):
-        folder = Path("/tmp") / folder.name  # noqa: S108  # its owner and rights are looked at
+        folder = Path("/tmp") / folder.name  # noqa: S108  # owner and rights are checked below
     try:
         folder.mkdir(mode=FOLDER_MODE)
     except FileExistsError:
@@ -214,44 +217,45 @@ def _short_folder(directory: Path, account: Account | None) -> Path:
         os.chown(folder, uid, account.gid if account else -1)
     found = folder.lstat()
     if found.st_uid != uid or found.st_mode != stat.S_IFDIR | FOLDER_MODE:
-        msg = f"{folder}, the place for the socket of {directory}, is another user's: delete it, or use a shorter path."
+        msg = f"{folder}, for the socket of {directory}, belongs to another user: delete it, or use a shorter path."
         raise DatabaseUnavailableError(msg)
     return folder
 
 
-def _pause(directory: Path, deadline: float) -> None:
-    """Wait a little; say what for if it takes long, and give up in the end."""
+def _wait_briefly(directory: Path, deadline: float) -> None:
+    """Wait briefly; log the reason if it takes long, and raise after the deadline."""
     left = deadline - time.monotonic()
     if left < 0:
         msg = (
-            f"The embedded PostgreSQL in {directory} is not ready after {START_SECONDS:.0f} s: it recovers from a"
-            f" crash, or shuts down. It goes on by itself: try again later; see {_log(directory)}."
+            f"The embedded PostgreSQL in {directory} is not ready after {START_SECONDS:.0f} s: it is recovering from a"
+            f" crash, or shutting down. Try again later; see {_log(directory)}."
         )
         raise DatabaseUnavailableError(msg)
     time.sleep(_PAUSE_SECONDS)
     if left - _PAUSE_SECONDS < START_SECONDS - QUIET_SECONDS <= left:
         logger.warning(
-            "Waiting for the embedded PostgreSQL, which recovers from a crash or shuts down: %s", _log(directory)
+            "Waiting for the embedded PostgreSQL, which is recovering from a crash or shutting down: %s",
+            _log(directory),
         )
 
 
 _PAUSE_SECONDS: Final = 0.02
 
 
-def _failure(directory: Path, said: str) -> DatabaseUnavailableError:
-    """The error for what a server or initdb said before it ended."""
-    reason = next((meaning for words, meaning in REASONS.items() if words in said), None)
+def _start_error(directory: Path, output: str) -> DatabaseUnavailableError:
+    """Return the error for the output of a server or of initdb that ended."""
+    reason = next((meaning for words, meaning in REASONS.items() if words in output), None)
     log = _log(directory)
     if reason is None and _is_full(directory):
-        reason = REASONS["No space left on device"]  # a full disk does not take the server's words either
+        reason = REASONS["No space left on device"]  # the server can't log to a full disk
     elif reason is None and not log.exists():  # initdb's line names files and settings, no data
-        reason = said
+        reason = output
     return DatabaseUnavailableError(
         f"The embedded PostgreSQL in {directory} does not start: {f'{reason}.' if reason else f'see {log}.'}"
     )
 
 
-def _failure_of_system(directory: Path, error: OSError) -> EtlError:
+def _system_error(directory: Path, error: OSError) -> EtlError:
     problem = problem_of(error, "set ETL_HOME to another folder") or f"{error.strerror or type(error).__name__}."
     at = error.filename or directory
     return DatabaseUnavailableError(f"The embedded PostgreSQL in {directory} can't be used; {at}: {problem}")
@@ -266,5 +270,5 @@ def _log(directory: Path) -> Path:
 
 
 def _no_links(path: str, flags: int) -> int:
-    """Open a file of the server's user, who may not lead root to another one by a link."""
+    """Open a file without following links, by which the server's user could redirect root to another file."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -1,8 +1,8 @@
-"""Polars frames in and out of an open transaction: COPY both ways, and nothing row by row.
+"""Transfer of Polars frames into and out of an open transaction, by COPY both ways and never row by row.
 
-Rows are changed in key order, so that two writers never wait for each other in a circle; new ones are given in the
-order of an index, which then grows at its right edge. Every write checks that the server took exactly the rows it was
-given.
+Rows are updated and deleted in key order, so that two writers never deadlock; new rows are sorted by the caller in the
+order of an index, which then grows at its right edge. Every write checks that the server processed exactly the given
+rows. Large reads outside a transaction belong in `database.Database.read`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 STAGING = "staged_rows"
 ROWS_PER_WRITE = 20_000
-"""How many rows are encoded at once: small enough that the server begins at once and memory stays flat."""
+"""Rows encoded at once: few enough for the server to start immediately and for memory to stay flat."""
 BYTES_PER_WRITE: Final = 32 << 20
-"""About how many bytes of text are encoded at once: what rows share in memory, as an order's id, is copied for each."""
+"""Bytes of text encoded at once, roughly: texts that rows share in memory are copied for each row."""
 
 
 def copy_rows(connection: sa.Connection, table: str, rows: pl.DataFrame, *, like: str | None = None) -> int:
@@ -43,27 +43,29 @@ def copy_rows(connection: sa.Connection, table: str, rows: pl.DataFrame, *, like
     Args:
         connection: an open transaction.
         table: the table's name.
-        rows: columns of the table: uuid and jsonb ones as text, the others in the Polars type of the same meaning.
-        like: the table of the schema that a temporary one has its columns from.
+        rows: columns of the table; uuid and jsonb as text, others in the equivalent Polars type.
+        like: for a temporary table, the table of the schema with its column types.
     """
     if rows.is_empty():
         return 0
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(sql.Identifier(table), _columns(rows.columns))
-    described = metadata.tables[like or table].columns
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+        sql.Identifier(table), _column_list(rows.columns)
+    )
+    table_columns = metadata.tables[like or table].columns
     with _driver(connection).cursor() as cursor:
         with cursor.copy(statement) as copy:
-            for piece in _as_binary(rows, described):
+            for piece in encode_binary(rows, table_columns):
                 copy.write(piece)
-        _expect(cursor.rowcount, rows.height, f"COPY into {table}")
+        _require_row_count(cursor.rowcount, rows.height, f"COPY into {table}")
     return rows.height
 
 
-def _as_binary(rows: pl.DataFrame, described: sa.ColumnCollection[str, sa.Column[Any]]) -> Iterator[bytes]:
-    """The frame in PostgreSQL's binary format, which the server reads several times faster than text."""
-    types = {column: described[column].type for column in rows.columns if column in described}
+def encode_binary(rows: pl.DataFrame, table_columns: sa.ColumnCollection[str, sa.Column[Any]]) -> Iterator[bytes]:
+    """Encode in PostgreSQL's binary format, which the server reads several times faster than text."""
+    types = {column: table_columns[column].type for column in rows.columns if column in table_columns}
 
     def as_arrow(part: pl.DataFrame) -> pa.Table:
-        stored = part.select(_as_stored(column, types.get(column)) for column in part.columns)
+        stored = part.select(_cast_for_storage(column, types.get(column)) for column in part.columns)
         return stored.to_arrow(compat_level=pl.CompatLevel.oldest())
 
     texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
@@ -82,8 +84,8 @@ def _as_binary(rows: pl.DataFrame, described: sa.ColumnCollection[str, sa.Column
     yield encoder.finish()
 
 
-def _as_stored(column: str, stored: sa.types.TypeEngine[Any] | None) -> pl.Expr:
-    """A column in the type whose binary form the stored one has."""
+def _cast_for_storage(column: str, stored: sa.types.TypeEngine[Any] | None) -> pl.Expr:
+    """Return a column in the type whose binary form equals the stored one."""
     match stored:
         case UUID():
             return pl.col(column).str.replace_all("-", "", literal=True).str.decode("hex")
@@ -105,10 +107,14 @@ def copy_to_temp_table(
     name: str = STAGING,
     joined_by: Sequence[str] | None = None,
 ) -> None:
-    """Put `rows` into a temporary table `name`, gone at commit; columns named as in table `like` have its types.
+    """Copy `rows` into a temporary table that is dropped at commit.
 
-    Others are boolean or bigint, as the frame has them. `joined_by` names the columns that the planner has to know,
-    which takes time for each of them: all, if it is not given.
+    Args:
+        connection: an open transaction.
+        like: the table whose columns of the same names give the types; other columns are boolean or bigint.
+        rows: the rows to copy.
+        name: the name of the temporary table.
+        joined_by: columns to collect statistics of, which takes time for each; by default all.
     """
     driver = _driver(connection)
     driver.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(sql.Identifier(name)))
@@ -123,7 +129,7 @@ def copy_to_temp_table(
         )
     )
     copy_rows(connection, name, rows, like=like)
-    driver.execute(sql.SQL("ANALYZE {} ({})").format(sql.Identifier(name), _columns(joined_by or rows.columns)))
+    driver.execute(sql.SQL("ANALYZE {} ({})").format(sql.Identifier(name), _column_list(joined_by or rows.columns)))
 
 
 _NULLS: Final = {pl.Boolean(): sql.SQL("NULL::boolean"), pl.Int64(): sql.SQL("NULL::bigint")}
@@ -152,7 +158,7 @@ def update_rows(
     statement = sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {}").format(
         sql.Identifier(table), sql.SQL(", ").join(assignments), sql.Identifier(STAGING), _same_key(key)
     )
-    _expect(_driver(connection).execute(statement).rowcount, rows.height, f"UPDATE of {table}")
+    _require_row_count(_driver(connection).execute(statement).rowcount, rows.height, f"UPDATE of {table}")
     return rows.height
 
 
@@ -178,7 +184,7 @@ def fetch_frame(connection: sa.Connection, query: str, schema: dict[str, Any]) -
             text = b"".join(copy)
     if not text:
         return pl.DataFrame(schema=schema)
-    # Instants come as ISO text with the session's offset (UTC), booleans as t and f.
+    # Timestamps come as ISO text with the session's offset (UTC), booleans as t and f.
     raw = {name: pl.String if dtype in _AS_TEXT else dtype for name, dtype in schema.items()}
     frame = pl.read_csv(io.BytesIO(text), has_header=False, schema=raw)
     return frame.with_columns(_from_text(name, dtype) for name, dtype in schema.items() if dtype in _AS_TEXT)
@@ -198,7 +204,7 @@ def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
     return driver  # type: ignore[no-any-return]  # SQLAlchemy does not know which driver it holds
 
 
-def _columns(names: Sequence[str]) -> sql.Composed:
+def _column_list(names: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
@@ -206,7 +212,7 @@ def _same_key(key: Sequence[str]) -> sql.Composed:
     return sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(sql.Identifier(column)) for column in key)
 
 
-def _expect(actual: int, expected: int, what: str) -> None:
+def _require_row_count(actual: int, expected: int, statement: str) -> None:
     if actual != expected:
-        msg = f"{what} touched {actual} rows instead of {expected}: the table was changed from outside the pipeline."
+        msg = f"{statement} affected {actual} rows, not {expected}: another program has changed the table."
         raise RowCountError(msg)

@@ -1,4 +1,8 @@
-"""The keys of the tables: what other programs rely on, so they exist at all times, and one that is missing is made."""
+"""Keys of the tables: finds missing ones and restores them.
+
+Other programs rely on keys, so they exist at all times (docs/decisions.md, "Keys are never dropped"). Secondary
+indexes, which may be missing during a first load, belong in `bulk_load`.
+"""
 
 from __future__ import annotations
 
@@ -22,23 +26,23 @@ Key = sa.PrimaryKeyConstraint | sa.UniqueConstraint | sa.Index
 
 
 def all_keys() -> Iterator[Key]:
-    """The keys of all tables: primary keys, unique constraints and unique indexes."""
+    """Yield the keys of all tables: primary keys, unique constraints and unique indexes."""
     for table in metadata.sorted_tables:
         yield from (one for one in table.constraints if isinstance(one, sa.PrimaryKeyConstraint | sa.UniqueConstraint))
         yield from (one for one in table.indexes if one.unique)
 
 
 def missing_keys(connection: sa.Connection) -> list[Key]:
-    """The keys that the schema in the database lacks; one under another name is none that is missing."""
+    """Return the keys that the database lacks; a key under another name is not missing."""
     found = {(table, is_partial, frozenset(columns)) for table, is_partial, columns in connection.execute(_FOUND)}
-    return [key for key in all_keys() if _described(key) not in found]
+    return [key for key in all_keys() if _signature(key) not in found]
 
 
 def restore_keys(connection: sa.Connection) -> None:
-    """Make the keys that are missing: up to version 0.1.0 a first load that was killed left some out.
+    """Create missing keys: up to version 0.1.0 a first load that was killed left some out.
 
     Raises:
-        MissingKeyError: the table has rows that the key refuses. Somebody has to choose among them.
+        MissingKeyError: the table has rows that violate the key; the user has to choose among them.
     """
     for key in missing_keys(connection):
         table = _table(key)
@@ -50,11 +54,11 @@ def restore_keys(connection: sa.Connection) -> None:
             if not (sqlstate_of(error) or "").startswith(_REFUSED_ROWS):
                 raise
             raise MissingKeyError(_refusal(connection, key)) from None
-        logger.warning("The table %s lacked its key %s: it is made.", table.name, key.name)
+        logger.warning("The table %s lacked its key %s: created.", table.name, key.name)
 
 
 _REFUSED_ROWS: Final = "23"
-"""The class of SQLSTATE where rows stand against a key."""
+"""Class of SQLSTATE of rows that violate a key."""
 _FOUND: Final = sa.text("""
     SELECT t.relname, i.indpred IS NOT NULL, ARRAY(
         SELECT CAST(a.attname AS text)
@@ -73,13 +77,13 @@ def _table(key: Key) -> sa.Table:
     return key.table
 
 
-def _described(key: Key) -> tuple[str, bool, frozenset[str]]:
+def _signature(key: Key) -> tuple[str, bool, frozenset[str]]:
     is_partial = isinstance(key, sa.Index) and key.dialect_options["postgresql"]["where"] is not None
     return _table(key).name, is_partial, frozenset(column.name for column in key.columns)
 
 
 def _refusal(connection: sa.Connection, key: Key) -> str:
-    """Say why a key can't be made, and what to do: with numbers, and without a value of any row."""
+    """Explain why a key can't be created, with the remedy and without a value of any row."""
     table, columns = _table(key), list(key.columns)
     where = key.dialect_options["postgresql"]["where"] if isinstance(key, sa.Index) else None
     copies = sa.select(*columns, sa.func.count().label("copies")).group_by(*columns).having(sa.func.count() > 1)
@@ -95,7 +99,7 @@ def _refusal(connection: sa.Connection, key: Key) -> str:
     listed = " ".join(str(written).split())
     return (
         f"The table {table.name} lacks its key {key.name} ({', '.join(one.name for one in columns)}), which the first"
-        f" load of an older version left out, and {number} of its values occur more than once: the key can't be made,"
-        f" and nothing was changed. List them with `{listed}`, delete the rows that are too many (or empty there), then"
-        " run `etl-assets db upgrade`."
+        f" load of an older version left out, and {number} of its values occur more than once: the key can't be"
+        f" created, and nothing was changed. List them with `{listed}`, delete the surplus rows (or those with empty"
+        " columns), then run `etl-assets db upgrade`."
     )

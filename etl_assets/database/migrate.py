@@ -1,4 +1,7 @@
-"""The schema in the database: made and changed by migrations only, never by an asset."""
+"""Migrations: bring the schema in the database to the revision that this version needs.
+
+Only migrations (`migrations/versions`) create and change tables; assets never do.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,18 @@ from etl_assets.errors import NotMigratedError
 if TYPE_CHECKING:
     from etl_assets.database.database import Database
 
-_LOCK = 7_305_461_902
-"""The advisory lock that lets one migration at a time run."""
+_LOCK_ID = 7_305_461_902
+"""Advisory lock that serialises migrations."""
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Bring the schema to the newest revision, creating it where it is missing. Returns the old and the new one.
+    """Upgrade the schema to the newest revision, creating it if needed. Returns the old and the new revision.
 
     Raises:
-        MissingKeyError: a key is missing that can't be made.
+        MissingKeyError: a missing key can't be created.
     """
     with database.transaction() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_ID)))
         _create_schema(connection, database.schema)
         before = MigrationContext.configure(connection).get_current_revision()
         command.upgrade(_config(connection), "head")
@@ -38,28 +41,28 @@ def upgrade(database: Database) -> tuple[str | None, str]:
 
 
 def newest_revision() -> str:
-    """The revision that this version of the project needs."""
+    """Return the revision that this version of the project needs."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
 def require_current(database: Database) -> None:
-    """Migrate the embedded database; refuse a server of one's own that is not migrated, or lacks a key.
+    """Migrate the embedded database; refuse another server that is not migrated, or lacks a key.
 
     Raises:
-        NotMigratedError: it says what to type.
-        MissingKeyError: the embedded database lacks a key that can't be made.
+        NotMigratedError: the message names the command to run.
+        MissingKeyError: a missing key of the embedded database can't be created.
     """
-    lacking = what_is_lacking(database)
-    if lacking is None:
+    deviation = find_deviation(database)
+    if deviation is None:
         return
     if not database.is_embedded:
-        msg = f"The schema {database.schema!r} {lacking}: run `etl-assets db upgrade`."
+        msg = f"The schema {database.schema!r} {deviation}: run `etl-assets db upgrade`."
         raise NotMigratedError(msg)
     upgrade(database)
 
 
-def what_is_lacking(database: Database) -> str | None:
-    """Describe why the schema is not as this version needs it; None if it is."""
+def find_deviation(database: Database) -> str | None:
+    """Describe how the schema deviates from what this version needs; None if it does not."""
     needed = newest_revision()
     with database.transaction() as connection:
         found = MigrationContext.configure(connection).get_current_revision()

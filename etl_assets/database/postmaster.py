@@ -1,8 +1,9 @@
-"""Which server runs in a data directory: judged by what runs there, never by a number in a file alone.
+"""Identification of the server that runs in a data directory; starts and stops nothing.
 
-After a power cut or the restart of a container, `postmaster.pid` names a process that is gone, and its number may be
-another program's by now. So a process counts as the server only if it lives, is a `postgres`, and works in this very
-directory. Its start time is not compared with the file's: a clock that was set meanwhile would make them differ.
+Hazard: after a power cut or the restart of a container, `postmaster.pid` names a process that is gone, and its number
+may belong to another program. A process counts as the server only if it is alive, is called `postgres`, and has this
+very directory as its working directory. Its start time is not compared with the file's, since a change of the clock
+would make them differ. See docs/decisions.md, "Embedded server".
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ PID_FILE: Final = "postmaster.pid"
 SOCKET: Final = ".s.PGSQL.{port}"
 _ANY_BYTES: Final[dict[str, Any]] = {"encoding": "utf-8", "errors": "surrogateescape"}
 _LINES: Final = 8
-"""Lines of a whole file: pid, directory, start time, port, folder of the socket, address, shared memory, state."""
+"""Lines of a complete file: pid, directory, start time, port, socket folder, address, shared memory, state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs, as its pid file tells of it."""
+    """Running server, as its pid file describes it."""
 
     process: psutil.Process | None
-    """None where it answers, but its process can't be seen: it runs in another container, say."""
+    """None if the server answers but its process is invisible, for example in another container."""
     socket_folder: Path
     state: str
-    """`starting` (recovering, perhaps), `ready` or `stopping`; empty while the file is being written."""
+    """`starting` (possibly recovering), `ready` or `stopping`; empty while the file is being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +44,23 @@ class _PidFile:
 
 
 def find_server(directory: Path) -> Server | None:
-    """The server that runs in `directory` (an absolute path), or None where none does."""
-    said = _read(directory)
-    if said is None:
+    """Return the server that runs in `directory` (an absolute path); None if there is none."""
+    pid_file = _read_pid_file(directory)
+    if pid_file is None:
         return None
-    process = _process_in(directory, said.pid) if said.pid is not None else None
-    if process is None and not _answers(said):
+    process = _process_in(directory, pid_file.pid) if pid_file.pid is not None else None
+    if process is None and not _answers(pid_file):
         return None
-    return Server(process, Path(said.socket_folder), said.state)
+    return Server(process, Path(pid_file.socket_folder), pid_file.state)
 
 
 def processes_in(directory: Path) -> list[psutil.Process]:
-    """All processes of PostgreSQL that work in `directory`: also those that outlived their server."""
+    """Return all processes of PostgreSQL that work in `directory`, including those that outlived their server."""
     return [process for process in psutil.process_iter() if _is_at_work(process, directory)]
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether a process is there and no zombie, which only waits for its parent to take note of its end."""
+    """Tell whether a process exists and is no zombie, which only waits to be reaped by its parent."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -67,11 +68,11 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def disown(file: Path) -> str | None:
-    """Let the next server take over a pid or lock file that a crashed one left; says what it names, None without one.
+    """Let the next server take over a pid or lock file of a crashed one; return what it named, None without a file.
 
-    Nothing of the directory's server may run. The file is not removed: it then names this process, and a postgres
-    takes a file that names its parent for one that was left, but first sees by the rest of it whether shared memory
-    of the crashed server is still in use.
+    No process of the directory's server may run. The file is not removed but made to name this process: postgres
+    treats a file that names its parent as stale, but still checks by the rest of the file whether shared memory of the
+    crashed server is in use.
     """
     try:
         text = file.read_text(**_ANY_BYTES)
@@ -81,22 +82,22 @@ def disown(file: Path) -> str | None:
     with file.open("r+", **_ANY_BYTES) as opened:
         opened.write(f"{os.getpid()}\n{rest}")
         opened.truncate()
-    return _description_of(_number(number))
+    return _describe_process(_parse_pid(number))
 
 
-def _read(directory: Path) -> _PidFile | None:
-    """The pid file; None where there is none. One that was cut short names no process."""
+def _read_pid_file(directory: Path) -> _PidFile | None:
+    """Read the pid file; None if there is none. A truncated one names no process."""
     try:
         text = (directory / PID_FILE).read_text(**_ANY_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     lines = [line.strip() for line in text.split("\n")]
     lines += [""] * (_LINES - len(lines))
-    return _PidFile(_number(lines[0]), lines[3], lines[4], lines[7])
+    return _PidFile(_parse_pid(lines[0]), lines[3], lines[4], lines[7])
 
 
-def _number(line: str) -> int | None:
-    """The process of a first line; None where it is not whole."""
+def _parse_pid(line: str) -> int | None:
+    """Parse the first line; None if it is incomplete."""
     found = re.fullmatch(r"\s*([1-9]\d{0,8})\s*", line, re.ASCII)
     return int(found[1]) if found else None
 
@@ -110,7 +111,7 @@ def _process_in(directory: Path, pid: int) -> psutil.Process | None:
 
 
 def _is_at_work(process: psutil.Process, directory: Path) -> bool:
-    """Whether a process lives and is a PostgreSQL's in this directory."""
+    """Tell whether a process is alive and a PostgreSQL's in this directory."""
     try:
         return is_alive(process) and process.name() == "postgres" and _works_in(process, directory)
     except psutil.NoSuchProcess:
@@ -118,7 +119,7 @@ def _is_at_work(process: psutil.Process, directory: Path) -> bool:
 
 
 def _works_in(process: psutil.Process, directory: Path) -> bool:
-    """A server's processes stay in its data directory; where that can't be seen, its arguments name it."""
+    """Compare a process's working directory, or its arguments if that is invisible, with the data directory."""
     try:
         at = process.cwd()
     except psutil.AccessDenied:
@@ -130,20 +131,20 @@ def _works_in(process: psutil.Process, directory: Path) -> bool:
         return False
 
 
-def _answers(said: _PidFile) -> bool:
-    """Whether somebody listens at the socket that the file names."""
-    if not said.socket_folder or not said.port:
+def _answers(pid_file: _PidFile) -> bool:
+    """Tell whether a process listens at the socket that the file names."""
+    if not pid_file.socket_folder or not pid_file.port:
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(1)
         try:
-            client.connect(str(Path(said.socket_folder) / SOCKET.format(port=said.port)))
+            client.connect(str(Path(pid_file.socket_folder) / SOCKET.format(port=pid_file.port)))
         except OSError:
             return False
     return True
 
 
-def _description_of(pid: int | None) -> str:
+def _describe_process(pid: int | None) -> str:
     if pid is None:
         return "no process"
     try:

@@ -1,7 +1,8 @@
-"""The URI of the bulk reader's connections: where and how the engine's own connection went, in the reader's terms.
+"""URI of the bulk reader's connections, built from an open connection of the engine.
 
-ConnectorX connects by itself, with a driver that knows a part of libpq's parameters. It is told what libpq came to (of
-several hosts the one in use, what a service or password file says) and never anything weaker than what was asked for.
+ConnectorX connects by itself, with a driver that supports only some of libpq's parameters. It gets the values that
+libpq resolved (of several hosts the one in use; entries of service and password files), and never weaker security
+than was requested. See docs/decisions.md, "Address of the bulk reader".
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ PASSED_ON: Final = (
     "sslrootcert", "sslcert", "sslkey", "sslnegotiation", "channel_binding", "connect_timeout", "keepalives",
     "keepalives_idle", "keepalives_interval", "tcp_user_timeout", "application_name",
 )  # fmt: skip
-"""The parameters that mean the same to both drivers."""
+"""Parameters with the same meaning in both drivers."""
 
 REFUSED: Final = (
     "sslcrl", "sslcrldir", "sslpassword", "require_auth", "requirepeer", "ssl_min_protocol_version",
     "ssl_max_protocol_version",
 )  # fmt: skip
-"""Demands that the reader's driver can't meet; all other parameters it may do without."""
+"""Security demands that the reader's driver can't meet; other unsupported parameters are left out."""
 
 SSL_MODES: Final = {
     "disable": "disable",
@@ -38,14 +39,14 @@ SSL_MODES: Final = {
 
 
 def reader_uri(info: psycopg.ConnectionInfo, options: str) -> str:
-    """The URI that leads ConnectorX to the database of an open connection.
+    """Return the URI that connects ConnectorX to the database of an open connection.
 
     Args:
-        info: what libpq says of the connection.
-        options: the session's options, as the server's command line has them.
+        info: libpq's description of the connection.
+        options: session options, in the form of the server's command line.
 
     Raises:
-        DatabaseUnavailableError: the connection was asked for something that the reader can't do.
+        DatabaseUnavailableError: the connection demands a feature that the reader lacks.
     """
     parameters = info.get_parameters()
     query = {name: parameters[name] for name in PASSED_ON if parameters.get(name)}
@@ -61,7 +62,7 @@ def reader_uri(info: psycopg.ConnectionInfo, options: str) -> str:
 
 
 def _ssl_mode(parameters: Mapping[str, str]) -> str:
-    """What the reader's driver has for libpq's sslmode: with a root certificate, `require` checks who signed."""
+    """Return the driver's equivalent of libpq's sslmode: with a root certificate, `require` verifies the CA."""
     mode, root = parameters.get("sslmode", "prefer"), parameters.get("sslrootcert")
     unmet = next((name for name in REFUSED if parameters.get(name)), None)
     if unmet:
@@ -69,12 +70,12 @@ def _ssl_mode(parameters: Mapping[str, str]) -> str:
     if ("sslcert" in parameters) != ("sslkey" in parameters):
         _refuse("sslcert or sslkey alone", "give both")
     if mode == "verify-full" or root == "system":
-        _refuse("sslmode=verify-full", "use sslmode=verify-ca and sslrootcert=FILE, which check who signed")
+        _refuse("sslmode=verify-full", "use sslmode=verify-ca and sslrootcert=FILE, which verify the CA")
     if mode == "verify-ca" and not root:
         _refuse("sslmode=verify-ca without sslrootcert", "add sslrootcert=FILE")
     return SSL_MODES[mode]
 
 
-def _refuse(what: str, remedy: str) -> NoReturn:
-    msg = f"ETL_DATABASE_URL (or libpq's environment) asks for {what}, which the bulk reader can't do: {remedy}."
+def _refuse(demand: str, remedy: str) -> NoReturn:
+    msg = f"ETL_DATABASE_URL (or libpq's environment) demands {demand}, which the bulk reader lacks: {remedy}."
     raise DatabaseUnavailableError(msg)

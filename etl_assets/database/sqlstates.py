@@ -1,4 +1,7 @@
-"""Meanings of PostgreSQL's SQLSTATEs, with what to do: the one table of them, without a text of the driver's."""
+"""Meanings of PostgreSQL's SQLSTATEs, with the remedy.
+
+The only table of them (docs/decisions.md, "One table of SQLSTATEs"): messages show these texts, never a driver's.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Final
 MEANINGS: Final = {
     "28": "the user or the password is wrong, or may not come from here: correct the URL, or the server's pg_hba.conf",
     "3D000": "there is no database of that name: create it, or correct the name in the URL",
-    "42501": "the user has no right to that: `etl-assets doctor` says which one is missing",
+    "42501": "the user lacks a right: `etl-assets doctor` says which one",
     "53100": "the disk of the database server is full: free space on it, then run again: nothing is lost",
     "53200": "the database server is out of memory: give it more, or lower ETL_BATCH_SIZE",
     "53300": "the server has no connection left: end some, or raise its max_connections",
@@ -21,7 +24,7 @@ MEANINGS: Final = {
     "08": "the connection was lost or could not be made: see that the server runs and can be reached, then try again",
     "53": "the database server lacks a resource: see its log",
 }
-"""By code, or by the class that a code begins with."""
+"""Meanings by code, or by the class that a code begins with."""
 
 OTHER: Final = "see the server's log, then try again"
 
@@ -48,15 +51,15 @@ _TEXTS: Final = {
     "timeout expired": "08001",
     "server closed the connection": "08006",
 }
-"""Texts of refused connections: libpq gives no code with them. Servers in other languages keep theirs unknown."""
+"""Codes by texts of refused connections, with which libpq gives no code; texts in other languages stay unknown."""
 
 
 def meaning_of(state: str | None) -> str:
-    """Say what a SQLSTATE means to the user, and what to do."""
+    """Return the meaning of a SQLSTATE, with the remedy."""
     found = (MEANINGS.get(prefix) for prefix in (state or "", (state or "")[:2]))
     return next((meaning for meaning in found if meaning), OTHER)
 
 
 def state_of_refused_connection(text: str) -> str | None:
-    """The SQLSTATE that the text of a refused connection tells of; None where it tells of none that is known."""
+    """Return the SQLSTATE that the text of a refused connection implies; None for unknown texts."""
     return next((state for words, state in _TEXTS.items() if words in text), None)

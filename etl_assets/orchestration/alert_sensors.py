@@ -1,7 +1,11 @@
-"""Sensors that tell people of failed runs and failed checks; alerts and channels are in `etl_assets.notices`.
+"""Sensors that send alerts about failed runs and failed checks.
 
-A alert is sent at least once: the cursor moves when somebody was reached, and stays where no channel works. These are
-plain sensors: Dagster's run-failure sensor goes on to the next run where sending fails, and it has none for checks.
+Only the reading of Dagster's records belongs here; alerts, channels and the history of checks are in
+`etl_assets/alerts`. See https://docs.dagster.io/guides/automate/sensors.
+
+Delivery is at least once: the cursor moves when a channel took the alert, and stays where none did. Therefore these are
+plain sensors: Dagster's run-failure sensor goes on to the next run where sending fails, and Dagster has none for checks
+(docs/decisions.md, "Alerts by plain sensors").
 
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
@@ -19,7 +23,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from etl_assets.alerts.alert import Alert
 from etl_assets.alerts.check_history import CheckHistory, Evaluation
-from etl_assets.alerts.notifier import Notifier, channels
+from etl_assets.alerts.notifier import Notifier, configured_channels
 from etl_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 30
@@ -29,66 +33,66 @@ MESSAGES_PER_RUN: Final = 5
 WILL_RETRY_TAG: Final = "dagster/will_retry"
 RETRIED_AS_TAG: Final = "dagster/auto_retry_run_id"
 RETRY_WAIT_SECONDS: Final = 120.0
-"""How long a retry that Dagster means to make may take to appear; it makes none of a run whose job is gone."""
+"""Time for an announced retry to appear as a run; Dagster makes none of a run whose job is gone."""
 
-Steps = Iterator[tuple[str, Alert | None]]
-"""What a tick has to do: the cursor after each thing that it looks at, and the alert that this deserves."""
+PendingAlerts = Iterator[tuple[str, Alert | None]]
+"""For each record that a tick reads: the cursor after it, and the alert that is due, if any."""
 
 
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=INTERVAL_SECONDS,
-    description="Sends a alert of each run that failed and is not retried.",
+    description="Sends an alert for each run that failed and is not retried.",
 )
 def notify_failed_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Runs of every origin: of sensors, of the UI, and of `etl-assets run`."""
+    """Watch runs of every origin: of sensors, of the UI, and of `etl-assets run`."""
     if context.cursor is None:
         newest = context.instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1).records
         context.update_cursor(str(newest[0].storage_id if newest else 0))
-        return dg.SkipReason("Begins with the runs that fail from now on.")
+        return dg.SkipReason("Started: watches runs that fail from now on.")
     settings = Settings()
-    return _send(context, settings, _failed_runs(context.instance, int(context.cursor), settings.public_url))
+    return _send_pending(context, settings, _failed_runs(context.instance, int(context.cursor), settings.public_url))
 
 
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=INTERVAL_SECONDS,
-    description="Sends a alert of each check (severity ERROR) that fails after it passed, and daily while it fails.",
+    description="Sends an alert when a check of severity ERROR begins to fail, and daily while it fails.",
 )
 def notify_failed_checks(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Checks of this code location."""
+    """Watch the checks of this code location."""
     if context.cursor is None:
         context.update_cursor(CheckHistory(since=time.time()).model_dump_json())
-        return dg.SkipReason("Begins with the checks that fail from now on.")
+        return dg.SkipReason("Started: watches checks that fail from now on.")
     if context.repository_def is None:
         msg = "The sensor was evaluated without its definitions."
         raise dg.DagsterInvariantViolationError(msg)
     keys = sorted(context.repository_def.asset_graph.asset_check_keys)
     history = CheckHistory.model_validate_json(context.cursor)
     settings = Settings()
-    return _send(context, settings, _failed_checks(context.instance, keys, history, settings.public_url))
+    return _send_pending(context, settings, _failed_checks(context.instance, keys, history, settings.public_url))
 
 
-def _send(context: dg.SensorEvaluationContext, settings: Settings, steps: Steps) -> dg.SkipReason:
-    """Go as far as alerts reach somebody. Raises `AlertError` where the first did not: the tick is tried again."""
-    delivery = Notifier(channels(settings))
+def _send_pending(context: dg.SensorEvaluationContext, settings: Settings, pending: PendingAlerts) -> dg.SkipReason:
+    """Send alerts until no channel takes one. Raises `AlertError` if that was the first: the tick is retried."""
+    notifier = Notifier(configured_channels(settings))
     sent, has_moved = 0, False
-    for cursor, alert in steps:
+    for cursor, alert in pending:
         if alert is not None:
-            if not delivery.send(alert):
+            if not notifier.send(alert):
                 break
             sent += 1
         context.update_cursor(cursor)
         has_moved = True
     if not has_moved:
-        delivery.raise_failures()
-    problems = "".join(f" {name} failed: {problem}" for name, problem in delivery.failures.items())
+        notifier.raise_failures()
+    problems = "".join(f" {name} failed: {problem}" for name, problem in notifier.failures.items())
     if problems:
-        context.log.error("Notices:%s", problems)
+        context.log.error("Alerts:%s", problems)
     return dg.SkipReason(f"{sent} alerts sent.{problems}")
 
 
-def _failed_runs(instance: dg.DagsterInstance, after: int, public_url: str | None) -> Steps:
+def _failed_runs(instance: dg.DagsterInstance, after: int, public_url: str | None) -> PendingAlerts:
     records = instance.fetch_run_status_changes(
         dg.RunStatusChangeRecordsFilter(event_type=dg.DagsterEventType.RUN_FAILURE, after_storage_id=after),
         limit=RUNS_PER_TICK,
@@ -96,15 +100,15 @@ def _failed_runs(instance: dg.DagsterInstance, after: int, public_url: str | Non
     ).records
     for record in records:
         run = instance.get_run_by_id(record.run_id)
-        if run is not None and _may_yet_be_retried(run, record):
+        if run is not None and _awaits_retry(run, record):
             return
         is_retried = run is not None and RETRIED_AS_TAG in run.tags
         alert = None if run is None or is_retried else _run_alert(instance, run, record, public_url)
         yield str(record.storage_id), alert
 
 
-def _may_yet_be_retried(run: dg.DagsterRun, record: dg.EventLogRecord) -> bool:
-    """Whether it is too early to say. Dagster never retries a run that no code server started (`etl-assets run`)."""
+def _awaits_retry(run: dg.DagsterRun, record: dg.EventLogRecord) -> bool:
+    """Tell whether a retry may still appear. Dagster never retries runs of `etl-assets run`."""
     wants_retry = run.tags.get(WILL_RETRY_TAG) == "true" and run.remote_job_origin is not None
     return wants_retry and RETRIED_AS_TAG not in run.tags and time.time() - record.timestamp < RETRY_WAIT_SECONDS
 
@@ -119,7 +123,7 @@ def _run_alert(
     return Alert(
         kind="run_failed",
         title=f"Run {run.run_id[:8]} of {run.job_name} failed",
-        text="\n".join(lines) or "The run ended without a step that failed: its process was killed, or took too long.",
+        text="\n".join(lines) or "No step failed: the run's process was killed, or the run exceeded its time limit.",
         run_id=run.run_id,
         url=_link(public_url, f"runs/{run.run_id}"),
         at=datetime.fromtimestamp(record.timestamp, UTC),
@@ -127,7 +131,7 @@ def _run_alert(
 
 
 def _step_line(event: dg.DagsterEvent | None) -> str:
-    """Our own messages (`dg.Failure`) as they are; of any other error its kind only, since its text may quote data."""
+    """Return a message of our own (`dg.Failure`) as it is; of other errors only the kind: texts may quote data."""
     if event is None or event.step_key is None:
         return "A step failed."
     failure = event.step_failure_data
@@ -138,7 +142,7 @@ def _step_line(event: dg.DagsterEvent | None) -> str:
 
 def _failed_checks(
     instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey], history: CheckHistory, public_url: str | None
-) -> Steps:
+) -> PendingAlerts:
     for evaluation, record in _new_evaluations(instance, keys, history):
         alert = _check_alert(record, evaluation, public_url) if history.should_notify(evaluation) else None
         history = history.after(evaluation)
@@ -148,9 +152,9 @@ def _failed_checks(
 def _new_evaluations(
     instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey], history: CheckHistory
 ) -> list[tuple[Evaluation, AssetCheckExecutionRecord]]:
-    """What was evaluated since the history, oldest first; of each check the newest evaluations only.
+    """Return the evaluations since the history, oldest first; of each check only the newest ones.
 
-    By the time of the evaluation, not by the record's id: a record is made when the run is planned.
+    Compared by the time of the evaluation, not by the record's id: a record is made when the run is planned.
     """
     storage = instance.event_log_storage
     found = []
@@ -167,7 +171,7 @@ def _evaluation(record: AssetCheckExecutionRecord) -> Evaluation:
     evaluation = record.evaluation
     failed = evaluation is not None and not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
     at = record.event.timestamp if record.event else record.create_timestamp
-    return Evaluation(_name(record.key), failed, at)
+    return Evaluation(f"{record.key.asset_key.to_user_string()}:{record.key.name}", failed, at)
 
 
 def _check_alert(record: AssetCheckExecutionRecord, evaluation: Evaluation, public_url: str | None) -> Alert:
@@ -177,16 +181,12 @@ def _check_alert(record: AssetCheckExecutionRecord, evaluation: Evaluation, publ
     return Alert(
         kind="check_failed",
         title=f"Check {check} of {asset} failed",
-        text=f"{found}The check's page shows them; it is looked at again with each run.",
+        text=f"{found}See the page of the check; it is evaluated again with each run.",
         asset=asset,
         run_id=record.run_id or None,
         url=_link(public_url, f"assets/{asset}?view=checks&checkDetail={check}"),
         at=datetime.fromtimestamp(evaluation.at, UTC),
     )
-
-
-def _name(key: dg.AssetCheckKey) -> str:
-    return f"{key.asset_key.to_user_string()}:{key.name}"
 
 
 def _link(public_url: str | None, path: str) -> str | None:

@@ -1,6 +1,7 @@
-"""The pictures in the metadata of materialisations: what is drawn for which asset, and how the UI gets it.
+"""Charts in the metadata of materialisations: chooses the charts of each asset and wraps them for the UI.
 
-A picture never fails an asset whose rows are stored: what stood in its way is logged, and said in its place.
+A chart never fails an asset whose rows are stored: its error is logged, and shown in its place. Figures are read and
+drawn in `etl_assets/reporting`. See https://docs.dagster.io/guides/build/assets/metadata-and-tags.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
 
 SECONDS: Final = 0.7
-"""How long the figures of one picture may take to be read."""
+"""Time budget for reading the figures of one chart."""
 
 
 def chart_metadata(database: Database, asset: AssetName, log: Logger) -> dict[str, Any]:
-    """The pictures of an asset as metadata; none where there is nothing to draw yet."""
-    drawn = {name: _page(draw, f"{asset}: {name}", log) for name, draw in _pages_of(database, asset).items()}
+    """Return the charts of an asset as metadata; empty while it has no data."""
+    drawn = {name: _draw_safely(draw, f"{asset}: {name}", log) for name, draw in _pages_of(database, asset).items()}
     return {name: dg.MetadataValue.md(page) for name, page in drawn.items() if page is not None}
 
 
@@ -50,13 +51,14 @@ def _pages_of(database: Database, asset: AssetName) -> dict[str, Callable[[], st
     return pages_of
 
 
-def _page(draw: Callable[[], str | None], name: str, log: Logger) -> str | None:
+def _draw_safely(draw: Callable[[], str | None], name: str, log: Logger) -> str | None:
+    """Draw a page; in case of an error, return a page that names it."""
     try:
         return draw()
     except TooSlowError as error:
         log.info("%s is left out. %s", name, error)
         return f"Left out. {error}"
-    except Exception as error:  # noqa: BLE001  # whatever it is
+    except Exception as error:  # noqa: BLE001  # of any kind: a chart must not fail its asset
         reason = f"{type(error).__name__} (SQLSTATE {sqlstate_of(error) or '-'})"
         log.error("%s could not be drawn: %s", name, reason)  # noqa: TRY400  # a driver's text quotes values
         return f"Could not be drawn: {reason}."

@@ -1,4 +1,7 @@
-"""How errors become Dagster failures: in our own words, whatever a driver said."""
+"""Conversion of errors into `dg.Failure`, with messages of this project instead of a driver's text.
+
+See https://docs.dagster.io/guides/build/ops/op-events (failures).
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,21 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def reported_errors(what: str) -> Iterator[None]:
-    """Turn errors of the block into `dg.Failure` with messages of our own only.
+def reported_errors(subject: str) -> Iterator[None]:
+    """Turn errors of the block into `dg.Failure`, with messages of this project only.
 
-    The text of a driver's error quotes values, and Dagster stores it: of those only the kind is passed on.
+    Hazard: a driver's text quotes values, and Dagster stores the messages of failures. Of errors of others, only the
+    kind and the SQLSTATE are passed on (docs/decisions.md, "Errors without values").
+
+    Args:
+        subject: the asset or operation, as the message names it.
     """
     try:
         yield
     except EtlError as error:
         raise dg.Failure(str(error)) from None
-    except Exception as error:  # noqa: BLE001  # whatever it is
+    except Exception as error:  # noqa: BLE001  # of any kind: its text may quote values
         state = sqlstate_of(error)
         problem = problem_of(error, "set ETL_HOME to another folder") or f"{meaning_of(state)}."
-        msg = f"{what}: {problem} ({type(error).__name__}, SQLSTATE {state or '-'})"
+        msg = f"{subject}: {problem} ({type(error).__name__}, SQLSTATE {state or '-'})"
         raise dg.Failure(msg) from None

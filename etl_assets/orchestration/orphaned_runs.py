@@ -1,7 +1,12 @@
-"""Runs whose worker is gone: killed with everything around it, a run would stay STARTED for ever, and be waited for.
+"""Orphaned runs: marks runs as failed whose process is gone.
 
-Each run carries the process that executes it as a tag. Nothing is lost with such a run: what it had not committed is
-still pending. Should a process be alive after all (frozen, say), the fence in the database keeps its writes out.
+Without this, a run that was killed together with its daemon would stay STARTED for ever and block its pool. Dagster's
+run monitoring (https://docs.dagster.io/deployment/execution/run-monitoring) can't detect it: the default run launcher
+does not support health checks of run workers. Each run carries the process that executes it as a tag.
+
+Hazard: a process that seems gone may be alive (frozen, for example) and commit later. The fencing token of its asset
+(`asset_epochs`) rejects such a commit, so marking a run as failed is always safe; its uncommitted rows are still
+pending. The sensor that calls this is `reap_orphaned_runs`. See docs/decisions.md, "Orphaned runs".
 """
 
 from __future__ import annotations
@@ -21,9 +26,9 @@ if TYPE_CHECKING:
     from dagster import DagsterRun, RunRecord
 
 PROCESS_TAG: Final = "etl_assets/process"
-"""Host, process and its start, so that a later process can tell that it is gone."""
+"""Host, process id and start time of the process, so that another process can tell that it is gone."""
 CLOCK_STEP_SECONDS: Final = 2
-"""So far the start of one process may seem to move when the machine's clock is set."""
+"""Tolerance for start times of one process, which seem to move when the machine's clock is set."""
 
 LAUNCHED: Final = (
     dg.DagsterRunStatus.NOT_STARTED,
@@ -31,30 +36,32 @@ LAUNCHED: Final = (
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )
-"""The states of an unfinished run that has left the queue."""
+"""States of an unfinished run that has left the run queue."""
 _OUR_ASSETS: Final = frozenset(dg.AssetKey(asset) for asset in SPECS)
 
 
 def process_tag() -> dict[str, str]:
-    """The tag that says that this process executes a run."""
+    """Return the tag that names this process as the executor of a run."""
     return {PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}/{int(psutil.Process().create_time())}"}
 
 
 def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:
-    """Report runs as failed whose process on this machine is gone, or that never got one. Returns how many.
+    """Report runs as failed whose process on this machine is gone, or that never got one; return their number.
 
-    A run of ours is without a process while its worker starts; that may take as long as `start_timeout_seconds` of the
-    instance's `run_monitoring` says. Runs of other people's jobs are theirs to watch.
+    A run has no process while its worker starts, for up to `start_timeout_seconds` of the instance's `run_monitoring`;
+    that limit is applied to runs of this project only.
     """
-    ended = 0
+    failed = 0
     for record in instance.get_run_records(dg.RunsFilter(statuses=list(LAUNCHED))):
         if _is_orphaned(instance, record):
-            # Read again: a process that has ended its run well is gone, too.
+            # Read again: the process is gone, too, if it has just finished its run.
             run = instance.get_run_by_id(record.dagster_run.run_id)
             if run is not None and not run.is_finished:
-                instance.report_run_failed(run, "The process of this run is gone; the next run does what is left.")
-                ended += 1
-    return ended
+                instance.report_run_failed(
+                    run, "The process of this run is gone. Its uncommitted rows are still pending for the next run."
+                )
+                failed += 1
+    return failed
 
 
 def _is_orphaned(instance: dg.DagsterInstance, record: RunRecord) -> bool:
@@ -69,7 +76,7 @@ def _is_orphaned(instance: dg.DagsterInstance, record: RunRecord) -> bool:
 
 
 def _process_of(instance: dg.DagsterInstance, run: DagsterRun) -> str | None:
-    """The process that executes a run; the one that a retry has taken over with the tags of the run before is not."""
+    """Return the process that executes a run; None if its tag is only a copy, taken over from the run it retries."""
     process = run.tags.get(PROCESS_TAG)
     retried = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
     return None if retried is not None and retried.tags.get(PROCESS_TAG) == process else process
@@ -78,7 +85,7 @@ def _process_of(instance: dg.DagsterInstance, run: DagsterRun) -> str | None:
 def _is_gone(pid: int, started: int) -> bool:
     try:
         process = psutil.Process(pid)
-        # A dead process stays a zombie where nobody waits for it, as in a container without an init.
+        # A dead process stays a zombie if its parent does not reap it, as in a container without an init.
         is_zombie = process.status() == psutil.STATUS_ZOMBIE
         return is_zombie or abs(process.create_time() - started) > CLOCK_STEP_SECONDS
     except psutil.NoSuchProcess:

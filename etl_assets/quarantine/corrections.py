@@ -1,8 +1,12 @@
-"""Lands corrected rows of quarantine: as new raw orders that replace the old ones, once however often it is done."""
+"""Corrections of quarantined rows: lands them as new raw orders that replace the old ones.
+
+Importing is idempotent: a correction that was landed before is recognised and reported as unchanged. Files of
+corrections are read in `spreadsheet`; corrections typed in the UI come as records (`build_corrections`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -11,7 +15,8 @@ import sqlalchemy as sa
 from etl_assets.database.frames import copy_to_temp_table, fetch_frame
 from etl_assets.errors import EtlError
 from etl_assets.presets.model import RAW_COLUMNS, Preset
-from etl_assets.quarantine.requeue import REPLAY_LOCK_ID, existing_ids
+from etl_assets.quarantine.open_rows import split_not_open
+from etl_assets.quarantine.requeue import REPLAY_LOCK_ID
 from etl_assets.quarantine.spreadsheet import RAW_TEXTS
 from etl_assets.raw_orders.load import ImportResult, land_raw_orders
 from etl_assets.raw_orders.readers.opened_file import HALF_CHARACTER, NUL_SYMBOL
@@ -22,9 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from etl_assets.database.database import Database
+    from etl_assets.presets.model import RawColumn
 
 _SYMBOLS: Final = f"[{NUL_SYMBOL}{HALF_CHARACTER}]"
-"""Stand where a text had to be changed to be stored."""
+"""Placeholders in texts that could not be stored as they were."""
 _ORIGINAL_SCHEMA: Final = {
     "quarantine_id": pl.Int64(),
     "raw_id": pl.Int64(),
@@ -42,7 +48,7 @@ _ORIGINALS: Final = (
     " JOIN raw_orders r USING (raw_id) JOIN import_tasks t ON t.import_id = r.import_id"
     " WHERE q.resolved_at IS NULL"
 )
-_EARLIER: Final = (
+_EARLIER_CORRECTIONS: Final = (
     f"SELECT DISTINCT ON (m.replaces_raw_id) m.replaces_raw_id, {', '.join('m.' + name for name in RAW_COLUMNS)}"  # noqa: S608  # constants
     " FROM corrected_ids f JOIN quarantine q USING (quarantine_id) JOIN raw_orders m ON m.replaces_raw_id = q.raw_id"
     " ORDER BY m.replaces_raw_id, m.raw_id DESC"
@@ -50,63 +56,62 @@ _EARLIER: Final = (
 
 
 class CorrectionError(EtlError):
-    """The corrected rows contradict each other, or were changed by someone else meanwhile."""
+    """Raised for corrections that contradict each other, or whose rows another run has resolved or corrected."""
 
 
 @dataclass(frozen=True, slots=True)
 class CorrectionResult:
-    """What became of the rows of a corrected file; rows as quarantine ids."""
+    """Outcome of an import of corrections; rows as quarantine ids unless said otherwise."""
 
-    imports: tuple[ImportResult, ...] = ()
-    raw_ids: tuple[int, ...] = ()
-    """The raw rows that were replaced."""
-    landed: tuple[int, ...] = ()
-    unchanged: tuple[int, ...] = ()
-    """Nothing was changed in the file, or this very change was landed before: they stay as they are."""
-    resolved: tuple[int, ...] = field(default=())
-    """They were resolved before."""
-    unknown: tuple[int, ...] = ()
+    imports: tuple[ImportResult, ...]
+    """One per mapping with which the quarantined rows had been read."""
+    raw_ids: tuple[int, ...]
+    """Raw rows that were replaced."""
+    landed: tuple[int, ...]
+    unchanged: tuple[int, ...]
+    """Not changed in the file, or landed before with the same change."""
+    resolved: tuple[int, ...]
+    """Resolved before."""
+    unknown: tuple[int, ...]
+    """Ids without a row."""
 
 
 def import_corrections(
     database: Database, file: pl.DataFrame, source: Path, *, run_id: str | None = None
 ) -> CorrectionResult:
-    """Land what people changed in an export of quarantine; run the assets afterwards.
+    """Land the changed rows of an export of quarantine; run the assets afterwards.
 
-    Each changed row becomes a raw order that replaces the quarantined one, read with the preset of its import. A row
-    that `orders` had rejected is resolved in the same transaction: from then on its corrected row stands for it.
+    Each changed row becomes a raw order that replaces the quarantined one, read with the preset of its import. Its row
+    of `orders` in quarantine is resolved in the same transaction: from then on the corrected row stands for it.
 
     Args:
         database: the store.
         file: the corrected rows, as `read_corrections` and `build_corrections` return them.
-        source: where they come from; the imports are named after it.
+        source: their origin; the imports are named after it.
         run_id: the Dagster run, for the ledger.
 
     Raises:
         CorrectionError: two rows of the file correct one raw order in different ways.
     """
     with database.transaction() as connection:
-        copy_to_temp_table(connection, "quarantine", file.select("quarantine_id"), name="corrected_ids")
-        originals = fetch_frame(connection, _ORIGINALS, _ORIGINAL_SCHEMA)
-        earlier = fetch_frame(connection, _EARLIER, {"raw_id": pl.Int64(), **RAW_TEXTS})
-        not_open = sorted(set(file["quarantine_id"]) - set(originals["quarantine_id"]))
-        resolved = existing_ids(connection, not_open)
+        originals = _read_originals(connection, file)
+        earlier = fetch_frame(connection, _EARLIER_CORRECTIONS, {"raw_id": pl.Int64(), **RAW_TEXTS})
+        not_open = split_not_open(connection, set(file["quarantine_id"]) - set(originals["quarantine_id"]))
     changed = changed_rows(file, originals, earlier)
-    parts = changed.sort("mapping", "raw_id").partition_by("mapping")
-    results = [_land(database, source, part, run_id) for part in parts]
+    by_mapping = changed.sort("mapping", "raw_id").partition_by("mapping")
     landed = {number for ids in changed["quarantine_ids"] for number in ids}
     return CorrectionResult(
-        imports=tuple(results),
+        imports=tuple(_land_corrections(database, source, rows, run_id) for rows in by_mapping),
         raw_ids=tuple(changed["raw_id"]),
         landed=tuple(sorted(landed)),
         unchanged=tuple(sorted(set(originals["quarantine_id"]) - landed)),
-        resolved=tuple(number for number in not_open if number in resolved),
-        unknown=tuple(number for number in not_open if number not in resolved),
+        resolved=not_open.resolved,
+        unknown=not_open.unknown,
     )
 
 
 def build_corrections(database: Database, corrections: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Corrections that were typed, as the frame that `read_corrections` returns for a file with the same changes.
+    """Build the frame that `read_corrections` would return for a file with the same changes.
 
     Args:
         database: the store.
@@ -128,8 +133,7 @@ def build_corrections(database: Database, corrections: Sequence[Mapping[str, Any
         schema_overrides={"quarantine_id": pl.Int64(), **dict.fromkeys(columns, pl.String())},
     ).with_row_index("row_no", offset=1)
     with database.transaction() as connection:
-        copy_to_temp_table(connection, "quarantine", given.select("quarantine_id"), name="corrected_ids")
-        originals = fetch_frame(connection, _ORIGINALS, _ORIGINAL_SCHEMA)
+        originals = _read_originals(connection, given)
     both = given.join(originals, on="quarantine_id", how="left", suffix="_original", maintain_order="left")
     return both.select(
         "quarantine_id",
@@ -144,37 +148,35 @@ def build_corrections(database: Database, corrections: Sequence[Mapping[str, Any
     )
 
 
+def _read_originals(connection: sa.Connection, corrections: pl.DataFrame) -> pl.DataFrame:
+    """Read the open rows that corrections name, with their raw texts; leaves their ids in `corrected_ids`."""
+    copy_to_temp_table(connection, "quarantine", corrections.select("quarantine_id"), name="corrected_ids")
+    return fetch_frame(connection, _ORIGINALS, _ORIGINAL_SCHEMA)
+
+
 def changed_rows(file: pl.DataFrame, originals: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
-    """The raw orders that the file changes, as they are to be landed.
+    """Return the raw orders that the file changes, as they are to be landed.
 
     Args:
         file: as `read_corrections` returns it.
         originals: the open rows of quarantine that the file names, with their raw texts (`_ORIGINAL_SCHEMA`).
-        earlier: `raw_id` and the texts of the last row that was landed to replace it, where there is one.
+        earlier: `raw_id` of corrected rows, with the texts of the last correction that was landed.
 
     Returns:
         A row per raw order: `raw_id`, `mapping`, `corrected_before`, `quarantine_ids`, `row_no`, `RAW_COLUMNS`,
-        `extra`, `defect`. Of several rows about one raw order, each may change other columns.
+        `extra`, `defect`. Several rows of the file may name one raw order, each changing other columns.
 
     Raises:
         CorrectionError: two rows change the same column of a raw order differently.
     """
     columns = [column for column in RAW_COLUMNS if column in file.columns]
-    # Prepared, and in one chunk, before they meet: a text that many rows of the file correct would be copied for each.
-    comparable = [_comparable(name).alias(f"{name}_compared") for name in columns]
-    stored, given = (frame.with_columns(comparable).rechunk() for frame in (originals, file))
+    # Before the join, and in one chunk: Polars would copy a text for each row of the file that corrects it.
+    normalized = [_normalize_line_ends(name).alias(f"{name}_compared") for name in columns]
+    stored, given = (frame.with_columns(normalized).rechunk() for frame in (originals, file))
     both = stored.join(given, on="quarantine_id", suffix="_corrected").sort("raw_id", "row_no")
     differs = {name: pl.col(f"{name}_compared_corrected").ne_missing(pl.col(f"{name}_compared")) for name in columns}
-    by_row = both.group_by("raw_id", maintain_order=True)
-    contradictions = by_row.agg(
-        pl.col("quarantine_id").min(),
-        is_bad=pl.any_horizontal(pl.col(f"{name}_corrected").filter(differs[name]).n_unique() > 1 for name in columns),
-    ).filter("is_bad")
-    if contradictions.height:
-        first: int = contradictions["quarantine_id"].sort()[0]
-        msg = f"Two rows of the file change a column of one order differently (quarantine_id {first}): make them agree."
-        raise CorrectionError(msg)
-    merged = by_row.agg(
+    _require_agreement(both, differs)
+    merged = both.group_by("raw_id", maintain_order=True).agg(
         pl.col("mapping", "corrected_before", "extra", "defect", "row_no").first(),
         pl.col("quarantine_id").unique().sort().alias("quarantine_ids"),
         pl.any_horizontal(differs[name].any() for name in columns).alias("is_changed"),
@@ -189,14 +191,26 @@ def changed_rows(file: pl.DataFrame, originals: pl.DataFrame, earlier: pl.DataFr
         ),
     )
     has_symbol = pl.any_horizontal(pl.col(RAW_COLUMNS).str.contains(_SYMBOLS).fill_null(value=False))
-    says_nothing = pl.all_horizontal(pl.col(RAW_COLUMNS).is_null())  # a line that could not be read
-    is_corrected = pl.col("is_changed") | (pl.col("defect").is_not_null() & ~has_symbol & ~says_nothing)
+    is_unread_line = pl.all_horizontal(pl.col(RAW_COLUMNS).is_null())
+    is_corrected = pl.col("is_changed") | (pl.col("defect").is_not_null() & ~has_symbol & ~is_unread_line)
     return (
         merged.filter(is_corrected)
         .join(earlier, on=["raw_id", *RAW_COLUMNS], how="anti", nulls_equal=True)
         .with_columns(defect=pl.when(has_symbol).then("defect"))
         .drop("is_changed")
     )
+
+
+def _require_agreement(both: pl.DataFrame, differs: Mapping[RawColumn, pl.Expr]) -> None:
+    """Raise `CorrectionError` where two rows change the same column of a raw order differently."""
+    disagrees = (pl.col(f"{name}_corrected").filter(is_changed).n_unique() > 1 for name, is_changed in differs.items())
+    contradictions = (
+        both.group_by("raw_id").agg(pl.col("quarantine_id").min(), is_bad=pl.any_horizontal(disagrees)).filter("is_bad")
+    )
+    if contradictions.height:
+        first: int = contradictions["quarantine_id"].sort()[0]
+        msg = f"Two rows of the file change a column of one order differently (quarantine_id {first}): make them agree."
+        raise CorrectionError(msg)
 
 
 class _Rows:
@@ -214,8 +228,8 @@ class _Rows:
         """Nothing is open."""
 
 
-def _land(database: Database, source: Path, rows: pl.DataFrame, run_id: str | None) -> ImportResult:
-    preset = Preset.model_validate_json(rows["mapping"][0])
+def _land_corrections(database: Database, source: Path, rows: pl.DataFrame, run_id: str | None) -> ImportResult:
+    """Land the corrected rows of one mapping as an import."""
     ids = rows["quarantine_ids"].explode().to_list()
     raw_ids = rows["raw_id"].to_list()
     corrected_before = int(rows["corrected_before"].sum())
@@ -223,15 +237,21 @@ def _land(database: Database, source: Path, rows: pl.DataFrame, run_id: str | No
     return land_raw_orders(
         database,
         source,
-        preset,
+        Preset.model_validate_json(rows["mapping"][0]),
         _Rows(frame),
         run_id=run_id,
-        claim=lambda connection, _: _claim(connection, ids, raw_ids, corrected_before),
+        claim=lambda connection, _: _resolve_replaced(connection, ids, raw_ids, corrected_before),
     )
 
 
-def _claim(connection: sa.Connection, ids: Sequence[int], raw_ids: Sequence[int], corrected_before: int) -> None:
-    """Make sure that nothing was replayed since the plan was made, and resolve what the corrected rows stand for."""
+def _resolve_replaced(
+    connection: sa.Connection, ids: Sequence[int], raw_ids: Sequence[int], corrected_before: int
+) -> None:
+    """Resolve the rows of `orders` that corrections replace, within the transaction that lands these.
+
+    Hazard: the corrections were compared with quarantine in an earlier transaction. Under the lock of replays, nothing
+    may have been resolved or corrected since; else an order would be landed twice.
+    """
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
     still_open, corrected_now = connection.execute(
         sa.text(
@@ -253,6 +273,6 @@ def _claim(connection: sa.Connection, ids: Sequence[int], raw_ids: Sequence[int]
     )
 
 
-def _comparable(column: str) -> pl.Expr:
-    """A text as it is compared: spreadsheet programs change line ends on their own."""
+def _normalize_line_ends(column: str) -> pl.Expr:
+    """Return a text with LF for all line ends: spreadsheet programs change them on their own."""
     return pl.col(column).str.replace_all("\r\n", "\n", literal=True).str.replace_all("\r", "\n", literal=True)

@@ -1,4 +1,4 @@
-"""Rows of quarantine that people give up: resolved as `dismissed` with their reason, and not run again."""
+"""Dismissal: closes open rows of quarantine that need no correction, such as test orders, with a reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl_assets.quarantine.requeue import REPLAY_LOCK_ID, existing_ids
+from etl_assets.quarantine.open_rows import split_not_open
+from etl_assets.quarantine.requeue import REPLAY_LOCK_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,19 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dismissed:
-    """What became of rows that were to be dismissed, as quarantine ids."""
+    """Outcome of a dismissal, as quarantine ids."""
 
     dismissed: tuple[int, ...]
     resolved: tuple[int, ...]
-    """They were resolved before, and stay as they were."""
+    """Resolved before; they stay as they were."""
     unknown: tuple[int, ...]
-    """There are no such rows."""
+    """Ids without a row."""
 
 
 def dismiss(database: Database, quarantine_ids: Sequence[int], note: str) -> Dismissed:
-    """Resolve open rows of quarantine as `dismissed`, whatever is wrong with them, and keep the `note`.
+    """Resolve open rows of quarantine as `dismissed`, whatever their reason code, and keep the `note`.
 
-    A run that meets such a row again, also one with a full refresh, leaves it dismissed.
+    A run that rejects such a row again, also one with a full refresh, leaves it dismissed.
     """
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
@@ -41,10 +42,5 @@ def dismiss(database: Database, quarantine_ids: Sequence[int], note: str) -> Dis
             {"ids": list(quarantine_ids), "note": note},
         ).scalars()
         dismissed = sorted(done)
-        others = sorted(set(quarantine_ids) - set(dismissed))
-        known = existing_ids(connection, others)
-    return Dismissed(
-        dismissed=tuple(dismissed),
-        resolved=tuple(number for number in others if number in known),
-        unknown=tuple(number for number in others if number not in known),
-    )
+        not_open = split_not_open(connection, set(quarantine_ids) - set(dismissed))
+    return Dismissed(tuple(dismissed), not_open.resolved, not_open.unknown)

@@ -16,6 +16,7 @@ from etl_assets.asset_graph import REPLAY_ENTRY, SPECS
 from etl_assets.database.frames import fetch_frame
 from etl_assets.ledger import queue
 from etl_assets.ledger.queue import RawIdRange
+from etl_assets.quarantine.open_rows import split_not_open
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,42 +81,10 @@ def requeue(database: Database, quarantine_ids: Sequence[int] | None = None) -> 
             rows = current.filter(pl.col("asset") == asset)
             ranges = [RawIdRange(*place) for place in rows.select("batch_id", "raw_id", high="raw_id").iter_rows()]
             queue.enqueue(connection, [consumer], ranges)
-        not_open = sorted(set(quarantine_ids or ()) - set(found["quarantine_id"]))
-        resolved = existing_ids(connection, not_open)
+        not_open = split_not_open(connection, set(quarantine_ids or ()) - set(found["quarantine_id"]))
     return Requeued(
         queued=tuple(current["quarantine_id"].sort()),
         outdated=tuple(found.filter(~is_current)["quarantine_id"].sort()),
-        resolved=tuple(number for number in not_open if number in resolved),
-        unknown=tuple(number for number in not_open if number not in resolved),
+        resolved=not_open.resolved,
+        unknown=not_open.unknown,
     )
-
-
-def existing_ids(connection: sa.Connection, quarantine_ids: Sequence[int]) -> set[int]:
-    """Those of `quarantine_ids` that there are in quarantine, open or resolved."""
-    query = sa.text("SELECT quarantine_id FROM quarantine WHERE quarantine_id = ANY (CAST(:ids AS bigint[]))")
-    return set(connection.execute(query, {"ids": list(quarantine_ids)}).scalars())
-
-
-def still_open(database: Database, raw_ids: Sequence[int]) -> set[int]:
-    """Those of `raw_ids` of which a row of quarantine is open: their own, or that of a row that corrects them."""
-    query = sa.text(
-        """
-        WITH asked (raw_id) AS (SELECT unnest(CAST(:raw_ids AS bigint[])))
-        SELECT a.raw_id FROM asked a JOIN quarantine q USING (raw_id) WHERE q.resolved_at IS NULL
-        UNION
-        SELECT a.raw_id FROM asked a JOIN raw_orders m ON m.replaces_raw_id = a.raw_id
-        JOIN quarantine q ON q.raw_id = m.raw_id WHERE q.resolved_at IS NULL
-        """
-    )
-    with database.transaction() as connection:
-        return set(connection.execute(query, {"raw_ids": list(raw_ids)}).scalars())
-
-
-def open_ids(database: Database, quarantine_ids: Sequence[int]) -> set[int]:
-    """Those of `quarantine_ids` that are open."""
-    query = sa.text(
-        "SELECT quarantine_id FROM quarantine"
-        " WHERE quarantine_id = ANY (CAST(:ids AS bigint[])) AND resolved_at IS NULL"
-    )
-    with database.transaction() as connection:
-        return set(connection.execute(query, {"ids": list(quarantine_ids)}).scalars())

@@ -1,8 +1,12 @@
-"""Rows that can't be loaded: kept with the reason, out of the way of the good ones, until they are corrected."""
+"""Writes of quarantine within a batch: keeps rejected rows with their reasons, resolves rows that newer ones overtake.
+
+Both run in the batch's transaction, so that quarantine and data never disagree. The package describes the whole life of
+a row; people's actions on it are in the other modules.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -14,14 +18,15 @@ from etl_assets.values.text import fits_an_index
 if TYPE_CHECKING:
     from etl_assets.asset_graph import AssetName
 
-ReasonCode = Literal[
-    "MISSING_SHOP", "MISSING_ORDER_ID", "BAD_AMOUNT", "BAD_TIMESTAMP", "BAD_TEXT", "BAD_ITEMS", "BAD_PROCESSES",
-    "DB_REJECTED",
-]  # fmt: skip
+_OPEN_MOVES: Final = (
+    "SELECT DISTINCT m.raw_id FROM order_moves m JOIN quarantine q USING (raw_id)"
+    " WHERE q.asset = 'customers' AND q.resolved_at IS NULL"
+)
+_OPEN_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "corrected_by": pl.Int64()}
 
 
 def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.DataFrame) -> int:
-    """Put rejected rows into quarantine, each raw row and reason once however often it is run.
+    """Put rejected rows into quarantine: one entry per raw row and reason code, however often the row is run.
 
     Args:
         connection: the batch's transaction.
@@ -33,7 +38,7 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
     """
     if rejected.is_empty():
         return 0
-    # An order id that no index can hold is no order's, and nothing could ever be found by it.
+    # An order id too long for the index belongs to no stored order, so no later row could resolve the entry by it.
     kept = (
         rejected.select(*REJECTED_SCHEMA)
         .unique(["raw_id", "reason_code"], keep="first", maintain_order=True)
@@ -60,29 +65,32 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
 def resolve_rows(
     connection: sa.Connection, asset: AssetName, current: pl.DataFrame, *, moved: pl.Series | None = None
 ) -> None:
-    """Resolve the open quarantine that newer rows have overtaken.
+    """Resolve open rows that the latest rows of their orders have overtaken.
 
     A row that is good now, or was replaced by a corrected one that is, resolves as `replayed`; an earlier row of the
     same order as `superseded`.
 
-    Hazard: rows are processed out of order (replays, late imports, batches that failed), so "newer" means a later
-    raw_id and never the time of processing, and a row that an asset has only passed over is not good
-    (docs/decisions.md, "A later row that lost does not correct bad lines" and "`latest_raw_id` is memory, not data").
-    Mostly nothing or little is open: then only rows that may resolve some of it are looked up.
+    Hazards, see docs/decisions.md. Of orders, any good row resolves earlier bad ones, also one that lost against the
+    stored version; of lines, only the version that counts does ("Quarantine resolution"):
+    the caller decides by the rows of `current`. A bad row that is read after a later good one must resolve as well
+    ("Late rows"). Where an order moved, the fault may lie with the customer that it left:
+    until that move is followed (`moved`), the row does not count as good.
+
+    A first load has no open rows and millions of keys: keys are compared with the open rows before they are copied to
+    the server, so that usually none is.
 
     Args:
         connection: the batch's transaction.
         asset: the asset whose quarantine it is.
         current: `shop_id`, `order_id`, `raw_id` (the latest row of each order), `is_good`.
-        moved: where it matters which customer an order has left, the raw rows for which that was seen to. Others that
-            have moved an order are not good yet: what is wrong may be the customer that it left.
+        moved: of `customers`, the raw rows whose moves to another customer this batch followed.
     """
     if current.is_empty():
         return
     keys = current.select("shop_id", "order_id", "raw_id", is_good="is_good")
-    waiting = fetch_frame(connection, _open_rows(asset, keys.height + 1), _OPEN_SCHEMA)
-    if waiting.height <= keys.height:
-        keys = _concerned(keys, waiting)
+    open_rows = fetch_frame(connection, _open_rows_query(asset, keys.height + 1), _OPEN_SCHEMA)
+    if open_rows.height <= keys.height:
+        keys = _matching(keys, open_rows)
     if keys.is_empty():
         return
     if moved is not None:
@@ -113,15 +121,8 @@ def resolve_rows(
     )
 
 
-_OPEN_MOVES: Final = (
-    "SELECT DISTINCT m.raw_id FROM order_moves m JOIN quarantine q USING (raw_id)"
-    " WHERE q.asset = 'customers' AND q.resolved_at IS NULL"
-)
-_OPEN_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "corrected_by": pl.Int64()}
-
-
-def _open_rows(asset: AssetName, at_most: int) -> str:
-    """Reads the open quarantine of an asset, with the raw rows that correct it."""
+def _open_rows_query(asset: AssetName, at_most: int) -> str:
+    """Return the query of an asset's open rows, each with the raw rows that correct it."""
     return (
         "SELECT q.shop_id, q.order_id, q.raw_id, m.raw_id FROM quarantine q"  # noqa: S608  # a constant and an integer
         " LEFT JOIN raw_orders m ON m.replaces_raw_id = q.raw_id"
@@ -129,9 +130,9 @@ def _open_rows(asset: AssetName, at_most: int) -> str:
     )
 
 
-def _concerned(keys: pl.DataFrame, waiting: pl.DataFrame) -> pl.DataFrame:
-    """The rows that may resolve some of those waiting: mostly few, and only they are looked up."""
-    raw_ids = pl.concat([waiting["raw_id"], waiting["corrected_by"]]).drop_nulls().alias("raw_id").to_frame()
+def _matching(keys: pl.DataFrame, open_rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the keys that may resolve an open row: of the same raw row, its correction, or its order."""
+    raw_ids = pl.concat([open_rows["raw_id"], open_rows["corrected_by"]]).drop_nulls().alias("raw_id").to_frame()
     same_row = keys.join(raw_ids, on="raw_id", how="semi")
-    same_order = keys.join(waiting, on=("shop_id", "order_id"), how="semi")
+    same_order = keys.join(open_rows, on=("shop_id", "order_id"), how="semi")
     return pl.concat([same_row, same_order]).unique()

@@ -1,7 +1,7 @@
-"""The file in which people correct rows of quarantine: written from the store, read back without loss.
+"""Spreadsheets of quarantined rows: exports open rows for correction and reads the edited file back without loss.
 
 A cell that a spreadsheet program could take for a formula gets an apostrophe in front, and loses exactly that when it
-is read back.
+is read back. Landing the corrections is the job of `corrections`.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ _FORMULA_START: Final = r"[=+\-@\t\r＝＋－＠]"
 _PLAIN_NUMBER: Final = r"^[+-]?\d+(\.\d+)?$"
 _NOT_IN_A_WORKBOOK: Final = r"[\x00-\x08\x0b-\x1f]"
 _ROUNDED_NUMBER: Final = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
-_OPEN: Final = (
+_OPEN_ROWS: Final = (
     f"SELECT q.quarantine_id, q.asset, q.reason_code, q.reason, {', '.join('r.' + name for name in RAW_COLUMNS)}"  # noqa: S608  # constants
     " FROM quarantine q JOIN raw_orders r USING (raw_id) WHERE q.resolved_at IS NULL ORDER BY q.quarantine_id"
 )
 
 
 class SpreadsheetError(EtlError):
-    """Rows of quarantine can't be written to the file that was named."""
+    """Raised where rows of quarantine can't be written to the file that was named."""
 
 
 def escape_formula(text: pl.Expr) -> pl.Expr:
-    """The text with an apostrophe in front where it could act as a formula; `restored` takes exactly that off."""
-    # A text that has the apostrophe of its own gets another one: only so is the way back certain.
+    """Put an apostrophe in front of a text that could act as a formula; `unescape_formula` removes exactly that."""
+    # A text with an apostrophe of its own gets another one: without it, unescaping would be ambiguous.
     could_act = text.str.contains(f"^'*{_FORMULA_START}") & ~text.str.contains(_PLAIN_NUMBER)
     return pl.when(could_act).then("'" + text).otherwise(text)
 
 
 def unescape_formula(text: pl.Expr) -> pl.Expr:
-    """The text without the apostrophe that `escape_formula` put in front."""
+    """Remove the apostrophe that `escape_formula` put in front."""
     return pl.when(text.str.contains(f"^'+{_FORMULA_START}")).then(text.str.slice(1)).otherwise(text)
 
 
@@ -77,12 +77,12 @@ def export_quarantine(database: Database, path: Path, *, asset: str | None = Non
         SpreadsheetError: the file can't be written, or a workbook can't hold the rows.
     """
     with database.transaction() as connection:
-        rows = fetch_frame(connection, _OPEN, EXPORT_SCHEMA)
+        rows = fetch_frame(connection, _OPEN_ROWS, EXPORT_SCHEMA)
     if asset is not None:
         rows = rows.filter(pl.col("asset") == asset)
     texts = rows.with_columns(escape_formula(pl.col(name)).alias(name) for name in RAW_COLUMNS)
     if path.suffix.lower() == ".xlsx":
-        _check_workbook(path, texts)
+        _require_fit_for_workbook(path, texts)
     try:
         if path.suffix.lower() == ".xlsx":
             _write_workbook(path, texts)
@@ -96,11 +96,11 @@ def export_quarantine(database: Database, path: Path, *, asset: str | None = Non
 
 
 def read_corrections(path: Path, memory_mb: int = READER_MEMORY_MB) -> pl.DataFrame:
-    """Read a file that `export_quarantine` wrote and people changed.
+    """Read an edited file of `export_quarantine`.
 
     Args:
         path: the file.
-        memory_mb: what reading it may take of memory, in MiB.
+        memory_mb: limit of the reading process's memory, in MiB.
 
     Returns:
         `quarantine_id`, `row_no` (the line of the file) and those of `RAW_COLUMNS` that the file has; blank texts null.
@@ -123,21 +123,23 @@ def read_corrections(path: Path, memory_mb: int = READER_MEMORY_MB) -> pl.DataFr
         *(blank_to_null(unescape_formula(pl.col(column))).alias(column) for column in columns),
     )
     remedy = "Restore it, or remove the row"
-    _check(path, rows, pl.col("quarantine_id").is_null(), "the quarantine_id is no number", remedy)
+    _refuse_rows(path, rows, pl.col("quarantine_id").is_null(), "the quarantine_id is no number", remedy)
     if "order_id" in columns:
         is_rounded = pl.col("order_id").str.contains(_ROUNDED_NUMBER).fill_null(value=False)
         remedy = "Export to .xlsx, where cells stay text, and correct that file"
-        _check(path, rows, is_rounded, "a spreadsheet program has rounded the order number", remedy)
+        _refuse_rows(path, rows, is_rounded, "a spreadsheet program has rounded the order number", remedy)
     return rows
 
 
-def _check(path: Path, rows: pl.DataFrame, is_bad: pl.Expr, problem: str, remedy: str) -> None:
+def _refuse_rows(path: Path, rows: pl.DataFrame, is_bad: pl.Expr, problem: str, remedy: str) -> None:
+    """Raise `ImportFileError` for the first bad row."""
     bad = rows.filter(is_bad)
     if bad.height:
         raise ImportFileError(path, bad["row_no"][0], problem, remedy)
 
 
-def _check_workbook(path: Path, texts: pl.DataFrame) -> None:
+def _require_fit_for_workbook(path: Path, texts: pl.DataFrame) -> None:
+    """Raise `SpreadsheetError` for rows beyond the limits of a workbook."""
     unfit = pl.col(RAW_COLUMNS).str.contains(_NOT_IN_A_WORKBOOK) | (
         pl.col(RAW_COLUMNS).str.len_chars() > MAX_SHEET_CELL_CHARACTERS
     )

@@ -1,7 +1,7 @@
-"""Pictures drawn from figures, as small PNG files.
+"""Charts of figures, drawn with Matplotlib as small PNG files.
 
-Only who draws imports this module: Matplotlib takes half a second to import. No state of pyplot is used, so that
-pictures can be drawn in any thread.
+Import this module only where a chart is drawn: Matplotlib takes half a second to import. No state of pyplot is used, so
+that charts can be drawn in any thread. Reading figures and composing pages belong in `figures` and `pages`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COLOUR: Final = "#4a7dbd"
 SHADES: Final = ("#cfe0f2", "#a9c9ea", "#7fb0e0")
 
 LATIN: Final = "DejaVu Sans"
-"""Comes with Matplotlib."""
+"""Bundled with Matplotlib."""
 CHINESE: Final = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "PingFang SC",
     "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
@@ -41,19 +41,19 @@ CHINESE: Final = (
 
 @cache
 def families() -> tuple[str, ...]:
-    """The fonts to draw with: each glyph is taken from the first that has it."""
+    """Return the fonts to draw with: each glyph is taken from the first that has it."""
     installed = {font.name for font in fontManager.ttflist}
     return (LATIN, *[name for name in CHINESE if name in installed][:1])
 
 
 def is_drawable(text: str) -> bool:
-    """Whether the installed fonts have a glyph for every character of a text."""
+    """Tell whether the installed fonts have a glyph for every character of a text."""
     fonts = [get_font(fontManager.findfont(FontProperties(family=name))) for name in families()]
     return all(any(font.get_char_index(ord(character)) for font in fonts) for character in text)
 
 
 def short(number: float) -> str:
-    """A number in at most four digits: 950, 1.2k, 35k, 4.1M."""
+    """Write a number in at most four digits: 950, 1.2k, 35k, 4.1M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= size * 0.9995:
             scaled = number / size
@@ -62,7 +62,7 @@ def short(number: float) -> str:
 
 
 def draw_rates(rates: Sequence[float]) -> bytes:
-    """Bars without a word, in two colours and so some hundred bytes: small enough for the UI to show it in a line."""
+    """Draw bars without text in two colours: some hundred bytes, small enough for the UI to show in place."""
     figure = Figure(figsize=(2.6, 0.36), dpi=100, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -73,7 +73,7 @@ def draw_rates(rates: Sequence[float]) -> bytes:
 
 
 def draw_funnel(stages: Sequence[tuple[str, int, str]], leads: int) -> bytes:
-    """How many of the leads have orders of each type: (type, leads with such orders, what to write beside)."""
+    """Draw the share of leads that have orders of each type, given as (type, leads with such orders, label)."""
     figure, axes = _figure(1.7, (0.1, 0.04, 0.88, 0.78), f"How many of the {leads:,} leads have orders of each type")
     _bars(axes, [leads] * len(stages), colour="#f0f3f6", across=True)
     for place, (name, count, text) in enumerate(stages):
@@ -86,7 +86,7 @@ def draw_funnel(stages: Sequence[tuple[str, int, str]], leads: int) -> bytes:
 
 
 def draw_shops(shops: Sequence[tuple[str, int]], title: str) -> bytes:
-    """Orders of shops, as (name, orders), the largest first."""
+    """Draw orders per shop, given as (name, orders), the largest first."""
     height = 0.5 + 0.22 * len(shops)
     figure, axes = _figure(height, (0.33, 0.06 / height, 0.57, (height - 0.42) / height), title)
     _bars(axes, [count for _, count in shops], across=True)
@@ -107,7 +107,7 @@ def draw_shops(shops: Sequence[tuple[str, int]], title: str) -> bytes:
 
 
 def draw_days(days: Sequence[tuple[dt.date, int]], title: str) -> bytes:
-    """Orders of days, as (day, orders), the oldest first; days that are left out had none."""
+    """Draw orders per day, given as (day, orders), the oldest first; days that are left out had none."""
     first, last = days[0][0], days[-1][0]
     figure, axes = _figure(1.9, (0.07, 0.14, 0.91, 0.68), title)
     counts = [0] * ((last - first).days + 1)
@@ -126,7 +126,7 @@ def draw_days(days: Sequence[tuple[dt.date, int]], title: str) -> bytes:
 
 
 def _figure(height: float, box: tuple[float, float, float, float], title: str) -> tuple[Figure, Axes]:
-    """A picture of `height` inches with nothing but a title, the plot in `box` (left, bottom, width, height)."""
+    """Return a figure of `height` inches with a title only, and its axes in `box` (left, bottom, width, height)."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
     axes = figure.add_axes(box)
     axes.set_axis_off()
@@ -135,7 +135,7 @@ def _figure(height: float, box: tuple[float, float, float, float], title: str) -
 
 
 def _bars(axes: Axes, values: Sequence[float], *, colour: str = COLOUR, across: bool = False) -> None:
-    """Bars at 0, 1, … as one shape, which is drawn much faster than one for each."""
+    """Draw bars at 0, 1, … as one shape, which is much faster than a shape for each."""
     edges = [place + side for place in range(len(values)) for side in (-0.35, 0.35)]
     steps = [step for value in values for step in (value, 0)][:-1]
     axes.stairs(
@@ -144,12 +144,12 @@ def _bars(axes: Axes, values: Sequence[float], *, colour: str = COLOUR, across: 
 
 
 def _font(size: float, colour: str = INK, fonts: Sequence[str] = (LATIN,)) -> dict[str, Any]:
-    """How a text is written: as it is, whatever dollar signs it holds."""
+    """Return text properties; dollar signs start no formula."""
     return {"fontsize": size, "color": colour, "fontfamily": list(fonts), "parse_math": False}
 
 
 def _png(figure: Figure, *, colours: int = COLOURS) -> bytes:
-    """The file, in few colours: a third of the size."""
+    """Render as PNG in few colours: a third of the size."""
     canvas: Any = FigureCanvasAgg(figure)  # Matplotlib has no types for it
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(colours)

@@ -1,6 +1,6 @@
-"""The figures behind the pictures: read from the ledger, or from a whole table within a time budget.
+"""Figures behind the charts: read from the ledger, or from a whole table within a time budget.
 
-What is here must stay cheap however many orders there are: a run reads it after each asset.
+A run reads them after each asset, so each query must stay cheap however many orders are stored.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FUNNEL_SCHEMA: Final = {
 SHOP_SCHEMA: Final = {"shop_id": pl.Int32(), "platform": pl.String(), "shop_name": pl.String(), "orders": pl.Int64()}
 DAY_SCHEMA: Final = {"day": pl.Date(), "orders": pl.Int64()}
 
-# A run may have many batches and only the last runs are shown: the newest batches of the asset, by its index.
+# A run may have many batches, and only the last runs are shown: read the newest batches of the asset by its index.
 _RATES: Final = f"""
     WITH newest AS (
         SELECT batch_id, run_id, input_rows, duration FROM etl_batches
@@ -76,43 +76,43 @@ _BY_DAY: Final = f"""
 
 
 class TooSlowError(EtlError):
-    """The tables are too large for these figures to be read within the time budget."""
+    """Raised where figures can't be read within the time budget."""
 
 
 def read_rates(database: Database, asset: AssetName) -> pl.DataFrame:
-    """The last runs of an asset that had rows, oldest first (`RATE_SCHEMA`): input and seconds of their batches."""
+    """Read input rows and seconds of the last runs of an asset that had rows, oldest first (`RATE_SCHEMA`)."""
     with database.transaction() as connection:
         rows = connection.execute(sa.text(_RATES), {"asset": asset}).all()
     return pl.DataFrame([tuple(row) for row in rows], schema=RATE_SCHEMA, orient="row")
 
 
 def read_lead_funnel(database: Database, *, seconds: float) -> pl.DataFrame:
-    """How many leads have orders of each type, per currency of the lead (`FUNNEL_SCHEMA`), most leads first.
+    """Count leads that have orders of each type, per currency of the lead (`FUNNEL_SCHEMA`), most leads first.
 
-    `…_leads` have at least one such order, `…_orders` and `…_amount` are those orders; orders in another currency than
-    their lead's count, their amounts do not.
+    `…_leads` have at least one such order, `…_orders` and `…_amount` are those orders. Orders in another currency than
+    their lead's are counted, their amounts not added.
 
     Raises:
-        TooSlowError: it would take longer than `seconds`.
+        TooSlowError: it takes longer than `seconds`.
     """
-    with _bounded(database, seconds) as connection:
+    with _time_limited(database, seconds) as connection:
         return fetch_frame(connection, _FUNNEL, FUNNEL_SCHEMA)
 
 
 def read_order_counts(database: Database, *, seconds: float) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Orders per shop (`SHOP_SCHEMA`, most first) and per day (`DAY_SCHEMA`, UTC, the last 90 days that have any).
+    """Count orders per shop (`SHOP_SCHEMA`, most first) and per day (`DAY_SCHEMA`, UTC, the last 90 days).
 
     Raises:
-        TooSlowError: it would take longer than `seconds`.
+        TooSlowError: it takes longer than `seconds`.
     """
-    with _bounded(database, seconds) as connection:
+    with _time_limited(database, seconds) as connection:
         connection.execute(sa.text(_ORDERS))
         return fetch_frame(connection, _BY_SHOP, SHOP_SCHEMA), fetch_frame(connection, _BY_DAY, DAY_SCHEMA)
 
 
 @contextmanager
-def _bounded(database: Database, seconds: float) -> Iterator[sa.Connection]:
-    """A transaction in which a statement that takes longer than `seconds` is cancelled by the server."""
+def _time_limited(database: Database, seconds: float) -> Iterator[sa.Connection]:
+    """Open a transaction in which the server cancels a statement after `seconds`."""
     try:
         with database.transaction() as connection:
             budget = str(max(round(seconds * 1000), 1))

@@ -1,4 +1,7 @@
-"""How the pipeline is, as its tables tell it: how old each asset is, what waits for it, what is in quarantine."""
+"""State of the pipeline, read from its tables: age and backlog of each asset, quarantine, failed imports.
+
+The Dagster asset `pipeline_health` shows it (`orchestration/health.py`), with Dagster's own records added there.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import TABLE_OF
+from etl_assets.quarantine.open_rows import count_open_rows
 from etl_assets.reporting.pages import table
 
 if TYPE_CHECKING:
@@ -33,10 +37,6 @@ _ASSETS: Final = """
     ) w ON true
     ORDER BY a.place
 """
-_QUARANTINE: Final = """
-    SELECT asset, reason_code, count(*) AS rows, min(quarantined_at) AS since FROM quarantine
-    WHERE resolved_at IS NULL GROUP BY asset, reason_code ORDER BY rows DESC, asset, reason_code
-"""
 _FAILED_IMPORTS: Final = f"""
     SELECT created_at, source, error, count(*) OVER () AS total FROM import_tasks
     WHERE status = 'failed' AND created_at > now() - interval '{IMPORT_DAYS:d} days'
@@ -46,58 +46,58 @@ _FAILED_IMPORTS: Final = f"""
 
 @dataclass(frozen=True, slots=True)
 class AssetState:
-    """One asset: when its last batch was committed, and what it has yet to consume. Ages are in seconds."""
+    """Last batch and backlog of an asset. Ages are in seconds."""
 
     asset: str
     last_batch_at: dt.datetime | None
     age: float | None
     pending_rows: int
-    """At most so many: a range of the queue may hold numbers without a row."""
+    """Upper bound: a range of the queue may hold numbers without a row."""
     waiting: float | None
-    """How long the oldest of it has been pending."""
+    """Age of the oldest pending row."""
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineState:
-    """What the tables say of the whole pipeline; holds no customer's data."""
+    """State of the whole pipeline; holds no customer's data."""
 
     assets: Sequence[AssetState]
     quarantine: Sequence[dict[str, Any]]
-    """`asset`, `reason_code`, `rows`, `since` of what is open."""
+    """`asset`, `reason_code`, `rows`, `since` of open rows."""
     failed_imports: Sequence[dict[str, Any]]
-    """The last ones of the week: `created_at`, `source`, `error`, and of them all `total`."""
+    """Last ones of the week: `created_at`, `source`, `error`, and the number of all, `total`."""
 
     @property
     def pending_rows(self) -> int:
-        """What waits for any asset."""
+        """Count the rows that are pending for any asset."""
         return sum(state.pending_rows for state in self.assets)
 
     @property
     def quarantined_rows(self) -> int:
-        """Open entries of quarantine."""
+        """Count the open rows of quarantine."""
         return sum(entry["rows"] for entry in self.quarantine)
 
     @property
     def failed_import_count(self) -> int:
-        """Imports of the week that failed."""
+        """Count the failed imports of the week."""
         return self.failed_imports[0]["total"] if self.failed_imports else 0
 
 
 def read_pipeline_state(database: Database) -> PipelineState:
-    """Read it in one transaction; cheap however many orders there are, as nothing but the ledger is looked at."""
+    """Read the state in one transaction, from the ledger only: cheap however many orders are stored."""
     with database.transaction() as connection:
         assets = connection.execute(sa.text(_ASSETS), {"assets": list(TABLE_OF)}).all()
-        quarantine = connection.execute(sa.text(_QUARANTINE)).mappings().all()
+        quarantine = sorted(count_open_rows(connection), key=lambda entry: -entry["rows"])
         failed_imports = connection.execute(sa.text(_FAILED_IMPORTS)).mappings().all()
     return PipelineState(
         [AssetState(*row) for row in assets],
-        [dict(row) for row in quarantine],
+        quarantine,
         [dict(row) for row in failed_imports],
     )
 
 
 def summary(state: PipelineState) -> str:
-    """The state in a few words."""
+    """Summarise the state in a few words."""
     waiting = max((one.waiting or 0.0 for one in state.assets), default=0.0)
     pending = (
         f"{state.pending_rows:,} rows pending for {duration(waiting)}" if state.pending_rows else "nothing pending"
@@ -106,7 +106,7 @@ def summary(state: PipelineState) -> str:
 
 
 def state_sections(state: PipelineState) -> dict[str, str]:
-    """The state as sections of a page: title → Markdown."""
+    """Return the state as sections of a page: title → Markdown."""
     assets = [
         [one.asset, _timestamp(one.last_batch_at), duration(one.age), one.pending_rows, duration(one.waiting)]
         for one in state.assets
@@ -119,13 +119,13 @@ def state_sections(state: PipelineState) -> dict[str, str]:
     correct = "Correct them with the jobs `export_quarantine` and `replay_quarantine`, or with `etl-assets quarantine`."
     return {
         "Freshness and backlog": table(
-            ["asset", "last batch (UTC)", "age", "rows pending, at most", "oldest for"], assets
+            ["asset", "last batch (UTC)", "age", "pending rows, at most", "oldest pending for"], assets
         ),
         "Open quarantine": f"{table(['asset', 'code', 'rows', 'since'], quarantine)}\n\n{correct}"
         if quarantine
         else NONE,
         f"Imports that failed in the last {IMPORT_DAYS} days": (
-            f"{state.failed_import_count} in all, the last ones:\n\n{table(['at (UTC)', 'file', 'why'], imports)}"
+            f"{state.failed_import_count} in all, the last ones:\n\n{table(['at (UTC)', 'file', 'error'], imports)}"
             if imports
             else NONE
         ),
@@ -136,7 +136,7 @@ NONE: Final = "None."
 
 
 def duration(seconds: float | None) -> str | None:
-    """Seconds in the two largest units: 40 s, 3 min, 2 h 5 min, 4 d 3 h."""
+    """Write seconds in the two largest units: 40 s, 3 min, 2 h 5 min, 4 d 3 h."""
     if seconds is None:
         return None
     minutes = int(seconds) // 60

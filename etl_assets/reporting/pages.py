@@ -1,6 +1,6 @@
-"""Pages in Markdown made of figures: a picture first, the exact numbers below it.
+"""Markdown pages for metadata in the UI: a chart first, the exact figures below it.
 
-Nothing is read here, and nothing is drawn before there is something to show.
+Pure functions of frames that `figures` has read; drawing is in `charts`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _LONGEST_LABEL: Final = 24
 
 
 def image(alt: str, png: bytes) -> str:
-    """A picture that needs no file and no server."""
+    """Embed a PNG as a data URL."""
     return f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; whatever the cells hold, it is shown as text."""
+    """Write a table, with every cell escaped."""
     lines = [header, ["---"] * len(header), *([cell(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def cell(value: object) -> str:
-    """A value as text without any meaning for Markdown or HTML."""
+    """Write a value as text without any meaning for Markdown or HTML."""
     if value is None:
         return "–"
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else " ".join(str(value).split())
@@ -41,13 +41,13 @@ _SPECIAL: Final = frozenset(r"\`*_{}[]()<>#+!|~&$")
 
 
 def rates_page(rates: pl.DataFrame) -> str | None:
-    """The rates of the last runs of one asset, in less than the 1,000 characters that the UI shows in place.
+    """Compose the rates of an asset's last runs, in less than the 1,000 characters that the UI shows in place.
 
     Args:
         rates: rows of `figures.RATE_SCHEMA` of one asset, oldest first.
 
     Returns:
-        None where there was no run with rows yet.
+        The page; None before the first run with rows.
     """
     if rates.is_empty():
         return None
@@ -55,19 +55,19 @@ def rates_page(rates: pl.DataFrame) -> str | None:
 
     per_second = rates.select(rate=pl.col("rows") / pl.col("seconds").clip(lower_bound=1e-6))["rate"]
     png = charts.draw_rates(per_second.to_list())
-    last, usual = charts.short(per_second[-1]), charts.short(cast("float", per_second.median()))
-    said = f"Last run: {last} rows/s; median of {rates.height}: {usual} rows/s."
-    return f"{image('rows per second', png)}\n\n{said}"
+    last, median = charts.short(per_second[-1]), charts.short(cast("float", per_second.median()))
+    summary = f"Last run: {last} rows/s; median of {rates.height}: {median} rows/s."
+    return f"{image('rows per second', png)}\n\n{summary}"
 
 
 def leads_page(funnel: pl.DataFrame) -> str | None:
-    """How many leads came as far as a sample, a proof, a bulk order.
+    """Compose the funnel of leads: sample, proof, bulk order.
 
     Args:
         funnel: rows of `figures.FUNNEL_SCHEMA`.
 
     Returns:
-        None where there are no leads.
+        The page; None without leads.
     """
     if funnel.is_empty():
         return None
@@ -89,21 +89,21 @@ def leads_page(funnel: pl.DataFrame) -> str | None:
     ]
     parts = [image("leads by type of order", charts.draw_funnel(stages, total["leads"]))]
     if total["sample_leads"]:
-        went_on = total["sample_then_bulk"] / total["sample_leads"]
-        parts.append(f"Of the leads with a sample, {went_on:.1%} have a bulk order too.")
+        share = total["sample_then_bulk"] / total["sample_leads"]
+        parts.append(f"Of the leads with a sample, {share:.1%} also have a bulk order.")
     parts.append(table(["type", "currency of the lead", "leads", "orders", "amount"], rows))
     return "\n\n".join(parts)
 
 
 def orders_page(by_shop: pl.DataFrame, by_day: pl.DataFrame) -> str | None:
-    """Orders per shop and per day.
+    """Compose orders per shop and per day.
 
     Args:
         by_shop: rows of `figures.SHOP_SCHEMA`, most orders first.
         by_day: rows of `figures.DAY_SCHEMA`, oldest first.
 
     Returns:
-        None where there are no orders.
+        The page; None without orders.
     """
     if by_shop.is_empty():
         return None

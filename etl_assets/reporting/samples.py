@@ -1,7 +1,8 @@
-"""Says which of the rows' texts Dagster is told (`ETL_SAMPLE_ROWS`): it keeps its events in clear, and for ever.
+"""Masking of sample rows: applies `ETL_SAMPLE_ROWS` to every text of a row that is shown in the UI.
 
-Whatever shows something of a row in the UI goes through here. Numbers, times and the ids that the pipeline makes stay:
-by these, somebody who may read the tables finds the row.
+Hazard: Dagster stores its events in clear text and for ever, so every value of a row that goes into metadata must pass
+through this module (docs/decisions.md, "Masked samples"). Numbers, times and the ids that the
+pipeline makes are kept: with them, a user who may read the tables finds the row.
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ if TYPE_CHECKING:
 LONGEST: Final = 200
 LONGEST_MASKED: Final = 40
 OUR_WORDS: Final = frozenset(("reason_code",))
-"""Columns whose texts are the pipeline's own."""
+"""Columns whose texts are the pipeline's own, not a customer's."""
 
 _KEPT: Final = frozenset(("Zs", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sc", "Sm"))
 
 
 def shown_row(row: Mapping[str, Any], mode: SampleRows) -> dict[str, str]:
-    """The cells of a row as texts that may be shown; empty where there is nothing, or it may not be."""
+    """Return the cells of a row as texts that may be shown; empty for null and for hidden values."""
     return {name: _shown(value, "on" if name in OUR_WORDS else mode) for name, value in row.items()}
 
 
 def without_names(by_shop: pl.DataFrame, mode: SampleRows) -> pl.DataFrame:
-    """Rows with `shop_id`, `platform` and `shop_name`; unless texts are shown as they are, shops go by their ids."""
+    """Replace `platform` and `shop_name` by the shop's id, unless texts are shown as they are."""
     if mode == "on":
         return by_shop
     return by_shop.with_columns(platform=pl.lit(None, pl.String), shop_name=pl.format("shop {}", "shop_id"))
 
 
 def without_free_currencies(funnel: pl.DataFrame, mode: SampleRows) -> pl.DataFrame:
-    """Rows with `currency`, which may be any text of an export; unless texts are shown, only codes such as EUR stay."""
+    """Hide currencies that are no codes such as EUR (exports may have any text there), unless texts are shown."""
     if mode == "on":
         return funnel
     is_code = pl.col("currency").str.contains("^[A-Z]{3}$")
@@ -44,9 +45,9 @@ def without_free_currencies(funnel: pl.DataFrame, mode: SampleRows) -> pl.DataFr
 
 
 def masked(text: str) -> str:
-    """The shape of a text: letters are x, digits 9, other scripts 某; blanks, punctuation and signs stay.
+    """Return the shape of a text: letters are x, digits 9, other scripts 某; blanks, punctuation and signs stay.
 
-    It is cut after 40 characters.
+    The shape is cut after 40 characters.
     """
     shape = "".join(map(_masked_character, text[:LONGEST_MASKED]))
     return f"{shape}…" if len(text) > LONGEST_MASKED else shape

@@ -1,6 +1,7 @@
-"""Dagster on a developer's machine: the code server, the daemon and the guarded UI, started and ended together.
+"""Development services: starts code server, daemon and guarded UI together, and ends them together.
 
-Where one of them ends, all do, and they end with this process, however that ends.
+If one of them ends, all do; and all end with this process, even if it is killed (see `ending`). Stands in for `dg dev`
+(docs/decisions.md, "etl-assets dev"). Dagster's services: https://docs.dagster.io/deployment/oss/oss-deployment-architecture.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ if TYPE_CHECKING:
 LOCATION: Final = "etl_assets"
 DEFINITIONS: Final = "etl_assets.definitions"
 SECONDS_TO_START: Final = 120
-_LOOK_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.5
 
 
 class DevError(EtlError):
-    """One of the services can't be started, or has ended by itself."""
+    """Raised if a service can't be started or has ended by itself."""
 
 
 def run_dev(settings: Settings, *, port: int) -> None:
     """Start the services and wait for Ctrl-C.
 
     Raises:
-        EtlError: one of them can't be started or has ended; the others were ended.
+        EtlError: a service can't be started or has ended; the others were stopped.
     """
-    listening_socket(port).close()  # said at once, and not when the code server is up
-    open_instance(settings).dispose()  # made once, and named to the services in DAGSTER_HOME
-    _heed_signals()
+    listening_socket(port).close()  # a taken port is reported at once, not when the code server is up
+    open_instance(settings).dispose()  # created once; sets DAGSTER_HOME for the services
+    _handle_signals()
     with suppress(KeyboardInterrupt), TemporaryDirectory(prefix="etl-assets-") as folder, Services() as services:
         code_socket, workspace = Path(folder) / "code.sock", Path(folder) / "workspace.yaml"
         location = {"socket": str(code_socket), "location_name": LOCATION}
@@ -62,9 +63,10 @@ def run_dev(settings: Settings, *, port: int) -> None:
 
 
 class Services:
-    """Processes, each in a group of its own with whatever it starts (runs among them): Ctrl-C reaches them by us only.
+    """Child processes, each in a process group of its own with its children (runs among them).
 
-    A watchdog knows the groups and ends them where this process can't.
+    Ctrl-C therefore reaches this process only, which ends the groups in order. A watchdog knows the groups and ends
+    them if this process is killed.
     """
 
     def __init__(self) -> None:
@@ -80,7 +82,7 @@ class Services:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End them all; whoever does not want to wait leaves it to the watchdog by another Ctrl-C."""
+        """End all services; another Ctrl-C leaves that to the watchdog."""
         processes = self._processes.values()
         end_groups([process.pid for process in processes], lambda: [process.poll() for process in processes])
         self._watchdog.communicate()
@@ -90,38 +92,38 @@ class Services:
     def start(self, name: str, program: str, *arguments: str) -> None:
         """Start a program of this environment."""
         command = [str(Path(sysconfig.get_path("scripts")) / program), *arguments]
-        process = subprocess.Popen(command, process_group=0, text=True)  # noqa: S603  # programs of ours
+        process = subprocess.Popen(command, process_group=0, text=True)  # noqa: S603  # our own programs
         self._processes[name] = process
         if self._watchdog.stdin is not None:
             self._watchdog.stdin.write(f"{process.pid}\n")
             self._watchdog.stdin.flush()
 
     def wait_for(self, file: Path) -> None:
-        """Wait until a file is there. Raises `DevError` where it does not come, or a process has ended."""
+        """Wait until a file exists. Raises `DevError` after a time-out, or if a process has ended."""
         until = time.monotonic() + SECONDS_TO_START
         while not file.exists():
             self._require_all()
             if time.monotonic() > until:
-                msg = f"The code server did not come up within {SECONDS_TO_START} s; see above why."
+                msg = f"The code server did not start within {SECONDS_TO_START} s; see its output above."
                 raise DevError(msg)
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def wait(self) -> None:
         """Wait until a process has ended, and raise `DevError`."""
         while True:
             self._require_all()
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def _require_all(self) -> None:
         for name, process in [*self._processes.items(), ("watchdog", self._watchdog)]:
             code = process.poll()
             if code is not None:
-                msg = f"The {name} has ended (code {code}); see above why. Everything else was stopped."
+                msg = f"The {name} has ended (code {code}); see its output above. All other services were stopped."
                 raise DevError(msg)
 
 
-def _heed_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell that puts us into the background has us ignore Ctrl-C
+def _handle_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # shells make background processes ignore Ctrl-C
         signal.signal(number, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # that is what nohup does
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # set by nohup
         signal.signal(signal.SIGHUP, signal.default_int_handler)

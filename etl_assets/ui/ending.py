@@ -1,6 +1,7 @@
-"""Ends groups of processes. As a program it is told of them by lines of its input, and ends them when that ends.
+"""Termination of process groups; as a program, the watchdog of `dev`.
 
-That is when whoever started it ends, however: nothing stays behind when that is killed. It needs nothing but Python.
+The watchdog reads numbers of groups from its standard input and ends them at end of file. The kernel closes that pipe
+when the parent ends, even by kill -9, so no process is left behind. It imports the standard library only.
 """
 
 from __future__ import annotations
@@ -18,26 +19,27 @@ SECONDS_TO_END: Final = 20
 
 
 def end_groups(groups: Sequence[int], reap: Callable[[], object] = lambda: None) -> None:
-    """Interrupt the groups as Ctrl-C does, wait until they are gone, and kill what is not gone in time.
+    """Interrupt groups as Ctrl-C does, wait until they are gone, and kill those that are not gone in time.
 
     Args:
-        groups: their numbers; those that are gone do not matter.
-        reap: asks for the ends of one's own children, which count as there until then.
+        groups: their numbers; groups that are gone are skipped.
+        reap: waits for ended children of this process, which exist as zombies until then.
     """
-    left = [group for group in groups if _signalled(group, signal.SIGINT)]
+    left = [group for group in groups if _signal_group(group, signal.SIGINT)]
     until = time.monotonic() + SECONDS_TO_END
     while left and time.monotonic() < until:
         time.sleep(0.1)
         reap()
-        left = [group for group in left if _signalled(group, 0)]
+        left = [group for group in left if _signal_group(group, 0)]
     for group in left:
-        _signalled(group, signal.SIGKILL)
+        _signal_group(group, signal.SIGKILL)
 
 
-def _signalled(group: int, number: int) -> bool:
+def _signal_group(group: int, number: int) -> bool:
+    """Send a signal; return whether the group exists."""
     try:
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # the latter: it is somebody else's by now
+    except (ProcessLookupError, PermissionError):  # PermissionError: the number belongs to another user by now
         return False
     return True
 

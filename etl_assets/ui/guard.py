@@ -1,8 +1,9 @@
-"""Guards Dagster's UI, which obeys whatever page asks it: it answers to known names only, and to no page but its own.
+"""Guard of Dagster's UI: ASGI middleware against requests from other web pages (CSRF, DNS rebinding).
 
-A browser on the same machine is enough to reach a port of 127.0.0.1. A page that makes its own name point there is
-stopped by the name (`Host`), any other by where it comes from (`Origin`, `Sec-Fetch-Site`). Programs that are no
-browser send neither of the latter and pass. It asks for no password: that is for whoever lets other machines in.
+Hazard: Dagster's webserver executes requests of any page, and a browser on the same machine can reach 127.0.0.1. DNS
+rebinding is stopped by the host name (`Host`), cross-site requests by their origin (`Origin`, `Sec-Fetch-Site`).
+Programs that are no browsers send neither of the latter and pass. The guard does no authentication: that is the task of
+the proxy that exposes the UI to other machines. See docs/decisions.md, "UI guard".
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
-"""With any port, since a tunnel may end in another one; no foreign server says which address these are."""
+"""Allowed with any port, since a tunnel may use another one; no foreign DNS server resolves these names."""
 GRAPHQL: Final = "/graphql"
-"""The one path on which something can be changed."""
+"""Only path that accepts changes."""
 HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -37,15 +38,15 @@ Refusal = tuple[int, str]
 
 
 class PublicUrlError(EtlError):
-    """ETL_PUBLIC_URL names no host."""
+    """Raised if ETL_PUBLIC_URL names no host."""
 
 
 def guarded(app: ASGIApp, public_url: str | None) -> ASGIApp:
-    """Put the guard before an application.
+    """Wrap an application into the guard.
 
     Args:
         app: Dagster's webserver.
-        public_url: where people reach it, if not on this machine only; its host is answered to as well.
+        public_url: ETL_PUBLIC_URL, whose host is allowed as well.
 
     Raises:
         PublicUrlError: that URL names no host.
@@ -54,7 +55,7 @@ def guarded(app: ASGIApp, public_url: str | None) -> ASGIApp:
 
 
 def allowed_hosts(public_url: str | None) -> list[str]:
-    """The names that the UI answers to."""
+    """Return the host names that the UI answers to."""
     if not public_url:
         return list(LOOPBACK)
     try:
@@ -68,13 +69,13 @@ def allowed_hosts(public_url: str | None) -> list[str]:
 
 
 class OwnPagesOnly:
-    """Refuses what a page of another site may have sent, and whatever the UI itself does not need."""
+    """Middleware that refuses requests of other sites' pages, and methods that the UI itself does not use."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is allowed; answer anything else."""
+        """Pass on allowed requests; answer others with an error."""
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
@@ -83,21 +84,21 @@ class OwnPagesOnly:
             await self.app(scope, receive, _with_headers(send))
             return
         status, reason = refused
-        # Without its query, which may hold anything.
+        # Logged without its query, which may hold secrets.
         _LOG.warning("Refused %s %.100r: %s", scope.get("method", "WebSocket"), scope["path"], reason)
         await PlainTextResponse(f"{reason}\n", status)(scope, receive, _with_headers(send))
 
 
 def refusal(scope: Scope) -> Refusal | None:
-    """The status and the reason to answer with; None where the request may pass."""
+    """Return status and reason of a refusal; None for an allowed request."""
     headers = Headers(scope=scope)
     if _is_foreign(headers) and not _is_link_to_a_page(scope, headers):
-        return 403, "The page of another site may not use this UI."
+        return 403, "Pages of other sites may not use this UI."
     is_graphql = scope["path"] == GRAPHQL
     if scope["type"] == "websocket":
-        return None if is_graphql and "origin" in headers else (403, "A WebSocket is for this UI's own page only.")
+        return None if is_graphql and "origin" in headers else (403, "WebSockets are for this UI's own pages only.")
     if not is_graphql:
-        return None if scope["method"] in {"GET", "HEAD"} else (405, "This can only be read.")
+        return None if scope["method"] in {"GET", "HEAD"} else (405, "This path is read-only.")
     if scope["method"] != "POST":
         return 405, "GraphQL has to be sent by POST."
     # Dagster takes any other type for a query in the URL, which a form of any page could send.
@@ -106,7 +107,7 @@ def refusal(scope: Scope) -> Refusal | None:
 
 
 def _is_foreign(headers: Headers) -> bool:
-    """Whether the browser says that the page of another host or port sent it, be it one of this machine."""
+    """Tell whether a page of another host or port sent the request, according to the browser."""
     host, origin = headers.get("host", ""), headers.get("origin")
     if origin is not None and origin not in {f"http://{host}", f"https://{host}"}:
         return True
@@ -114,7 +115,7 @@ def _is_foreign(headers: Headers) -> bool:
 
 
 def _is_link_to_a_page(scope: Scope, headers: Headers) -> bool:
-    """Whether somebody follows a link, as those in notices, to what can only be read."""
+    """Tell whether the request follows a link, such as those in alerts, to a read-only page."""
     return (
         scope["type"] == "http"
         and scope["method"] == "GET"
@@ -126,7 +127,7 @@ def _is_link_to_a_page(scope: Scope, headers: Headers) -> bool:
 
 
 def _with_headers(send: Send) -> Send:
-    """No other page may show this one in a frame, or take its answers for scripts and pictures."""
+    """Add headers that keep other pages from framing the UI or embedding its responses."""
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] in {"http.response.start", "websocket.http.response.start"}:

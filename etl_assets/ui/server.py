@@ -1,4 +1,8 @@
-"""Dagster's webserver behind the guard. Anything here that a newer Dagster no longer has keeps it from starting."""
+"""Server of the UI: Dagster's webserver behind the guard, on 127.0.0.1 only.
+
+Uses internals of Dagster: if a newer version has moved one, the server does not start, rather than start unguarded. See
+https://docs.dagster.io/guides/operate/webserver.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from etl_assets.settings import Settings
 
 ADDRESS: Final = "127.0.0.1"
-"""The only one: it asks nobody for a password. A proxy that does lets others in."""
+"""Only address to listen on, as there is no authentication; a proxy with passwords serves other machines."""
 STATEMENT_SECONDS: Final = 15
 POOL_RECYCLE_SECONDS: Final = 3600
 MAX_OVERFLOW: Final = 20
@@ -35,21 +39,21 @@ SECONDS_TO_END: Final = 5
 
 
 class UiError(EtlError):
-    """The UI can't be started."""
+    """Raised if the UI can't be started."""
 
 
 def serve(settings: Settings, workspace: Path, *, port: int, is_read_only: bool) -> None:
-    """Serve the UI until it is told to end.
+    """Serve the UI until it is stopped.
 
     Raises:
         EtlError: the file is missing, the port is taken, or ETL_PUBLIC_URL names no host.
     """
     if not workspace.is_file():
-        msg = f"{workspace}: there is no such file. Name the workspace file that says where the code server is."
+        msg = f"{workspace}: there is no such file. Name the workspace file that locates the code server."
         raise UiError(msg)
     names = allowed_hosts(settings.public_url)
     configure_loggers(formatter="colored", log_level="INFO")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that code servers of its own are ended with it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that its own code servers are stopped with it
     with suppress(KeyboardInterrupt), listening_socket(port) as listener, open_instance(settings) as instance:
         instance.optimize_for_webserver(STATEMENT_SECONDS * 1000, POOL_RECYCLE_SECONDS, MAX_OVERFLOW)
         with WorkspaceProcessContext(
@@ -70,7 +74,7 @@ def serve(settings: Settings, workspace: Path, *, port: int, is_read_only: bool)
 
 
 def listening_socket(port: int) -> socket.socket:
-    """Listen on a port of this machine. Raises `UiError` where that is not possible."""
+    """Listen on a port of this machine. Raises `UiError` if that is not possible."""
     try:
         return socket.create_server((ADDRESS, port))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Local servers that notices are sent to: a web server and a mail server that keep what they get."""
+"""Local receivers of alerts: a web server and a mail server that keep their messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET: Final = "hook-5ecret"  # noqa: S105  # it stands for one
 
 @dataclass
 class Receiver:
-    """A web server that keeps what is POSTed to it, and answers with `answers` one after the other, then with 200."""
+    """Web server that keeps POSTed messages; replies with `answers` in turn, then with 200."""
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
@@ -42,7 +42,7 @@ def web_server() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever)
@@ -56,7 +56,7 @@ def web_server() -> Iterator[Receiver]:
 
 @dataclass
 class Mailbox:
-    """What a mail server took; it answers with `answers` one after the other, then takes everything."""
+    """Handler that keeps accepted mails; replies with `answers` in turn, then accepts all."""
 
     messages: list[Any] = field(default_factory=list)
     logins: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Mailbox:
 
 
 class LocalController(Controller):  # type: ignore[misc, unused-ignore]  # aiosmtpd's types are partial
-    """A mail server on a free port."""
+    """Mail server on a free port."""
 
     @property
     def bound_port(self) -> int:

@@ -1,6 +1,6 @@
-"""A real `dagster-daemon` for tests, kept running like a service, and the means to kill it or parts of it.
+"""Real `dagster-daemon` for tests, supervised like a service, with functions to kill it or parts of it.
 
-Processes are told by the DAGSTER_HOME that they were started with, which is the test's own: nobody else's are touched.
+Processes are recognised by their DAGSTER_HOME, which is the test's own: no other process is signalled.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from etl_assets.orchestration.instance import INSTANCE_SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROJECT: Final = Path(__file__).resolve().parents[1]
+PROJECT: Final = Path(__file__).resolve().parents[2]
 
 
 def write_instance(home: Path, **changes: Any) -> None:
-    """Write the project's own `dagster.yaml` into `home`, with other values for some of its sections' settings."""
+    """Write the project's `dagster.yaml` into `home`, with some settings changed."""
     home.mkdir(parents=True, exist_ok=True)
     sections = {name: {**INSTANCE_SETTINGS[name], **values} for name, values in changes.items()}
     text = yaml.safe_dump({**INSTANCE_SETTINGS, **sections})
@@ -32,7 +32,7 @@ def write_instance(home: Path, **changes: Any) -> None:
 
 
 class Daemon:
-    """`dagster-daemon run`, started again whenever it is dead. It takes the environment as it is when started."""
+    """Supervisor of `dagster-daemon run`: restarts it whenever it has ended, in the environment of that moment."""
 
     def __init__(self, dagster_home: Path, log: IO[bytes]) -> None:
         self.dagster_home, self.log = str(dagster_home), log
@@ -44,7 +44,7 @@ class Daemon:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the daemon and all that belongs to it."""
+        """Stop the daemon and all its processes."""
         self._stopped.set()
         self._thread.join()
         while victims := [*self.daemons(), *self.code_servers(), *self.workers()]:
@@ -57,7 +57,7 @@ class Daemon:
         return self._ours("dagster api grpc")
 
     def workers(self) -> list[psutil.Process]:
-        """The processes of runs, which code servers start; alive without them, too."""
+        """Return the processes of runs, started by code servers and outliving them."""
         return self._ours("multiprocessing.spawn import spawn_main")
 
     def _ours(self, *commands: str) -> list[psutil.Process]:
@@ -84,7 +84,7 @@ class Daemon:
 
 @contextmanager
 def running_daemon(dagster_home: Path, log: Path) -> Iterator[Daemon]:
-    """A daemon that is there until the end of the block."""
+    """Run a daemon until the end of the block."""
     with log.open("ab") as file:
         daemon = Daemon(dagster_home, file)
         daemon.start()
@@ -95,7 +95,7 @@ def running_daemon(dagster_home: Path, log: Path) -> Iterator[Daemon]:
 
 
 def kill(processes: list[psutil.Process]) -> int:
-    """SIGKILL the processes. Returns how many were still there."""
+    """SIGKILL the processes. Returns how many were alive."""
     killed = 0
     for process in processes:
         with suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""Starts what `deploy/` describes, as its units say, with nothing changed but folders and ports."""
+"""Services of `deploy/`: runs them as their units specify, with other folders and ports only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from etl_assets_tests.helpers.alert_receivers import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = Path(__file__).resolve().parents[2]
 DEPLOY: Final = ROOT / "deploy"
 UNITS: Final = sorted((DEPLOY / "systemd").glob("*.service"))
 INSTALLED: Final = "/opt/etl-assets"
@@ -34,7 +34,7 @@ WAIT_SECONDS: Final = 120
 
 
 class UnitParser(RawConfigParser):
-    """Reads units: names as they are, of those that occur twice all values."""
+    """Parser of units: keeps the case of names, and all values of repeated ones."""
 
     def __init__(self) -> None:
         super().__init__(strict=False, dict_type=_Collecting)
@@ -44,21 +44,21 @@ class UnitParser(RawConfigParser):
 
 
 class _Collecting(dict[str, Any]):
-    """Adds to a list of lines instead of replacing it."""
+    """Mapping that appends lines instead of replacing them."""
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, [*self[key], *value] if isinstance(value, list) and key in self else value)
 
 
 def unit(name: str) -> dict[str, list[str]]:
-    """The section [Service] of a unit, each name with its values."""
+    """Return the section [Service] of a unit, each name with its values."""
     parser = UnitParser()
     parser.read(DEPLOY / "systemd" / f"{name}.service", encoding="utf-8")
     return {key: value.splitlines() for key, value in parser["Service"].items()}
 
 
 def find_nginx() -> str | None:
-    """Where nginx is, None where it is not installed. Raises where it is missing and the tests have to be complete."""
+    """Find nginx; None if it is not installed. Raises if it is missing and the tests must be complete."""
     found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if found is None and os.environ.get("ETL_TEST_REQUIRE_SERVERS"):
         pytest.fail("nginx is not installed, and ETL_TEST_REQUIRE_SERVERS is set")
@@ -67,22 +67,22 @@ def find_nginx() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A folder that stands for the machine that the services run on."""
+    """Folder in the role of the machine that the services run on."""
 
     folder: Path
     environment: Mapping[str, str]
 
     def commands(self, name: str) -> list[list[str]]:
-        """What the unit starts, in this folder."""
+        """Return the commands of the unit, within this folder."""
         return [shlex.split(self._here(line)) for line in unit(name)["ExecStart"]]
 
     def run_once(self, name: str) -> None:
-        """Run the commands of a unit that ends by itself. Raises `CalledProcessError`."""
+        """Run the commands of a oneshot unit. Raises `CalledProcessError`."""
         for command in self.commands(name):
             subprocess.run(command, env=self.variables(name), cwd=self.folder, check=True, capture_output=True)
 
     def variables(self, name: str) -> dict[str, str]:
-        """What the unit and the environment file set."""
+        """Return the variables of the unit and of the environment file."""
         pairs = (self._here(line).split("=", 1) for line in unit(name)["Environment"])
         return {**os.environ, **self.environment, **dict(pairs)}
 
@@ -108,7 +108,7 @@ class Host:
 
 
 def prepare_host(folder: Path, environment: Mapping[str, str]) -> Host:
-    """Make the folders and files that docs/production.md says to make."""
+    """Create the folders and files that docs/production.md prescribes."""
     home = folder / "state" / "dagster"
     home.mkdir(parents=True)
     shutil.copy(DEPLOY / "dagster.yaml", home / "dagster.yaml")
@@ -120,7 +120,7 @@ def prepare_host(folder: Path, environment: Mapping[str, str]) -> Host:
 
 @contextmanager
 def proxy(folder: Path, program: str, upstream: int) -> Iterator[str]:
-    """Run nginx with deploy/nginx.conf; its address, with a port of its own and this upstream."""
+    """Run nginx with deploy/nginx.conf on its own port for this upstream; yields its address."""
     port = free_port()
     hashed = subprocess.run(["openssl", "passwd", "-6", PASSWORD], check=True, capture_output=True, text=True).stdout
     (folder / "passwords").write_text(f"{USER}:{hashed}", encoding="utf-8")
@@ -155,7 +155,7 @@ def proxy(folder: Path, program: str, upstream: int) -> Iterator[str]:
 
 
 def wait_for_port(port: int) -> None:
-    """Wait until somebody listens."""
+    """Wait until a process listens."""
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         with socket.socket() as probe:
@@ -166,7 +166,7 @@ def wait_for_port(port: int) -> None:
 
 
 def wait_for_file(path: Path) -> None:
-    """Wait until a file (or socket) is there."""
+    """Wait until a file (or socket) exists."""
     deadline = time.monotonic() + WAIT_SECONDS
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} was not made"

@@ -1,7 +1,7 @@
-"""A process that runs all assets and stops itself in one of them.
+"""Process that runs all assets and stops itself in one of them.
 
 Usage: python -m etl_assets_tests.helpers.frozen_process ASSET read|written
-It stands for a worker that was suspended, swapped out or cut off, and that comes back when others have done its work.
+It simulates a worker that was suspended, swapped out or cut off, and resumes when other runs have done its work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class FreezingStep(WrappedStep):
-    """A step whose process stops once: when a page is `read`, or when a batch is `written` and not committed."""
+    """Step whose process stops once: when a page is `read`, or when a batch is `written` and not committed."""
 
     def __init__(self, step: Step, moment: str) -> None:
         super().__init__(step)

@@ -1,4 +1,4 @@
-"""Small files that are far larger than they look, or not what they say."""
+"""Hostile import files: far larger when read than on disk, or of another format than their name says."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _HEADER: Final = (
 
 
 def workbook(path: Path, rows: str, *, padding: int = 0) -> Path:
-    """Write a workbook of these rows below a header, and of so many bytes that do not compress."""
+    """Write a workbook of a header, these rows, and so many incompressible bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in _PARTS.items():
             archive.writestr(name, content)
@@ -93,7 +93,7 @@ def many_equal_rows(path: Path) -> Path:
 
 
 def large_values(path: Path) -> Path:
-    """One text of a MiB that 100,000 rows share: 100 GiB."""
+    """Write a file of 100,000 rows that share a text of 1 MiB: 100 GiB when read."""
     indices = pa.array([0] * 100_000, pa.int32())
     columns = {"shop": "s", "order_id": "1", "remark": "x" * (1 << 20)}
     table = {name: pa.DictionaryArray.from_arrays(indices, pa.array([text])) for name, text in columns.items()}
@@ -113,4 +113,4 @@ HOSTILE: Final[dict[str, tuple[Callable[[Path], Path], str]]] = {
     "many_equal_rows.parquet": (many_equal_rows, "it has 3,000,000 rows, at most 1,000,000"),
     "large_values.parquet": (large_values, "1,024 MiB of memory"),
 }
-"""What makes each file, and which limit is named when it is imported."""
+"""Function that writes each file, and the limit that its import names."""

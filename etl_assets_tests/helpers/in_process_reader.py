@@ -1,4 +1,4 @@
-"""Import files read in the tests' own process, where blocks and limits can be made small."""
+"""Reader of import files within the tests' own process, with small blocks and limits."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class FilesHere(FileReader):
-    """A reader without a process, for tests that are not about files: starting one takes longer than many of them."""
+    """Reader without a child process, for tests that are not about files: starting one takes longer than many tests."""
 
     @contextmanager
     def open(self, path: Path) -> Iterator[Any]:
-        """Read a file here."""
+        """Open a file in this process."""
         yield FileHere(path)
 
 
 class FileHere:
-    """An `ImportFile` without a process of its own."""
+    """`ImportFile` without a child process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

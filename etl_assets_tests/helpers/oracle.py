@@ -1,4 +1,4 @@
-"""What the pipeline must come to, worked out row by row in plain Python: the oracle of the property tests.
+"""Oracle of the property tests: computes the expected tables row by row, in plain Python.
 
 It restates the rules of docs and design independently of the package: no Polars, no SQL, and of the package only the
 preset's data. `expected` takes raw rows and says what the tables hold once all of them are processed, however they were
@@ -35,7 +35,7 @@ _ZERO: Final = Decimal("0.0000")
 
 @dataclass(frozen=True)
 class RawRow:
-    """One row of `raw_orders`: its identity, the 13 text columns as stored, and what was wrong at landing."""
+    """Row of `raw_orders`: its identity, the 13 text columns as stored, and its defect at landing."""
 
     raw_id: int
     import_id: str
@@ -58,7 +58,7 @@ class RawRow:
 
 @dataclass
 class Expected:
-    """What the tables hold at the end, keyed by names instead of surrogate keys."""
+    """Expected content of the tables, keyed by names instead of surrogate keys."""
 
     shops: set[ShopKey] = field(default_factory=set)
     orders: dict[OrderKey, Record] = field(default_factory=dict)
@@ -71,15 +71,15 @@ class Expected:
     """(asset, raw_id, reason_code) of every row set aside, whether resolved since or not. For the items and processes
     only of the winning versions: which losers were looked at in between depends on the batches."""
     open_quarantine: set[tuple[str, int, str]] = field(default_factory=set)
-    """The part of `quarantine` that no later good version of the same order has resolved."""
+    """Part of `quarantine` that no later good version of the same order has resolved."""
 
 
 @dataclass(frozen=True)
 class Lines:
-    """What a reading of an order's `items` and `processes` comes to. What could not be read is None."""
+    """Parsed `items` and `processes` of an order; None for a text that can't be read."""
 
     items: Sequence[Record] | None
-    """The lines in order, line_no 1, 2, …: `product`, `variant`, `sku`, `quantity`, `unit_price`."""
+    """Lines in order, line_no 1, 2, …: `product`, `variant`, `sku`, `quantity`, `unit_price`."""
     processes: Mapping[tuple[int, int], Record] | None
     """By (line_no, process_no): `process_type`, `position`, `picture_count`, `quantity`, `picture_print_quantity`."""
 
@@ -89,14 +89,14 @@ LineReader = Callable[["RawRow", "NumberFormat"], Lines]
 
 @dataclass(frozen=True)
 class _Version:
-    """A good raw row, read."""
+    """Parsed good raw row."""
 
     key: OrderKey
     row: RawRow
     values: Record
 
     def rank(self) -> tuple[bool, datetime, int]:
-        """The total order of the versions of an order: by update time, none before any, then by raw_id."""
+        """Return the rank in the total order of versions: by update time, none before any, then by raw_id."""
         updated = self.values["source_updated_at"]
         return (updated is not None, updated or datetime.min.replace(tzinfo=UTC), self.row.raw_id)
 
@@ -110,7 +110,7 @@ def expected(
     lead_namespace: uuid.UUID,
     read_lines: LineReader | None = None,
 ) -> Expected:
-    """Work out the tables for these raw rows, all read with one preset, and no stage set by anybody.
+    """Compute the tables for these raw rows, all read with one preset, without stages set by users.
 
     `order_type_mappings` maps a cleaned, lower-cased raw order type to `SAMPLE`, `PROOF` or `BULK`. Without
     `read_lines`, items and processes stay empty and nothing of theirs is in quarantine.
@@ -151,7 +151,7 @@ def expected(
 
 
 def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, str]) -> Record | str:
-    """Read a raw row as a version of its order, or say by which reason code it goes to quarantine."""
+    """Read a raw row as a version of its order, or return its reason code."""
     keys = ((row.platform, row.shop), (row.order_id,), (row.order_type,))
     if row.defect == "BAD_TEXT" or not all(_fits_an_index(*map(clean_text, key)) for key in keys):
         return "BAD_TEXT"
@@ -188,7 +188,7 @@ def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, st
 
 
 def _fits_an_index(*parts: str | None) -> bool:
-    """No entry of PostgreSQL's indexes may be longer than 2704 bytes, a hundred of which are not ours to fill."""
+    """Tell whether a key fits an index entry: at most 2704 bytes, about a hundred of them PostgreSQL's own."""
     return sum(len(part.encode()) for part in parts if part) <= 2600
 
 
@@ -196,7 +196,7 @@ def _fits_an_index(*parts: str | None) -> bool:
 
 
 def _add_lines(result: Expected, winner: _Version, lines: Lines) -> None:
-    """Add the lines of an order's winning version, or the quarantine of what could not be read of it."""
+    """Add the lines of an order's winning version, or its quarantine."""
     unreadable = set()
     if lines.items is None:
         unreadable.add(("order_items", winner.row.raw_id, "BAD_ITEMS"))
@@ -214,7 +214,7 @@ def _add_lines(result: Expected, winner: _Version, lines: Lines) -> None:
 
 
 def customer_key(platform: str, shop_name: str, nickname: str) -> str:
-    """The key that a customer's id is made from."""
+    """Return the key from which a customer's id is derived."""
     return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in (platform, shop_name, nickname))
 
 
@@ -271,7 +271,7 @@ def _add_leads(result: Expected, customer_namespace: uuid.UUID, lead_namespace: 
 
 
 def lead_figures(orders: Sequence[tuple[OrderKey, Record]]) -> Record:
-    """What a lead says about its orders: all are counted, amounts summed only where they are in the lead's currency."""
+    """Compute the figures of a lead: all orders are counted, amounts added only in the lead's currency."""
     orders = sorted(orders, key=_in_time_order)
     figures: Record = {
         "first_order_at": None,

@@ -1,4 +1,4 @@
-"""What `test_memory` measures: the pure transforms with inputs of every shape, as large as they are asked for.
+"""Cases of `test_memory`: the pure transforms with inputs of every shape, in any size.
 
 In a module of its own, which processes are forked from: nothing here may set the threads of Polars to work when it is
 imported. They would be missing in the fork, and it would wait for them for ever.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA, summarise_customers, without_orders
-from etl_assets.database.frames import _as_binary
+from etl_assets.database.frames import encode_binary
 from etl_assets.database.schema import order_items as order_items_table
 from etl_assets.frame_schemas import CUSTOMER_SCHEMA
 from etl_assets.leads.transform import (
@@ -60,7 +60,7 @@ LINE_ITEMS: Final = Preset.model_validate(
     }
 )
 ODD: Final = '[{"name": "a", "z": {"k": 1}}]'
-"""Items that don't take the usual way; on the way that they take, they must not harm the long ones beside them."""
+"""Items that take the slow path of the reader, where long texts in other rows must not be copied for them."""
 
 
 def compact(value: object) -> str:
@@ -109,7 +109,7 @@ def export(lines: int, **columns: str | pl.Expr) -> pl.DataFrame:
 
 
 def said_once(lines: int, column: str, text: str) -> pl.DataFrame:
-    """Lines of which only the first says something in a column."""
+    """Make lines of which only the first has a value in a column."""
     return export(lines).with_columns(pl.Series(column, [text, *[None] * (lines - 1)]))
 
 
@@ -195,7 +195,7 @@ def leads(rows: int) -> pl.DataFrame:
 
 
 def lines(rows: int, order_id: str) -> pl.DataFrame:
-    """Lines of one order, whose id they share."""
+    """Make lines of one order, whose id they share."""
     numbered = made(ORDER_ITEMS.schema, rows, order_no=pl.lit(1), shop_id=pl.lit(1), line_no=N, quantity=pl.lit(1))
     return (
         numbered.drop("order_id").join(pl.DataFrame({"order_id": [order_id]}), how="cross").select(*ORDER_ITEMS.schema)
@@ -305,11 +305,11 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
 
 def copied(rows: pl.DataFrame) -> int:
     """Encode rows as they are sent to the server, which takes the pieces one by one."""
-    return sum(len(piece) for piece in _as_binary(rows, order_items_table.columns))
+    return sum(len(piece) for piece in encode_binary(rows, order_items_table.columns))
 
 
 def peak() -> int:
-    """Return the most memory that this process ever had, in bytes."""
+    """Return the peak memory of this process, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

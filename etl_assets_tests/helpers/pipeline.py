@@ -1,4 +1,4 @@
-"""What the tests of the pipeline do over and over: land raw rows, run the assets, read the tables back by name."""
+"""Helpers of the pipeline's tests: land raw rows, run the assets, read the tables back by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from etl_assets.values.numbers import NumberFormat
 
 TABLES: Final = tuple(table for asset in STEP_ASSETS for table in TABLES_OF[asset])
-"""The tables that the pipeline makes out of raw orders."""
+"""Tables that the pipeline derives from raw orders."""
 
 PRESET: Final = Preset.model_validate(
     {
@@ -48,14 +48,14 @@ _ORDER_HISTORY: Final = {*_HISTORY, "raw_id", "order_no", "latest_raw_id"}
 
 @dataclass
 class Stored:
-    """What the tables hold, in the shape of the oracle's `Expected`; `versions` are the rows that orders came from."""
+    """Content of the tables, in the shape of the oracle's `Expected`; `versions` are the raw rows of the orders."""
 
     tables: Expected = field(default_factory=Expected)
     versions: dict[oracle.OrderKey, int] = field(default_factory=dict)
 
 
 def raw_fields(order_id: str | None, **fields: str | None) -> dict[str, str | None]:
-    """Make the text columns of a raw row of shop `s` on platform `p`; what is not given is empty."""
+    """Make the text columns of a raw row of shop `s` on platform `p`; columns not given are empty."""
     return {**dict.fromkeys((*RAW_COLUMNS, "defect")), "platform": "p", "shop": "s", "order_id": order_id, **fields}
 
 
@@ -87,7 +87,7 @@ def run_all(services: Services, *, full_refresh: bool = False) -> dict[str, Step
 
 
 def run_all_whatever_fails(services: Services) -> list[str]:
-    """Run all assets, upstream first; returns those of which batches failed."""
+    """Run all assets, upstream first; returns those with failed batches."""
     failed: list[str] = []
     for asset in STEPS:
         try:
@@ -98,13 +98,13 @@ def run_all_whatever_fails(services: Services) -> list[str]:
 
 
 def with_batch_size(services: Services, batch_size: int) -> Services:
-    """Make the services work with batches of that many rows."""
+    """Set the batch size of services."""
     services.database.settings = services.database.settings.model_copy(update={"batch_size": batch_size})
     return services
 
 
 def start_afresh(services: Services) -> None:
-    """Empty all tables, and put in the order types of the tests."""
+    """Empty all tables, and insert the order types of the tests."""
     with services.database.transaction() as connection:
         names = ", ".join(table.name for table in metadata.sorted_tables)
         connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY"))
@@ -128,7 +128,7 @@ def scalar(services: Services, statement: str, **parameters: Any) -> Any:
 
 
 def read_tables(services: Services) -> Stored:
-    """Read what the tables hold, without history, by names instead of surrogate keys."""
+    """Read the tables, without history, by names instead of surrogate keys."""
     stored = Stored()
     tables = stored.tables
     with services.database.transaction() as connection:
@@ -163,7 +163,7 @@ def read_tables(services: Services) -> Stored:
 
 
 def comparable(services: Services) -> dict[str, Any]:
-    """Read everything that must not depend on batches, imports and runs, ready to be compared with `==`."""
+    """Read all columns that must not depend on batches, imports and runs, comparable with `==`."""
     tables = read_tables(services).tables
     return {
         "shops": tables.shops,
@@ -189,7 +189,7 @@ def snapshot(services: Services) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def read_lines(row: RawRow, numbers: NumberFormat) -> Lines:
-    """Read a row's items and processes as the oracle wants them, by the reference readers."""
+    """Read a row's items and processes for the oracle, by the reference readers."""
     lines: list[dict[str, Any]] | None
     try:
         items = reference_items(row.items, numbers)
@@ -205,7 +205,7 @@ def read_lines(row: RawRow, numbers: NumberFormat) -> Lines:
 
 
 def work_out(rows: Iterable[RawRow], preset: Preset) -> Expected:
-    """Ask the oracle."""
+    """Compute the expected tables with the oracle."""
     return oracle.expected(
         rows,
         preset,
@@ -222,7 +222,7 @@ def assert_as_expected(services: Services, rows: Sequence[RawRow], preset: Prese
 
 
 def assert_tables(stored: Stored, expected: Expected, rows: Sequence[RawRow]) -> None:
-    """Compare what was read of all tables with what is expected of these rows."""
+    """Compare tables that were read with those expected for these rows."""
     actual, by_id = stored.tables, {row.raw_id: row for row in rows}
     said = {key: _without(order, {"raw_id"}) for key, order in expected.orders.items()}
     # Of versions that say the same, the stored one may be any: an unchanged order is not rewritten.
@@ -242,7 +242,7 @@ def assert_tables(stored: Stored, expected: Expected, rows: Sequence[RawRow]) ->
 
 
 def assert_same(what: str, actual: Any, expected: Any) -> None:
-    """Compare sets or dicts (of dicts), and say only where they differ."""
+    """Compare sets or dicts (of dicts); the message shows only the differences."""
     if actual == expected:
         return
     if isinstance(actual, dict):
@@ -259,7 +259,7 @@ def _of_orders(entries: set[tuple[str, int, str]]) -> set[tuple[str, int, str]]:
 
 
 def _unreadable(entries: set[tuple[str, int, str]], rows: Mapping[int, RawRow]) -> set[tuple[str, str, Any]]:
-    """Name the rows in quarantine for their lines by what they say, as versions that say the same are one."""
+    """Identify rows in quarantine for their lines by their texts, since equal versions count as one."""
     return {
         (asset, code, (*map(clean_text, (row.platform, row.shop, row.order_id)), *_line_texts(row)))
         for asset, raw_id, code in entries
@@ -273,7 +273,7 @@ def _line_texts(row: RawRow) -> tuple[str | None, str | None]:
 
 
 def _narrowed(rows: Mapping[Any, Any], like: Mapping[Any, Any], without: Iterable[str] = ()) -> dict[Any, Any]:
-    """Leave only the columns that the oracle knows (all rows of a table have the same)."""
+    """Keep only the columns that the oracle knows (the same in all rows of a table)."""
     first: Mapping[str, Any] = next(iter(like.values()), {})
     known = first.keys() - set(without)
     return {key: _only(row, known) for key, row in rows.items()}

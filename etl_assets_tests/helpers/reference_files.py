@@ -1,4 +1,4 @@
-"""What the lines of a file come to as raw orders, worked out line by line in plain Python: the oracle of imports.
+"""Oracle of imports: computes the raw orders of a file line by line, in plain Python.
 
 Written from docs/importing.md, sharing no code with the package; of it only the preset's data.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Cells = Mapping[str, str | None]
 _Texts = dict[str, str | None]
 TOO_LARGE: Final = "too large"
-"""A sum that can't be an amount: how it is written does not matter."""
+"""Placeholder of a sum that can't be an amount, however it is written."""
 NUL: Final = "\0"
 NUL_SYMBOL: Final = "␀"
 _SOLID: Final = r"[^\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
@@ -32,7 +32,7 @@ _SOLID: Final = r"[^\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u20
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a file: the line it starts at, and its texts by header, as they stand there."""
+    """Row of a file: the line that it starts at, and its unchanged texts by header."""
 
     number: int
     cells: Cells
@@ -40,7 +40,7 @@ class Line:
 
 @dataclass
 class Landed:
-    """One raw order: its line, the columns of `raw_orders`, what no mapping names, and what is wrong with it."""
+    """Raw order: its line, the columns of `raw_orders`, unmapped columns, and its defect."""
 
     row_no: int
     columns: dict[str, str | None] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Landed:
 
 
 def land_lines(lines: Iterable[Line], preset: Preset) -> list[Landed]:
-    """The raw orders of a file, in order."""
+    """Return the raw orders of a file, in order."""
     kept = [line for line in lines if any(text for text in line.cells.values())]
     if preset.shape == "order":
         return [_order(line, preset) for line in kept]
@@ -63,7 +63,7 @@ def _order(line: Line, preset: Preset) -> Landed:
 
 
 def without_nul(cells: Cells) -> tuple[dict[str, str | None], str | None]:
-    """The texts without what the store can't hold, and what is wrong with the row then."""
+    """Return the texts without characters that can't be stored, and the defect of the row."""
     kept = {
         header: text and re.sub(_NO_CHARACTER, "\ufffd", text).replace(NUL, NUL_SYMBOL)
         for header, text in cells.items()
@@ -93,7 +93,7 @@ def _value(source: ColumnSource | None, cells: Cells, *, with_constant: bool = T
 
 
 def _filled(text: str | None) -> str | None:
-    """The text where it says anything: neither blank nor a protected nothing."""
+    """Return the text; None if it is blank or an empty protected cell."""
     if text is None or clean_text(text) is None:
         return None
     return text
@@ -140,7 +140,7 @@ def _mapped(line: Line, preset: Preset) -> _Mapped:
 
 
 def _complete_shops(mapped: Sequence[_Mapped]) -> None:
-    """Give lines that leave out platform or shop those of the one shop with an order of their number, if it is one."""
+    """Fill missing platform and shop of a line from the only shop with an order of its number."""
     stated: dict[str, set[tuple[str | None, str | None]]] = {}
     for one in mapped:
         stated.setdefault(one.key[0], set()).add(one.key[1:])

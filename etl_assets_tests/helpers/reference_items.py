@@ -29,11 +29,11 @@ _LONGEST = 16 * 1024 * 1024
 
 
 class BadItems(Exception):  # noqa: N818  # says what it is: an answer, not a failure
-    """The items can't be read."""
+    """Raised for items that can't be read."""
 
 
 class BadProcesses(Exception):  # noqa: N818  # as above
-    """The processes can't be read."""
+    """Raised for processes that can't be read."""
 
 
 class _Number(str):
@@ -41,7 +41,7 @@ class _Number(str):
 
 
 def reference_items(items: str | None, numbers: NumberFormat) -> list[dict[str, Any]]:
-    """The lines: line_no, product, variant, sku, quantity, unit_price (Decimal), processes (text or list)."""
+    """Return the lines: line_no, product, variant, sku, quantity, unit_price (Decimal), processes (text or list)."""
     if items is None or items.strip(_SPACES) in {"", "null"}:
         return []
     if len(items.encode()) > _LONGEST:
@@ -58,7 +58,7 @@ def reference_items(items: str | None, numbers: NumberFormat) -> list[dict[str, 
 
 
 def reference_processes(order_processes: str | None, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The processes of an order and its lines (as `reference_items` gives them); raises BadProcesses."""
+    """Return the processes of an order and its lines (as `reference_items` gives them); raises BadProcesses."""
     total = sum(line["quantity"] for line in lines)
     sources = [(0, total, order_processes), *((at["line_no"], at["quantity"], at["processes"]) for at in lines)]
     rows: list[dict[str, Any]] = []
@@ -132,7 +132,7 @@ def _parse_array(text: str, bad: type[Exception]) -> list[Any]:
 
 
 def _depth(value: object) -> int:
-    """How many arrays and objects are within each other."""
+    """Count the nesting levels of arrays and objects."""
     deepest, level = 0, [value]
     while level:
         inner = [child for child in level if isinstance(child, list | dict)]
@@ -230,7 +230,7 @@ def _prepare(text: str) -> str:
 
 
 def _price_at(text: str, at: int, numbers: NumberFormat) -> int | None:
-    """Where the longest price that starts here ends."""
+    """Return the end of the longest price that starts here."""
     signs = sorted(numbers.currency_signs, key=len, reverse=True)
 
     def skip(position: int, marks: list[str]) -> int:
@@ -365,7 +365,7 @@ def _take_prefix(body: str) -> tuple[str, str | None]:
 
 
 def _key_end(text: str) -> int | None:
-    """The place of the colon after a key that the text starts with."""
+    """Return the position of the colon after a key at the start of the text."""
     at = text.find(":")
     key = text[:at].removesuffix(" ")
     good = at > 0 and key and key[0] not in _DIGITS and not set(key) & set(" ()[]【】\n")

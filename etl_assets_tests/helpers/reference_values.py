@@ -1,4 +1,4 @@
-"""How text, amounts and timestamps are to be read, one value at a time in plain Python: as the oracle reads them."""
+"""Reference readers of texts, amounts and timestamps, one value at a time in plain Python, for the oracle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEAP_SECOND: Final = 60
 
 
 def clean_text(text: str | None) -> str | None:
-    """NFKC, stripped, freed from `="…"` and from an apostrophe before a digit; empty is None."""
+    """Clean a text: NFKC, stripped, without `="…"` and an apostrophe before a digit; None if empty."""
     if text is None:
         return None
     text = unicodedata.normalize("NFKC", text).strip(_WHITE_SPACE)
@@ -36,13 +36,13 @@ def clean_text(text: str | None) -> str | None:
 
 
 def clean_name(text: str | None) -> str | None:
-    """A cleaned name; a masked one names nobody."""
+    """Clean a name; None for a masked one."""
     text = clean_text(text)
     return None if text is None or "*" in text else text
 
 
 def fold(text: str | None) -> str | None:
-    """Cleaned text for comparisons that ignore case."""
+    """Clean a text for comparisons that ignore case."""
     cleaned = clean_text(text)
     return cleaned.lower() if cleaned else None
 
@@ -88,7 +88,7 @@ _ISO: Final = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M
 
 @lru_cache
 def _pattern(strftime_format: str) -> re.Pattern[str]:
-    """What a format matches: a number may have fewer digits, blanks may be more or none, also before a number."""
+    """Return the pattern of a format: numbers may have fewer digits, blanks may be missing or repeated."""
     for shorthand, spelled_out in _SHORTHANDS.items():
         strftime_format = strftime_format.replace(shorthand, spelled_out)
     pattern = ""
@@ -108,10 +108,10 @@ def _pattern(strftime_format: str) -> re.Pattern[str]:
 
 
 def read_timestamp(text: str | None, formats: Sequence[str], zone: tzinfo) -> datetime | None:
-    """Read a moment, in UTC. A naive one is in the zone: the first of a repeated hour, a skipped one counted on.
+    """Read a timestamp, in UTC. A naive one is in the zone: the first of a repeated hour, a skipped one moved forward.
 
     Raises:
-        ValueError: no format fits, or the moment is outside the years 1 to 9999 in UTC.
+        ValueError: no format fits, or the timestamp is outside the years 1 to 9999 in UTC.
     """
     cleaned = clean_text(text)
     if cleaned is None or cleaned.startswith("0000-00-00"):
@@ -152,7 +152,7 @@ def _parts(text: str, formats: tuple[str, ...]) -> dict[str, str | None]:
 
 
 def _is_date(parts: dict[str, str | None]) -> bool:
-    """Whether the parts are a moment; otherwise another format may read them differently."""
+    """Tell whether the parts are a valid timestamp; otherwise another format may read them."""
     try:
         _date_and_time(parts)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A child process that takes its time, and tells of its progress or not."""
+"""Child process that is slow, with or without reports of progress."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def work(request: dict[str, Any], answers: Answers) -> None:
-    """Do nothing for some seconds."""
+    """Sleep for some seconds."""
     for _ in range(request["seconds"] * 10):
         time.sleep(0.1)
         if request["tells"]:

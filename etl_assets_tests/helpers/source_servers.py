@@ -1,4 +1,4 @@
-"""Throw-away databases that stand for those of shops: a MariaDB server of the machine's, databases of a PostgreSQL."""
+"""Temporary databases in the role of shops' databases: a MariaDB server, databases of a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MAPPING: Final = {
 
 @dataclass(frozen=True)
 class MariaDB:
-    """A running server; its user `shop` may do everything in the database `shop`."""
+    """Running server; its user `shop` has all rights on the database `shop`."""
 
     socket: Path
     process: subprocess.Popen[bytes]
@@ -70,7 +70,7 @@ class MariaDB:
 
 
 def require_mariadb() -> None:
-    """Skip where MariaDB is not installed; fail where ETL_TEST_REQUIRE_SERVERS says that it must be."""
+    """Skip the test if MariaDB is not installed; fail it if ETL_TEST_REQUIRE_SERVERS is set."""
     if shutil.which("mariadbd", path=_path()) is None or shutil.which("mariadb-install-db", path=_path()) is None:
         reason = "MariaDB is not installed (Debian: apt-get install mariadb-server)"
         if os.environ.get("ETL_TEST_REQUIRE_SERVERS"):
@@ -79,7 +79,7 @@ def require_mariadb() -> None:
 
 
 def _install_mariadb(data: Path, user: list[str], environment: dict[str, str]) -> None:
-    """Make a data directory. Its bootstrap has been seen to fail on a busy machine, so that it is tried twice."""
+    """Create a data directory; in two attempts, as its bootstrap can fail on a busy machine."""
     command = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
                "--auth-root-authentication-method=normal", *user]  # fmt: skip
     said = []
@@ -94,7 +94,7 @@ def _install_mariadb(data: Path, user: list[str], environment: dict[str, str]) -
 
 @contextmanager
 def running_mariadb() -> Iterator[MariaDB]:
-    """Start a server in a folder with a short path, as sockets need; it is gone afterwards."""
+    """Run a server in a temporary folder with a short path, as sockets need."""
     with tempfile.TemporaryDirectory(prefix="etl-maria-") as folder:
         data, path = Path(folder) / "data", Path(folder) / "socket"
         user = ["--user=root"] if os.geteuid() == 0 else []
@@ -125,7 +125,7 @@ def source(name: str, url_env: str, **fields: Any) -> SourceConfig:
 
 
 def newest(services: Services, columns: str = "customer_name, amount") -> dict[str, tuple[Any, ...]]:
-    """What the last raw row of each order number says."""
+    """Return the last raw row of each order number."""
     statement = f"SELECT DISTINCT ON (order_id) order_id, {columns} FROM raw_orders ORDER BY order_id, raw_id DESC"  # noqa: S608
     with services.database.transaction() as connection:
         return {row[0]: tuple(row[1:]) for row in connection.execute(sa.text(statement))}

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for raw orders: believable, hostile, and from so few names that they collide.
+"""Hypothesis strategies for raw orders: realistic, hostile, and with so few names that they collide.
 
 `raw_field_lists` makes the rows of a whole history, `split_into_imports` cuts such a list into imports and
 `number_rows` gives them the identities that the store would. Examples shrink towards good rows.
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 RawFields = dict[str, str | None]
-"""The text columns of a raw row, and `defect`."""
+"""Text columns of a raw row, and `defect`."""
 
 
 @dataclass(frozen=True)
 class Cast:
-    """The few names that the rows of one history are made of, so that they meet again."""
+    """Few names that the rows of one history share, so that rows collide."""
 
     platforms: tuple[str, ...]
     shops: tuple[str, ...]
@@ -46,7 +46,7 @@ ORDER_TYPE_MAPPINGS: Final = {
     "大货": "BULK",
     "straße": "SAMPLE",
 }
-"""What the tests put into `order_type_mappings`: lower-cased raw type → system type."""
+"""Content of `order_type_mappings` in the tests: lower-cased raw type → system type."""
 
 # The same name in several spellings, and different names that look or join alike.
 PLATFORMS: Final = ("taobao", "shopify", " taobao ", "ｔａｏｂａｏ", "Taobao", "t:b")
@@ -139,20 +139,20 @@ BAD_PROCESS_TEXTS: Final = (
 def _rarely(
     rare: SearchStrategy[str | None], usual: SearchStrategy[str | None], *, one_in: int
 ) -> SearchStrategy[str | None]:
-    """Mix the usual with the rare once in so many draws; shrinks to the usual."""
+    """Mix rare values into usual ones; shrinks to the usual."""
     # A roll in the middle: the ends of a range are drawn more often than their share.
     return st.integers(0, one_in - 1).flatmap(lambda roll: rare if roll == one_in // 2 else usual)
 
 
 def any_text(*, max_size: int = 12) -> SearchStrategy[str]:
-    """Text that the store can hold (no NUL, no surrogates), from all over Unicode but often what is special here."""
+    """Draw text that can be stored (no NUL, no surrogates), from all of Unicode, often with special characters."""
     special = st.sampled_from("*:\\\"'=,;×xX３　\t\n\u200b\ufeff*é張 ")
     anything = st.characters(exclude_categories=("Cs", "Cn"), exclude_characters="\x00")
     return st.text(special | anything, max_size=max_size)
 
 
 def respelled(names: Sequence[str]) -> SearchStrategy[str]:
-    """One of the names, now and then in another spelling that cleaning undoes (for almost any name)."""
+    """Draw one of the names, sometimes in a spelling that cleaning undoes (for almost any name)."""
     full_width = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
     spellings: list[Callable[[str], str]] = [
         lambda name: name,
@@ -165,7 +165,7 @@ def respelled(names: Sequence[str]) -> SearchStrategy[str]:
 
 
 def amounts() -> SearchStrategy[str | None]:
-    """Amounts in many spellings; whether some are good depends on the preset's number format."""
+    """Draw amounts in many spellings; some are valid in certain number formats only."""
     plain = st.decimals(-99999, 99999, places=2).map(str)
     grouped = st.decimals(-9_999_999, 9_999_999, places=3).map(lambda amount: f"{amount:,}")
     good = st.one_of(st.integers(-9, 9999).map(str), st.sampled_from(AMOUNTS), plain, grouped, st.sampled_from(EMPTY))
@@ -189,7 +189,7 @@ def _two_digits(moment: datetime) -> list[tuple[str, str]]:
 
 
 def timestamps() -> SearchStrategy[str | None]:
-    """Moments in many spellings, around changes of daylight saving time and at the ends of the calendar; garbage."""
+    """Draw timestamps in many spellings, around daylight saving changes and at the ends of the calendar; garbage."""
     good = _spelled_moments()
     fixed = st.just("2024-05-13 11:01:12")
     usual = st.one_of(st.sampled_from(NO_TIMESTAMPS), fixed, good, good)
@@ -288,7 +288,7 @@ def number_rows(imports: Sequence[Sequence[RawFields]], *, first_raw_id: int = 1
 
 
 def presets() -> SearchStrategy[Preset]:
-    """Export formats that differ in time zone, timestamp formats and the way numbers are written."""
+    """Draw export formats that differ in time zone, timestamp formats and notation of numbers."""
     continental = NumberFormat(decimal=",", thousands=".")
     return st.sampled_from(
         [

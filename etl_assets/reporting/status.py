@@ -1,15 +1,13 @@
-"""Queries behind `status` and `quarantine list`: state of the ledger, without any customer's data."""
+"""Figures of `etl-assets status`, read from the ledger, the queue and quarantine; no customer's data."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import STEP_ASSETS, TABLES_OF
-
-if TYPE_CHECKING:
-    from uuid import UUID
+from etl_assets.quarantine.open_rows import count_open_rows
 
 TABLES: Final = tuple(table for tables in TABLES_OF.values() for table in tables)
 
@@ -25,24 +23,10 @@ _BATCHES: Final = """
 _PENDING: Final = """
     SELECT asset, count(*) AS ranges, CAST(sum(high - low + 1) AS bigint) AS rows FROM etl_work GROUP BY asset
 """
-_QUARANTINE: Final = """
-    SELECT asset, reason_code, count(*) AS open FROM quarantine WHERE resolved_at IS NULL
-    GROUP BY asset, reason_code ORDER BY asset, reason_code
-"""
-_OPEN_ROWS: Final = """
-    SELECT quarantine_id, asset, reason_code, reason, order_id, import_id, raw_id, quarantined_at FROM quarantine
-    WHERE resolved_at IS NULL AND (CAST(:asset AS text) IS NULL OR asset = :asset)
-      AND (CAST(:import_id AS uuid) IS NULL OR import_id = :import_id)
-    ORDER BY quarantine_id FETCH FIRST :limit ROWS ONLY
-"""
-_OPEN_COUNT: Final = """
-    SELECT count(*) FROM quarantine WHERE resolved_at IS NULL AND (CAST(:asset AS text) IS NULL OR asset = :asset)
-      AND (CAST(:import_id AS uuid) IS NULL OR import_id = :import_id)
-"""
 
 
 def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]:
-    """Everything that `status` shows.
+    """Read everything that `status` shows.
 
     Args:
         connection: an open transaction.
@@ -60,26 +44,16 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
         "imports": _records(connection, _IMPORTS, limit=limit),
         "pending": {asset: {name: pending.get(asset, nothing)[name] for name in nothing} for asset in STEP_ASSETS},
         "tables": dict(tables),
-        "quarantine": _records(connection, _QUARANTINE),
+        "quarantine": [
+            {"asset": entry["asset"], "reason_code": entry["reason_code"], "open": entry["rows"]}
+            for entry in count_open_rows(connection)
+        ],
         "batches": _records(connection, _BATCHES, limit=limit),
     }
 
 
-def open_quarantine(
-    connection: sa.Connection, *, asset: str | None, limit: int, import_id: UUID | None = None
-) -> tuple[list[dict[str, Any]], int]:
-    """The oldest open rows of quarantine (ids, codes and reasons), at most `limit`, and how many there are in all.
-
-    Only those of an asset, and of an import, where these are given.
-    """
-    wanted = {"asset": asset, "import_id": import_id}
-    rows = _records(connection, _OPEN_ROWS, limit=limit, **wanted)
-    total: int = connection.execute(sa.text(_OPEN_COUNT), wanted).scalar_one()
-    return rows, total
-
-
 def is_anything_pending(connection: sa.Connection) -> bool:
-    """Whether an asset has something to consume."""
+    """Tell whether any asset has pending rows."""
     return bool(connection.execute(sa.text("SELECT EXISTS (SELECT FROM etl_work)")).scalar_one())
 
 

@@ -1,4 +1,4 @@
-"""A process that runs all assets over and over, to be killed: `python -m etl_assets_tests.helpers.looping`."""
+"""Process that runs all assets repeatedly, to be killed: `python -m etl_assets_tests.helpers.looping_process`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from etl_assets.settings import Settings
 
 
 def main() -> None:
-    """Run all assets until killed, or as many times as the argument says."""
+    """Run all assets until killed, or for the number of rounds in the argument."""
     services = build_services(Settings())
     sys.stdout.write("ready\n")
     sys.stdout.flush()

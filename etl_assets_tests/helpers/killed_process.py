@@ -1,4 +1,4 @@
-"""A process that is killed before its n-th statement: `python -m etl_assets_tests.helpers.killing ASSET N`."""
+"""Process that is killed before its n-th statement: `python -m etl_assets_tests.helpers.killed_process ASSET N`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run an asset until killed; it ends well if it sends fewer statements."""
+    """Run an asset until killed; succeeds if it sends fewer statements."""
     asset, last = cast("AssetName", sys.argv[1]), int(sys.argv[2])
     services, numbers = build_services(Settings()), count(1)
 
-    def die_in_time(*_: Any) -> None:
+    def kill_at_last(*_: Any) -> None:
         if next(numbers) >= last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sa.event.listen(services.database.engine, "before_cursor_execute", die_in_time)
+    sa.event.listen(services.database.engine, "before_cursor_execute", kill_at_last)
     run_asset(asset, services)
 
 
