@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -21,7 +22,7 @@ from etl_assets.order_items.json_arrays import (
     split_elements,
 )
 from etl_assets.quarantine.rows import REJECTED_SCHEMA
-from etl_assets.values.numbers import MONEY, NumberFormat, parse_money, parse_quantity
+from etl_assets.values.numbers import MONEY, NumberFormat, parse_money, parse_quantity, whole_number
 from etl_assets.values.text import clean_text, is_not_blank
 
 BAD_ITEMS: Final = "BAD_ITEMS"
@@ -47,10 +48,8 @@ LINE_SCHEMA: Final = pl.Schema(
 UNREADABLE_SCHEMA: Final = pl.Schema(REJECTED_SCHEMA)
 """What is returned for each order that can't be read."""
 
-_JSON_NUMBERS: Final = NumberFormat(decimal=".", thousands="", currency_signs=())
-_BARE_PRICE: Final = "unit_price as a JSON number"
 _PROCESSES_TEXT: Final = "processes as text"
-_TEXTS: Final = ("name", "variant", "sku", "quantity", "unit_price", _BARE_PRICE)
+_TEXTS: Final = ("name", "variant", "sku", "quantity", "unit_price")
 _PROCESS: Final = pl.Struct({"process": pl.String, "position": pl.String, "pictures": pl.String})
 _LINES_ONLY: Final = pl.List(pl.Struct(dict.fromkeys((*_TEXTS, _PROCESSES_TEXT), pl.String)))
 _LINES: Final = pl.List(
@@ -86,7 +85,7 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     Args:
         orders: ``shop_id`` Int32, ``order_id`` String, ``raw_id`` Int64, ``items`` String; more columns are ignored. An
             order without items has no lines, which is no error.
-        numbers: how the export writes prices in text. A bare JSON number is read as JSON writes it.
+        numbers: the notation of quantities and prices in text. A bare JSON number is read as JSON writes it.
 
     Returns:
         The lines (`LINE_SCHEMA`), by order and ``line_no``, 1-based; ``processes`` is the text that `read_processes`
@@ -167,7 +166,6 @@ def _decode_usual(items: pl.DataFrame) -> pl.DataFrame:
         lines.append(
             read.with_columns(
                 pl.col("quantity").cast(pl.String),
-                pl.lit(None, pl.String).alias(_BARE_PRICE),
                 line_no=pl.lit(1, pl.Int32),
                 is_object=pl.lit(value=True),
                 processes=_as_json(pl.col("processes")),
@@ -181,10 +179,9 @@ def _read_other_texts(
 ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """Read texts (``row, items``) into lines as `_clean_lines` returns them, and faults (``row, reason``)."""
     has_nul = pl.col("items").str.contains(NUL, literal=True)
-    json_lines, json_faults = _read_json(json)
+    json_lines, json_faults = _read_json(json, numbers)
     read, too_long = read_free_text(free.filter(~has_nul), numbers, MAX_LINES)
     free_lines = read.with_columns(
-        pl.lit(None, pl.String).alias(_BARE_PRICE),
         pl.lit(None, pl.String).alias("processes"),
         is_object=pl.lit(value=True),
     )
@@ -195,9 +192,10 @@ def _read_other_texts(
     return _clean_lines(pl.concat([json_lines, free_lines.select(_RAW_LINES)]), numbers), [json_faults, *free_faults]
 
 
-def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_json(texts: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read JSON items (``row, items``) into `_RAW_LINES`; return also the faults (``row, reason``)."""
-    read = decode_arrays(texts, "items", _LINES, plain=_PLAIN_ITEMS, prepare=_prepare_json, most=MAX_LINES)
+    prepare = partial(_prepare_json, numbers=numbers)
+    read = decode_arrays(texts, "items", _LINES, plain=_PLAIN_ITEMS, prepare=prepare, most=MAX_LINES)
     odd_decoded, wrong = decode_valid(read.others, "decoded", _LINES_ONLY)
     faults = [
         read.malformed.select("row", reason=pl.lit("the text is not a JSON array of objects")),
@@ -217,12 +215,11 @@ def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return pl.concat(part.with_columns(given).select(_RAW_LINES) for part in (lines, odd_lines)), pl.concat(faults)
 
 
-def _prepare_json(text: pl.Expr) -> pl.Expr:
-    """Give bare prices and processes that are no array keys of their own, and quote numbers."""
-    bare_price = text.str.replace_all(r'"unit_price"(\s*:\s*)(-?[0-9][0-9.eE+-]*)', f'"{_BARE_PRICE}"${{1}}"${{2}}"')
-    scalar = bare_price.str.replace_all(r'"processes"(\s*:\s*["\-0-9tf])', f'"{_PROCESSES_TEXT}"${{1}}')
-    keys = ("name", "variant", "sku", "quantity", _PROCESSES_TEXT, "process", "position", "pictures")
-    return quote_numbers(scalar, keys)
+def _prepare_json(text: pl.Expr, numbers: NumberFormat) -> pl.Expr:
+    """Quote numbers, those that are read in the notation of the export; give processes that are no array a key."""
+    scalar = text.str.replace_all(r'"processes"(\s*:\s*["\-0-9tf])', f'"{_PROCESSES_TEXT}"${{1}}')
+    quoted = quote_numbers(scalar, ("quantity", "unit_price"), numbers.decimal)
+    return quote_numbers(quoted, ("name", "variant", "sku", _PROCESSES_TEXT, "process", "position", "pictures"))
 
 
 def _as_json(value: pl.Expr) -> pl.Expr:
@@ -232,7 +229,6 @@ def _as_json(value: pl.Expr) -> pl.Expr:
 
 def _clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
     """Clean and parse the columns of `_RAW_LINES`; ``fault`` says what is wrong with a line."""
-    prices = {"unit_price": numbers, _BARE_PRICE: _JSON_NUMBERS}
     read = pl.concat(
         [
             lines.select("row", "line_no", "processes", "is_object"),
@@ -243,30 +239,24 @@ def _clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
                 lines,
                 "quantity",
                 quantity=pl.when(is_not_blank(pl.col("quantity")))
-                .then(parse_quantity(pl.col("quantity")))
+                .then(whole_number(parse_quantity(pl.col("quantity"), numbers)))
                 .otherwise(1),
             ),
-            *(
-                _by_value(
-                    lines,
-                    column,
-                    **{f"price_{number}": parse_money(pl.col(column), number_format)},
-                    **{f"has_price_{number}": is_not_blank(pl.col(column))},
-                )
-                for number, (column, number_format) in enumerate(prices.items())
+            _by_value(
+                lines,
+                "unit_price",
+                unit_price=parse_money(pl.col("unit_price"), numbers),
+                has_price=is_not_blank(pl.col("unit_price")),
             ),
         ],
         how="horizontal",
-    ).with_columns(unit_price=pl.coalesce("price_0", "price_1"))
+    )
     faults = (
         (~pl.col("is_object"), "is not an object"),
         (pl.col("nul_1") | pl.col("nul_2") | pl.col("nul_3") | _holds_nul("processes"), "holds a NUL character"),
         (pl.col("product").is_null() & pl.col("sku").is_null(), "has neither a name nor a sku"),
         (pl.col("quantity").is_null(), "has a quantity that is not a whole number in range"),
-        (
-            (pl.col("has_price_0") | pl.col("has_price_1")) & pl.col("unit_price").is_null(),
-            "has a unit_price that is not an amount in range",
-        ),
+        (pl.col("has_price") & pl.col("unit_price").is_null(), "has a unit_price that is not an amount in range"),
     )
     fault = pl.coalesce(*(pl.when(wrong).then(pl.lit(text)) for wrong, text in faults))
     return read.with_columns(fault=fault).select("row", "line_no", *_READ)
