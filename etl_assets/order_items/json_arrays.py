@@ -7,6 +7,7 @@ to items or to processes belongs here.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
@@ -86,15 +87,17 @@ def looks_like_json(text: pl.Expr) -> pl.Expr:
     return text.str.contains(r"^\s*[\[{]") & ~text.str.contains(r'^\s*\[[^\[\]{}"]*\]\s*\S')
 
 
-def quote_numbers(text: pl.Expr, keys: tuple[str, ...]) -> pl.Expr:
+def quote_numbers(text: pl.Expr, keys: tuple[str, ...], decimal: str = ".") -> pl.Expr:
     """Put the bare numbers of these keys in quotes, digit for digit: decoding would take them through a float.
 
-    Only for valid JSON: there, an unescaped ``"key"`` before a colon can't be anything but that key.
+    Only for valid JSON: there, an unescaped ``"key"`` before a colon can't be anything but that key. With ``decimal``,
+    the decimal point of JSON becomes that mark, so that the text is a number in an export's notation.
     """
-    return text.str.replace_all(
-        rf'("(?:{"|".join(keys)})"\s*:\s*)(-?[0-9][0-9.eE+-]*)',
-        '${1}"${2}"',
-    )
+    named = rf'("(?:{"|".join(keys)})"\s*:\s*)'
+    if decimal != ".":
+        mark = json.dumps(decimal, ensure_ascii=False)[1:-1].replace("$", "$$")
+        text = text.str.replace_all(rf"{named}(-?[0-9]+)\.([0-9.eE+-]*)", f'${{1}}"${{2}}{mark}${{3}}"')
+    return text.str.replace_all(rf"{named}(-?[0-9][0-9.eE+-]*)", '${1}"${2}"')
 
 
 class Decoded(NamedTuple):

@@ -10,14 +10,12 @@ from typing import Final
 import polars as pl
 
 from etl_assets.order_items.json_arrays import NUL
-from etl_assets.values.numbers import NumberFormat, parse_money, parse_quantity
+from etl_assets.values.numbers import NumberFormat, parse_money, parse_quantity, whole_number
 from etl_assets.values.text import clean_text, is_not_blank
 
 MAX_LINES: Final = 10_000
 """Most lines that an order may have: no platform's order has a tenth of it, and a text with more is no order's."""
-_JSON_NUMBERS: Final = NumberFormat(decimal=".", thousands="", currency_signs=())
-BARE_PRICE: Final = "unit_price as a JSON number"
-TEXTS: Final = ("name", "variant", "sku", "quantity", "unit_price", BARE_PRICE)
+TEXTS: Final = ("name", "variant", "sku", "quantity", "unit_price")
 RAW_LINES: Final = ("row", "line_no", "is_object", *TEXTS, "processes")
 """Columns of lines as text; `processes` is JSON or free text that `read_processes` reads."""
 READ: Final = ("processes", "product", "variant", "sku", "quantity", "unit_price", "fault")
@@ -32,7 +30,6 @@ def as_json(value: pl.Expr) -> pl.Expr:
 
 def clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
     """Clean and parse the columns of `RAW_LINES` into ``row``, ``line_no`` and `READ`."""
-    prices = {"unit_price": numbers, BARE_PRICE: _JSON_NUMBERS}
     read = pl.concat(
         [
             lines.select("row", "line_no", "processes", "is_object"),
@@ -43,30 +40,24 @@ def clean_lines(lines: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
                 lines,
                 "quantity",
                 quantity=pl.when(is_not_blank(pl.col("quantity")))
-                .then(parse_quantity(pl.col("quantity")))
+                .then(whole_number(parse_quantity(pl.col("quantity"), numbers)))
                 .otherwise(1),
             ),
-            *(
-                _by_value(
-                    lines,
-                    column,
-                    **{f"price_{number}": parse_money(pl.col(column), number_format)},
-                    **{f"has_price_{number}": is_not_blank(pl.col(column))},
-                )
-                for number, (column, number_format) in enumerate(prices.items())
+            _by_value(
+                lines,
+                "unit_price",
+                unit_price=parse_money(pl.col("unit_price"), numbers),
+                has_price=is_not_blank(pl.col("unit_price")),
             ),
         ],
         how="horizontal",
-    ).with_columns(unit_price=pl.coalesce("price_0", "price_1"))
+    )
     faults = (
         (~pl.col("is_object"), "is not an object"),
         (pl.col("nul_1") | pl.col("nul_2") | pl.col("nul_3") | _holds_nul("processes"), "holds a NUL character"),
         (pl.col("product").is_null() & pl.col("sku").is_null(), "has neither a name nor a sku"),
         (pl.col("quantity").is_null(), "has a quantity that is not a whole number in range"),
-        (
-            (pl.col("has_price_0") | pl.col("has_price_1")) & pl.col("unit_price").is_null(),
-            "has a unit_price that is not an amount in range",
-        ),
+        (pl.col("has_price") & pl.col("unit_price").is_null(), "has a unit_price that is not an amount in range"),
     )
     fault = pl.coalesce(*(pl.when(wrong).then(pl.lit(text)) for wrong, text in faults))
     return read.with_columns(fault=fault).select("row", "line_no", *READ)

@@ -6,6 +6,7 @@ and `lines`. Reading and writing tables is in `order_items.step`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -22,7 +23,7 @@ from etl_assets.order_items.json_arrays import (
     quote_numbers,
     split_elements,
 )
-from etl_assets.order_items.lines import BARE_PRICE, MAX_LINES, RAW_LINES, TEXTS, as_json, clean_lines
+from etl_assets.order_items.lines import MAX_LINES, RAW_LINES, TEXTS, as_json, clean_lines
 from etl_assets.order_items.usual_json import read_usual_json
 from etl_assets.values.numbers import MONEY, NumberFormat
 
@@ -66,7 +67,7 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     Args:
         orders: ``shop_id`` Int32, ``order_id`` String, ``raw_id`` Int64, ``items`` String; more columns are ignored. An
             order without items has no lines, which is no error.
-        numbers: how the export writes prices in text. A bare JSON number is read as JSON writes it.
+        numbers: the notation of quantities and prices in text. A bare JSON number is read as JSON writes it.
 
     Returns:
         The lines (`LINE_SCHEMA`), by order and ``line_no``, 1-based; ``processes`` is the text that `read_processes`
@@ -110,10 +111,9 @@ def _read_other_texts(
 ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """Read texts (``row, items``) into lines as `clean_lines` returns them, and faults (``row, reason``)."""
     has_nul = pl.col("items").str.contains(NUL, literal=True)
-    json_lines, json_faults = _read_json(json)
+    json_lines, json_faults = _read_json(json, numbers)
     read, too_long = read_free_text(free.filter(~has_nul), numbers, MAX_LINES)
     free_lines = read.with_columns(
-        pl.lit(None, pl.String).alias(BARE_PRICE),
         pl.lit(None, pl.String).alias("processes"),
         is_object=pl.lit(value=True),
     )
@@ -124,9 +124,10 @@ def _read_other_texts(
     return clean_lines(pl.concat([json_lines, free_lines.select(RAW_LINES)]), numbers), [json_faults, *free_faults]
 
 
-def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_json(texts: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read JSON items (``row, items``) into `RAW_LINES`; return also the faults (``row, reason``)."""
-    read = decode_arrays(texts, "items", _LINES, plain=_PLAIN_ITEMS, prepare=_prepare_json, most=MAX_LINES)
+    prepare = partial(_prepare_json, numbers=numbers)
+    read = decode_arrays(texts, "items", _LINES, plain=_PLAIN_ITEMS, prepare=prepare, most=MAX_LINES)
     odd_decoded, wrong = decode_valid(read.others, "decoded", _LINES_ONLY)
     faults = [
         read.malformed.select("row", reason=pl.lit("the text is not a JSON array of objects")),
@@ -146,9 +147,8 @@ def _read_json(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return pl.concat(part.with_columns(given).select(RAW_LINES) for part in (lines, odd_lines)), pl.concat(faults)
 
 
-def _prepare_json(text: pl.Expr) -> pl.Expr:
-    """Give bare prices and processes that are no array keys of their own, and quote numbers."""
-    bare_price = text.str.replace_all(r'"unit_price"(\s*:\s*)(-?[0-9][0-9.eE+-]*)', f'"{BARE_PRICE}"${{1}}"${{2}}"')
-    scalar = bare_price.str.replace_all(r'"processes"(\s*:\s*["\-0-9tf])', f'"{_PROCESSES_TEXT}"${{1}}')
-    keys = ("name", "variant", "sku", "quantity", _PROCESSES_TEXT, "process", "position", "pictures")
-    return quote_numbers(scalar, keys)
+def _prepare_json(text: pl.Expr, numbers: NumberFormat) -> pl.Expr:
+    """Quote numbers, those that are read in the notation of the export; give processes that are no array a key."""
+    scalar = text.str.replace_all(r'"processes"(\s*:\s*["\-0-9tf])', f'"{_PROCESSES_TEXT}"${{1}}')
+    quoted = quote_numbers(scalar, ("quantity", "unit_price"), numbers.decimal)
+    return quote_numbers(quoted, ("name", "variant", "sku", _PROCESSES_TEXT, "process", "position", "pictures"))

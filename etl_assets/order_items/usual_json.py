@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl_assets.order_items.json_arrays import NUL, STRING, decode_exact
-from etl_assets.order_items.lines import BARE_PRICE, MAX_LINES, RAW_LINES, READ, as_json, clean_lines
+from etl_assets.order_items.lines import MAX_LINES, RAW_LINES, READ, as_json, clean_lines
 
 if TYPE_CHECKING:
     from etl_assets.values.numbers import NumberFormat
@@ -83,7 +83,6 @@ def _decode_usual(items: pl.DataFrame) -> pl.DataFrame:
         lines.append(
             read.with_columns(
                 pl.col("quantity").cast(pl.String),
-                pl.lit(None, pl.String).alias(BARE_PRICE),
                 line_no=pl.lit(1, pl.Int32),
                 is_object=pl.lit(value=True),
                 processes=as_json(pl.col("processes")),

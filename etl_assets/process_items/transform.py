@@ -29,7 +29,7 @@ from etl_assets.order_items.json_arrays import (
 )
 from etl_assets.order_items.lines import MAX_LINES
 from etl_assets.order_items.transform import MAX_BYTES, TOO_LONG, unreadable
-from etl_assets.values.numbers import parse_quantity
+from etl_assets.values.numbers import PLAIN_NUMBERS, parse_quantity, whole_number
 from etl_assets.values.text import clean_text, is_not_blank
 
 BAD_PROCESSES: Final = "BAD_PROCESSES"
@@ -139,7 +139,9 @@ def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     read = pl.concat([from_json, from_text]).with_columns(
         process_type=clean_text(pl.col("process")),
         position=clean_text(pl.col("position")),
-        picture_count=pl.when(is_not_blank(pl.col("pictures"))).then(parse_quantity(pl.col("pictures"))).otherwise(1),
+        picture_count=pl.when(is_not_blank(pl.col("pictures")))
+        .then(whole_number(parse_quantity(pl.col("pictures"), PLAIN_NUMBERS)))
+        .otherwise(1),
         holds_nul=pl.any_horizontal(
             pl.col("process", "position").str.contains(NUL, literal=True).fill_null(value=False)
         ),
