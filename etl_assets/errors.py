@@ -46,7 +46,7 @@ class PanicError(ReadError):
 
 
 def is_panic(error: BaseException) -> bool:
-    """Tell whether an error is a panic of Rust code; each library has its own class for it, which can't be imported."""
+    """Return whether an error is a panic of Rust code, whose class differs by library and can't be imported."""
     return type(error).__name__ == "PanicException"
 
 

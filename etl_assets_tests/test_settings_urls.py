@@ -206,5 +206,5 @@ def test_no_command_shows_a_piece_of_a_password(password: str, tmp_path: Path, m
         assert piece not in said
     if password != "Zq7Xj9w":  # noqa: S105  # the one that has nothing to be escaped
         assert "ETL_DATABASE_URL is not a valid URL" in said
-        assert "ETL_SMTP_URL is not a valid URL" in said or "ETL_NOTIFY_WEBHOOK_URL is no URL" in said
+        assert "ETL_SMTP_URL is not a valid URL" in said or "ETL_NOTIFY_WEBHOOK_URL is not a valid URL" in said
         assert "ETL_DAGSTER_DATABASE_URL is not a valid URL" in said

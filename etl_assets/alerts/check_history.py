@@ -43,12 +43,12 @@ class CheckHistory(BaseModel):
     checks: dict[str, CheckState] = {}
 
     def is_new(self, evaluation: Evaluation) -> bool:
-        """Tell whether the evaluation has not been seen yet."""
+        """Return whether the evaluation has not been seen yet."""
         state = self.checks.get(evaluation.check)
         return evaluation.at > (state.seen_at if state else self.since)
 
     def should_notify(self, evaluation: Evaluation) -> bool:
-        """Tell whether the evaluation is worth an alert."""
+        """Return whether the evaluation is worth an alert."""
         if not evaluation.failed:
             return False
         notified_at = self._notified_at(evaluation.check)

@@ -171,7 +171,7 @@ class _ReplayOutcome:
 
     @property
     def has_failed(self) -> bool:
-        """Tell whether a requested row is unknown or an import failed."""
+        """Return whether a requested row is unknown or an import failed."""
         return bool(self.unknown) or any(result.status == "failed" for result in self.imports)
 
     def count_open(self, database: Database) -> None:

@@ -124,9 +124,9 @@ def make_directory(directory: Path, account: Account | None) -> None:
         **(account.for_process if account else {}),  # type: ignore[call-overload]  # users and groups
     )
     if made.returncode != 0:
-        said = [line for line in made.stderr.splitlines() if "error:" in line or "fatal:" in line.lower()]
+        error_lines = [line for line in made.stderr.splitlines() if "error:" in line or "fatal:" in line.lower()]
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise InitError(" ".join(said[-1:]))
+        raise InitError(" ".join(error_lines[-1:]))
     unfinished.rename(directory)
 
 

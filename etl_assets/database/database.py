@@ -64,7 +64,7 @@ class Database:
 
     @property
     def is_embedded(self) -> bool:
-        """Tell whether the database is the embedded one."""
+        """Return whether the database is the embedded one."""
         return self.settings.database_url is None
 
     @property

@@ -135,7 +135,7 @@ def _stop_process(process: psutil.Process, directory: Path) -> None:
     while postmaster.is_alive(process):
         if time.monotonic() > deadline:
             msg = (
-                f"The server of {directory} still writes what it has in memory, after {STOP_SECONDS:.0f} s. It ends by"
+                f"The server of {directory} is still writing its memory to disk after {STOP_SECONDS:.0f} s. It ends by"
                 f" itself; see {_log(directory)}."
             )
             raise DatabaseUnavailableError(msg)
@@ -198,7 +198,7 @@ def _wait_for_orphans(directory: Path) -> None:
 
 
 def _suits_socket(folder: Path) -> bool:
-    """Tell whether the path of a socket in the folder is short enough, and unambiguous in a URL and to libpq."""
+    """Return whether the path of a socket in the folder is short enough, and unambiguous in a URL and to libpq."""
     return len(os.fsencode(folder)) <= LONGEST_SOCKET_FOLDER and bool(re.fullmatch(r"[\w/.\-]+", str(folder)))
 
 

@@ -60,7 +60,7 @@ def processes_in(directory: Path) -> list[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Tell whether a process exists and is no zombie, which only waits to be reaped by its parent."""
+    """Return whether a process exists and is no zombie, which only waits to be reaped by its parent."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -111,7 +111,7 @@ def _process_in(directory: Path, pid: int) -> psutil.Process | None:
 
 
 def _is_at_work(process: psutil.Process, directory: Path) -> bool:
-    """Tell whether a process is alive and a PostgreSQL's in this directory."""
+    """Return whether a process is alive and a PostgreSQL's in this directory."""
     try:
         return is_alive(process) and process.name() == "postgres" and _works_in(process, directory)
     except psutil.NoSuchProcess:
@@ -132,7 +132,7 @@ def _works_in(process: psutil.Process, directory: Path) -> bool:
 
 
 def _answers(pid_file: _PidFile) -> bool:
-    """Tell whether a process listens at the socket that the file names."""
+    """Return whether a process listens at the socket that the file names."""
     if not pid_file.socket_folder or not pid_file.port:
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:

@@ -1,7 +1,8 @@
-"""The tables, as SQLAlchemy metadata: the one description that migrations are made from.
+"""Tables as SQLAlchemy metadata: the description that migrations are generated from and tested against.
 
-Names carry no schema: every connection sets `search_path` to the configured one. There are no foreign keys on the hot
-tables: checking them row by row would double the time of a load; the asset checks look for orphans instead.
+Names carry no schema: every connection sets `search_path` to the configured one. Large tables have no foreign keys,
+which would double the time of a load; asset checks look for orphans instead (docs/decisions.md, "No foreign keys").
+Which asset writes which table is stated in the asset graph, not here.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ metadata: Final = MetaData(
 
 
 DEFERRED_INDEX: Final = "deferred_indexes"
-"""Marks an index (in its `info`) that a first load makes at its end, several times as fast as row by row.
+"""Key in the `info` of an index that a first load builds at its end, several times as fast as row by row.
 
-A batch of that load that would use it reads the table instead, which is new and small then. Never a key: other programs
-rely on those at all times, and what a killed load had let in would stand against making one ever after.
+Batches of that load read the table instead of the index, while it is new and small. Never a key: other programs rely
+on keys at all times, and duplicates left by a killed load would prevent its creation (docs/decisions.md, "Deferred
+indexes", "Keys are never dropped").
 """
 
 
@@ -69,7 +71,7 @@ def _server(*, primary_key: bool = False) -> Column[int]:
 
 
 _BYTES: Final = Text(collation="C")
-"""Compared as bytes, as Polars does it, so that rows sorted there are in the order of the index."""
+"""Text compared as bytes, as in Polars, so that rows sorted there are in the order of the index."""
 
 
 def _total(name: str) -> Column[object]:
@@ -87,7 +89,7 @@ import_tasks: Final = Table(
     Column("source", Text, nullable=False),
     Column("preset", Text),
     Column("mapping", JSONB, comment="the preset in force, so that the rows are read the same way for ever"),
-    Column("status", Text, nullable=False, comment="pending, completed or failed"),
+    Column("status", Text, nullable=False, comment="state of the import"),
     Column("row_count", BigInteger),
     Column("line_count", BigInteger, comment="lines read from the source"),
     Column("batch_id", BigInteger, unique=True, comment="the ledger's batch of a completed import"),
@@ -110,7 +112,7 @@ raw_orders: Final = Table(
             "ordered_at", "updated_at", "items", "processes", "remark",
         )
     ),
-    Column("extra", JSONB, comment="what no mapping named"),
+    Column("extra", JSONB, comment="columns that no mapping named"),
     Column("defect", Text, comment="why the row can't be loaded as it was (its text had to be changed to be stored)"),
     Column("replaces_raw_id", BigInteger, comment="the quarantined row that this one corrects"),
     Index(None, "replaces_raw_id", postgresql_where=text("replaces_raw_id IS NOT NULL")),
@@ -225,8 +227,8 @@ business_leads: Final = Table(
     metadata,
     Column("lead_id", UUID(as_uuid=True), primary_key=True),
     Column("customer_global_id", UUID(as_uuid=True), nullable=False),
-    Column("lead_no", Integer, comment="how many leads the customer had before; null for leads that people made"),
-    Column("current_stage", Text, nullable=False, comment="people own it: OPEN, COLD, WON, LOST or their own"),
+    Column("lead_no", Integer, comment="how many leads the customer had before; null for leads made by hand"),
+    Column("current_stage", Text, nullable=False, comment="owned by the users; the pipeline sets OPEN and COLD only"),
     _timestamp("opened_at"),
     _timestamp("reopened_at"),
     Column("reopen_count", Integer, nullable=False, server_default=text("0")),
@@ -282,7 +284,7 @@ lead_changes: Final = Table(
     Column("lead_id", UUID(as_uuid=True), nullable=False),
     Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that made the change"),
     _now("changed_at"),
-    Column("what", Text, nullable=False, comment="figures, reopened, cooled or withdrawn"),
+    Column("what", Text, nullable=False, comment="kind of change: see leads.explanations"),
     Column("shop_id", Integer, comment="with order_id: the order that reopened the lead"),
     Column("order_id", Text),
     _timestamp("first_order_at"),
@@ -329,8 +331,8 @@ quarantine: Final = Table(
     Column("row", JSONB, nullable=False),
     _now("quarantined_at"),
     _timestamp("resolved_at"),
-    Column("resolution", Text, comment="superseded, replayed or dismissed"),
-    Column("note", Text, comment="why people dismissed it"),
+    Column("resolution", Text, comment="how the row was resolved: see the package quarantine"),
+    Column("note", Text, comment="reason of a dismissal"),
     UniqueConstraint("asset", "raw_id", "reason_code"),
     Index("ix_quarantine_open_order", "shop_id", "order_id", postgresql_where=text("resolved_at IS NULL")),
     Index("ix_quarantine_open_row", "raw_id", postgresql_where=text("resolved_at IS NULL")),
@@ -343,7 +345,7 @@ etl_batches: Final = Table(
     Column("asset", Text, nullable=False),
     Column("run_id", Text),
     Column("import_ids", ARRAY(UUID(as_uuid=True)), nullable=False),
-    Column("status", Text, nullable=False, comment="success, partial_success (some quarantined) or failed"),
+    Column("status", Text, nullable=False, comment="outcome, as in the payload of the event"),
     _count("input_rows"),
     _count("inserted"),
     _count("updated"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 MEANINGS: Final = {
-    "28": "the user or the password is wrong, or may not come from here: correct the URL, or the server's pg_hba.conf",
+    "28": "the user, the password or this host is not accepted: correct the URL, or the server's pg_hba.conf",
     "3D000": "there is no database of that name: create it, or correct the name in the URL",
     "42501": "the user lacks a right: `etl-assets doctor` says which one",
     "53100": "the disk of the database server is full: free space on it, then run again: nothing is lost",
@@ -21,7 +21,7 @@ MEANINGS: Final = {
     "58030": "the server can't read or write its files: see its log for the disk's fault",
     "55P03": "another session holds a lock for too long: see pg_stat_activity, then try again",
     "25006": "the server is a standby or read-only: use the primary's URL",
-    "08": "the connection was lost or could not be made: see that the server runs and can be reached, then try again",
+    "08": "the connection was lost or could not be made: check that the server runs and can be reached, then try again",
     "53": "the database server lacks a resource: see its log",
 }
 """Meanings by code, or by the class that a code begins with."""

@@ -108,7 +108,7 @@ def _failed_runs(instance: dg.DagsterInstance, after: int, public_url: str | Non
 
 
 def _awaits_retry(run: dg.DagsterRun, record: dg.EventLogRecord) -> bool:
-    """Tell whether a retry may still appear. Dagster never retries runs of `etl-assets run`."""
+    """Return whether a retry may still appear. Dagster never retries runs of `etl-assets run`."""
     wants_retry = run.tags.get(WILL_RETRY_TAG) == "true" and run.remote_job_origin is not None
     return wants_retry and RETRIED_AS_TAG not in run.tags and time.time() - record.timestamp < RETRY_WAIT_SECONDS
 
@@ -131,7 +131,7 @@ def _run_alert(
 
 
 def _step_line(event: dg.DagsterEvent | None) -> str:
-    """Return a message of our own (`dg.Failure`) as it is; of other errors only the kind: texts may quote data."""
+    """Return the message of a `dg.Failure` as it is; of other errors only the kind, as their texts may quote data."""
     if event is None or event.step_key is None:
         return "A step failed."
     failure = event.step_failure_data

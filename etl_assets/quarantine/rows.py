@@ -1,7 +1,7 @@
 """Writes of quarantine within a batch: keeps rejected rows with their reasons, resolves rows that newer ones overtake.
 
 Both run in the batch's transaction, so that quarantine and data never disagree. The package describes the whole life of
-a row; people's actions on it are in the other modules.
+a row; user actions on it are in the other modules.
 """
 
 from __future__ import annotations

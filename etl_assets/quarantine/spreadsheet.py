@@ -161,6 +161,6 @@ def _write_workbook(path: Path, texts: pl.DataFrame) -> None:
     for row in texts.iter_rows():
         cells = [WriteOnlyCell(sheet, value=value) for value in row]
         for cell in cells[1:]:
-            cell.number_format = "@"  # text: what is typed over it stays as it is typed
+            cell.number_format = "@"  # text: edited values are stored as typed
         sheet.append(cells)
     book.save(path)

@@ -47,7 +47,7 @@ def families() -> tuple[str, ...]:
 
 
 def is_drawable(text: str) -> bool:
-    """Tell whether the installed fonts have a glyph for every character of a text."""
+    """Return whether the installed fonts have a glyph for every character of a text."""
     fonts = [get_font(fontManager.findfont(FontProperties(family=name))) for name in families()]
     return all(any(font.get_char_index(ord(character)) for font in fonts) for character in text)
 

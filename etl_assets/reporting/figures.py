@@ -49,7 +49,7 @@ _RATES: Final = f"""
         FROM newest GROUP BY coalesce(run_id, CAST(batch_id AS text)) ORDER BY 1 DESC LIMIT {RUNS_SHOWN:d}
     )
     SELECT rows, seconds FROM runs ORDER BY last_batch
-"""  # noqa: S608  # a number of ours
+"""  # noqa: S608  # a constant number
 
 _FUNNEL: Final = """
     SELECT currency, count(*),
@@ -72,7 +72,7 @@ _BY_SHOP: Final = """
 _BY_DAY: Final = f"""
     WITH days AS (SELECT day, orders FROM counted_orders WHERE is_day = 1 AND day IS NOT NULL)
     SELECT day, orders FROM days WHERE day > (SELECT max(day) FROM days) - {DAYS_SHOWN:d} ORDER BY day
-"""  # noqa: S608  # a number of ours
+"""  # noqa: S608  # a constant number
 
 
 class TooSlowError(EtlError):

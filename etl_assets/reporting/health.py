@@ -41,7 +41,7 @@ _FAILED_IMPORTS: Final = f"""
     SELECT created_at, source, error, count(*) OVER () AS total FROM import_tasks
     WHERE status = 'failed' AND created_at > now() - interval '{IMPORT_DAYS:d} days'
     ORDER BY created_at DESC, import_id LIMIT {FAILED_IMPORTS_SHOWN:d}
-"""  # noqa: S608  # numbers of ours
+"""  # noqa: S608  # constant numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
 
 
 def is_anything_pending(connection: sa.Connection) -> bool:
-    """Tell whether any asset has pending rows."""
+    """Return whether any asset has pending rows."""
     return bool(connection.execute(sa.text("SELECT EXISTS (SELECT FROM etl_work)")).scalar_one())
 
 

@@ -107,7 +107,7 @@ def refusal(scope: Scope) -> Refusal | None:
 
 
 def _is_foreign(headers: Headers) -> bool:
-    """Tell whether a page of another host or port sent the request, according to the browser."""
+    """Return whether a page of another host or port sent the request, according to the browser."""
     host, origin = headers.get("host", ""), headers.get("origin")
     if origin is not None and origin not in {f"http://{host}", f"https://{host}"}:
         return True
@@ -115,7 +115,7 @@ def _is_foreign(headers: Headers) -> bool:
 
 
 def _is_link_to_a_page(scope: Scope, headers: Headers) -> bool:
-    """Tell whether the request follows a link, such as those in alerts, to a read-only page."""
+    """Return whether the request follows a link, such as those in alerts, to a read-only page."""
     return (
         scope["type"] == "http"
         and scope["method"] == "GET"

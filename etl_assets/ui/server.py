@@ -78,5 +78,5 @@ def listening_socket(port: int) -> socket.socket:
     try:
         return socket.create_server((ADDRESS, port))
     except OSError as error:
-        msg = f"{ADDRESS}:{port} can't be listened on ({error.strerror}). End what uses it, or give another --port."
+        msg = f"{ADDRESS}:{port} can't be listened on ({error.strerror}). Free the port, or choose another --port."
         raise UiError(msg) from None

@@ -63,7 +63,7 @@ class Daemon:
     def _ours(self, *commands: str) -> list[psutil.Process]:
         found = []
         for process in psutil.process_iter():
-            # Gone meanwhile, or of somebody whose environment is not ours to read.
+            # Gone meanwhile, or of another user.
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 is_alive = process.status() != psutil.STATUS_ZOMBIE
                 if is_alive and process.environ().get("DAGSTER_HOME") == self.dagster_home:

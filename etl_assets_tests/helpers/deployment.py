@@ -162,14 +162,14 @@ def wait_for_port(port: int) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    pytest.fail(f"nobody listens on port {port}")
+    pytest.fail(f"no process listens on port {port}")
 
 
 def wait_for_file(path: Path) -> None:
     """Wait until a file (or socket) exists."""
     deadline = time.monotonic() + WAIT_SECONDS
     while not path.exists():
-        assert time.monotonic() < deadline, f"{path} was not made"
+        assert time.monotonic() < deadline, f"{path} was not created"
         time.sleep(0.1)
 
 

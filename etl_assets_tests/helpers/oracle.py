@@ -1,7 +1,7 @@
 """Oracle of the property tests: computes the expected tables row by row, in plain Python.
 
 It restates the rules of docs and design independently of the package: no Polars, no SQL, and of the package only the
-preset's data. `expected` takes raw rows and says what the tables hold once all of them are processed, however they were
+preset's data. `expected` takes raw rows and returns the tables once all of them are processed, however they were
 split into imports and batches. History (strategy, opened_at, created_at, …) is left out on purpose: it may differ.
 """
 
@@ -113,7 +113,7 @@ def expected(
     """Compute the tables for these raw rows, all read with one preset, without stages set by users.
 
     `order_type_mappings` maps a cleaned, lower-cased raw order type to `SAMPLE`, `PROOF` or `BULK`. Without
-    `read_lines`, items and processes stay empty and nothing of theirs is in quarantine.
+    `read_lines`, items and processes stay empty and no row is in quarantine for them.
     """
     result = Expected()
     rows = sorted(rows, key=lambda row: row.raw_id)
@@ -188,7 +188,7 @@ def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, st
 
 
 def _fits_an_index(*parts: str | None) -> bool:
-    """Tell whether a key fits an index entry: at most 2704 bytes, about a hundred of them PostgreSQL's own."""
+    """Return whether a key fits an index entry: at most 2704 bytes, about a hundred of them PostgreSQL's own."""
     return sum(len(part.encode()) for part in parts if part) <= 2600
 
 

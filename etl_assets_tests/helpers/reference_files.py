@@ -198,7 +198,7 @@ def _with_variant(item: dict[str, str | None], separator: str | None) -> dict[st
 
 
 def _sum_of(items: Sequence[dict[str, str | None]], preset: Preset) -> str | None:
-    """The sum of quantity times price; a text that is no number stands in its place."""
+    """Return the sum of quantity times price; a text that is not a number replaces it."""
     total: Decimal | None = None
     size = 0.0
     for item in items:

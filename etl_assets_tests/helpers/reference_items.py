@@ -1,4 +1,4 @@
-"""What items and processes say, read row by row in plain Python: the oracle that the vectorised readers are held to.
+"""Reference readers of items and processes, row by row in plain Python: the oracle of the vectorised readers.
 
 Written from docs/items-and-processes.md, sharing no code with the package; of it only the data of number formats.
 """

@@ -183,7 +183,7 @@ def _parts(text: str, formats: tuple[str, ...]) -> dict[str, str | None]:
 
 
 def _is_date(parts: dict[str, str | None]) -> bool:
-    """Tell whether the parts are a valid timestamp; otherwise another format may read them."""
+    """Return whether the parts are a valid timestamp; otherwise another format may read them."""
     try:
         _date_and_time(parts)
     except ValueError:

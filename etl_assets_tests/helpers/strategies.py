@@ -62,7 +62,7 @@ CUSTOMERS: Final = (
 NO_CUSTOMERS: Final = (None, "", "张**", "*", "a＊b", " \u3000 ", '=""')
 EMPTY: Final = (None, "", "   ", "\u3000", '=""', "\n\t", '="  "')
 LONG: Final = ("長" * 867, "L" * 2601, "L" * 2600, "Ｌ" * 870)
-"""Too long for an index, or, as it stands or once it is cleaned, just not."""
+"""Keys that are too long for an index, or, raw or cleaned, just short enough."""
 STATUSES: Final = (
     "交易成功", "paid", "交易关闭", " 交易关闭 ", "CANCELLED", "ｃａｎｃｅｌｌｅｄ", "void", "cancelled?", None, "",
 )  # fmt: skip

@@ -31,6 +31,26 @@ _COMMENTS = {
         "why it was detached: see leads.explanations",
         "cancelled, moved, no_customer or lead_gone",
     ),
+    "import_tasks.status": ("state of the import", "pending, completed or failed"),
+    "raw_orders.extra": ("columns that no mapping named", "what no mapping named"),
+    "business_leads.lead_no": (
+        "how many leads the customer had before; null for leads made by hand",
+        "how many leads the customer had before; null for leads that people made",
+    ),
+    "business_leads.current_stage": (
+        "owned by the users; the pipeline sets OPEN and COLD only",
+        "people own it: OPEN, COLD, WON, LOST or their own",
+    ),
+    "lead_changes.what": ("kind of change: see leads.explanations", "figures, reopened, cooled or withdrawn"),
+    "quarantine.resolution": (
+        "how the row was resolved: see the package quarantine",
+        "superseded, replayed or dismissed",
+    ),
+    "quarantine.note": ("reason of a dismissal", "why people dismissed it"),
+    "etl_batches.status": (
+        "outcome, as in the payload of the event",
+        "success, partial_success (some quarantined) or failed",
+    ),
     "asset_epochs.epoch": (
         "commits of the asset so far: the fencing token",
         "commits of the asset so far; the fence against a second run",
