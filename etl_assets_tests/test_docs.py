@@ -39,7 +39,7 @@ OTHER_RUNS: Final = {"new-module.md", "online-retail.md"}
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 INLINE: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
-POINTER: Final = re.compile(r"docs/decisions\.md,\s+(?:#\s+)?([^\n]+(?:\n[^\n]+)?)")
+POINTER: Final = re.compile(r'docs/([\w-]+\.md),? ((?:"[^"]+"(?:,? and |, )?)+)')
 MODULE: Final = re.compile(r"\b(etl_assets(?:_tests)?(?:\.\w+)+)")
 PACKAGES: Final = ("etl_assets", "etl_assets_tests", "benchmarks")
 
@@ -242,29 +242,34 @@ def test_a_link_to_nothing_would_be_noticed() -> None:
     assert not leads_somewhere(page, "no-such-page.md")
 
 
-def decisions() -> set[str]:
-    return set(re.findall(r"^### (.+)$", (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8"), re.MULTILINE))
+def headings(page: str) -> set[str]:
+    return set(HEADING.findall(prose(ROOT / "docs" / page)))
 
 
-def unknown_decisions(text: str) -> list[str]:
-    """Return the pointers of a text, as in `docs/decisions.md, Fencing token`, that name no heading of that page."""
-    pointers = [re.sub(r"\s*\n\s*(#\s+)?", " ", found).lstrip("\"'`*") for found in POINTER.findall(text)]
-    return [pointer for pointer in pointers if not pointer.lower().startswith(tuple(map(str.lower, decisions())))]
+def pointers_to_nothing(text: str) -> list[str]:
+    """Return the pointers of a text, as in `docs/decisions.md, "Fencing token"`, whose heading does not exist.
+
+    Several headings may be named, as in `"Late rows" and "Unchanged orders"`.
+    """
+    joined = re.sub(r"\s*\n\s*(#\s+)?", " ", text)
+    wrong = []
+    for page, named in POINTER.findall(joined):
+        known = headings(page) if (ROOT / "docs" / page).exists() else set()
+        wrong += [f"{page}, {heading}" for heading in re.findall(r'"([^"]+)"', named) if heading not in known]
+    return wrong
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_decisions_that_code_points_to_exist(package: str) -> None:
-    files = sorted((ROOT / package).rglob("*.py"))
-    unknown = {
-        path.name: unknown_decisions(path.read_text(encoding="utf-8")) for path in files if path != Path(__file__)
-    }
-    assert {name: pointers for name, pointers in unknown.items() if pointers} == {}
+def test_headings_that_code_points_to_exist(package: str) -> None:
+    files = [path for path in sorted((ROOT / package).rglob("*.py")) if path != Path(__file__)]
+    wrong = {path.name: pointers_to_nothing(path.read_text(encoding="utf-8")) for path in files}
+    assert {name: pointers for name, pointers in wrong.items() if pointers} == {}
 
 
-def test_a_pointer_to_no_decision_would_be_noticed() -> None:
-    assert unknown_decisions("# See docs/decisions.md, Queue as\n    # a set of ranges.") == []
-    assert unknown_decisions('See docs/decisions.md, "Fencing token", and the queue.') == []
-    assert unknown_decisions("See docs/decisions.md, Late lunch.") == ["Late lunch."]
+def test_a_pointer_to_no_heading_would_be_noticed() -> None:
+    assert pointers_to_nothing('# See docs/decisions.md, "Queue as\n    # a set of ranges".') == []
+    assert pointers_to_nothing('(docs/decisions.md, "Late rows" and "Late lunch")') == ["decisions.md, Late lunch"]
+    assert pointers_to_nothing('docs/no-page.md, "Glossary"') == ["no-page.md, Glossary"]
 
 
 @per_page(PAGES)
