@@ -26,7 +26,7 @@ from etl_assets.vectorized_queries import VectorizedQueries
 
 GROUP: Final = "order_to_lead"
 RULES_VERSION: Final = "1"
-"""Raise it when rules change so that stored rows would come out differently: the UI then marks what is out of date."""
+"""Code version of all assets: raise it when a rule changes stored rows; the UI then marks assets out of date."""
 
 
 class EtlConfig(dg.Config):
@@ -124,8 +124,8 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
         with reported_errors(asset):
             result = run_asset(asset, services, run_id=context.run.run_id, full_refresh=config.full_refresh)
         context.log.info("%s: %s", asset, result.as_dict())
-        said = result_metadata(database, asset, TABLE_OF[asset], result)
-        return dg.MaterializeResult(metadata=chart_metadata(database, asset, context.log) | said)
+        counts = result_metadata(database, asset, TABLE_OF[asset], result)
+        return dg.MaterializeResult(metadata=chart_metadata(database, asset, context.log) | counts)
 
     return materialize_asset
 
