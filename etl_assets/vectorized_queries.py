@@ -13,7 +13,7 @@ import polars as pl
 
 from etl_assets.customers.transform import CUSTOMER_SCHEMA
 from etl_assets.database.frames import copy_to_temp_table, fetch_frame
-from etl_assets.leads.figures import FIGURES
+from etl_assets.lead_figures import FIGURES
 from etl_assets.values.text import normalize_case
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from etl_assets.customers.step import delete_customers_in_own_batch
 from etl_assets.database.bisect_write import REJECTION_SCHEMA, rejection_reason, write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
-from etl_assets.leads.figures import FIGURES
+from etl_assets.lead_figures import FIGURES
 from etl_assets.leads.history import detach_orders, log_changes
 from etl_assets.leads.stale import mark_cold_leads
 from etl_assets.leads.transform import (

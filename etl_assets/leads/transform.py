@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl_assets.leads.figures import FIGURES
+from etl_assets.lead_figures import FIGURES
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.values.identifiers import lead_id
 from etl_assets.values.numbers import MONEY, TOTAL
