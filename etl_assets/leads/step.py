@@ -83,11 +83,11 @@ class LeadsStep(CustomerStep):
         """Read the changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
         lead, attached = _NO_LEAD if self.is_first_load else _LEAD_OF_ORDER
         columns, in_bucket = f"{_ORDER_COLUMNS}, {lead}", self.bucket.condition("o.customer_global_id")
-        parts = [
+        selects = [
             f"(SELECT {columns} FROM {changed_orders(ranges)} {attached} WHERE {in_bucket} {limit_clause(ranges)})",  # noqa: S608  # integers only
             *anonymous_orders(columns, ranges, self.bucket, attached),
         ]
-        return database.read(" UNION ALL ".join(parts), CHANGED_ORDER_SCHEMA, rows=max_rows(ranges))
+        return database.read(" UNION ALL ".join(selects), CHANGED_ORDER_SCHEMA, rows=max_rows(ranges))
 
     def transform(
         self,
