@@ -157,7 +157,7 @@ def _write_changes(
 
     Hazard: an order that leaves one lead joins another. Were one of the two written and the other refused, a later
     replay would bring back neither the figures nor the other orders. So all orders that join, leave or stay in a
-    refused lead are rejected (docs/decisions.md, "The orders of a refused lead stay where they are, all of them").
+    refused lead are rejected (docs/decisions.md, "Refused leads").
 
     Returns:
         The written changes, and the orders of refused leads (`REJECTED_SCHEMA`).
@@ -219,7 +219,7 @@ def _decide(
 
     Hazard: a lead's figures are those of all its orders, most of which the batch has not read. So every lead that an
     order is in, joins or leaves gets all its other orders from the store, under the lock of the lead, and its figures
-    are computed from scratch, never added to (docs/decisions.md, "Tables depend on the orders as they are").
+    are computed from scratch, never added to (docs/decisions.md, "Result depends on current orders only").
 
     Returns:
         The changes, and the orders that they were made of, with the `lead_id` that each is attached to now.
@@ -262,7 +262,7 @@ def _attach(
 
     Hazard: the orders of a lead that was deleted by hand still name it, and a new lead of the customer may get the same
     id; those would be in the lead and not in its figures. So they are attached anew all together, also those that have
-    not changed (docs/decisions.md, "Orders of a lead that people deleted are attached anew, all of them together").
+    not changed (docs/decisions.md, "Deleted leads").
     """
     done = pl.DataFrame(schema={"lead_id": pl.String()})
     customers = pl.concat([leads["customer_global_id"], orders["customer_global_id"]]).drop_nulls().unique()
@@ -307,7 +307,7 @@ _ATTACHED: Final = f"""
 """  # noqa: S608  # constants only
 """The orders of leads. Nearly all are those of the leads' customers, which `customers` has just read.
 
-This way 1,000 orders on ten million took 110 ms instead of 290 ms (docs/performance.md, "How each gain was got").
+This way 1,000 orders on ten million took 110 ms instead of 290 ms (docs/performance.md, "Gain of each optimisation").
 """
 
 

@@ -75,8 +75,8 @@ def resolve_rows(
 
     Hazard: rows are processed out of order (replays, late imports, batches that failed), so "newer" means a later
     raw_id and never the time of processing, and a row that an asset has only passed over is not good
-    (docs/decisions.md, "A later row that lost does not correct bad lines" and "`latest_raw_id` is memory, not data").
-    Mostly nothing or little is open: then only rows that may resolve some of it are looked up.
+    (docs/decisions.md, "Quarantine resolution" and "Late rows"). Mostly nothing or little is open: then only rows that
+    may resolve some of it are looked up.
 
     Args:
         connection: the batch's transaction.
