@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.transform import (
     RAW_ORDER_SCHEMA,
     blank_to_null,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl_assets.errors import EtlError
 from etl_assets.presets.catalog import detect_preset, list_presets
-from etl_assets.raw_orders.extract import extract_raw_orders
+from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
-    from etl_assets.raw_orders.readers.opened_file import ImportFile
+    from etl_assets.raw_orders.readers.file_reader import ImportFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,9 @@ def import_file(  # noqa: PLR0913  # what may be said of one import
         except EtlError as error:
             return record_failed_import(database, path, error)
         chosen = found.with_overrides(platform=overrides.platform, shop=overrides.shop, timezone=overrides.timezone)
-        frames = extract_raw_orders(file, chosen, is_detected=preset is None, on_progress=on_progress)
-        return land_raw_orders(database, path, chosen, frames, run_id=run_id)
+        counts = ReadCounts()
+        frames = extract_raw_orders(file, chosen, counts, is_detected=preset is None, on_progress=on_progress)
+        return land_raw_orders(database, path, chosen, frames, counts, run_id=run_id)
 
 
 def require_preset(file: ImportFile) -> Preset:

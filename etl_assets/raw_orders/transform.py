@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.presets.model import RAW_COLUMNS, ColumnSource
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.values.text import is_not_blank
 
 if TYPE_CHECKING:

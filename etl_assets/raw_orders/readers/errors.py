@@ -1,4 +1,7 @@
-"""The one error an import file can cause, and the guard that turns every library's own failure into it."""
+"""The error of an import file, and the context manager that turns failures of libraries into it.
+
+The hazard is their texts, which quote cells: no customer data may reach an error or a log.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ class ImportFileError(EtlError):
 def reported_as_file_error(path: Path, kinds: tuple[type[Exception], ...], problem: str, remedy: str) -> Iterator[None]:
     """Turn the given kinds of exception, and panics of Rust code, into `ImportFileError`.
 
-    The original is dropped, not chained: readers quote the cells that they stumble over.
+    The original is dropped, not chained: its text may quote a cell.
     """
     try:
         yield

@@ -19,8 +19,8 @@ import polars as pl
 import pyarrow as pa
 
 from etl_assets.errors import is_panic
+from etl_assets.raw_orders.readers.columns import BAD_TEXT, HALF_CHARACTER, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.limits import MAX_COLUMNS, PIECE_CELLS
-from etl_assets.raw_orders.readers.opened_file import BAD_TEXT, HALF_CHARACTER, LINE_NUMBER, ROW_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

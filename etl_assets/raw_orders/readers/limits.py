@@ -1,6 +1,6 @@
-"""How large an import file and what is in it may be: all limits, in one place. docs/importing.md lists them.
+"""Limits of import files, all of them; docs/importing.md lists them.
 
-They are far beyond what exports need. What exceeds one makes a failed import that names it.
+They are far beyond the needs of exports. A file that exceeds one is a failed import that names the limit.
 """
 
 from __future__ import annotations
