@@ -128,14 +128,14 @@ ROW = st.tuples(
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=st.lists(ROW, max_size=25), cut=st.integers(1, 8), limit=st.integers(1, 10), buckets=st.integers(1, 4))
+@given(rows=st.lists(ROW, max_size=25), cut=st.integers(1, 8), limit=st.integers(1, 10), partitions=st.integers(1, 4))
 def test_gathering_equals_a_plain_loop_in_memory_and_on_disk(
-    rows: list[tuple[Any, ...]], cut: int, limit: int, buckets: int
+    rows: list[tuple[Any, ...]], cut: int, limit: int, partitions: int
 ) -> None:
     expected = naive_gather(rows)
     assert [decoded(row) for row in gathered(rows)] == expected
     pieces = [frame_of(rows[at : at + cut], at + 2) for at in range(0, len(rows), cut)]
-    spilled = list(group_lines(pieces, PRESET, in_memory_lines=limit, buckets=buckets))
+    spilled = list(group_lines(pieces, PRESET, in_memory_lines=limit, partitions=partitions))
     assert all(frame["row_no"].is_sorted() and frame.schema == RAW_ORDER_SCHEMA for frame in spilled)
     result = [decoded(row) for frame in spilled for row in frame.to_dicts()]
     assert sorted(result, key=lambda row: row["row_no"]) == expected

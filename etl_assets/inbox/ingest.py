@@ -1,4 +1,8 @@
-"""Takes in the files of the inbox: each finished one is imported once, whatever happens, and moved out of the way."""
+"""Ingestion of the inbox: each ready file is imported once, by the hash of its content, and moved to the archive.
+
+The hazards are two processes at once (an advisory lock, and the key of `inbox_files`), a kill between commit and move
+(the hash is known, so the file is only moved), and a file that changes while it is read (its stamp). See docs/inbox.md.
+"""
 
 from __future__ import annotations
 
@@ -42,20 +46,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 INBOX_LOCK_ID: Final = 7_305_461_904
-"""Number of the advisory lock."""
+"""Key of the advisory lock: one process ingests at a time."""
 BLOCK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a file: its hash, and the stamp of the file when it was read."""
+    """Content of a file: its hash, and the stamp of the file when it was hashed."""
 
     digest: str
     stamp: FileStamp
 
 
 class AlreadyImportedError(EtlError):
-    """Another process imported the same content meanwhile."""
+    """Error of an import whose content another process has imported meanwhile."""
 
 
 def ingest_inbox(
@@ -66,20 +70,20 @@ def ingest_inbox(
     run_id: str | None = None,
     on_progress: Callable[[Path, int], None] | None = None,
 ) -> list[ImportResult]:
-    """Import the finished files of the inbox, one after the other, and move each to `done` or `failed` beside it.
+    """Import the ready files of the inbox, one after the other, and move each to `done` or `failed` beside it.
 
-    The content of a file is imported once: a file whose content is known is only moved. Where another process is taking
-    in files already, nothing is done.
+    The content of a file is imported once: a file whose content is known is only moved. While another process ingests
+    files, nothing is done.
 
     Args:
         database: the store.
         folder: the inbox.
-        settle_seconds: how long a file must have been left alone, in seconds.
+        settle_seconds: how long a file must not have changed, in seconds.
         run_id: the Dagster run, for the ledger.
         on_progress: called with the file and the number of its lines read so far.
 
     Returns:
-        The imports that were made: completed ones, and failed ones whose files are in `failed` with the error beside.
+        The completed imports, and the failed ones, whose files are in `failed` with the error beside.
 
     Raises:
         DatabaseUnavailableError: the server can't be reached; files not imported yet stay.
@@ -155,7 +159,7 @@ def _import_content(
         ImportFileError: the headers fit no preset, or can't be read.
     """
     path, counts = file.path, ReadCounts()
-    named = preset_of(file, inbox)
+    named = prescribed_mapping(file, inbox)
     preset = named or require_preset(file)
     frames = extract_raw_orders(file, preset, counts, is_detected=named is None, on_progress=on_progress)
     result = land_raw_orders(
@@ -184,7 +188,7 @@ def _while_unchanged(frames: Iterator[pl.DataFrame], path: Path, stamp: FileStam
 
 
 def content_hash(path: Path) -> str:
-    """The SHA-256 of a file's content, in hex. Raises `ImportFileError` where it can't be read."""
+    """Return the SHA-256 of a file's content, in hex. Raises `ImportFileError` where it can't be read."""
     with open_regular_file(path) as handle:
         digest = hashlib.sha256()
         while block := handle.read(BLOCK_BYTES):
@@ -193,7 +197,7 @@ def content_hash(path: Path) -> str:
 
 
 def is_imported(database: Database, digest: str) -> bool:
-    """Whether this content was taken in before."""
+    """Test that this content was imported before."""
     with database.transaction() as connection:
         found = connection.execute(sa.select(inbox_files.c.import_id).where(inbox_files.c.content_hash == digest))
         return found.first() is not None
@@ -217,10 +221,10 @@ def record_content(connection: sa.Connection, content: Content, import_id: UUID,
         raise AlreadyImportedError(msg)
 
 
-def preset_of(file: ImportFile, inbox: Path) -> Preset | None:
-    """The mapping that the file's folder prescribes; None where the file's headers say which preset it is of.
+def prescribed_mapping(file: ImportFile, inbox: Path) -> Preset | None:
+    """Return the mapping that the file's folder prescribes; None where the preset is to be detected from the headers.
 
-    In a sub-folder its mapping holds for all files; in the inbox itself, for those that fit no preset.
+    The mapping of a sub-folder is for all its files; that of the inbox itself is for files that fit no preset.
 
     Raises:
         PresetError: the mapping file can't be used.
@@ -233,21 +237,21 @@ def preset_of(file: ImportFile, inbox: Path) -> Preset | None:
             if detect_preset(file.headers()) is not None:
                 return None
         except ImportFileError:
-            pass  # only the mapping knows how the file is written, if anybody does
+            pass  # it can be read with the mapping at most
     return load_mapping(mapping)
 
 
 @contextmanager
 def _lock(database: Database) -> Iterator[bool]:
-    """Whether this process is the one that takes in files, until the end of the block."""
+    """Take the advisory lock until the end of the block; yield whether this process has it."""
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.detach()  # the lock goes with the connection, which does not return to the pool
-        is_ours = connection.execute(sa.select(sa.func.pg_try_advisory_lock(INBOX_LOCK_ID))).scalar_one()
+        connection.detach()  # the lock belongs to the connection, which must not return to the pool
+        is_locked = connection.execute(sa.select(sa.func.pg_try_advisory_lock(INBOX_LOCK_ID))).scalar_one()
         try:
-            yield is_ours
+            yield is_locked
         finally:
-            # Closing alone frees it only once the server has noticed, which may be after the next one has asked.
-            with suppress(SQLAlchemyError):  # a connection that is lost has let go of it
+            # Unlock explicitly: on a plain disconnect the server may release the lock too late.
+            with suppress(SQLAlchemyError):  # a lost connection has released it
                 connection.execute(sa.select(sa.func.pg_advisory_unlock(INBOX_LOCK_ID)))
 
 

@@ -1,4 +1,7 @@
-"""Reads an import file as raw orders, ready to be landed, in bounded memory."""
+"""Extraction of raw orders from an import file, in bounded memory: content, mapping, grouping of lines, chunks.
+
+The rules are in `transform` and `group_lines`, the formats in `readers/`, the writing in `load`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from etl_assets.presets.model import ColumnSource, Preset
+    from etl_assets.presets.model import ColumnMapping, Preset
     from etl_assets.raw_orders.readers.file_reader import ImportFile
 
 CHUNK_ROWS: Final = 50_000
@@ -81,9 +84,9 @@ def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:
     missing = {
         column
         for column in ("order_id", "shop")
-        if (source := preset.columns.get(column)) is not None
-        and source.constant is None
-        and not set(source.headers).intersection(headers)
+        if (mapping := preset.columns.get(column)) is not None
+        and mapping.constant is None
+        and not set(mapping.headers).intersection(headers)
     }
     if "order_id" in missing:
         wanted = _quoted(preset.columns["order_id"].headers)
@@ -96,17 +99,18 @@ def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:
 
 
 def unmatched_columns(headers: Sequence[str], preset: Preset) -> tuple[str, ...]:
-    """Return the mapped columns that name headers of which a file with these headers lacks what matters.
+    """Return the mapped columns whose value the file can't give.
 
-    That is: all that the value could be copied from, or one that a rule looks at.
+    It lacks all headers that the value is copied from, or one that a rule reads.
     """
-    sources: list[tuple[str, ColumnSource]] = [*preset.columns.items()]
-    sources += ((f"item.{column}", source) for column, source in preset.item.items())
+    mappings: list[tuple[str, ColumnMapping]] = [*preset.columns.items()]
+    mappings += ((f"item.{column}", mapping) for column, mapping in preset.item.items())
     present = set(headers)
     return tuple(
         column
-        for column, source in sources
-        if (source.columns and present.isdisjoint(source.columns)) or any(r.when not in present for r in source.rules)
+        for column, mapping in mappings
+        if (mapping.columns and present.isdisjoint(mapping.columns))
+        or any(rule.when not in present for rule in mapping.rules)
     )
 
 

@@ -1,4 +1,8 @@
-"""Lands files as raw orders: one import per file, its rows and its `completed` status in one transaction."""
+"""Landing of raw orders: one import per file, its rows and its `completed` status in one transaction.
+
+The hazard is the half import: a process that dies leaves a pending import without rows, which the next one marks failed
+(`fail_interrupted_imports`). Reading files, and deciding what is new of a source, do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ INTERRUPTED: Final = "The import was interrupted before it ended; import the fil
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What one import came to. `lines` were read from the source, `rows` are the raw orders landed."""
+    """Result of one import. `lines` were read from the file or source, `rows` are the raw orders landed."""
 
     import_id: UUID
     source: str
@@ -46,7 +50,7 @@ class ImportResult:
     """The columns that the mapping takes from headers that the file lacks; never those of a detected preset."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as the commands print it; `error` and `unmatched` only where there is something to say."""
+        """Return the result as the commands print it; `error` and `unmatched` only where there are any."""
         result: dict[str, Any] = {
             "import_id": str(self.import_id),
             "source": self.source,
@@ -62,7 +66,7 @@ class ImportResult:
         return result
 
 
-def land_raw_orders(  # noqa: PLR0913  # what differs between files, sources and corrections
+def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources and corrections
     database: Database,
     path: Path | str,
     preset: Preset,
@@ -164,7 +168,7 @@ def count_imports(database: Database) -> dict[str, int]:
 
 
 def fail_interrupted_imports(database: Database) -> int:
-    """Mark imports failed whose process is gone: pending ones whose row nobody holds. Returns how many."""
+    """Mark pending imports failed whose process is gone, so that no session locks their row; return how many."""
     with database.transaction() as connection:
         return connection.execute(
             sa.text(
@@ -227,5 +231,5 @@ def _describe(error: BaseException) -> str:
 
 
 def _storable(text: str) -> str:
-    """Replace what no database holds: bytes in the name of a file that are not UTF-8."""
+    """Replace bytes in the name of a file that are not UTF-8, which PostgreSQL refuses."""
     return text.encode("utf-8", "replace").decode()

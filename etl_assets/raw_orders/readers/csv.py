@@ -1,6 +1,6 @@
 """Format of delimited text (.csv, .tsv, .txt): tables of untouched text, one block of the file at a time.
 
-Arrow's reader is fast and lenient; `csv_dialect` finds encoding and delimiter, and refuses what Arrow would swallow.
+Arrow's reader is fast and lenient; `csv_dialect` finds encoding and delimiter, and refuses faults that Arrow ignores.
 Polars is not imported here but for a NUL in the file: that import takes longer than the rest of the child's start.
 """
 

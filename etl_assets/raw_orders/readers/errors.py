@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class ImportFileError(EtlError):
-    """A file can't be imported: names the file, the line where one is known, the problem and the remedy.
+    """Error of a file that can't be imported: names the file, the line where one is known, the problem and the remedy.
 
-    The text never holds anything that stands in the file except column names that the preset asks for.
+    The text holds nothing of the file but column names that the preset asks for.
     """
 
     def __init__(self, path: Path, line: int | None, problem: str, remedy: str) -> None:
@@ -40,7 +40,7 @@ def reported_as_file_error(path: Path, kinds: tuple[type[Exception], ...], probl
     try:
         yield
     except (ImportFileError, MemoryError):
-        raise  # the latter is a limit of the process, which says so itself
+        raise  # the child reports the latter as its memory limit
     except kinds as error:
         raise ImportFileError(path, None, f"{problem} ({type(error).__name__})", remedy) from None
     except BaseException as error:

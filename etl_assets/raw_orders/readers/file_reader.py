@@ -165,7 +165,7 @@ class FileContent:
 
 
 class ImportFile:
-    """A file to be imported; the child opens it once, with the first request."""
+    """Import file in the parent process; the child opens it once, with the first request."""
 
     def __init__(self, reader: FileReader, path: Path) -> None:
         """Keep the path; nothing is read yet."""

@@ -1,4 +1,4 @@
-"""Opening an import file in the child process: which format a suffix stands for, and what a format gets and returns.
+"""Opening an import file in the child process: the format of each suffix, and the interface of the formats.
 
 Each format is a module beside this one with a function ``open_tables(file: FileInput, text_format: TextFormat | None)
 -> TableStream``. Its libraries are imported with it, when a file needs them: the child has to be ready quickly. The
@@ -64,7 +64,7 @@ class TableStream:
 
 
 class OpenFile:
-    """A file, opened once for its headers and its rows."""
+    """Import file in the child process, opened once for its headers and its rows."""
 
     def __init__(self, path: Path, progress: Callable[[], None] | None = None) -> None:
         """Open it; `progress` is called whenever something was read or made.

@@ -79,7 +79,7 @@ def _text_of(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if dtype.is_float():
         text = column.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
-        # Beyond 15 digits a float is no longer what was typed: its exponent stays, and shows it.
+        # Beyond 15 digits a float has lost digits: its exponent stays, so that the row is rejected.
         return text.str.replace("e+", "E+", literal=True)
     if isinstance(dtype, pl.Datetime):
         zone = "%z" if dtype.time_zone else ""

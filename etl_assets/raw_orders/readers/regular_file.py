@@ -52,7 +52,7 @@ def open_regular_file(path: Path, on_read: Callable[[], None] | None = None) -> 
 
 
 class _WatchedFile(io.FileIO):
-    """A file that calls back when something is read from it."""
+    """File that calls back when something is read from it."""
 
     def __init__(self, descriptor: int, on_read: Callable[[], None] | None) -> None:
         super().__init__(descriptor, "rb")

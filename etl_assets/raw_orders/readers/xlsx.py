@@ -72,7 +72,7 @@ def open_tables(
 
 
 class _WatchedArchive(zipfile.ZipFile):
-    """A zip file that calls back when a part of it is unpacked: little that is read may unpack to much."""
+    """Zip file that calls back when a part of it is unpacked: little that is read may unpack to much."""
 
     def __init__(self, handle: IO[bytes], progress: Callable[[], None]) -> None:
         super().__init__(handle)
@@ -173,7 +173,7 @@ def _text_of(cell: Cell) -> str:
         case bool():
             return "true" if cell else "false"
         case float():
-            # Beyond 15 digits a spreadsheet has rounded the number: its exponent stays, and shows it.
+            # Beyond 15 digits a spreadsheet has rounded the number: its exponent stays, so that the row is rejected.
             is_whole = cell.is_integer() and abs(cell) < EXACT_FLOATS_BELOW
             return str(int(cell)) if is_whole else repr(cell).replace("e+", "E+")
         case dt.datetime():
