@@ -53,7 +53,7 @@ def good(tmp_path: Path) -> Path:
 
 def raw_ids_query(reader: FileReader, path: Path) -> int:
     with reader.open(path) as file:
-        return sum(frame.height for frame in file.source(PRESET).frames)
+        return sum(frame.height for frame in file.content(PRESET).frames)
 
 
 def error_of(reader: FileReader, path: Path) -> str:
@@ -102,7 +102,7 @@ def test_a_crash_of_the_process_is_an_error_and_the_next_file_is_read(
         crash = threading.Timer(0.3, crash_stopped, [process, fault])  # it has been asked by then
         crash.start()
         with pytest.raises(ImportFileError, match=f"ended by {fault.name}.*1,024 MiB.*ETL_READER_MEMORY_MB"):
-            file.source(PRESET)
+            file.content(PRESET)
         crash.join()
     assert is_gone(process)
     assert raw_ids_query(reader, good) == 1
@@ -122,7 +122,7 @@ def test_a_process_that_hangs_is_ended_with_an_error(good: Path) -> None:
             process = process_of(reader)
             process.suspend()
             with pytest.raises(ImportFileError, match=r"no progress for 0\.5 s"):
-                file.source(PRESET)
+                file.content(PRESET)
         assert is_gone(process)
         assert raw_ids_query(reader, good) == 1
 
@@ -131,7 +131,7 @@ def test_the_time_that_rows_take_to_be_stored_is_no_silence_of_the_reader(tmp_pa
     path = tmp_path / "long.csv"
     path.write_text("shop,order_id\n" + "shop,1234567890\n" * 1_500_000)
     with FileReader(silence_seconds=2) as reader, reader.open(path) as file:
-        frames = file.source(PRESET).frames
+        frames = file.content(PRESET).frames
         rows = next(frames).height
         time.sleep(3)
         assert rows + sum(frame.height for frame in frames) == 1_500_000
@@ -153,7 +153,7 @@ def test_a_file_is_not_opened_again_for_its_rows(reader: FileReader, good: Path)
         other = good.with_name("other.csv")
         other.write_text("another\nfile\n")
         other.replace(good)
-        assert [frame.height for frame in file.source(PRESET).frames] == [1]
+        assert [frame.height for frame in file.content(PRESET).frames] == [1]
 
 
 def test_one_process_reads_many_files_and_is_gone_afterwards(good: Path) -> None:
@@ -213,15 +213,15 @@ def test_a_failed_import_names_the_limit_and_the_next_file_is_landed(
 def test_a_file_that_hangs_lies_in_failed_and_the_others_of_the_inbox_are_imported(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = FileReader.ask
+    real = FileReader.request
 
-    def ask(reader: FileReader, path: Path, request: dict[str, Any]) -> Any:
+    def request(reader: FileReader, path: Path, message: dict[str, Any]) -> Any:
         if path.name == "hangs.csv":
             reader.start(path)
             process_of(reader).suspend()
-        return real(reader, path, request)
+        return real(reader, path, message)
 
-    monkeypatch.setattr(FileReader, "ask", ask)
+    monkeypatch.setattr(FileReader, "request", request)
     monkeypatch.setattr("etl_assets.child_process.parent.START_SECONDS", 1)
     monkeypatch.setattr(ingest, "FileReader", partial(FileReader, silence_seconds=0.5))
     inbox = tmp_path / "inbox"

@@ -13,8 +13,8 @@ from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.extract import extract_raw_orders
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets.raw_orders.readers import json_lines, jsonl
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
 from etl_assets_tests.helpers.in_process_reader import FileHere
 from etl_assets_tests.helpers.pipeline import query, run_all
 
@@ -30,7 +30,7 @@ GOOD = b'{"shop":"s","order_id":"1","amount":2.50}'
 def raw_ids_query(folder: Path, *lines: bytes) -> list[dict[str, Any]]:
     path = folder / "a.jsonl"
     path.write_bytes(b"\n".join(lines))
-    return [row for frame in FileHere(path).source(None).frames for row in frame.to_dicts()]
+    return [row for frame in FileHere(path).content(None).frames for row in frame.to_dicts()]
 
 
 @pytest.mark.parametrize(
@@ -171,12 +171,12 @@ def test_lines_read_at_once_are_what_they_are_when_read_one_by_one() -> None:
         lines = [random_line(draw) for _ in range(draw.randint(1, 4))]
         try:
             frame = json_lines._read_at_once(b"\n".join(lines), 5)
-        except (json_lines._OddError, pl.exceptions.PolarsError):
+        except (json_lines._SlowPathError, pl.exceptions.PolarsError):
             continue
         at_once += 1
-        careful = json_lines._read_with_care(lines, 5)
-        assert blank_to_null(frame) == blank_to_null(careful)
-        for line, row in zip(lines, blank_to_null(careful), strict=True):
+        slow = json_lines._read_line_by_line(lines, 5)
+        assert blank_to_null(frame) == blank_to_null(slow)
+        for line, row in zip(lines, blank_to_null(slow), strict=True):
             assert set(json.loads(line)) >= set(row) - {LINE_NUMBER}
     assert at_once > 100
 

@@ -230,15 +230,15 @@ def test_of_two_pulls_one_lands_and_only_it_releases(
     set_up(shop, orders)
     pull(services.database, orders)
     shop.execute("INSERT INTO orders (buyer) VALUES ('a')")
-    real = pulling._land
+    real = pulling._land_new_orders
 
     def overtaken(*arguments: Any) -> Any:
-        monkeypatch.setattr(pulling, "_land", real)
+        monkeypatch.setattr(pulling, "_land_new_orders", real)
         assert pull(services.database, orders).landed == 1
         shop.execute("INSERT INTO orders (buyer) VALUES ('b')")
         return real(*arguments)
 
-    monkeypatch.setattr(pulling, "_land", overtaken)
+    monkeypatch.setattr(pulling, "_land_new_orders", overtaken)
     with pytest.raises(ConcurrentRunError, match="another pull"):
         pull(services.database, orders)
     assert len(shop.execute("SELECT * FROM etl_changes")) == 1

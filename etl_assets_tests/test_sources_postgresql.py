@@ -195,14 +195,14 @@ def test_of_two_pulls_one_lands(services: Services, shop: Shop, monkeypatch: pyt
     set_up(shop, orders)
     pull(services.database, orders)
     shop.execute("INSERT INTO orders (buyer) VALUES ('a')")
-    real = pulling._land
+    real = pulling._land_new_orders
 
     def overtaken(*arguments: Any) -> Any:
-        monkeypatch.setattr(pulling, "_land", real)
+        monkeypatch.setattr(pulling, "_land_new_orders", real)
         assert pull(services.database, orders).landed == 1
         return real(*arguments)
 
-    monkeypatch.setattr(pulling, "_land", overtaken)
+    monkeypatch.setattr(pulling, "_land_new_orders", overtaken)
     with pytest.raises(ConcurrentRunError, match="another pull"):
         pull(services.database, orders)
     assert count(services, "raw_orders") == 1

@@ -19,7 +19,7 @@ from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.health import pipeline_health
 from etl_assets.orchestration.metadata import OWNERS, result_metadata, sample_rows, table_metadata
 from etl_assets.pipeline.protocol import Services
-from etl_assets.raw_orders.load import fail_interrupted_imports, landed_totals
+from etl_assets.raw_orders.load import count_imports, fail_interrupted_imports
 from etl_assets.run.landing import ingest_pending_inputs
 from etl_assets.run.registry import run_asset
 from etl_assets.vectorized_queries import VectorizedQueries
@@ -74,13 +74,13 @@ def raw_orders(
         landed = ingest_pending_inputs(
             database, run_id=context.run.run_id, pulled=config.pull, reconciled=config.reconcile
         )
-    totals = landed_totals(database)
+    imports = count_imports(database)
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": totals.rows,
+            "dagster/row_count": imports["rows"],
             "dagster/table_name": f"{database.schema}.raw_orders",
-            "imports_completed": totals.completed,
-            "imports_failed": totals.failed,
+            "imports_completed": imports["completed"],
+            "imports_failed": imports["failed"],
             "imports_interrupted": interrupted,
             "files_taken_in": landed.files,
             "files_failed": landed.failed_files,

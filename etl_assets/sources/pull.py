@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from etl_assets.errors import ConcurrentRunError
+from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.load import land_raw_orders
 from etl_assets.sources import bookmarks
 from etl_assets.sources.config import source_url
@@ -28,7 +28,7 @@ from etl_assets.sources.rows import ADDED, PENDING, raw_order_frames
 from etl_assets.sources.session import SourceSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from etl_assets.database.database import Database
-    from etl_assets.sources.backend import Backend, Window
+    from etl_assets.raw_orders.load import ImportResult
+    from etl_assets.sources.backend import Window
     from etl_assets.sources.bookmarks import Progress
     from etl_assets.sources.model import SourceConfig
     from etl_assets.sources.session import RowFile
@@ -115,49 +116,6 @@ def due_reconciles(database: Database, sources: Sequence[SourceConfig], now: dat
     ]
 
 
-class _NewOrders:
-    """The raw orders of a read that the ledger does not know, to be landed; a `Landable`."""
-
-    def __init__(self, source: SourceConfig, file: RowFile, backend: Backend, claim: Callable[[Any], None]) -> None:
-        self.lines = file.rows
-        self.rows = 0
-        self.missed = 0
-        self.unmatched: tuple[str, ...] = ()
-        self.is_fenced = False
-        self._frames: Callable[[], Iterator[pl.DataFrame]] = lambda: raw_order_frames(source, file, backend)
-        self._source = source.name
-        self._advance = claim
-        self._connection: sa.Connection | None = None
-
-    def is_empty(self, connection: sa.Connection) -> bool:
-        """Whether the ledger knows them all."""
-        return not any(bookmarks.is_anything_new(connection, self._source, frame) for frame in self._frames())
-
-    def claim(self, connection: sa.Connection, import_id: UUID | None = None) -> None:  # noqa: ARG002  # none needed
-        """Take the next position, first in the transaction."""
-        self._connection = connection
-        try:
-            self._advance(connection)
-        except ConcurrentRunError:
-            self.is_fenced = True
-            raise
-
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        """The frames to be landed, noted in the ledger as they are handed out."""
-        if self._connection is None:
-            msg = "claim comes before the rows"
-            raise RuntimeError(msg)
-        for frame in self._frames():
-            new = bookmarks.remember(self._connection, self._source, frame)
-            self.rows += new.height
-            self.missed += new.height - int(new[PENDING].sum())
-            if new.height:
-                yield new.drop(ADDED)
-
-    def close(self) -> None:
-        """Nothing is open between frames."""
-
-
 def _pull(database: Database, source: SourceConfig, run_id: str | None, *, full: bool) -> PullResult:
     started = time.monotonic()
     progress = bookmarks.begin(database, source.name)
@@ -169,19 +127,19 @@ def _pull(database: Database, source: SourceConfig, run_id: str | None, *, full:
         is_full = full or window.changed is None
         position = {"kind": source.changes.kind, "definition": definition, **window.position}
 
-        def claim(connection: sa.Connection) -> None:
+        def record_position(connection: sa.Connection) -> None:
             bookmarks.advance(connection, source.name, progress.epoch, position, full=is_full)
 
         read, landed, missed, import_id = 0, 0, 0, None
         if is_full or not window.is_empty:
             file = session.read(window, Path(folder), full=is_full)
-            orders = _NewOrders(source, file, session.backend, claim)
+            result, missed = _land_new_orders(database, session, file, record_position, run_id)
             read = file.rows
-            import_id = _land(database, source, orders, run_id)
-            landed, missed = orders.rows, orders.missed
+            if result is not None:
+                landed, import_id = result.rows, result.import_id
         else:
             with database.transaction() as connection:
-                claim(connection)
+                record_position(connection)
         _release(session, window)
     is_measured = is_full and known is not None and source.changes.kind != "reconcile"
     return PullResult(
@@ -196,18 +154,45 @@ def _pull(database: Database, source: SourceConfig, run_id: str | None, *, full:
     )
 
 
-def _land(database: Database, source: SourceConfig, orders: _NewOrders, run_id: str | None) -> UUID | None:
-    """Land what is new; where nothing is, only take the next position. Returns the import."""
+def _land_new_orders(
+    database: Database,
+    session: SourceSession,
+    file: RowFile,
+    record_position: Callable[[sa.Connection], None],
+    run_id: str | None,
+) -> tuple[ImportResult | None, int]:
+    """Land the orders that are not remembered of the source; where there are none, only record the position.
+
+    Returns:
+        The import, and how many of its orders earlier pulls should have brought.
+    """
+    source = session.source
     with database.transaction() as connection:
-        if orders.is_empty(connection):
-            orders.claim(connection)
-            return None
+        frames = raw_order_frames(source, file, session.backend)
+        if not any(bookmarks.is_anything_new(connection, source.name, frame) for frame in frames):
+            record_position(connection)
+            return None, 0
+    missed = 0
+
+    def new_orders(connection: sa.Connection, frame: pl.DataFrame) -> pl.DataFrame:
+        nonlocal missed
+        new = bookmarks.remember(connection, source.name, frame)
+        missed += new.height - int(new[PENDING].sum())
+        return new.drop(ADDED)
+
     result = land_raw_orders(
-        database, f"source:{source.name}", source.mapping, orders, run_id=run_id, claim=orders.claim
+        database,
+        f"source:{source.name}",
+        source.mapping,
+        raw_order_frames(source, file, session.backend),
+        ReadCounts(lines=file.rows),
+        run_id=run_id,
+        before_rows=lambda connection, _: record_position(connection),
+        keep=new_orders,
     )
     if result.status == "failed":
-        raise (ConcurrentRunError if orders.is_fenced else SourceError)(result.error)
-    return result.import_id
+        raise SourceError(result.error)
+    return result, missed
 
 
 def _release(session: SourceSession, window: Window) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.group_lines import group_lines
-from etl_assets.raw_orders.readers.opened_file import BAD_TEXT, LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.row_errors import with_row_errors
 from etl_assets.raw_orders.transform import order_value, to_raw_orders
 from etl_assets.sources.errors import SourceError

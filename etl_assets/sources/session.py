@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from etl_assets.raw_orders.extract import check_required
-from etl_assets.raw_orders.readers.opened_file import named_headers
+from etl_assets.raw_orders.readers.columns import named_headers
 from etl_assets.sources.backend import Backend, Column, Window, bare_list, relation
 from etl_assets.sources.config import source_url
 from etl_assets.sources.errors import SourceError
