@@ -26,7 +26,7 @@ _KEPT: Final = frozenset(("Zs", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sc", 
 
 def shown_row(row: Mapping[str, Any], mode: SampleRows) -> dict[str, str]:
     """Return the cells of a row as texts that may be shown; empty for null and for hidden values."""
-    return {name: _shown(value, "on" if name in OUR_WORDS else mode) for name, value in row.items()}
+    return {name: _shown_text(value, "on" if name in OUR_WORDS else mode) for name, value in row.items()}
 
 
 def without_names(by_shop: pl.DataFrame, mode: SampleRows) -> pl.DataFrame:
@@ -53,13 +53,13 @@ def masked(text: str) -> str:
     return f"{shape}…" if len(text) > LONGEST_MASKED else shape
 
 
-def _shown(value: object, mode: SampleRows) -> str:
+def _shown_text(value: object, mode: SampleRows) -> str:
     if value is None:
         return ""
     if mode == "on":
         return str(value)[:LONGEST]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return f"[{', '.join(_shown(one, mode) for one in value)}]"[:LONGEST]
+        return f"[{', '.join(_shown_text(one, mode) for one in value)}]"[:LONGEST]
     if not isinstance(value, str | bytes | Mapping):
         return str(value)[:LONGEST]
     return masked(str(value)) if mode == "masked" else ""
