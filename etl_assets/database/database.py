@@ -38,7 +38,7 @@ TUNING = (
     " -c work_mem=64MB -c temp_buffers=64MB"  # a batch's joins and staging tables stay in memory
     " -c jit=off"  # compilation takes longer than it saves for any of our queries
 )
-LOOKUPS = "-c random_page_cost=1.1"  # a batch's keys are looked up in indexes; see docs/decisions.md
+LOOKUPS = "-c random_page_cost=1.1"  # keys are looked up in indexes: docs/decisions.md, "Planner settings"
 """Session settings that `options` in the user's URL may override."""
 FEW_ROWS = 10_000
 """Largest read by COPY: it takes 17 ms, ConnectorX 27 (10 of them to connect); at twice the rows they are even."""

@@ -45,7 +45,7 @@ DEFERRED_INDEX: Final = "deferred_indexes"
 
 Batches of that load read the table instead of the index, while it is new and small. Never a key: other programs rely
 on keys at all times, and duplicates left by a killed load would prevent its creation (docs/decisions.md, "Deferred
-indexes", "Keys are never dropped").
+indexes" and "Keys are never dropped").
 """
 
 

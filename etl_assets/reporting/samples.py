@@ -1,8 +1,8 @@
 """Masking of sample rows: applies `ETL_SAMPLE_ROWS` to every text of a row that is shown in the UI.
 
 Hazard: Dagster stores its events permanently and in clear text, so every value of a row in metadata must pass through
-this module (docs/decisions.md, "Masked samples"). Numbers, times and the ids that the
-pipeline makes are kept: with them, a user who may read the tables finds the row.
+this module (docs/decisions.md, "Masked samples"). Numbers, times and the ids that the pipeline makes are kept: with
+them, a user who may read the tables finds the row.
 """
 
 from __future__ import annotations
