@@ -7,7 +7,7 @@ TOOLS := .venv-bench/.ready
 export ETL_HOME ?= $(CURDIR)/.etl
 export DAGSTER_HOME ?= $(ETL_HOME)/dagster
 
-.PHONY: help demo dev test fuzz chaos bench bench-full lint format typecheck check clean
+.PHONY: help demo dev test test-new-module fuzz chaos bench bench-full lint format typecheck check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ dev: $(READY) ## The Dagster UI with its daemon on http://127.0.0.1:3000
 
 test: $(READY) ## All tests, on a PostgreSQL of their own
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-new-module: $(READY) ## All tests that know of assets, on a copy with the modules of docs/new-module.md (half an hour)
+	ETL_TEST_NEW_MODULE=full $(BIN)/python -m pytest etl_assets_tests/test_new_module.py
 
 fuzz: $(READY) ## Odd values and files for some minutes: make fuzz MINUTES=5 SEED=7
 	$(BIN)/python -m etl_assets_tests.fuzz --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(FUZZ)

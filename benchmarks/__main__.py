@@ -1,4 +1,4 @@
-"""Measures the pipeline against other ways of doing the same, all in one run on one server (`docs/performance.md`).
+"""Compare the pipeline with other implementations ("ways") in one run on one server (`docs/performance.md`).
 
 `make bench` runs the quick cases, `make bench-full` all of them. Usage: python -m benchmarks --help
 """

@@ -1,4 +1,4 @@
-"""The cases, and which ways and sizes of them a quick and a full run take."""
+"""Cases of the benchmark, with the ways and sizes of a quick and of a full run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Kind = Literal["first_load", "changed", "shipped", "nothing_new", "reimport", "i
 WAYS = ("ours", "set_sql", "dlt_dbt", "orm", "floor")
 INCREMENTAL = ("ours", "set_sql")
 ORM_ORDERS = 500
-"""Row by row is measured on so many orders only, and its seconds per order are multiplied."""
+"""Number of orders on which row by row is measured; its seconds per order are multiplied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class Case:
     bad_share: float = 0.0
     parts: int = 1
     once: bool = False
-    """Whether it takes so long that each way is timed once, compared in that run, and not counted."""
+    """True if the case is so long that each way is timed once, compared in that run, and not counted."""
 
     @property
     def name(self) -> str:
-        """What it is called in results and on the command line."""
+        """Name in results and on the command line."""
         if self.kind == "first_load":
             return f"first_load_{short(self.orders)}" + ("_bad" if self.bad_share else "")
         if self.kind == "imports":
@@ -36,12 +36,12 @@ class Case:
 
     @property
     def handled(self) -> int:
-        """How many raw orders one run handles, for rows per second."""
+        """Number of raw orders that one run handles, for rows per second."""
         return {"changed": 1_000, "shipped": 1_000, "nothing_new": 0}.get(self.kind, self.orders)
 
 
 def short(number: int) -> str:
-    """10000 as 10k, 1000000 as 1m."""
+    """Shorten a number: 10000 to 10k, 1000000 to 1m."""
     for unit, name in ((1_000_000, "m"), (1_000, "k")):
         if number >= unit and number % unit == 0:
             return f"{number // unit}{name}"
@@ -49,7 +49,7 @@ def short(number: int) -> str:
 
 
 def quick_cases() -> list[Case]:
-    """A few minutes."""
+    """Return the cases of `make bench`: a few minutes."""
     return [
         Case("first_load", 10_000, WAYS),
         Case("first_load", 100_000, WAYS),
@@ -64,7 +64,7 @@ def quick_cases() -> list[Case]:
 
 
 def full_cases() -> list[Case]:
-    """Everything: two hours, and some 60 GB of disk for the ten million."""
+    """Return all cases: two hours, and some 60 GB of disk for the ten million."""
     million = 1_000_000
     return [
         Case("first_load", 10_000, WAYS),

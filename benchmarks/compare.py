@@ -1,4 +1,4 @@
-"""Whether two ways came to the same tables: all business columns, shops and customers by name, whatever their ids."""
+"""Compare the tables of two ways: all business columns; shops and customers by name, as ids may differ."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ QUERIES = {
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """How many rows a table has, and a hash of them that does not depend on their order."""
+    """Number of rows of a table, and a hash of them that does not depend on their order."""
 
     rows: int
     hash: int
 
 
 def fingerprints(url: str, schema: str) -> dict[str, Print]:
-    """The print of each table of the schema."""
+    """Return the fingerprint of each table of the schema."""
     prints = {}
     with psycopg.connect(url) as connection:
         connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(schema)))
@@ -72,7 +72,7 @@ def fingerprints(url: str, schema: str) -> dict[str, Print]:
 
 
 def require_equal(way: str, actual: Mapping[str, Print], ours: Mapping[str, Print]) -> None:
-    """Refuse to time a way that comes to other results.
+    """Refuse to time a way with different results.
 
     Raises:
         RuntimeError: it names the tables.

@@ -28,7 +28,7 @@ ORDER_TYPES = {"sample": "SAMPLE", "proof": "PROOF", "bulk": "BULK", "reorder": 
 
 
 def make_empty(server: Server) -> str:
-    """The database with the project's tables and order types, the template of all others."""
+    """Create the database with the project's tables and order types, the template of all others."""
     server.create(EMPTY)
     database = _database(server.url(EMPTY))
     migrate.upgrade(database)
@@ -42,7 +42,7 @@ def make_empty(server: Server) -> str:
 
 
 def orders_file(folder: Path, orders: int, *, bad_share: float = 0.0, seed: int = 1) -> Path:
-    """Generated orders as Parquet, made once."""
+    """Generate orders as Parquet, once."""
     path = folder / f"orders_{orders}_{round(bad_share * 10_000)}_{seed}.parquet"
     if not path.exists():
         write_benchmark_orders(path, orders=orders, bad_share=bad_share, seed=seed)
@@ -59,11 +59,11 @@ CHANGES: Final[dict[str, dict[str, pl.Expr]]] = {
     },
     "shipped": {"order_status": pl.lit("shipped")},
 }
-"""What is new in the orders of a kind of case."""
+"""Columns that differ in the new orders of each kind of case."""
 
 
 def changed_orders_file(folder: Path, orders: Path, number: int, kind: str) -> Path:
-    """The `number`-th thousand of changed orders, spread over all; those of another kind are others."""
+    """Write the `number`-th thousand of changed orders, spread over all; each kind changes other orders."""
     path = folder / f"{kind}_{orders.stem}_{number}.parquet"
     lazy = pl.scan_parquet(orders)
     total = lazy.select(pl.len()).collect().item()
@@ -86,7 +86,7 @@ def changed_orders_file(folder: Path, orders: Path, number: int, kind: str) -> P
 
 
 def split_file(folder: Path, orders: Path, parts: int) -> list[Path]:
-    """The same orders in several files of equal size."""
+    """Write the same orders to several files of equal size."""
     frame = pl.read_parquet(orders)
     size = frame.height // parts
     paths = [folder / f"part_{orders.stem}_{number}.parquet" for number in range(parts)]
@@ -108,7 +108,7 @@ def land(server: Server, database: str, path: Path) -> float:
 
 
 def landed_template(server: Server, path: Path) -> tuple[str, float]:
-    """A database with a file landed and vacuumed, to be copied for each run; and the seconds of the import."""
+    """Create a database with a file landed and vacuumed, the template of each run; return its name and the seconds."""
     name = server.create(f"landed_{path.stem}", template=EMPTY)
     return name, land_and_vacuum(server, name, path)
 

@@ -1,4 +1,4 @@
-"""How long it takes from the commit of an import to its leads, with `make dev` running, and where the time goes.
+"""Measure the time from the commit of an import to its leads, with `make dev` running, and its parts.
 
 Starts what `make dev` starts (the UI, the daemon, the code server, the embedded PostgreSQL), on a new, empty home and
 with the default settings; lands imports of 1,000 new orders one after another, each when the run before has ended and

@@ -1,4 +1,4 @@
-"""What the measurements were made on, in words."""
+"""Describe the machine and the versions of a measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from etl_assets.database.embedded import SERVER_SETTINGS
 
 
 def describe_machine(server_version: str) -> dict[str, str]:
-    """The machine and the versions that matter."""
+    """Return the machine and the relevant versions."""
     return {
         "cores": str(psutil.cpu_count()),
         "processor": _processor(),

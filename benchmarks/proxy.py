@@ -1,7 +1,7 @@
-"""Stands between a client and the server: one kind of proxy counts what passes, statements executed and bytes each way.
+"""Proxy between a client and the server; one kind counts the statements executed and the bytes in each direction.
 
 It reads PostgreSQL's message headers of the client's side (a statement is a simple Query or an Execute). Ways are
-counted in a run of their own, which is not timed. The other kind (`etl_assets_tests.chaos.proxy`) does harm.
+counted in a run of their own, which is not timed. The other kind (`etl_assets_tests.chaos.proxy`) injects faults.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HEADER = 5
 
 @dataclass(slots=True)
 class Traffic:
-    """What has passed so far."""
+    """Counts of the traffic so far."""
 
     queries: int = 0
     bytes_sent: int = 0
@@ -33,12 +33,12 @@ class Traffic:
         return asdict(self)
 
     def since(self, before: dict[str, int]) -> dict[str, int]:
-        """What has been added to an earlier snapshot."""
+        """Return the traffic since an earlier snapshot."""
         return {name: value - before[name] for name, value in self.snapshot().items()}
 
 
 class Observer(Protocol):
-    """Sees what passes on one connection, and may have it cut."""
+    """Observes the traffic of one connection, and may have it cut."""
 
     def sent(self, block: bytes) -> bool:
         """Bytes that the client sent; False cuts the connection before the server has them."""
@@ -53,7 +53,7 @@ class Proxy:
     """Listens on a free port of 127.0.0.1 and connects each client to the server's socket."""
 
     def __init__(self, server_socket: str, observe: Callable[[], Observer]) -> None:
-        """`observe` makes what observes a connection; it is called for each."""
+        """Listen; `observe` is called for each connection and returns its observer."""
         self._server_socket, self._observe = server_socket, observe
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -74,7 +74,7 @@ class Proxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        """Pass on what one client and the server say, until both have ended."""
+        """Forward the traffic of one client and the server until both have ended."""
         observer = self._observe()
         with client, socket.socket(socket.AF_UNIX) as server:
             try:
@@ -88,7 +88,7 @@ class Proxy:
 
 
 class CountingProxy(Proxy):
-    """Counts what all clients and the server say."""
+    """Counts the traffic of all clients and the server."""
 
     def __init__(self, server_socket: str) -> None:
         self.traffic = Traffic()
@@ -97,7 +97,7 @@ class CountingProxy(Proxy):
 
 
 class _Counter:
-    """Adds what passes on one connection to the traffic of all."""
+    """Adds the traffic of one connection to that of all."""
 
     def __init__(self, traffic: Traffic, lock: threading.Lock) -> None:
         self._traffic, self._lock, self._messages = traffic, lock, _Messages()
@@ -146,7 +146,7 @@ class _Messages:
 
 
 def _pass_on(source: socket.socket, target: socket.socket, observe: Callable[[bytes], bool]) -> None:
-    """Pass on what comes, until it ends or the observer has had enough: then both ways are cut."""
+    """Forward one direction until it ends or the observer stops it; then both directions are cut."""
     while block := _receive(source):
         if not observe(block):
             _end(source, socket.SHUT_RDWR)

@@ -36,7 +36,7 @@ def assets_of(measured: dict[str, Any]) -> float:
 
 
 def ratio_lines(results: dict[str, Any]) -> list[str]:
-    """How many times longer than ours the other ways take, a line per case; and cases of ours against each other.
+    """Return the ratios of the other ways to ours, a line per case, and of our cases to each other.
 
     The first ratio is to our six assets, the second one to these with all checks.
     """
@@ -58,7 +58,7 @@ def ratio_lines(results: dict[str, Any]) -> list[str]:
 
 
 def _between_cases(results: dict[str, Any]) -> list[str]:
-    """Our six assets without checks in one case against another."""
+    """Return the ratios of our six assets without checks between cases."""
     ours = {case["name"]: assets_of(case["measured"]["ours"]) for case in results["cases"]}
     lines = []
     for kind in ("changed", "shipped"):

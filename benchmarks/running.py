@@ -31,7 +31,7 @@ SCHEMAS = {"ours": "etl", "floor": "etl", "set_sql": "set_sql", "dlt_dbt": "dlt_
 
 @dataclass(slots=True)
 class Measured:
-    """What one way came to in one case. `scale` is what its seconds were multiplied by (orders not really run)."""
+    """Result of one way in one case. `scale` is the factor of its seconds (for orders that were not run)."""
 
     runs: list[dict[str, Any]] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Worker:
 
 @dataclass(slots=True)
 class Bench:
-    """The server, a folder to work in, and what was made there already."""
+    """The server, a working folder, and the databases and files prepared so far."""
 
     server: Server
     folder: Path
@@ -107,7 +107,7 @@ class Bench:
         }  # fmt: skip
 
     def forget(self, orders: int) -> None:
-        """Drop the databases that hold so many orders: they are large."""
+        """Drop the databases of one number of orders, which are large."""
         for key, name in [(key, name) for key, name in self._bases.items() if key[1] == orders]:
             self.server.drop(name)
             del self._bases[key]
@@ -251,7 +251,7 @@ class Bench:
         return total
 
     def _check(self, way: str, database: str, path: Path) -> None:
-        """Compare with what ours came to from the same file."""
+        """Compare with the result of ours from the same file."""
         if way == "floor":
             return
         if way != "ours" and path not in self._prints:

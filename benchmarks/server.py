@@ -28,7 +28,7 @@ class Server:
         embedded.stop(self.directory)
 
     def url(self, database: str, *, proxy_port: int | None = None) -> str:
-        """Where a database is: by the server's socket, or through a proxy."""
+        """Return the address of a database: the server's socket, or a proxy."""
         url = self._url.set(drivername="postgresql", database=database)
         if proxy_port is not None:
             url = url.set(host="127.0.0.1", port=proxy_port, query={"sslmode": "disable"})
@@ -53,7 +53,7 @@ class Server:
         self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 
     def settle(self) -> None:
-        """Write everything to disk, so that no run pays for what one before it has left in memory."""
+        """Write everything to disk, so that no run pays for the dirty pages of an earlier one."""
         self.execute(sql.SQL("CHECKPOINT"))
 
     def execute(self, statement: sql.SQL | sql.Composed, database: str = MAINTENANCE) -> list[tuple[object, ...]]:

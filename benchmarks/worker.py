@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def peak_mb() -> int:
-    """The most memory that this process has had; `getrusage` would count its parent's from before exec."""
+    """Return the peak memory of this process; `getrusage` would include its parent's from before exec."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -1,2 +1,2 @@
--- Run once by the database's container, when its volume is new: a database of Dagster's own beside the orders.
+-- Run once by the database's container when its volume is new: creates Dagster's database beside that of the orders.
 CREATE DATABASE dagster OWNER etl;

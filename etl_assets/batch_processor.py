@@ -1,12 +1,17 @@
-"""`BatchProcessor`: cuts a frame into batches, retries what passes by itself, goes on after what does not."""
+"""`BatchProcessor`: cuts a frame into batches, retries errors that pass by themselves, goes on after other ones.
+
+The retries of the project are here and nowhere else: `process_in_batches` for the slices of a frame, `process_batch`
+for one unit of work of known size, such as a batch of the engine. Transactions and the queue are the caller's.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 import traceback
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -22,13 +27,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 ATTEMPTS: Final = 4
 TRANSIENT_SQLSTATES: Final = ("08", "40", "53", "55P03", "57P")
-"""Classes of errors that pass: lost connections, serialisation, resources, locks, restarts of the server."""
+"""SQLSTATE classes of transient errors: lost connections, serialisation, resources, locks, restarts of the server."""
 
 
 class BatchProcessor:
-    """Runs a function over the batches of a frame; a failed batch never stops the others."""
+    """Run a function over the batches of a frame, with retries; a failed batch never stops the others."""
 
     def __init__(
         self,
@@ -38,7 +45,7 @@ class BatchProcessor:
         max_wait_seconds: float = 10.0,
         on_batch: Callable[[str, int], None] | None = None,
     ) -> None:
-        """`on_batch` is called with the task's name and the rows of each batch that succeeded."""
+        """Call `on_batch`, if given, with the task's name and the rows of each batch that succeeded."""
         self.task_name = task_name
         self.attempts = attempts
         self.max_wait_seconds = max_wait_seconds
@@ -47,7 +54,7 @@ class BatchProcessor:
         """Causes of failed batches: SQLSTATEs with their meaning, or kinds of errors."""
 
     def for_task(self, task_name: str) -> BatchProcessor:
-        """The same processor under the name of one task, for its log lines and its progress."""
+        """Return the same processor under the name of one task, for its log lines and its progress."""
         return BatchProcessor(
             task_name=task_name,
             attempts=self.attempts,
@@ -80,13 +87,28 @@ class BatchProcessor:
         succeeded = failed = 0
         for number, offset in enumerate(range(0, df.height, batch_size), start=1):
             batch = df.slice(offset, batch_size)
-            if self._process(batch, number, process_func):
-                succeeded += batch.height
-            else:
+            try:
+                self.process_batch(batch.height, partial(process_func, batch), number=number)
+            except Exception:  # noqa: BLE001  # logged by then; whatever is wrong with one batch, the others go on
                 failed += batch.height
+            else:
+                succeeded += batch.height
         return succeeded, failed
 
-    def _process(self, batch: pl.DataFrame, number: int, process_func: Callable[[pl.DataFrame], object]) -> bool:
+    def process_batch(self, rows: int, func: Callable[[], Result], *, number: int = 1) -> Result:
+        """Call `func`, which processes one batch, with the retries and the log lines of `process_in_batches`.
+
+        Args:
+            rows: rows in the batch, for the log and `on_batch`.
+            func: processes the whole batch; called again where an error passes by itself.
+            number: of the batch, for the log.
+
+        Returns:
+            The result of `func`.
+
+        Raises:
+            Exception: the last one that `func` raised, once it is logged without its text and kept in `problems`.
+        """
         started = time.perf_counter()
         retrying = Retrying(
             retry=retry_if_exception(is_transient),
@@ -96,22 +118,21 @@ class BatchProcessor:
             reraise=True,
         )
         try:
-            retrying(process_func, batch)
-        except Exception as error:  # noqa: BLE001  # whatever is wrong with one batch, the others go on
+            result = retrying(func)
+        except Exception as error:
             logger.error(  # noqa: TRY400  # a traceback would show the error's text
                 "%s batch %d failed: rows=%d seconds=%.3f error=%s sqlstate=%s at=%s",
-                self.task_name, number, batch.height, time.perf_counter() - started,
+                self.task_name, number, rows, time.perf_counter() - started,
                 type(error).__name__, sqlstate_of(error) or "-", _place_of(error),
             )  # fmt: skip
             self.problems.add(_problem_of(error))
-            return False
+            raise
         logger.info(
-            "%s batch %d succeeded: rows=%d seconds=%.3f",
-            self.task_name, number, batch.height, time.perf_counter() - started,
-        )  # fmt: skip
+            "%s batch %d succeeded: rows=%d seconds=%.3f", self.task_name, number, rows, time.perf_counter() - started
+        )
         if self.on_batch is not None:
-            self.on_batch(self.task_name, batch.height)
-        return True
+            self.on_batch(self.task_name, rows)
+        return result
 
     def _log_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -122,7 +143,7 @@ class BatchProcessor:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same work may well succeed a moment later."""
+    """Decide whether the same work may well succeed a moment later."""
     if isinstance(error, DatabaseUnavailableError):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -142,7 +163,7 @@ def _problem_of(error: BaseException) -> str:
 
 
 def _place_of(error: BaseException) -> str:
-    """Where in this project an error came from: file and line, never its text."""
+    """Return the file and line of this project that an error came from, never its text."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "etl_assets" in Path(frame.filename).parts]
     return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "-"

@@ -20,7 +20,7 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import expect, sync_playwright
 
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.run_requests import UNFINISHED
 from etl_assets.quality.checks import CHECKS

@@ -14,7 +14,7 @@ from etl_assets.database import bulk_load
 from etl_assets.database.schema import metadata
 from etl_assets.errors import BatchFailedError
 from etl_assets.ledger.queue import RawIdRange
-from etl_assets.pipeline.customer_buckets import Bucket
+from etl_assets.ledger.range_sql import CustomerBucket, anonymous_orders
 from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets_tests.helpers.pipeline import (
     comparable,
@@ -26,6 +26,7 @@ from etl_assets_tests.helpers.pipeline import (
     start_afresh,
     with_batch_size,
 )
+from etl_assets_tests.helpers.wrapped_step import WrappedStep
 
 if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Batch, LoadResult, Services, Step
@@ -191,7 +192,7 @@ def test_every_customer_is_in_one_bucket_and_nobody_in_none(services: Services, 
         for number in range(of)
         for row in query(
             services,
-            f"SELECT id FROM unnest(CAST(:ids AS uuid[])) ids (id) WHERE {Bucket(number, of).condition('id')}",  # noqa: S608  # ours
+            f"SELECT id FROM unnest(CAST(:ids AS uuid[])) ids (id) WHERE {CustomerBucket(number, of).condition('id')}",  # noqa: S608  # ours
             ids=ids,
         )
     ]
@@ -201,7 +202,7 @@ def test_every_customer_is_in_one_bucket_and_nobody_in_none(services: Services, 
 @pytest.mark.parametrize(("of", "count"), [(1, 1), (3, 1), (3, 7), (50, 110)])
 def test_orders_without_a_customer_are_in_one_bucket_of_about_equal_ones(of: int, count: int) -> None:
     ranges = [RawIdRange(number, 10 * number, 10 * number + 9) for number in range(1, count + 1)]
-    queries = [Bucket(number, of).anonymous_orders_query("o.raw_id", ranges) for number in range(of)]
+    queries = [anonymous_orders("o.raw_id", ranges, CustomerBucket(number, of)) for number in range(of)]
     found = [[int(low) for low in re.findall(r"\(\d+, (\d+), \d+\)", " ".join(query))] for query in queries]
     assert sorted(low for lows in found for low in lows) == [one.low for one in ranges]
     assert max(map(len, found)) - min(map(len, found)) <= 1
@@ -263,17 +264,12 @@ def test_an_index_that_cannot_be_made_now_is_made_by_the_next_load(
     assert sorted(later_indexes(services)) == LATER
 
 
-class WatchedStep:
+class WatchedStep(WrappedStep):
     """A step that calls a function in each batch, once that is loaded and not yet committed."""
 
     def __init__(self, step: Step, on_load: Any) -> None:
-        self.step, self.asset, self.batch_factor, self.on_load = step, step.asset, 1, on_load
-
-    def extract(self, *args: Any) -> Any:
-        return self.step.extract(*args)
-
-    def transform(self, *args: Any) -> Any:
-        return self.step.transform(*args)
+        super().__init__(step)
+        self.on_load = on_load
 
     def load(self, batch: Batch, transformed: Any) -> LoadResult:
         loaded = self.step.load(batch, transformed)

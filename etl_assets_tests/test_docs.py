@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,39 +16,32 @@ import sqlalchemy as sa
 import typer
 from typer.testing import CliRunner
 
+from etl_assets.asset_graph import ASSETS, REPLAY_ENTRY, SUBJECT_OF, TABLES_OF
 from etl_assets.cli.main import app
+from etl_assets.events import subjects
 from etl_assets.presets.catalog import parse_mapping
 from etl_assets.settings import Settings
 from etl_assets_tests.conftest import SHARED_DATA
+from etl_assets_tests.helpers.pages import BLOCK, Block, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from etl_assets.asset_graph import AssetSpec
     from etl_assets.pipeline.protocol import Services
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 READMES: Final = (ROOT / "README.md", ROOT / "README.zh-CN.md")
-PAGES: Final = (*READMES, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES: Final = (*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 OTHER_RUNS: Final = {"new-module.md", "online-retail.md"}
 """Pages whose code has a test of its own."""
 
-BLOCK: Final = re.compile(r"^```([\w-]*)(?: +(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 INLINE: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, the file it shows (if it names one) and its text."""
-
-    language: str
-    file: str
-    text: str
-
-
-def blocks(page: Path, *languages: str) -> list[Block]:
-    found = [Block(*match.groups("")) for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
-    return [block for block in found if not languages or block.language in languages]
+HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
+POINTER: Final = re.compile(r'docs/([\w-]+\.md),? ((?:"[^"]+"(?:,? and |, )?)+)')
+MODULE: Final = re.compile(r"\b(etl_assets(?:_tests)?(?:\.\w+)+)")
+PACKAGES: Final = ("etl_assets", "etl_assets_tests", "benchmarks")
 
 
 def prose(page: Path) -> str:
@@ -146,39 +135,6 @@ def test_the_page_of_the_real_data_has_its_figures(services: Services, monkeypat
     assert namespace["figures"] == {figure: value.replace(",", "") for figure, value in shown.items()}
 
 
-def test_the_new_module_works_when_its_page_is_followed(tmp_path: Path) -> None:
-    for folder in ("etl_assets", "etl_assets_tests"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for block in blocks(ROOT / "docs" / "new-module.md", "python", "diff"):
-        target = tmp_path / block.file
-        if block.language == "diff":
-            target.write_text(patched(target.read_text(encoding="utf-8"), block), encoding="utf-8")
-        else:
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(block.text, encoding="utf-8")
-    (tmp_path / "etl_assets" / "invoices" / "__init__.py").touch()
-    tests = ["etl_assets_tests/test_invoices.py", "etl_assets_tests/test_schema.py"]
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
-
-
-def patched(text: str, block: Block) -> str:
-    """Apply a block of a diff without line numbers: what it shows of the old text must occur exactly once."""
-    lines = block.text.splitlines(keepends=True)
-    old = "".join(line[1:] for line in lines if line[0] in " -")
-    new = "".join(line[1:] for line in lines if line[0] in " +")
-    assert text.count(old) == 1, f"{block.file} has this {text.count(old)} times instead of once:\n{old}"
-    return text.replace(old, new)
-
-
 @per_page(PAGES, lambda page: any("columns:" in block.text for block in blocks(page, "yaml")))
 def test_mappings_are_valid(page: Path) -> None:
     for block in blocks(page, "yaml"):
@@ -220,11 +176,132 @@ def test_an_unknown_command_or_option_would_be_noticed() -> None:
         parse_command(["run", "--everything"])
 
 
+def subject_row(spec: AssetSpec) -> str | None:
+    commit = f"a batch of `{spec.name}` is committed" if spec.enqueued_by else f"an import has landed in `{spec.name}`"
+    return f"| `{spec.publishes}` | {commit} |"
+
+
+def sensor_row(spec: AssetSpec) -> str | None:
+    if spec.triggered_by is None:
+        return None
+    return f"| `{spec.name}_on_{SUBJECT_OF[spec.triggered_by].lower()}` | `{spec.name}` |"
+
+
+def queue_row(spec: AssetSpec) -> str | None:
+    if spec.enqueued_by is None:
+        return None
+    content = {"imports": "raw rows of an import", "orders": "orders", "orders_and_moves": "orders, also moved ones"}
+    tables = ", ".join(f"`{table}`" for table in TABLES_OF[spec.name])
+    places = f"`{spec.enqueued_by}` | {content[spec.range_content]} | `{REPLAY_ENTRY[spec.name]}`"
+    return f"| `{spec.name}` | {tables} | {places} |"
+
+
+ASSET_TABLES: Final = {
+    "| subject | published when |": subject_row,
+    "| sensor | runs, with everything after it |": sensor_row,
+    "| asset | writes | work comes from | a range names | a row of its quarantine runs again from |": queue_row,
+}
+"""The tables that list assets, by their heads: each with the row of an asset."""
+ASSET_TABLE: Final = re.compile(r"<!-- asset graph: begin -->\n(.*?)<!-- asset graph: end -->", re.DOTALL)
+
+
+def test_the_tables_of_assets_agree_with_the_asset_graph() -> None:
+    """The assets of the contract are in them; those of further modules may be."""
+    found = [table for page in PAGES for table in ASSET_TABLE.findall(page.read_text(encoding="utf-8"))]
+    by_head = {table.splitlines()[0]: table.splitlines()[2:] for table in found}
+    assert set(by_head) == set(ASSET_TABLES)
+    constants = {value for name, value in vars(subjects).items() if name.endswith("_COMPLETED")}
+    for head, row_of in ASSET_TABLES.items():
+        rows = {row: spec.publishes in constants for spec in ASSETS if (row := row_of(spec)) is not None}
+        assert by_head[head] == [row for row, is_of_contract in rows.items() if is_of_contract or row in by_head[head]]
+
+
 @per_page(PAGES)
-def test_links_lead_to_files(page: Path) -> None:
-    targets = [link.partition("#")[0] for link in LINK.findall(prose(page)) if not link.startswith(("https://", "#"))]
-    missing = [target for target in targets if not (page.parent / target).exists()]
-    assert missing == []
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    targets = [link for link in LINK.findall(prose(page)) if not link.startswith("https://")]
+    assert [target for target in targets if not leads_somewhere(page, target)] == []
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of the headings of a page."""
+    headings = HEADING.findall(prose(page))
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_a_link_to_nothing_would_be_noticed() -> None:
+    page = ROOT / "docs" / "architecture.md"
+    assert leads_somewhere(page, "decisions.md#fencing-token")
+    assert leads_somewhere(page, "#glossary")
+    assert not leads_somewhere(page, "decisions.md#no-such-decision")
+    assert not leads_somewhere(page, "no-such-page.md")
+
+
+def headings(page: str) -> set[str]:
+    return set(HEADING.findall(prose(ROOT / "docs" / page)))
+
+
+def pointers_to_nothing(text: str) -> list[str]:
+    """Return the pointers of a text, as in `docs/decisions.md, "Fencing token"`, whose heading does not exist.
+
+    Several headings may be named, as in `"Late rows" and "Unchanged orders"`.
+    """
+    joined = re.sub(r"\s*\n\s*(#\s+)?", " ", text)
+    wrong = []
+    for page, named in POINTER.findall(joined):
+        known = headings(page) if (ROOT / "docs" / page).exists() else set()
+        wrong += [f"{page}, {heading}" for heading in re.findall(r'"([^"]+)"', named) if heading not in known]
+    return wrong
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_headings_that_code_points_to_exist(package: str) -> None:
+    files = [path for path in sorted((ROOT / package).rglob("*.py")) if path != Path(__file__)]
+    wrong = {path.name: pointers_to_nothing(path.read_text(encoding="utf-8")) for path in files}
+    assert {name: pointers for name, pointers in wrong.items() if pointers} == {}
+
+
+def test_a_pointer_to_no_heading_would_be_noticed() -> None:
+    assert pointers_to_nothing('# See docs/decisions.md, "Queue as\n    # a set of ranges".') == []
+    assert pointers_to_nothing('(docs/decisions.md, "Late rows" and "Late lunch")') == ["decisions.md, Late lunch"]
+    assert pointers_to_nothing('docs/no-page.md, "Glossary"') == ["no-page.md, Glossary"]
+
+
+@per_page(PAGES)
+def test_modules_in_the_text_exist(page: Path) -> None:
+    shown = {block.file for block in blocks(page)}
+    inline = set(INLINE.findall(prose(page))) - shown
+    files = {code for code in inline if re.fullmatch(r"(\w+/)+(\w+\.py)?", code)}
+    assert [file for file in sorted(files) if not is_file(file)] == []
+    names = {name for code in inline for name in MODULE.findall(code) if not name.endswith(".conf")}
+    assert [name for name in sorted(names) if not is_name(name)] == []
+
+
+def is_file(path: str) -> bool:
+    """Tell whether a path exists below the project or its package, where pages about the package begin."""
+    return (ROOT / path).exists() or (ROOT / "etl_assets" / path).exists()
+
+
+def is_name(dotted: str) -> bool:
+    """Tell whether a dotted name is a module, or something in one."""
+    module, _, attribute = dotted.rpartition(".")
+    try:
+        importlib.import_module(dotted)
+    except ImportError:
+        return module.count(".") > 0 and hasattr(importlib.import_module(module), attribute)
+    return True
+
+
+def test_a_path_or_name_of_nothing_would_be_noticed() -> None:
+    assert is_file("ledger/queue.py")
+    assert not is_file("ledger/work.py")
+    assert is_name("etl_assets.ledger.queue.RawIdRange")
+    assert not is_name("etl_assets.ledger.queue.WorkRange")
 
 
 @per_page(PAGES)
@@ -234,7 +311,7 @@ def test_paths_make_targets_and_settings_in_the_text_exist(page: Path) -> None:
     paths = {code for code in INLINE.findall(prose(page)) if re.fullmatch(r"etl_assets(_tests)?/[\w/.]+", code)}
     assert [path for path in paths - shown if not (ROOT / path).exists()] == []
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.findall(r"^make (\w+)", "\n".join(block.text for block in blocks(page, "sh")), re.MULTILINE)
+    targets = re.findall(r"^make ([\w-]+)", "\n".join(block.text for block in blocks(page, "sh")), re.MULTILINE)
     targets += [code.removeprefix("make ") for code in INLINE.findall(prose(page)) if code.startswith("make ")]
     assert [target for target in targets if f"\n{target}:" not in makefile] == []
     known = (ROOT / ".env.example").read_text(encoding="utf-8")

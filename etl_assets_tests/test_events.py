@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from etl_assets.asset_graph import SUBJECT_OF
 from etl_assets.events.handler import EventRefusedError, event_task_handler
 from etl_assets.events.payload import CHANNEL
-from etl_assets.events.subjects import EVENT_VERSION, SUBJECT_OF
+from etl_assets.events.subjects import EVENT_VERSION
 from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def test_events_are_announced_when_they_are_committed(services: Services) -> Non
         listener.execute(f"LISTEN {CHANNEL}")
         land(services, [raw_fields("1", customer_name="Ann")])
         run_all(services)
-        announced = [int(notice.payload) for notice in listener.notifies(timeout=5, stop_after=7)]
+        announced = [int(notice.payload) for notice in listener.notifies(timeout=5, stop_after=len(SUBJECT_OF))]
     events = query(services, "SELECT event_id, payload FROM etl_events ORDER BY event_id")
     assert announced == [event["event_id"] for event in events]
 

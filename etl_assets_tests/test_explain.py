@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
-from etl_assets.leads.explanations import FIGURES, figures_text
+from etl_assets.database.schema import metadata
+from etl_assets.leads.explanations import figures_text
+from etl_assets.leads.figures import FIGURES
 from etl_assets.quality.checks import CHECKS
 from etl_assets.quality.running import run_check
 from etl_assets_tests.helpers import pipeline
@@ -214,6 +216,12 @@ def test_the_texts_name_every_figure_of_the_view(services: Services) -> None:
     before = scalar(services, "SELECT figures_before FROM lead_history WHERE what = 'withdrawn'")
     assert set(before) == set(FIGURES)
     assert figures_text({"currency": "CNY"}, {"currency": None}) == "currency CNY → none"
+
+
+def test_the_tables_have_a_column_for_every_figure_and_no_other() -> None:
+    of_a_change = {"change_id", "lead_id", "batch_id", "changed_at", "what", "shop_id", "order_id"}
+    assert [one.name for one in metadata.tables["lead_changes"].columns if one.name not in of_a_change] == [*FIGURES]
+    assert [one.name for one in metadata.tables["business_leads"].columns if one.name in FIGURES] == [*FIGURES]
 
 
 # --- leads that people deleted --------------------------------------------------------------------------------------

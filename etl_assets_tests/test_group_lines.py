@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl_assets.order_items.transform import read_items
 from etl_assets.presets.catalog import get_preset, load_mapping
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.extract import extract_raw_orders
@@ -151,6 +152,35 @@ def test_an_amount_is_written_in_the_format_that_the_preset_reads() -> None:
     (frame,) = group_lines([frame_of(rows)], preset)
     assert frame["amount"].to_list() == ["2002,255"]
     assert frame.select(parse_money(pl.col("amount"), preset.numbers)).to_series().to_list() == [Decimal("2002.255")]
+
+
+COMMA = {"decimal": ","}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text", "quantity"),
+    [
+        (COMMA, "1.000", 1000), (COMMA, "3,0", 3), (COMMA, "-2", -2), (COMMA, "1.00", None), (COMMA, "2,5", None),
+        ({}, "1,000", 1000), ({}, "1.000", 1), ({}, "1,00", None), ({}, "2.50", None), ({}, None, 1),
+        ({"thousands": ""}, "1,000", None), ({"thousands": "'"}, "1'000", 1000), ({}, "$3", None), ({}, "x", None),
+    ],
+)  # fmt: skip
+def test_a_line_and_the_amount_of_its_order_have_the_same_quantity(
+    numbers: dict[str, str], text: str | None, quantity: int | None
+) -> None:
+    preset = Preset.model_validate(PRESET.model_dump() | {"numbers": numbers})
+    (raw,) = group_lines([frame_of([line(id="1", name="a", n=text, price="1")])], preset)
+    lines, _ = read_items(raw.with_columns(shop_id=1, raw_id=1), preset.numbers)
+    assert lines["quantity"].to_list() == ([] if quantity is None else [quantity])
+    amount = raw.select(parse_money(pl.col("amount"), preset.numbers)).item()
+    assert amount == quantity or (quantity is None and amount in {None, Decimal("2.5")})
+
+
+@pytest.mark.parametrize("text", ["$3", "3 EUR", "1.00001"])
+def test_a_quantity_that_is_none_never_becomes_an_amount_that_can_be_read(text: str) -> None:
+    (order,) = gathered([line(id="1", n=text, price="2")])
+    assert order["amount"] == f"quantity {text}"
+    assert pl.select(parse_money(pl.lit(order["amount"]), PRESET.numbers)).item() is None
 
 
 def test_an_order_without_a_priced_line_has_no_amount() -> None:

@@ -105,6 +105,20 @@ def test_processes_that_are_a_number_stay_as_they_are_written(number: str) -> No
     assert (lines["processes"].to_list(), unreadable.height) == ([number], 0)
 
 
+@pytest.mark.parametrize("numbers", [GERMAN, NumberFormat(decimal="$", thousands='"'), NumberFormat(decimal="\\")])
+def test_a_json_quantity_is_read_as_json_writes_it_and_text_as_the_export_does(numbers: NumberFormat) -> None:
+    assert lines_of('[{"name": "a", "quantity": 1.000, "unit_price": 2.5}]', numbers) == [
+        ("a", None, None, 1, "2.5000")
+    ]
+    grouped = json.dumps([{"name": "a", "quantity": f"1{numbers.thousands}000"}])
+    assert lines_of(grouped, numbers) == [("a", None, None, 1000, None)]
+
+
+def test_of_a_repeated_key_the_first_counts_be_it_text_or_a_number() -> None:
+    text = '[{"name": "a", "unit_price": 3, "unit_price": "4", "quantity": 5, "quantity": "6"}]'
+    assert lines_of(text) == [("a", None, None, 5, "3.0000")]
+
+
 def test_a_json_number_is_not_read_in_the_exports_number_format() -> None:
     assert lines_of('[{"name": "a", "unit_price": 1.250}]', GERMAN) == [("a", None, None, 1, "1.2500")]
     assert lines_of('[{"name": "a", "unit_price": "1.250"}]', GERMAN) == [("a", None, None, 1, "1250.0000")]
@@ -264,7 +278,8 @@ TEXT = st.one_of(
 NUMBER_TEXT = st.sampled_from(
     [
         "", "1", "-2", "3.0", "1.5", "x", "２", "2147483648", "-2147483648", "1,250.00", "1.250,00", "¥5", "5元", "$-5",
-        "-US$ 5", "0.00005", "0.00015", "99999999999999.9999", "99999999999999.99995", "1,2", ".5", "5.", "1e5", " 8 ",
+        "-US$ 5", "1.000", "1,000", "1.00001", "0.00005", "0.00015", "99999999999999.9999",
+        "99999999999999.99995", "1,2", ".5", "5.", "1e5", " 8 ",
     ]
 )  # fmt: skip
 NUMBER = st.one_of(st.integers(-(2**70), 2**70), st.integers(-5, 5), st.floats(-1e9, 1e9).map(lambda x: round(x, 3)))

@@ -97,7 +97,7 @@ def on_load(
     after: Callable[[], object] = lambda: None,
 ) -> None:
     """Call something before and after each bucket of a step is loaded, within the batch's transaction."""
-    load = step.load  # type: ignore[attr-defined]  # of the classes below
+    load = step.load
 
     def watched(self: Any, *args: Any) -> Any:
         before()

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import LEAF_ASSETS, SPECS, STEP_ASSETS, SUBJECT_OF
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.cli.runs import show_report
 from etl_assets.database.database import Database
-from etl_assets.database.schema import TABLE_OF
 from etl_assets.definitions import build_defs
 from etl_assets.errors import BatchFailedError, ConcurrentRunError
-from etl_assets.events.subjects import SUBJECT_OF
 from etl_assets.ledger import queue
 from etl_assets.ledger.queue import RawIdRange
 from etl_assets.orchestration.assets import GROUP
@@ -37,7 +36,7 @@ from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.settings import Settings
 
 ORDERS = """\
@@ -68,29 +67,35 @@ def _check(name: str, asset: str) -> Check:
     return next(check for check in CHECKS if (check.name, check.asset) == (name, asset))
 
 
-def test_the_graph_has_exactly_the_seven_assets_and_the_arrows_of_the_design() -> None:
+CONTRACT: Final[dict[str, set[str]]] = {
+    "raw_orders": set(),
+    "shop": {"raw_orders"},
+    "orders": {"raw_orders", "shop"},
+    "order_items": {"orders"},
+    "process_items": {"order_items"},
+    "customers": {"shop", "orders"},
+    "leads": {"customers", "orders"},
+}
+"""The assets that other programs rely on, and the arrows between them."""
+
+
+def test_dagster_has_the_assets_and_arrows_of_the_contract_and_of_the_asset_graph() -> None:
     graph = build_defs().resolve_asset_graph()
     arrows = {
         key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
     }
-    assert arrows == {
-        "raw_orders": set(),
-        "shop": {"raw_orders"},
-        "orders": {"raw_orders", "shop"},
-        "order_items": {"orders"},
-        "process_items": {"order_items"},
-        "customers": {"shop", "orders"},
-        "leads": {"customers", "orders"},
-        "pipeline_health": {"process_items", "leads"},
-    }
+    assert {asset: arrows[asset] for asset in CONTRACT} == CONTRACT
+    assert list(SPECS)[: len(CONTRACT)] == list(CONTRACT)
+    declared: dict[str, set[str]] = {asset: set(spec.deps) for asset, spec in SPECS.items()}
+    assert arrows == {**declared, "pipeline_health": set(LEAF_ASSETS)}
     assert {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).group_name == GROUP} == {
-        *TABLE_OF
+        *SPECS
     }
 
 
 def test_every_asset_says_which_table_it_is_and_what_it_answers() -> None:
-    tables = {str(asset): table for asset, table in TABLE_OF.items()}
+    tables = {str(asset): spec.table for asset, spec in SPECS.items()}
     for spec in build_defs().resolve_all_asset_specs():
         asset = spec.key.to_user_string()
         if asset != "pipeline_health":
@@ -104,7 +109,7 @@ def test_every_asset_says_which_table_it_is_and_what_it_answers() -> None:
 
 def test_a_run_is_recorded_with_counts_metadata_and_check_results(landed: Services, settings: Settings) -> None:
     seen: list[tuple[str, int]] = []
-    report = run_in_process(settings, on_progress=lambda asset, rows: seen.append((asset, rows)))
+    report = run_in_process(settings, build_defs, on_progress=lambda asset, rows: seen.append((asset, rows)))
     assert report.status == "partial_success"
     orders = report.assets["orders"]
     assert (orders["input_rows"], orders["inserted"], orders["quarantined"]) == (4, 3, 1)
@@ -129,7 +134,7 @@ def test_a_run_is_recorded_with_counts_metadata_and_check_results(landed: Servic
 
 
 def test_only_runs_what_was_asked_for(landed: Services, settings: Settings) -> None:
-    report = run_in_process(settings, only=["shop"])
+    report = run_in_process(settings, build_defs, only=["shop"])
     assert list(report.assets) == ["shop"]
     with landed.database.transaction() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM orders")).scalar_one() == 0
@@ -217,9 +222,9 @@ def test_an_order_type_is_mapped_to_the_check_whenever_it_is_to_the_rule(
 
 
 def test_a_failed_blocking_check_stops_the_assets_after_it(landed: Services, settings: Settings) -> None:
-    run_in_process(settings, only=["shop"])
+    run_in_process(settings, build_defs, only=["shop"])
     _break(landed, "UPDATE etl_batches SET inserted = inserted + 1 WHERE asset = 'shop'")
-    report = run_in_process(settings)
+    report = run_in_process(settings, build_defs)
     assert report.status == "failed"
     assert report.assets["shop"]["status"] == "success"
     assert report.assets["orders"]["status"] == "skipped"
@@ -230,7 +235,7 @@ def test_a_failed_run_says_what_failed_in_a_line_without_a_stack_trace(
     landed: Services, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _break(landed, "ALTER TABLE orders RENAME COLUMN amount TO sum")
-    report = run_in_process(settings)
+    report = run_in_process(settings, build_defs)
     assert report.assets["orders"]["error"].startswith("1 of 1 batches failed and stay pending")
     show_report(report)
     printed, errors = capfd.readouterr()
@@ -238,8 +243,9 @@ def test_a_failed_run_says_what_failed_in_a_line_without_a_stack_trace(
     assert not re.search("Stack Trace|Traceback|dagster", errors)
     lines = errors.splitlines()
     assert len([line for line in lines if line.startswith("orders: 1 of 1 batches failed")]) == 1
+    skipped = STEP_ASSETS[STEP_ASSETS.index("orders") + 1 :]
     assert [line for line in lines if "leads" in line] == [
-        "Not run, because an asset or a blocking check before them failed: order_items, process_items, customers, leads"
+        f"Not run, because an asset or a blocking check before them failed: {', '.join(skipped)}"
     ]
 
 
@@ -250,14 +256,14 @@ def test_connections_are_closed_when_a_run_can_not_begin(settings: Settings, mon
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text("no_such_setting: 1", encoding="utf-8")
     with pytest.raises(dg.DagsterInvalidConfigError):
-        run_in_process(settings)
+        run_in_process(settings, build_defs)
     assert len(disposed) == 1
 
 
 def test_an_error_reaches_dagster_without_the_drivers_text(landed: Services, settings: Settings) -> None:
-    run_in_process(settings, only=["shop"])
+    run_in_process(settings, build_defs, only=["shop"])
     _break(landed, "ALTER TABLE orders RENAME COLUMN amount TO amount_secret_4711")
-    report = run_in_process(settings, only=["orders"])
+    report = run_in_process(settings, build_defs, only=["orders"])
     assert report.status == "failed"
     assert "amount_secret_4711" not in report.assets["orders"]["error"]
 

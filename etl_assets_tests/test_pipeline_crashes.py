@@ -32,6 +32,7 @@ from etl_assets_tests.helpers.pipeline import (
     start_afresh,
     with_batch_size,
 )
+from etl_assets_tests.helpers.wrapped_step import WrappedStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,17 +164,12 @@ def test_a_lost_connection_is_retried(services: Services, uninterrupted: dict[st
     assert_queue_is_empty_and_ledger_exact(services, 160)
 
 
-class LostConnectionStep:
+class LostConnectionStep(WrappedStep):
     """A step whose connection is lost once in the middle of a batch, after the batch was written."""
 
     def __init__(self, step: Step) -> None:
-        self.step, self.asset, self.batch_factor, self.calls = step, step.asset, 1, 0
-
-    def extract(self, *args: Any) -> pl.DataFrame:
-        return self.step.extract(*args)
-
-    def transform(self, *args: Any) -> Any:
-        return self.step.transform(*args)
+        super().__init__(step)
+        self.calls = 0
 
     def load(self, batch: Batch, transformed: Any) -> LoadResult:
         self.calls += 1
@@ -261,15 +257,12 @@ def test_a_worker_that_was_frozen_comes_back_when_another_run_has_done_its_work(
     assert_queue_is_empty_and_ledger_exact(services, 160)
 
 
-class FailingStep:
+class FailingStep(WrappedStep):
     """A step that fails every batch with the given raw row, until it is corrected."""
 
     def __init__(self, step: Step, raw_id: int) -> None:
-        self.step, self.asset, self.batch_factor = step, step.asset, 1
+        super().__init__(step)
         self.raw_id, self.is_corrected = raw_id, False
-
-    def extract(self, *args: Any) -> pl.DataFrame:
-        return self.step.extract(*args)
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Any) -> tuple[bool, Any]:
         has_the_row = any(part.low <= self.raw_id <= part.high for part in ranges)

@@ -49,7 +49,10 @@ def run_without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
 
     launch = ModuleType("etl_assets.orchestration.run_in_process")
     launch.run_in_process = run_in_process  # type: ignore[attr-defined]  # a stand-in
-    monkeypatch.setitem(sys.modules, launch.__name__, launch)
+    definitions = ModuleType("etl_assets.definitions")
+    definitions.build_defs = None  # type: ignore[attr-defined]  # as above
+    for module in (launch, definitions):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
 def call(*arguments: object) -> Result:

@@ -15,10 +15,10 @@ import pytest
 from alembic import command
 from pydantic import SecretStr
 
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database import migrate
 from etl_assets.database.database import Database
-from etl_assets.database.schema import TABLE_OF
 from etl_assets.errors import BatchFailedError
 from etl_assets.pipeline import bisect_batch
 from etl_assets.pipeline.protocol import Services
@@ -40,15 +40,16 @@ from etl_assets_tests.helpers.pipeline import (
     run_all_whatever_fails,
     scalar,
 )
+from etl_assets_tests.helpers.wrapped_step import WrappedStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import sqlalchemy as sa
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.ledger.queue import RawIdRange
-    from etl_assets.pipeline.protocol import LoadResult, Step
+    from etl_assets.pipeline.protocol import Step
 
 Row = dict[str, str | None]
 _numbers = count()
@@ -447,25 +448,17 @@ class PanicException(BaseException):
     """What panics of Rust code come as."""
 
 
-class PanickingStep:
+class PanickingStep(WrappedStep):
     """A step whose rules can't take one raw row."""
 
     def __init__(self, step: Step, error: BaseException, raw_id: int) -> None:
-        self.step, self.asset, self.batch_factor, self.error, self.raw_id = step, step.asset, 1, error, raw_id
-
-    def extract(self, *args: Any) -> Any:
-        return self.step.extract(*args)
+        super().__init__(step)
+        self.error, self.raw_id = error, raw_id
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> Any:
         if any(one.low <= self.raw_id <= one.high for one in ranges):
             raise self.error
         return self.step.transform(queries, rows, ranges)
-
-    def load(self, *args: Any) -> LoadResult:
-        return self.step.load(*args)
-
-    def reject_row(self, *args: Any) -> LoadResult:
-        return self.step.reject_row(*args)
 
 
 def some_orders(number: int = 9) -> list[Row]:

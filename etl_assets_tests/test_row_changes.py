@@ -11,7 +11,8 @@ from uuid import uuid5
 import polars as pl
 import pytest
 
-from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows
+from etl_assets.frame_schemas import REJECTED_SCHEMA
+from etl_assets.quarantine.rows import quarantine_rows
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE
 from etl_assets_tests.helpers.pipeline import (
     comparable,

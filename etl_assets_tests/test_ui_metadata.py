@@ -16,14 +16,13 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.asset_graph import SPECS, TABLE_OF
 from etl_assets.database.schema import metadata as tables
 from etl_assets.definitions import build_defs
 from etl_assets.orchestration.charts import chart_metadata
 from etl_assets.orchestration.health import failed_checks, failed_runs
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
-from etl_assets.orchestration.lineage import LINEAGE
 from etl_assets.reporting import charts, figures, pages
 from etl_assets.reporting.figures import TooSlowError
 from etl_assets.reporting.health import duration, read_pipeline_state, state_sections, summary
@@ -33,7 +32,7 @@ from etl_assets_tests.helpers.pipeline import land, raw_fields
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
 
@@ -139,7 +138,7 @@ def test_freshness_and_schema_follow_the_settings(settings: Settings, monkeypatc
 
 @pytest.mark.parametrize("asset", [asset for asset in ASSETS if asset != "raw_orders"])
 def test_every_column_of_the_lineage_exists(asset: AssetName) -> None:
-    lineage = LINEAGE[asset]
+    lineage = SPECS[asset].lineage
     assert set(lineage) <= set(tables.tables[TABLE_OF[asset]].columns.keys())
     assert set(tables.tables[TABLE_OF[asset]].primary_key.columns.keys()) - {"shop_id"} <= set(lineage)
     upstream: dict[str, str] = {str(name): table for name, table in TABLE_OF.items()}

@@ -18,8 +18,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.database import embedded, migrate
-from etl_assets.database.schema import TABLE_OF, metadata
+from etl_assets.database.schema import metadata
 from etl_assets.events.consumer import consume_events
 from etl_assets.events.payload import EventPayload, publish
 from etl_assets.orders.order_types import set_order_types

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE, LEAD_NAMESPACE, customer_global_id, customer_key, lead_id
-from etl_assets.values.numbers import NumberFormat, parse_money, parse_quantity
+from etl_assets.values.numbers import NumberFormat, format_money, parse_money, parse_quantity, whole_number
 from etl_assets.values.text import clean_text, cut_by_bytes, is_not_blank
 from etl_assets.values.timestamps import has_timestamp, parse_timestamps
 from etl_assets_tests.helpers import oracle, strategies
-from etl_assets_tests.helpers.reference_values import read_timestamp
+from etl_assets_tests.helpers.reference_values import read_quantity, read_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,13 +110,34 @@ def test_a_text_is_filled_if_something_is_left_of_it_when_cleaned(written: list[
 @pytest.mark.parametrize(
     ("text", "quantity"),
     [
-        ("3", 3), ("-2", -2), ("+4", 4), (" ３ ", 3), ("3.0", 3), ("3.00", 3), ('="5"', 5), ("2147483647", 2**31 - 1),
+        ("3", 3), ("-2", -2), ("+4", 4), (" ３ ", 3), ("3.0", 3), ("3.", 3), ('="5"', 5), ("2147483647", 2**31 - 1),
         ("-2147483648", -(2**31)), ("2147483648", None), ("3.5", None), ("3件", None), ("", None), ("1e3", None),
-        ("--1", None), ("٣", None), ("1,000", None), ("007", 7),
+        ("--1", None), ("٣", None), ("1,000", 1000), ("1,00", None), ("007", 7), ("$3", None), ("1.00001", None),
+        ("1.000000", 1), ("99999999999999999999", None),
     ],
 )  # fmt: skip
-def test_a_quantity_is_a_whole_number_in_range(text: str, quantity: int | None) -> None:
-    assert pl.select(parse_quantity(pl.lit(text))).item() == quantity
+def test_the_quantity_of_a_line_is_a_whole_number_in_range(text: str, quantity: int | None) -> None:
+    assert pl.select(whole_number(parse_quantity(pl.lit(text), NumberFormat()))).item() == quantity
+
+
+@given(st.lists(strategies.amounts(), max_size=20), strategies.presets())
+def test_quantities_are_read_as_the_reference_reads_them(texts: list[str | None], preset: Preset) -> None:
+    frame = pl.DataFrame({"text": texts}, schema={"text": pl.String})
+    read = frame.select(parse_quantity(pl.col("text"), preset.numbers)).to_series().to_list()
+    assert read == [quantity_of(text, preset) for text in texts]
+
+
+def quantity_of(text: str | None, preset: Preset) -> Decimal | None:
+    try:
+        return read_quantity(text, preset.numbers)
+    except ValueError:
+        return None
+
+
+@given(st.decimals(-(10**14) + 1, 10**14 - 1, places=4), strategies.presets())
+def test_an_amount_that_is_written_reads_as_the_same(amount: Decimal, preset: Preset) -> None:
+    written = pl.select(amount=format_money(pl.lit(amount, pl.Decimal(38, 8)), preset.numbers))
+    assert written.select(parse_money(pl.col("amount"), preset.numbers)).item() == amount
 
 
 @given(st.lists(st.tuples(*[strategies.any_text()] * 3), max_size=20))

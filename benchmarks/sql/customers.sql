@@ -1,4 +1,4 @@
--- The customers of the orders that this run changed, and those that an order left, from all their orders.
+-- The customers of the orders that this run changed, and those that an order has left, computed from all their orders.
 CREATE TEMPORARY TABLE touched ON COMMIT DROP AS
 SELECT customer_global_id FROM orders WHERE raw_id > {last_raw_id} AND customer_global_id IS NOT NULL
 UNION

@@ -1,5 +1,5 @@
--- Orders that belong to a lead no longer leave it; free ones join their customer's active lead or found one; leads that
--- existed before and are concerned get the figures of all their orders; one that is left empty is withdrawn.
+-- Orders that no longer belong to their lead are detached; unattached orders are attached to their customer's active lead or
+-- create one; existing leads concerned get the figures of all their orders; a lead without orders is withdrawn.
 CREATE TEMPORARY TABLE concerned (lead_id uuid) ON COMMIT DROP;
 
 WITH detached AS (

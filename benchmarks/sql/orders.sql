@@ -1,5 +1,5 @@
--- The newest version of each order. New ones are inserted plainly, which is faster than ON CONFLICT where most are new;
--- then known ones are updated where a newer version differs. Rows that can't be read go to quarantine.
+-- The newest version of each order. New orders are inserted without ON CONFLICT, which is faster if most are new;
+-- then known orders are updated if a newer version differs. Rows that can't be read go to quarantine.
 CREATE TEMPORARY TABLE read_rows ON COMMIT DROP AS
 SELECT
     r.raw_id,

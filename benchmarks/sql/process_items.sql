@@ -1,5 +1,5 @@
--- The processes of the items of orders that this run inserted (plainly) or updated (as a set). Processes of whole
--- orders do not occur in the generated data but for ones that can't be read: those orders have none at all.
+-- The processes of the items of orders that this run inserted (plainly) or updated (as a set). Order-level
+-- processes do not occur in the generated data, except unreadable ones; those orders have no processes at all.
 INSERT INTO quarantine (asset, raw_id, reason_code, "row")
 SELECT 'process_items', r.raw_id, 'BAD_PROCESSES', to_jsonb(r)
 FROM orders o JOIN raw_orders r USING (raw_id)

@@ -1,5 +1,5 @@
--- The tables that the set-based SQL and the ORM fill: the contract's columns and keys, the indexes that their own
--- statements need. `{schema}` is the way's own schema.
+-- The tables of the set-based SQL and the ORM: the business columns and keys of the project, with the indexes that their own
+-- statements need. `{schema}` is the schema of the implementation.
 CREATE SCHEMA {schema};
 
 CREATE TABLE {schema}.shop_configs (

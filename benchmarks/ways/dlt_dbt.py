@@ -1,7 +1,7 @@
 """dlt loads and merges the orders (Arrow, COPY), dbt-postgres builds the other tables. Runs in `.venv-bench`.
 
-dlt reads everything that is landed and merges it by key, and dbt builds its tables anew: right for a first load, which
-is the only case that it is measured in.
+dlt reads all landed rows and merges them by key, and dbt rebuilds its tables. That is right for a first load, the only
+case in which it is measured.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ KEY = ("shop_id", "order_id")
 
 
 class DltDbt:
-    """Each tool is set up in `prepare`, so that its start is not timed, as Dagster's is not with ours."""
+    """dlt and dbt; both are set up in `prepare`, so that their start is not timed, just as Dagster's is not."""
 
     def __init__(self, task: Task) -> None:
         self.task = task

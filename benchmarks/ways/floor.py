@@ -1,4 +1,4 @@
-"""The floor: COPY of the very rows that end up in our tables into empty ones with the same keys and indexes."""
+"""The lower bound: COPY of exactly the rows of our tables into empty ones with the same keys and indexes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def export(url: str, folder: Path) -> int:
 
 
 class Floor:
-    """`task.folder` holds what `export` wrote; the database has the project's tables, all empty."""
+    """COPY of the files that `export` wrote to `task.folder`; the database has the project's tables, all empty."""
 
     def __init__(self, task: Task) -> None:
         self.folder = task.folder

@@ -1,6 +1,6 @@
-"""Row by row through an ORM session, a query for every key and a commit for every row, as the old module did it.
+"""Row by row through an ORM session: a query for every key and a commit for every row.
 
-Measured on few orders and multiplied: each order costs the same few round trips, whatever their number.
+Measured on few orders and multiplied, because each order costs the same number of round trips.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from benchmarks.ways.way import Stopwatch, Task
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.quality.running import run_checks
 from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets.settings import Settings
@@ -28,7 +28,7 @@ class Ours:
         """The landed database has the tables already."""
 
     def run(self) -> dict[str, float]:
-        """The assets one after the other; `checks` is what the checks of all of them take."""
+        """Run the assets one after the other, then all checks (`checks`)."""
         watch = Stopwatch()
         for asset in STEPS:
             with watch.of(asset):

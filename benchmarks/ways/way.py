@@ -1,4 +1,4 @@
-"""What every way of turning landed raw orders into the tables has in common. Imports nothing of the project."""
+"""Protocol of the ways: implementations that turn landed raw orders into the tables. Imports nothing of the project."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ASSETS = ("shop", "orders", "order_items", "process_items", "customers", "leads"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Where a way works: `url` (libpq form) is a database with landed raw orders, `folder` is its own to write in."""
+    """Working place of a way: `url` (libpq form), a database with landed raw orders, and `folder`, to write in."""
 
     url: str
     folder: Path

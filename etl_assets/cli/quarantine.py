@@ -9,6 +9,7 @@ from uuid import UUID  # noqa: TC003  # as above
 
 import typer
 
+from etl_assets.asset_graph import QUARANTINING_ASSETS
 from etl_assets.cli.output import (
     FAILED,
     AsJson,
@@ -24,7 +25,7 @@ from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.quarantine.corrections import import_corrections
 from etl_assets.quarantine.dismiss import dismiss
 from etl_assets.quarantine.open_rows import list_open_rows, open_ids, open_raw_ids
-from etl_assets.quarantine.requeue import REPLAY_ENTRY, requeue
+from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.spreadsheet import SUFFIXES, export_quarantine, read_corrections
 from etl_assets.reporting.status import is_anything_pending
 
@@ -52,8 +53,8 @@ def list_rows(
 ) -> None:
     """List open rows: ids, reasons and order ids."""
     with failures_reported(as_json=as_json):
-        if asset is not None and asset not in REPLAY_ENTRY:
-            msg = f"--asset: no row can be in quarantine for {asset!r}; use one of {', '.join(REPLAY_ENTRY)}."
+        if asset is not None and asset not in QUARANTINING_ASSETS:
+            msg = f"--asset: no row can be in quarantine for {asset!r}; use one of {', '.join(QUARANTINING_ASSETS)}."
             raise WrongUseError(msg)
         with opened_database(load_settings()) as database, database.transaction() as connection:
             rows, total = list_open_rows(connection, asset=asset, limit=limit, import_id=import_id)

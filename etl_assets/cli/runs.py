@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
+from etl_assets.asset_graph import STEP_ASSETS
 from etl_assets.cli.output import (
     FAILED,
     AsJson,
@@ -18,12 +19,11 @@ from etl_assets.cli.output import (
     say,
 )
 from etl_assets.cli.session import load_settings, opened_database
-from etl_assets.run.registry import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.orchestration.run_in_process import RunReport
     from etl_assets.settings import Settings
 
@@ -59,7 +59,8 @@ def run(
 
 def run_with_progress(settings: Settings, *, only: Sequence[AssetName] = (), full_refresh: bool = False) -> RunReport:
     """Run the assets, with the number of processed rows on stderr."""
-    from etl_assets.orchestration.run_in_process import run_in_process  # noqa: PLC0415  # Dagster takes seconds to import
+    from etl_assets.definitions import build_defs  # noqa: PLC0415  # Dagster takes seconds to import
+    from etl_assets.orchestration.run_in_process import run_in_process  # noqa: PLC0415  # as above
 
     rows = 0
     with count_progress("Running the assets", "rows") as on_rows:
@@ -69,7 +70,7 @@ def run_with_progress(settings: Settings, *, only: Sequence[AssetName] = (), ful
             rows += batch_rows
             on_rows(rows)
 
-        return run_in_process(settings, only=only, full_refresh=full_refresh, on_progress=on_progress)
+        return run_in_process(settings, build_defs, only=only, full_refresh=full_refresh, on_progress=on_progress)
 
 
 def report_dict(report: RunReport) -> dict[str, Any]:
@@ -100,8 +101,8 @@ def show_report(report: RunReport) -> None:
 
 
 def _require_known(names: Sequence[str]) -> list[AssetName]:
-    unknown = [name for name in names if name not in STEPS]
+    unknown = [name for name in names if name not in STEP_ASSETS]
     if unknown:
-        msg = f"--only: there is no asset {unknown[0]!r}; use one of {', '.join(STEPS)}."
+        msg = f"--only: there is no asset {unknown[0]!r}; use one of {', '.join(STEP_ASSETS)}."
         raise WrongUseError(msg)
     return [cast("AssetName", name) for name in names]

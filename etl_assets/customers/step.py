@@ -1,4 +1,7 @@
-"""The `customers` asset: the customers of changed orders, and those that an order left."""
+"""The `customers` asset: the customers of changed orders, and those that an order left.
+
+Reading and writing; the rules are in `customers.transform`, large batches in `pipeline.customer_buckets`.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,25 @@ import sqlalchemy as sa
 
 from etl_assets.customers.transform import (
     CUSTOMER_ORDER_SCHEMA,
-    CUSTOMER_SCHEMA,
     summarise_customers,
     without_orders,
 )
 from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, update_rows
+from etl_assets.frame_schemas import CUSTOMER_SCHEMA, REJECTED_SCHEMA
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.queue import max_rows
-from etl_assets.ledger.range_sql import changed_customers, changed_orders
+from etl_assets.ledger.range_sql import anonymous_orders, changed_customers, moved_orders
 from etl_assets.pipeline.customer_buckets import CustomerStep
 from etl_assets.pipeline.diff import count_changes, diff_rows
 from etl_assets.pipeline.protocol import Batch, LoadResult
-from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
@@ -43,8 +46,8 @@ class ChangedCustomers(NamedTuple):
     """All their orders (`CUSTOMER_ORDER_SCHEMA`)."""
     current: pl.DataFrame
     """Those that have orders, as `summarise_customers` returns them."""
-    anonymous_orders: pl.DataFrame
-    """The orders of the batch that name nobody."""
+    anonymous: pl.DataFrame
+    """The orders of the batch without a customer."""
     left: pl.DataFrame
     """The customers that orders of the batch have left, and by which raw row: `customer_global_id`, `raw_id`."""
 
@@ -56,22 +59,21 @@ class CustomersStep(CustomerStep):
     batch_factor = 100
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
-        """All orders of the customers that changed orders name or have left (`CUSTOMER_ORDER_SCHEMA`).
+        """Read all orders of the customers that changed orders name or have left (`CUSTOMER_ORDER_SCHEMA`).
 
-        Besides, the changed orders that name nobody, and a row without an order for each customer that one has left.
+        Besides, the changed orders without a customer, and a row without an order for each customer that one has left.
         In a first load simply all orders.
         """
-        in_bucket = self.bucket.condition
+        in_bucket, has_left = map(self.bucket.condition, ("o.customer_global_id", "m.customer_global_id"))
         # With the bucket on both sides: the planner carries no range from one side of a join to the other.
-        touched = f"({changed_customers(ranges, in_bucket)}) touched JOIN orders o USING (customer_global_id)"
-        orders = "orders o" if self.is_first_load else touched
-        moves, has_left = changed_orders(ranges, table="order_moves", name="m"), in_bucket("m.customer_global_id")
+        changed = f"({changed_customers(ranges, self.bucket)}) changed JOIN orders o USING (customer_global_id)"
+        orders = "orders o" if self.is_first_load else changed
         columns = ", ".join("o." + name for name in CUSTOMER_ORDER_SCHEMA)
         nothing = ", ".join("NULL" for name in CUSTOMER_ORDER_SCHEMA if name not in ("customer_global_id", "raw_id"))
         parts = [
-            f"SELECT {columns} FROM {orders} WHERE {in_bucket('o.customer_global_id')}",  # noqa: S608  # integers only
-            f"SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moves} WHERE {has_left}",  # noqa: S608  # as above
-            *self.bucket.anonymous_orders_query(columns, ranges),
+            f"SELECT {columns} FROM {orders} WHERE {in_bucket}",  # noqa: S608  # integers only
+            f"SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moved_orders(ranges)} WHERE {has_left}",  # noqa: S608  # as above
+            *anonymous_orders(columns, ranges, self.bucket),
         ]
         return database.read(" UNION ALL ".join(parts), CUSTOMER_ORDER_SCHEMA, rows=max_rows(ranges))
 
@@ -81,7 +83,7 @@ class CustomersStep(CustomerStep):
         rows: pl.DataFrame,
         ranges: Sequence[RawIdRange],  # noqa: ARG002  # of the protocol
     ) -> ChangedCustomers:
-        """Summarise the touched customers from all their orders."""
+        """Summarise the customers of the batch from all their orders."""
         is_order, has_customer = pl.col("shop_id").is_not_null(), pl.col("customer_global_id").is_not_null()
         orders = rows.filter(is_order & has_customer)
         return ChangedCustomers(
@@ -93,11 +95,11 @@ class CustomersStep(CustomerStep):
         )
 
     def load(self, batch: Batch, transformed: ChangedCustomers) -> LoadResult:
-        """Write the customers that differ; drop those that have no order and no lead."""
+        """Write the customers that differ; delete those that have no order and no lead."""
         connection = batch.connection
-        keys, orders, current, anonymous_orders, left = transformed
+        keys, orders, current, anonymous, left = transformed
         deleted = delete_unreferenced_customers(connection, keys.join(current, on=_KEY, how="anti"))
-        stored = batch.queries.batch_lookup_customers(keys, connection=connection, among=self.among)
+        stored = batch.queries.batch_lookup_customers(keys, connection=connection, stored_within=self.stored_within)
         left_alone = without_orders(stored.join(current, on=_KEY, how="anti"))
         decided = diff_rows(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY)
         refused = write_bisecting(connection, decided, lambda part: _write(connection, part))
@@ -105,13 +107,13 @@ class CustomersStep(CustomerStep):
         quarantine_rows(connection, self.asset, rejected)
         is_refused = pl.col("customer_global_id").is_in(refused["customer_global_id"].implode()).fill_null(value=False)
         is_left = pl.col("raw_id").is_in(left.filter(is_refused)["raw_id"].implode())
-        current_rows = pl.concat([orders, anonymous_orders]).with_columns(is_good=~is_refused & ~is_left)
+        current_rows = pl.concat([orders, anonymous]).with_columns(is_good=~is_refused & ~is_left)
         resolve_rows(connection, self.asset, current_rows, moved=left["raw_id"])
         counts = count_changes(
             decided.join(refused, on=_KEY, how="anti"),
             quarantined=rejected.height,
             deleted=deleted,
-            anonymous_orders=anonymous_orders.height,
+            anonymous_orders=anonymous.height,
         )
         return LoadResult(counts, batch.ranges, ranges_to_check=batch.ranges)
 
@@ -122,9 +124,9 @@ class CustomersStep(CustomerStep):
 
 
 def _latest_rows(current: pl.DataFrame, left: pl.DataFrame) -> pl.DataFrame:
-    """The latest row of each customer, to name it by if the database refuses it: of an order that it has, or had."""
-    gone = left.join(current, on=_KEY, how="anti").group_by(_KEY).agg(pl.col("raw_id").max())
-    return pl.concat([current.select(*_KEY, "raw_id", "order_id"), gone], how="diagonal")
+    """Return the latest row of each customer, of an order that it has or had, to quarantine if its write is refused."""
+    of_left = left.join(current, on=_KEY, how="anti").group_by(_KEY).agg(pl.col("raw_id").max())
+    return pl.concat([current.select(*_KEY, "raw_id", "order_id"), of_left], how="diagonal")
 
 
 def delete_customers_in_own_batch(connection: sa.Connection, candidates: pl.DataFrame, run_id: str | None) -> None:
@@ -136,16 +138,16 @@ def delete_customers_in_own_batch(connection: sa.Connection, candidates: pl.Data
 
 
 def delete_unreferenced_customers(connection: sa.Connection, candidates: pl.DataFrame) -> int:
-    """Delete those of the candidates that have neither orders nor leads any more; returns how many.
+    """Delete those of the candidates that have neither orders nor leads any more; return how many.
 
     So the customers depend on the orders as they are, not on which versions of them were loaded in which run.
     """
     if candidates.is_empty():
         return 0
-    copy_to_temp_table(connection, "customers", candidates.select(_KEY), name="vacant_ids")
+    copy_to_temp_table(connection, "customers", candidates.select(_KEY), name="delete_candidates")
     return connection.execute(
         sa.text(
-            "DELETE FROM customers c USING vacant_ids v WHERE c.customer_global_id = v.customer_global_id"
+            "DELETE FROM customers c USING delete_candidates d WHERE c.customer_global_id = d.customer_global_id"
             " AND NOT EXISTS (SELECT FROM orders o WHERE o.customer_global_id = c.customer_global_id)"
             " AND NOT EXISTS (SELECT FROM business_leads l WHERE l.customer_global_id = c.customer_global_id)"
         )

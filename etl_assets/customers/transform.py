@@ -1,4 +1,4 @@
-"""The rules of customers (design §4): pure functions from orders to customers."""
+"""The rules of customers (design §4): pure functions from orders to customers. Reading and writing is in `step`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,9 @@ from typing import Final
 
 import polars as pl
 
+from etl_assets.frame_schemas import CUSTOMER_SCHEMA
 from etl_assets.values.identifiers import customer_key
 from etl_assets.values.timestamps import TIMESTAMP_UTC
-
-CUSTOMER_SCHEMA: Final = {
-    "customer_global_id": pl.String(),
-    "customer_key": pl.String(),
-    "shop_id": pl.Int32(),
-    "customer_nickname": pl.String(),
-    "first_order_at": TIMESTAMP_UTC,
-    "last_order_at": TIMESTAMP_UTC,
-    "order_count": pl.Int32(),
-}
 
 CUSTOMER_ORDER_SCHEMA: Final = {
     "customer_global_id": pl.String(),
@@ -31,7 +22,7 @@ CUSTOMER_ORDER_SCHEMA: Final = {
 
 
 def summarise_customers(orders: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
-    """The customers that orders name, with their figures; cancelled orders make a customer but are not counted.
+    """Return the customers that orders name, with their figures; cancelled orders make a customer but are not counted.
 
     Args:
         orders: all orders of the customers in question (`CUSTOMER_ORDER_SCHEMA`).
@@ -59,7 +50,7 @@ def summarise_customers(orders: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFra
 
 
 def without_orders(customers: pl.DataFrame) -> pl.DataFrame:
-    """The customers (`CUSTOMER_SCHEMA`) as they are once they have no order left."""
+    """Return the customers (`CUSTOMER_SCHEMA`) as they are once they have no order left."""
     return customers.with_columns(
         first_order_at=pl.lit(None, TIMESTAMP_UTC),
         last_order_at=pl.lit(None, TIMESTAMP_UTC),

@@ -1,4 +1,9 @@
-"""One bad row never takes its neighbours with it: a write that the store refuses is halved until the row is alone."""
+"""Bisection of writes: a write that the store refuses is halved until the rows to blame are alone.
+
+One bad row so never takes its neighbours with it. For writes of values that come from exports; any other failure of a
+batch is bisected by its ranges (`pipeline.bisect_batch`). Savepoints cost two statements for each write, which is why
+not every statement has one (docs/decisions.md, "A refused batch is halved by its ranges").
+"""
 
 from __future__ import annotations
 
@@ -17,13 +22,13 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 DATA_ERROR_CLASSES: Final = ("22", "23", "54", "P0")
-"""SQLSTATE classes that are the row's fault: data, constraint, size of an index entry, a trigger's RAISE."""
+"""SQLSTATE classes of errors that are the row's fault: data, constraint, size of an index entry, RAISE in a trigger."""
 
 _ERRORS_OF_ROWS: Final = (
     *(pl.exceptions.PolarsError, PanicError, RowCountError),
     *(psycopg.DataError, psycopg.IntegrityError, UnicodeError, OverflowError),
 )
-"""Errors without a SQLSTATE that a row may cause: a library can't read or encode it, a trigger passes it over."""
+"""Errors without a SQLSTATE that a row may cause: a library can't read or encode it, a trigger skips it."""
 
 REJECTION_SCHEMA: Final = {"reason_code": pl.String(), "reason": pl.String()}
 
@@ -33,9 +38,13 @@ def write_bisecting(
 ) -> pl.DataFrame:
     """Write `units`, leaving out those that the store refuses.
 
+    Hazard: errors that are no row's fault (a lost connection, a deadlock) must not put rows into quarantine. They are
+    raised, and the batch is retried as a whole (docs/decisions.md, "Data-error classes are the row's fault, unless the
+    same transaction fails without the row").
+
     Args:
         connection: the batch's transaction; each try runs in a savepoint of its own.
-        units: what is written or refused as one, a row each (an order, a customer …).
+        units: one row for each unit that is written or refused as a whole (an order, a customer …).
         write: writes the given part of `units`.
 
     Returns:
@@ -60,7 +69,7 @@ def write_bisecting(
 
 
 def rejection_reason(error: BaseException) -> str | None:
-    """Why rows are refused, without any value, if it is their fault; None where it has nothing to do with them."""
+    """Return the reason that rows are refused, without any value, or None where it is not their fault."""
     original = error.orig if isinstance(error, DBAPIError) else error
     state = sqlstate_of(error)
     if state is not None:

@@ -7,7 +7,7 @@ Which asset writes which table is stated in the asset graph, not here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -27,9 +27,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
-
-if TYPE_CHECKING:
-    from etl_assets.events.subjects import AssetName
 
 metadata: Final = MetaData(
     naming_convention={
@@ -466,19 +463,3 @@ order_moves: Final = Table(
     Column("customer_global_id", UUID(as_uuid=True), nullable=False, comment="the customer it left"),
     Index(None, "batch_id", "raw_id"),
 )
-
-TABLE_OF: Final[dict[AssetName, str]] = {
-    "raw_orders": "raw_orders",
-    "shop": "shop_configs",
-    "orders": "orders",
-    "order_items": "order_items",
-    "process_items": "process_items",
-    "customers": "customers",
-    "leads": "business_leads",
-}
-"""The table that each asset's counts are about."""
-
-TABLES_OF: Final[dict[AssetName, tuple[str, ...]]] = {
-    asset: (table, "lead_orders") if asset == "leads" else (table,) for asset, table in TABLE_OF.items()
-}
-"""All tables that an asset writes."""

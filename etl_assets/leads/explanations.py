@@ -1,9 +1,15 @@
-"""What the history of leads says to people: the rules' and happenings' texts, here and nowhere else."""
+"""Texts of a lead's history: why orders were attached or detached, and what happened to the lead.
+
+All texts of rules and events are here and nowhere else; a new strategy needs one in `ATTACH_REASONS`. The history is
+read and written by `leads.history`.
+"""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+
+from etl_assets.leads.figures import FIGURE_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,7 +20,7 @@ ATTACH_REASONS: Final = {
     "reuse_reopened": "the customer had a COLD lead, which is OPEN again",
     "reuse_same_batch": "an earlier order of the customer had just made the lead",
 }
-"""Why an order is attached to its lead, by strategy; `reuse` in more detail where the batch tells."""
+"""Reason of an attachment, by strategy; `reuse` in more detail where the batch of the attachment shows it."""
 
 DETACH_REASONS: Final = {
     "cancelled": "it was cancelled",
@@ -27,30 +33,15 @@ EVENT_TEXTS: Final = {
     "cooled": "OPEN → COLD: no order for as many days as ETL_COLD_AFTER_DAYS says",
     "withdrawn": "the lead was withdrawn: its last order had left, and nobody had set its stage",
 }
-FIGURES: Final = {
-    "order_count": "orders",
-    "total_amount": "total",
-    "sample_count": "samples",
-    "sample_amount": "sample amount",
-    "proof_count": "proofs",
-    "proof_amount": "proof amount",
-    "bulk_count": "bulk orders",
-    "bulk_amount": "bulk amount",
-    "currency": "currency",
-    "other_currency_count": "orders in another currency",
-    "first_order_at": "first order",
-    "last_order_at": "last order",
-}
-"""A lead's figures as people call them, the most telling first."""
 
 
 def rule_text(rule: str, strategy: str) -> str:
-    """Why an order is attached: `rule` is a key of `ATTACH_REASONS`."""
+    """Return the reason of an attachment: `rule` is a key of `ATTACH_REASONS`."""
     return f"attached by rule `{strategy}`: {ATTACH_REASONS.get(rule, 'a rule of an earlier version')}"
 
 
 def with_texts(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a lead's history, each with its `text`.
+    """Return the rows of a lead's history, each with its `text`.
 
     Args:
         history: rows of the view `lead_history` of one lead, in their order.
@@ -88,10 +79,10 @@ def _rule(row: Mapping[str, Any], made: set[int], reopened: set[int]) -> str:
 
 
 def figures_text(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """The figures that changed: `orders 1 → 2, total 10 → 25`."""
+    """Return the figures that changed, as text: `orders 1 → 2, total 10 → 25`."""
     changed = [
         f"{label} {_shown(before[name])} → {_shown(after.get(name))}"
-        for name, label in FIGURES.items()
+        for name, label in FIGURE_LABELS.items()
         if name in before
     ]
     return ", ".join(changed) or "its figures were worked out again"

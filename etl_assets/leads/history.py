@@ -1,7 +1,8 @@
-"""The history of leads: what is noted when a lead that exists changes or an order leaves it, and how it is read.
+"""The history of leads: the log of changes to stored leads and of orders that leave them, and how it is read.
 
-That a lead was made and an order attached is in `business_leads` and `lead_orders` themselves, so a first load writes
-nothing here. Stages that people set are theirs and are not noted.
+The making of a lead and the attachment of an order are in `business_leads` and `lead_orders` themselves, so a first
+load writes nothing here. Stages that sales staff set are not logged (docs/decisions.md, "The history of leads notes
+changes only, with the figures before"). Texts are in `leads.explanations`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Change = Literal["figures", "reopened", "cooled", "withdrawn"]
 
 MIN_PREFIX: Final = 8
-"""So many hexadecimal digits of a lead's id are enough where no other lead begins with them."""
+"""Hexadecimal digits of a lead's id that are enough where no other lead begins with them."""
 
 _HEX_DIGITS: Final = 32
 
@@ -35,33 +36,33 @@ class UnknownLeadError(EtlError):
 
 
 def log_changes(connection: sa.Connection, batch_id: int, what: Change, leads: pl.DataFrame) -> None:
-    """Note what a batch is about to change of leads.
+    """Log changes that a batch is about to make to stored leads.
 
     Args:
         connection: the batch's transaction.
         batch_id: the batch.
         what: the kind of change.
-        leads: `lead_id` and what is to be noted: the figures before, or the order that made the change.
+        leads: `lead_id`, and the figures before the change or the order that made it.
     """
     copy_rows(connection, "lead_changes", leads.with_columns(batch_id=pl.lit(batch_id), what=pl.lit(what)))
 
 
 def detach_orders(connection: sa.Connection, batch_id: int, detached: pl.DataFrame) -> None:
-    """Take orders (`shop_id`, `order_id`, `reason`) out of their leads, and note when, by which batch and why."""
+    """Detach orders (`shop_id`, `order_id`, `reason`) from their leads, and log when, by which batch and why."""
     if detached.is_empty():
         return
     copy_to_temp_table(connection, "detached_orders", detached, name="newly_detached")
     connection.execute(
         sa.text(
             """
-            WITH gone AS (
+            WITH detached AS (
                 DELETE FROM lead_orders a USING newly_detached d
                 WHERE a.shop_id = d.shop_id AND a.order_id = d.order_id
                 RETURNING a.lead_id, a.shop_id, a.order_id, d.reason, a.strategy, a.attached_at, a.batch_id
             )
             INSERT INTO detached_orders
                 (lead_id, shop_id, order_id, reason, strategy, attached_at, attached_batch_id, batch_id)
-            SELECT lead_id, shop_id, order_id, reason, strategy, attached_at, batch_id, :batch_id FROM gone
+            SELECT lead_id, shop_id, order_id, reason, strategy, attached_at, batch_id, :batch_id FROM detached
             """
         ),
         {"batch_id": batch_id},
@@ -69,7 +70,7 @@ def detach_orders(connection: sa.Connection, batch_id: int, detached: pl.DataFra
 
 
 def read_lead(database: Database, lead: str) -> dict[str, Any]:
-    """Everything that is known about one lead.
+    """Read everything that is known about one lead.
 
     Args:
         database: the store.

@@ -1,4 +1,8 @@
-"""OPEN leads become COLD after a number of days without an order (off by default)."""
+"""OPEN leads become COLD after a number of days without an order (off by default).
+
+The one rule of leads that depends on the time and not on changed orders: it runs once after all batches of a run
+(`LeadsStep.finish`).
+"""
 
 from __future__ import annotations
 
@@ -45,9 +49,9 @@ def _mark_cold(connection: sa.Connection, leads: pl.DataFrame, batch_id: int) ->
     copy_to_temp_table(connection, "business_leads", leads, name="due_leads")
     connection.execute(
         sa.text(
-            "WITH cooled AS (UPDATE business_leads l SET current_stage = 'COLD', updated_at = now()"
+            "WITH marked AS (UPDATE business_leads l SET current_stage = 'COLD', updated_at = now()"
             " FROM due_leads d WHERE l.lead_id = d.lead_id RETURNING l.lead_id)"
-            " INSERT INTO lead_changes (lead_id, batch_id, what) SELECT lead_id, :batch_id, 'cooled' FROM cooled"
+            " INSERT INTO lead_changes (lead_id, batch_id, what) SELECT lead_id, :batch_id, 'cooled' FROM marked"
         ),
         {"batch_id": batch_id},
     )

@@ -1,12 +1,16 @@
-"""The rules of leads (design §4): pure functions from orders and leads to leads."""
+"""The rules of leads (design §4): pure functions from orders and leads to leads.
+
+Reading and writing is in `leads.step`, the texts of the rules in `leads.explanations`, the passing of time in
+`leads.stale`. A rule that can be configured takes its setting as an argument; the step passes it from `Batch.settings`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import polars as pl
 
+from etl_assets.leads.figures import FIGURES
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.values.identifiers import lead_id
 from etl_assets.values.numbers import MONEY, TOTAL
@@ -26,82 +30,24 @@ LEAD_ORDER_SCHEMA: Final = {
     "amount": MONEY,
     "currency": pl.String(),
 }
-"""What the lead rules need of an order."""
+"""Columns of an order that the rules of leads read."""
 
 _TYPES: Final = {"sample": "SAMPLE", "proof": "PROOF", "bulk": "BULK"}
 
-FIGURES: Final = {
-    "first_order_at": TIMESTAMP_UTC,
-    "last_order_at": TIMESTAMP_UTC,
-    "order_count": pl.Int32(),
-    "total_amount": TOTAL,
-    "sample_count": pl.Int32(),
-    "sample_amount": TOTAL,
-    "proof_count": pl.Int32(),
-    "proof_amount": TOTAL,
-    "bulk_count": pl.Int32(),
-    "bulk_amount": TOTAL,
-    "currency": pl.String(),
-    "other_currency_count": pl.Int32(),
-}
-"""A lead's figures: those of its attached orders."""
 
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """What becomes of the orders of a batch.
-
-    detached: `shop_id`, `order_id`, `reason` (lead_gone, cancelled, no_customer, moved): leave their lead.
-    attached: `LEAD_ORDER_SCHEMA`, `lead_id`, `strategy`: orders that join a lead now.
-    kept: `LEAD_ORDER_SCHEMA`, `lead_id`: orders that stay where they are.
-    new_leads: `lead_id`, `customer_global_id`, `lead_no`.
-    reopened: `lead_id` of COLD leads that become OPEN; `shop_id`, `order_id` of the first order that joins them.
-    """
+class Attachment(NamedTuple):
+    """Attachment of the orders of a batch to leads."""
 
     detached: pl.DataFrame
+    """Orders that leave their lead: `shop_id`, `order_id`, `reason` (a key of `DETACH_REASONS`)."""
     attached: pl.DataFrame
+    """Orders that join a lead: `LEAD_ORDER_SCHEMA`, `lead_id`, `strategy` (a key of `ATTACH_REASONS`)."""
     kept: pl.DataFrame
+    """Orders that stay in their lead: `LEAD_ORDER_SCHEMA`, `lead_id`."""
     new_leads: pl.DataFrame
+    """Leads to make: `lead_id`, `customer_global_id`, `lead_no`."""
     reopened: pl.DataFrame
-
-    def with_first(self, first: FirstLeads) -> Attachment:
-        """Together with the leads of customers who had none."""
-        return replace(
-            self,
-            attached=pl.concat([self.attached, first.attached]),
-            new_leads=pl.concat([self.new_leads, first.new_leads]),
-        )
-
-
-class FirstLeads(NamedTuple):
-    """The leads of customers who have had none, worked out from their orders alone."""
-
-    attached: pl.DataFrame
-    """Their orders, as in `Attachment`."""
-    new_leads: pl.DataFrame
-    """As in `Attachment`."""
-    figures: pl.DataFrame
-    """What `lead_figures` returns for them."""
-
-    def without(self, customers: pl.Series) -> FirstLeads:
-        """Those of other customers than the given ones."""
-        if customers.is_empty():
-            return self
-        new_leads, attached = (
-            frame.filter(~pl.col("customer_global_id").is_in(customers.implode()))
-            for frame in (self.new_leads, self.attached)
-        )
-        return FirstLeads(attached, new_leads, self.figures.join(new_leads, on="lead_id", how="semi"))
-
-
-def first_leads(orders: pl.DataFrame) -> FirstLeads:
-    """The leads that orders (`LEAD_ORDER_SCHEMA`) make if none of their customers has one."""
-    none = pl.DataFrame(schema=dict.fromkeys(("lead_id", "customer_global_id", "current_stage"), pl.String()))
-    plan = attach_orders(
-        orders.select(*LEAD_ORDER_SCHEMA, lead_id=pl.lit(None, pl.String())),
-        none.with_columns(lead_no=pl.lit(None, pl.Int32)),
-    )
-    return FirstLeads(plan.attached, plan.new_leads, lead_figures(plan.attached))
+    """COLD leads that become OPEN: `lead_id`, and `shop_id`, `order_id` of the first order that joins them."""
 
 
 def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame) -> Attachment:
@@ -109,7 +55,7 @@ def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame) -> Attachment:
 
     An order belongs to a lead if it is not cancelled and has a customer. Those that belong to none yet join their
     customer's OPEN or COLD lead (reuse), or the first of them makes one (new) that the customer's later ones join.
-    An order of a lead that is not among `leads` (people deleted it) belongs to none.
+    An order of a lead that is not among `leads` (it was deleted by hand) belongs to none.
 
     Args:
         orders: changed orders, `LEAD_ORDER_SCHEMA`, with `lead_id` (the lead they are attached to now, or null).
@@ -152,7 +98,7 @@ def _detach_reason() -> pl.Expr:
 
 
 def _targets(free: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
-    """The lead that each customer's free orders join: its active one, or a new one numbered after those it had."""
+    """Return the lead that each customer's free orders join: its active one, or a new one numbered after all others."""
     customers = free.select("customer_global_id").unique()
     active = leads.filter(pl.col("current_stage").is_in(ACTIVE_STAGES)).select(
         "customer_global_id", "lead_id", "lead_no", "current_stage"
@@ -169,7 +115,7 @@ def _targets(free: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
 
 
 def lead_figures(attached: pl.DataFrame) -> pl.DataFrame:
-    """The figures of leads from all their attached orders; amounts of different currencies are never added together.
+    """Compute the figures of leads from all their orders; amounts of different currencies are never added together.
 
     The lead's currency is that of its first order by (ordered_at, none last; order_id). Only amounts in it are summed;
     orders in another one are counted in `other_currency_count` as well.
@@ -206,8 +152,24 @@ def lead_figures(attached: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def figures_and_withdrawals(
+    lead_ids: pl.DataFrame, members: pl.DataFrame, leads: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the figures that leads have now, and those of the leads that are withdrawn instead.
+
+    Args:
+        lead_ids: `lead_id` of the leads in question, new ones and stored ones.
+        members: all their orders, as for `lead_figures`.
+        leads: all stored leads of their customers, as for `attach_orders`.
+    """
+    empty = lead_ids.join(members, on="lead_id", how="anti")
+    withdrawn = withdrawn_leads(empty, leads)
+    left_empty = empty.join(withdrawn, on="lead_id", how="anti")
+    return pl.concat([lead_figures(members), empty_figures(left_empty)]), withdrawn
+
+
 def empty_figures(lead_ids: pl.DataFrame) -> pl.DataFrame:
-    """The figures of leads that have no order attached: zeros."""
+    """Return the figures of leads that have no order attached: zeros."""
     zeros = {
         name: pl.lit(None if dtype in (TIMESTAMP_UTC, pl.String()) else 0, dtype).alias(name)
         for name, dtype in FIGURES.items()
@@ -216,10 +178,11 @@ def empty_figures(lead_ids: pl.DataFrame) -> pl.DataFrame:
 
 
 def withdrawn_leads(empty: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
-    """Which leads without orders are withdrawn: those that nobody but the pipeline has touched.
+    """Return the leads without orders that are withdrawn (deleted): those that only the pipeline has touched.
 
-    That is an OPEN lead that was made by the pipeline and is the customer's latest: with its orders gone, the tables
-    are as if it had never been. A lead in a stage that people set stays, with figures of zero.
+    That is an OPEN lead that is the customer's latest: without it the tables are as if its orders had never been. A
+    lead in a stage that sales staff set stays, with figures of zero (docs/decisions.md, "A lead that only the pipeline
+    has touched disappears with its last order").
     """
     latest = leads.with_columns(latest_no=pl.col("lead_no").max().over("customer_global_id"))
     return (

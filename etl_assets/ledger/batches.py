@@ -1,4 +1,9 @@
-"""The ledger: one row per committed batch with its exact counts, the fence between runs, and the batch's event."""
+"""The ledger: one row per committed batch with its exact counts, the asset's epoch, and the batch's event.
+
+The epoch of an asset is the number of its commits and serves as a fencing token: a batch states the one that it was
+made from, and a commit of another run in between makes it out of date (docs/architecture.md, "Two runs at once"). The
+ranges of a batch are in `ledger.queue`.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +14,21 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import SUBJECT_OF
 from etl_assets.database.schema import asset_epochs, etl_batches
 from etl_assets.errors import ConcurrentRunError
 from etl_assets.events.payload import EventPayload, Status, as_text, publish
-from etl_assets.events.subjects import SUBJECT_OF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 
 @dataclass(frozen=True, slots=True)
 class BatchCounts:
-    """What became of the rows of a batch: input_rows = inserted + updated + unchanged + superseded + quarantined.
+    """Counts of the rows of a batch: input_rows = inserted + updated + unchanged + superseded + quarantined.
 
     `deleted` rows were taken out of the asset's table besides; `anonymous_orders` orders were passed over.
     """
@@ -38,7 +43,7 @@ class BatchCounts:
 
     @property
     def input_rows(self) -> int:
-        """All rows that the batch was about."""
+        """Rows that the batch was about."""
         return self.success_count + self.quarantined
 
     @property
@@ -53,7 +58,7 @@ class BatchCounts:
 
     @property
     def status(self) -> Status:
-        """How the batch ended (a batch that failed as a whole has no counts)."""
+        """Status of the batch (a batch that failed as a whole has no counts)."""
         return "partial_success" if self.quarantined else "success"
 
     def __add__(self, other: BatchCounts) -> BatchCounts:
@@ -76,7 +81,7 @@ class BatchRecord:
 
 
 def read_epoch(connection: sa.Connection, asset: AssetName) -> int:
-    """How many batches of `asset` have been committed; read it before the data that a batch is made from."""
+    """Return how many batches of `asset` have been committed; read it before the data that a batch is made from."""
     epoch = connection.execute(sa.select(asset_epochs.c.epoch).where(asset_epochs.c.asset == asset)).scalar()
     return int(epoch or 0)
 

@@ -1,4 +1,4 @@
-"""The presets that stored imports were landed with."""
+"""The presets that stored imports were landed with, as they were then. Defining presets is in `presets`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def rows_by_preset(connection: sa.Connection, rows: pl.DataFrame) -> Iterator[tuple[Preset, pl.DataFrame]]:
-    """The rows grouped by the preset of their import, usually one group.
+    """Yield the rows grouped by the preset of their import, usually one group.
 
     Args:
         connection: an open transaction.

@@ -1,9 +1,12 @@
-"""Who has to consume what: the queue of raw-id ranges between the assets.
+"""The queue (`etl_work`): ranges of raw ids that an asset has yet to process.
 
-A batch of an asset, in its own transaction, takes what it consumed off the queue and puts on it what its downstream
-assets have to consume. So nothing is lost or doubled, whatever is killed and however often; a range that failed stays.
-A range names rows by the upstream batch that made them and by raw_id: `raw_orders` of an import, or the `orders` that
-still are as that batch left them (rows changed again belong to a later batch, and so to another range).
+A batch of an asset, in its own transaction, dequeues its ranges and enqueues ranges for its downstream assets. So
+nothing is lost or doubled, whatever is killed and however often; a range whose batch failed stays. A range names rows
+by the upstream batch that made them and by raw_id: `raw_orders` of an import, or the `orders` that are as that batch
+left them (rows changed again belong to a later batch, and so to another range). Why ranges: docs/decisions.md, "Ranges
+of numbers as the queue".
+
+The SQL that reads the rows of ranges is in `ledger.range_sql`, the counts of batches in `ledger.batches`.
 """
 
 from __future__ import annotations
@@ -13,26 +16,16 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import SPECS
 from etl_assets.errors import ConcurrentRunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 MAX_RANGES_PER_PAGE: Final = 10_000
-
-DOWNSTREAM: Final[dict[AssetName, tuple[AssetName, ...]]] = {
-    "raw_orders": ("shop",),
-    "shop": ("orders",),
-    "orders": ("order_items", "customers"),
-    "order_items": ("process_items",),
-    "customers": ("leads",),
-    "process_items": (),
-    "leads": (),
-}
-"""The arrows of the asset graph along which work is handed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +38,25 @@ class RawIdRange:
 
     @property
     def width(self) -> int:
-        """How many rows it can hold at most."""
+        """Rows that it can hold at most."""
         return self.high - self.low + 1
 
 
 def max_rows(ranges: Sequence[RawIdRange]) -> int:
-    """How many rows ranges hold at most."""
+    """Return how many rows ranges hold at most."""
     return sum(one.width for one in ranges)
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What an asset has yet to consume: at most so many rows, and the number of the newest piece of work (or None)."""
+    """The queue of one asset: at most so many rows, and the number of the newest entry (or None)."""
 
     rows: int
     newest: int | None
 
 
 def read_backlog(connection: sa.Connection, asset: AssetName) -> Backlog:
-    """What is pending for `asset`."""
+    """Read how much is pending for `asset`."""
     rows, newest = connection.execute(
         sa.text(
             "SELECT CAST(coalesce(sum(high - low + 1), 0) AS bigint), max(work_id) FROM etl_work WHERE asset = :asset"
@@ -76,11 +69,11 @@ def read_backlog(connection: sa.Connection, asset: AssetName) -> Backlog:
 def next_ranges(
     connection: sa.Connection, asset: AssetName, row_limit: int, *, without: Sequence[RawIdRange] = ()
 ) -> list[RawIdRange]:
-    """The oldest ranges that `asset` has yet to consume, up to `row_limit` rows in all (the last one cut to fit).
+    """Return the oldest pending ranges of `asset`, up to `row_limit` rows in all (the last range cut to fit).
 
     Args:
         connection: an open transaction.
-        asset: the consumer.
+        asset: whose queue it is.
         row_limit: how many rows the ranges may hold together.
         without: ranges to leave out (they failed in this run).
     """
@@ -99,7 +92,7 @@ def next_ranges(
 
 
 def imports_of(connection: sa.Connection, ranges: Sequence[RawIdRange]) -> list[UUID]:
-    """The imports that ranges come from."""
+    """Return the imports that ranges come from."""
     return list(
         connection.execute(
             sa.text(
@@ -115,81 +108,90 @@ def dequeue(connection: sa.Connection, asset: AssetName, ranges: Sequence[RawIdR
     """Take `ranges` off the queue of `asset`.
 
     Raises:
-        ConcurrentRunError: one of them is not on the queue any more: another run consumed it.
+        ConcurrentRunError: one of them is not on the queue any more: another run has processed it.
     """
     missing = connection.execute(sa.text(_DEQUEUE), {"asset": asset, **as_arrays(ranges)}).scalar_one()
     if missing:
-        msg = f"{asset}: another run has consumed this batch meanwhile."
+        msg = f"{asset}: another run has processed this batch meanwhile."
         raise ConcurrentRunError(msg)
 
 
-def enqueue(connection: sa.Connection, consumers: Iterable[AssetName], ranges: Sequence[RawIdRange]) -> None:
-    """Put `ranges` on the queue of each consumer, joined with what it holds of the same batches already."""
-    for consumer in consumers:
-        connection.execute(sa.text(_ENQUEUE), {"asset": consumer, **as_arrays(ranges)})
+def enqueue(connection: sa.Connection, assets: Iterable[AssetName], ranges: Sequence[RawIdRange]) -> None:
+    """Put `ranges` on the queue of each of the assets, united with its pending ranges of the same batches."""
+    for asset in assets:
+        connection.execute(sa.text(_ENQUEUE), {"asset": asset, **as_arrays(ranges)})
 
 
-# The queue is a set of raw ids for each asset and batch. Its rows may overlap (a range is handed on while pending),
+# The queue is a set of raw ids for each asset and batch. Its rows may overlap (a range is enqueued while pending),
 # so everything reads and writes their union, as multiranges.
 GIVEN: Final = """
     SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
     FROM unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) g (batch_id, low, high)
     GROUP BY batch_id
 """
-"""The ranges that `as_arrays` makes parameters of: `batch_id`, `ids` (a multirange)."""
+"""Query of the ranges in the parameters of `as_arrays`: `batch_id`, `ids` (a multirange)."""
 _NEXT_RANGES: Final = f"""
-    WITH without AS ({GIVEN}), queued AS (
+    WITH excluded AS ({GIVEN}), queued AS (
         SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
         FROM etl_work WHERE asset = :asset GROUP BY batch_id
-    ), left_over AS (
-        SELECT q.batch_id, unnest(q.ids - coalesce(w.ids, '{{}}')) AS part
-        FROM queued q LEFT JOIN without w USING (batch_id)
+    ), remaining AS (
+        SELECT q.batch_id, unnest(q.ids - coalesce(e.ids, '{{}}')) AS ids
+        FROM queued q LEFT JOIN excluded e USING (batch_id)
     )
-    SELECT batch_id, lower(part), upper(part) - 1 FROM left_over
-    ORDER BY lower(part), batch_id FETCH FIRST :limit ROWS ONLY
+    SELECT batch_id, lower(ids), upper(ids) - 1 FROM remaining
+    ORDER BY lower(ids), batch_id FETCH FIRST :limit ROWS ONLY
 """  # noqa: S608  # constants only
 _DEQUEUE: Final = f"""
-    WITH claimed AS ({GIVEN}), gone AS (
-        DELETE FROM etl_work w USING claimed c
-        WHERE w.asset = :asset AND w.batch_id = c.batch_id AND c.ids && int8range(w.low, w.high, '[]')
+    WITH dequeued AS ({GIVEN}), deleted AS (
+        DELETE FROM etl_work w USING dequeued d
+        WHERE w.asset = :asset AND w.batch_id = d.batch_id AND d.ids && int8range(w.low, w.high, '[]')
         RETURNING w.batch_id, w.low, w.high
     ), found AS (
-        SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids FROM gone GROUP BY batch_id
-    ), kept AS (
+        SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids FROM deleted GROUP BY batch_id
+    ), put_back AS (
         INSERT INTO etl_work (asset, batch_id, low, high)
-        SELECT :asset, batch_id, lower(part), upper(part) - 1
-        FROM (SELECT batch_id, unnest(f.ids - c.ids) AS part FROM found f JOIN claimed c USING (batch_id)) rest
+        SELECT :asset, batch_id, lower(ids), upper(ids) - 1
+        FROM (SELECT batch_id, unnest(f.ids - d.ids) AS ids FROM found f JOIN dequeued d USING (batch_id)) remaining
     )
-    SELECT count(*) FROM claimed c LEFT JOIN found f USING (batch_id) WHERE f.ids IS NULL OR NOT f.ids @> c.ids
+    SELECT count(*) FROM dequeued d LEFT JOIN found f USING (batch_id) WHERE f.ids IS NULL OR NOT f.ids @> d.ids
 """  # noqa: S608  # constants only
 _ENQUEUE: Final = f"""
-    WITH handed AS ({GIVEN}), known AS (
-        DELETE FROM etl_work w USING handed h WHERE w.asset = :asset AND w.batch_id = h.batch_id
-        RETURNING w.batch_id, int8range(w.low, w.high, '[]') AS part
-    ), together AS (
-        SELECT batch_id, unnest(ids) AS part FROM handed UNION ALL SELECT batch_id, part FROM known
-    ), joined AS (
-        SELECT batch_id, unnest(range_agg(part)) AS part FROM together GROUP BY batch_id
+    WITH enqueued AS ({GIVEN}), pending AS (
+        DELETE FROM etl_work w USING enqueued e WHERE w.asset = :asset AND w.batch_id = e.batch_id
+        RETURNING w.batch_id, int8range(w.low, w.high, '[]') AS ids
+    ), both_sets AS (
+        SELECT batch_id, unnest(ids) AS ids FROM enqueued UNION ALL SELECT batch_id, ids FROM pending
+    ), united AS (
+        SELECT batch_id, unnest(range_agg(ids)) AS ids FROM both_sets GROUP BY batch_id
     )
     INSERT INTO etl_work (asset, batch_id, low, high)
-    SELECT :asset, batch_id, lower(part), upper(part) - 1 FROM joined
+    SELECT :asset, batch_id, lower(ids), upper(ids) - 1 FROM united
 """  # noqa: S608  # constants only
 
 
 def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
-    """Replace what is pending for `asset` by all that it could ever consume, so that changed rules reach every row."""
-    if asset not in ("shop", "orders"):
-        # A batch of orders that has not committed does not know of this and may leave orders out of what it hands on.
+    """Replace the queue of `asset` by all rows that it could ever process, so that changed rules reach every row.
+
+    Hazard: an uncommitted batch of `orders` may skip downstream assets (`orders.skip_downstream`) without knowing of
+    this. So its commit is waited for, and its rows are enqueued with all others.
+    """
+    spec = SPECS[asset]
+    if spec.range_content != "imports":
         connection.execute(sa.text("SELECT FROM asset_epochs WHERE asset = 'orders' FOR SHARE"))
     connection.execute(
         sa.text(
-            "DELETE FROM etl_work w WHERE asset = :asset AND (:asset <> 'orders'"
-            " OR NOT EXISTS (SELECT FROM etl_work s WHERE s.asset = 'shop' AND s.batch_id = w.batch_id))"
+            "DELETE FROM etl_work w WHERE asset = :asset AND (:is_of_orders"
+            " OR NOT EXISTS (SELECT FROM etl_work s WHERE s.asset = :upstream AND s.batch_id = w.batch_id))"
         ),
-        {"asset": asset},
+        {"asset": asset, "upstream": spec.enqueued_by, "is_of_orders": spec.range_content != "imports"},
     )
-    everything = {"shop": _ALL_IMPORTS, "orders": _ALL_IMPORTS, "customers": _ALL_ORDERS_AND_MOVES}
-    connection.execute(sa.text(everything.get(asset, _ALL_ORDERS)), {"asset": asset})
+    match spec.range_content:
+        case "imports":
+            connection.execute(sa.text(_ALL_IMPORTS), {"asset": asset, "upstream": spec.enqueued_by})
+        case "orders":
+            connection.execute(sa.text(_ALL_ORDERS), {"asset": asset})
+        case "orders_and_moves":
+            connection.execute(sa.text(_ALL_ORDERS_AND_MOVES), {"asset": asset})
 
 
 _ALL_IMPORTS: Final = """
@@ -197,7 +199,7 @@ _ALL_IMPORTS: Final = """
     SELECT :asset, t.batch_id, min(r.raw_id), max(r.raw_id)
     FROM import_tasks t JOIN raw_orders r USING (import_id)
     WHERE t.status = 'completed'
-      AND (:asset = 'shop' OR NOT EXISTS (SELECT FROM etl_work w WHERE w.asset = 'shop' AND w.batch_id = t.batch_id))
+      AND NOT EXISTS (SELECT FROM etl_work w WHERE w.asset = :upstream AND w.batch_id = t.batch_id)
     GROUP BY t.batch_id
 """
 _ALL_ORDERS: Final = """
@@ -213,13 +215,13 @@ _ALL_ORDERS_AND_MOVES: Final = """
 
 
 def split_at(ranges: Sequence[RawIdRange], raw_id: int) -> tuple[list[RawIdRange], list[RawIdRange]]:
-    """The parts of ranges below `raw_id`, and from there on."""
+    """Return the parts of ranges below `raw_id`, and from there on."""
     below = [replace(one, high=min(one.high, raw_id - 1)) for one in ranges if one.low < raw_id]
     return below, [replace(one, low=max(one.low, raw_id)) for one in ranges if one.high >= raw_id]
 
 
 def as_arrays(ranges: Sequence[RawIdRange]) -> dict[str, list[int]]:
-    """The ranges as parameters of a query that unnests them."""
+    """Return the ranges as parameters of a query that unnests them."""
     return {
         "batches": [r.batch_id for r in ranges],
         "lows": [r.low for r in ranges],

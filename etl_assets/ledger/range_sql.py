@@ -13,29 +13,67 @@ makes, for the range (batch 7, raw ids 10 to 19),
     JOIN raw_orders r ON r.raw_id = o.raw_id AND r.raw_id BETWEEN w.low AND w.high
     LIMIT 10
 
-What changes the queue itself is in `ledger.queue`.
+and, for those of these orders whose customer is in the second of four buckets,
+
+    f"SELECT o.order_no FROM {changed_orders(ranges)} WHERE {CustomerBucket(1, 4).condition('o.customer_global_id')}"
+
+    SELECT o.order_no
+    FROM (VALUES (7, 10, 19)) w (batch_id, low, high)
+    JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high
+    WHERE o.customer_global_id >= '40000000-0000-0000-0000-000000000000'
+    AND o.customer_global_id < '80000000-0000-0000-0000-000000000000'
+
+Statements that change the queue are in `ledger.queue`, those of one asset in its step.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
-from etl_assets.ledger.queue import DOWNSTREAM, max_rows
+from etl_assets.asset_graph import SPECS
+from etl_assets.ledger.queue import max_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.ledger.queue import RawIdRange
 
 
+@dataclass(frozen=True, slots=True)
+class CustomerBucket:
+    """One of `count` equal ranges of the customer UUID space, counted from 0.
+
+    Ids are hashes, so they are spread evenly; of a range of them the server knows how many there are, and buckets in
+    order are in the order of the indexes (docs/decisions.md, "Buckets of customers are ranges of their ids").
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def condition(self, column: str) -> str:
+        """Return the SQL condition that the customer id in `column` is in this bucket."""
+        above = [f"{column} >= '{self._bound(self.index)}'"] if self.index else []
+        below = [f"{column} < '{self._bound(self.index + 1)}'"] if self.index + 1 < self.count else []
+        return " AND ".join([*above, *below]) or f"{column} IS NOT NULL"
+
+    def _bound(self, index: int) -> UUID:
+        return UUID(int=(index << 128) // self.count)
+
+
+ALL_CUSTOMERS: Final = CustomerBucket()
+"""The bucket of all customers."""
+
+
 def _as_values(ranges: Sequence[RawIdRange]) -> str:
-    """The ranges as rows `(batch_id, low, high)` of a VALUES list for a bulk read: integers only."""
+    """Return the ranges as rows `(batch_id, low, high)` of a VALUES list."""
     return ", ".join(f"({r.batch_id:d}, {r.low:d}, {r.high:d})" for r in ranges)
 
 
 def imported_rows(ranges: Sequence[RawIdRange]) -> str:
-    """What to put behind FROM to read ranges of imports: the range `w`, its import `t`, its raw orders `r`."""
+    """Return the FROM clause that reads ranges of imports: the range `w`, its import `t`, its raw orders `r`."""
     return (
         f"(VALUES {_as_values(ranges)}) w (batch_id, low, high)"
         " JOIN import_tasks t ON t.batch_id = w.batch_id"
@@ -43,51 +81,58 @@ def imported_rows(ranges: Sequence[RawIdRange]) -> str:
     )
 
 
-def changed_orders(ranges: Sequence[RawIdRange], *, table: str = "orders", name: str = "o") -> str:
-    """What to put behind FROM to read ranges of orders: the range `w`, and the rows of it in a table, as `name`.
-
-    Args:
-        ranges: made by batches of `orders`.
-        table: one of ours with `batch_id` and `raw_id`.
-        name: what the table is called in the query.
-    """
+def changed_orders(ranges: Sequence[RawIdRange]) -> str:
+    """Return the FROM clause that reads ranges made by batches of `orders`: the range `w`, its orders `o`."""
     return (
         f"(VALUES {_as_values(ranges)}) w (batch_id, low, high)"
-        f" JOIN {table} {name} ON {name}.batch_id = w.batch_id AND {name}.raw_id BETWEEN w.low AND w.high"
+        " JOIN orders o ON o.batch_id = w.batch_id AND o.raw_id BETWEEN w.low AND w.high"
     )
 
 
-def raw_ids_query(asset: AssetName, ranges: Sequence[RawIdRange]) -> str:
-    """The query of the raw ids of all rows that ranges hold for an asset: integers only."""
-    if asset in DOWNSTREAM["raw_orders"] or asset in DOWNSTREAM["shop"]:
-        return f"SELECT r.raw_id FROM {imported_rows(ranges)}"  # noqa: S608  # integers only
-    moves = changed_orders(ranges, table="order_moves", name="m")
-    return f"SELECT o.raw_id FROM {changed_orders(ranges)} UNION SELECT m.raw_id FROM {moves}"  # noqa: S608  # as above
-
-
-def changed_customers(ranges: Sequence[RawIdRange], condition: Callable[[str], str]) -> str:
-    """The query of the customers that the orders of ranges name, or have left.
-
-    Args:
-        ranges: made by batches of `orders`.
-        condition: the SQL condition on the column of that name, for a part of the customers.
-    """
-    orders, moves = changed_orders(ranges), changed_orders(ranges, table="order_moves", name="m")
-    named, left = "o.customer_global_id", "m.customer_global_id"
+def moved_orders(ranges: Sequence[RawIdRange]) -> str:
+    """Return the FROM clause that reads orders that batches moved to another customer: the range `w`, the moves `m`."""
     return (
-        f"(SELECT {named} FROM {orders} WHERE {condition(named)} {limit_clause(ranges)})"  # noqa: S608  # integers only
-        f" UNION (SELECT {left} FROM {moves} WHERE {condition(left)} {limit_clause(ranges)})"
+        f"(VALUES {_as_values(ranges)}) w (batch_id, low, high)"
+        " JOIN order_moves m ON m.batch_id = w.batch_id AND m.raw_id BETWEEN w.low AND w.high"
     )
-
-
-def limit_clause(ranges: Sequence[RawIdRange]) -> str:
-    """What to put behind a query of the rows of ranges: there are no more, but the planner takes many to be large."""
-    return f"LIMIT {max_rows(ranges):d}"
 
 
 def raw_rows() -> str:
-    """What to put behind `changed_orders` to read the raw row `r` that each order came from.
+    """Return the JOIN clause, to follow `changed_orders`, of the raw row `r` that each order came from.
 
-    It says twice where those are: so the server reads a part of the index in order and does not look each row up.
+    It repeats the bounds of the range: so the server reads a part of the index in order and does not look each row up.
     """
     return "JOIN raw_orders r ON r.raw_id = o.raw_id AND r.raw_id BETWEEN w.low AND w.high"
+
+
+def limit_clause(ranges: Sequence[RawIdRange]) -> str:
+    """Return a LIMIT clause that never cuts: it corrects the planner's estimate of the rows of ranges."""
+    return f"LIMIT {max_rows(ranges):d}"
+
+
+def raw_ids_query(asset: AssetName, ranges: Sequence[RawIdRange]) -> str:
+    """Return the query of the raw ids of all rows that ranges hold for an asset."""
+    if SPECS[asset].range_content == "imports":
+        return f"SELECT r.raw_id FROM {imported_rows(ranges)}"
+    orders, moves = changed_orders(ranges), moved_orders(ranges)
+    return f"SELECT o.raw_id FROM {orders} UNION SELECT m.raw_id FROM {moves}"
+
+
+def changed_customers(ranges: Sequence[RawIdRange], bucket: CustomerBucket = ALL_CUSTOMERS) -> str:
+    """Return the query of the customers of a bucket that the orders of ranges name, or have left."""
+    named, left, limit = "o.customer_global_id", "m.customer_global_id", limit_clause(ranges)
+    return (
+        f"(SELECT {named} FROM {changed_orders(ranges)} WHERE {bucket.condition(named)} {limit})"
+        f" UNION (SELECT {left} FROM {moved_orders(ranges)} WHERE {bucket.condition(left)} {limit})"
+    )
+
+
+def anonymous_orders(columns: str, ranges: Sequence[RawIdRange], bucket: CustomerBucket, join: str = "") -> list[str]:
+    """Return the query of the changed orders `o` without a customer, or none where the bucket gets no range.
+
+    They have no id to share them out by: each bucket reads every so many of the ranges.
+    """
+    share = ranges[bucket.index :: bucket.count]
+    orders = f"{changed_orders(share)} {join}"
+    query = f"SELECT {columns} FROM {orders} WHERE o.customer_global_id IS NULL"
+    return [f"({query} {limit_clause(share)})"] if share else []

@@ -12,8 +12,8 @@ from typing import Final
 
 import dagster as dg
 
+from etl_assets.asset_graph import AssetName
 from etl_assets.database.database import Database
-from etl_assets.events.subjects import AssetName
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.jobs import WHOLE_TABLES_JOB
 from etl_assets.quality.checks import CHECKS, Check

@@ -1,20 +1,19 @@
-"""The seven assets of the graph. Each only calls its step of `etl_assets.pipeline` and reports what it came to.
+"""Dagster assets of the asset graph: each calls its step and reports counts (https://docs.dagster.io/guides/build/assets).
 
-`pipeline_health`, which sums them up, is in `orchestration.health`.
+Here: how Dagster materialises an asset. Not here: facts about assets (`asset_graph`), steps (`run.registry` and the
+folder of each asset), metadata (`orchestration.metadata`), and `pipeline_health` (`orchestration.health`).
 
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
 from pydantic import Field
 
+from etl_assets.asset_graph import SPECS, STEP_ASSETS, TABLE_OF, AssetName
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database
-from etl_assets.database.schema import TABLE_OF
-from etl_assets.events.subjects import AssetName
 from etl_assets.orchestration.charts import chart_metadata
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.health import pipeline_health
@@ -30,65 +29,8 @@ RULES_VERSION: Final = "1"
 """Raise it when rules change so that stored rows would come out differently: the UI then marks what is out of date."""
 
 
-@dataclass(frozen=True, slots=True)
-class AssetDescription:
-    """What the UI says of an asset."""
-
-    deps: tuple[AssetName, ...]
-    description: str
-    layer: str = "core"
-
-
-DESCRIPTIONS: Final[dict[AssetName, AssetDescription]] = {
-    "shop": AssetDescription(
-        ("raw_orders",),
-        "The webshops that orders come from: a row per platform and shop name. What people change in it stays.\n\n"
-        "Answers:\n"
-        "- Which shops do we sell through, on which platforms?\n"
-        "- Which currency and time zone are a shop's orders in?\n",
-    ),
-    "orders": AssetDescription(
-        ("raw_orders", "shop"),
-        "The newest version of each order: a row per shop and order id. What can't be read is in `quarantine`.\n\n"
-        "Answers:\n"
-        "- What was ordered when, in which shop, by whom, for how much?\n"
-        "- Is it a sample, a proof or a bulk order, and is it cancelled?\n"
-        "- How many orders does each shop bring, and each day? See the picture of the last materialisation.\n",
-    ),
-    "order_items": AssetDescription(
-        ("orders",),
-        "The lines of each order: a row per product, variant and quantity.\n\n"
-        "Answers:\n"
-        "- Which products sell, in which variants, how many pieces, at what price?\n"
-        "- What has to be made for an order?\n",
-    ),
-    "process_items": AssetDescription(
-        ("order_items",),
-        "The processes (工艺) of lines and orders: printing, embroidery, engraving. `line_no` 0 is the whole order.\n\n"
-        "Answers:\n"
-        "- What has to be done to which product, in which position?\n"
-        "- How many pictures have to be printed?\n",
-    ),
-    "customers": AssetDescription(
-        ("shop", "orders"),
-        "The buyers: a row per shop and nickname. The id of a customer is the same in every database.\n\n"
-        "Answers:\n"
-        "- Who buys, since when, and how often?\n"
-        "- Who has not bought for a long time?\n",
-    ),
-    "leads": AssetDescription(
-        ("customers", "orders"),
-        "Sales leads (商机) with the figures of their orders, split into sample, proof, bulk. People own the stage.\n\n"
-        "Answers:\n"
-        "- Whom should sales people talk to, and what is at stake?\n"
-        "- How many leads come from a sample to a bulk order? See the picture of the last materialisation.\n",
-        layer="sales",
-    ),
-}
-
-
 class EtlConfig(dg.Config):
-    """How an asset is run."""
+    """Run configuration of an asset."""
 
     full_refresh: bool = False
     """Process everything again instead of what is pending, after a rule or a mapping changed."""
@@ -99,11 +41,11 @@ ALL_INPUTS_INGESTED: Final = dg.AssetCheckSpec(
     asset="raw_orders",
     description="No file stays in the inbox and no source is unread for reasons that somebody has to correct.",
 )
-"""It does not block: what has landed well goes its way meanwhile."""
+"""Not blocking: rows that have landed are processed meanwhile."""
 
 
 class LandingConfig(dg.Config):
-    """What `raw_orders` reads besides the inbox."""
+    """Run configuration of `raw_orders`: sources to read besides the inbox."""
 
     pull: list[str] = Field(default_factory=list)
     """Sources of sources.yaml of which to land what changed."""
@@ -116,20 +58,17 @@ class LandingConfig(dg.Config):
     group_name=GROUP,
     kinds={"postgres"},
     owners=OWNERS,
-    tags={"layer": "raw"},
+    tags={"layer": SPECS["raw_orders"].layer},
     code_version=RULES_VERSION,
     metadata=table_metadata("raw_orders"),
     pool="raw_orders",
     check_specs=[ALL_INPUTS_INGESTED],
-    description="The rows of imported exports, every value as text, untouched: a row per order and import.\n\n"
-    "Answers:\n"
-    "- What exactly did the platform send us, in which import, on which line?\n"
-    "- How many imports came in, and how many failed?\n",
+    description=SPECS["raw_orders"].description,
 )
 def raw_orders(
     context: dg.AssetExecutionContext, config: LandingConfig, database: dg.ResourceParam[Database]
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster takes the generic form for several outputs
-    """Land what waits; mark imports failed whose process is gone; report what imports have landed."""
+    """Ingest pending inputs; mark imports failed whose process is gone; report the imports that have landed."""
     interrupted = fail_interrupted_imports(database)
     with reported_errors("raw_orders"):
         landed = ingest_pending_inputs(
@@ -159,17 +98,17 @@ def raw_orders(
 
 
 def build_asset(asset: AssetName) -> dg.AssetsDefinition:
-    """The Dagster asset of one of the six steps."""
-    described = DESCRIPTIONS[asset]
+    """Build the Dagster asset that runs the step of `asset`."""
+    spec = SPECS[asset]
 
     @dg.asset(
         name=asset,
-        deps=list(described.deps),
+        deps=list(spec.deps),
         group_name=GROUP,
         kinds={"postgres", "polars"},
         owners=OWNERS,
-        description=described.description,
-        tags={"layer": described.layer},
+        description=spec.description,
+        tags={"layer": spec.layer},
         code_version=RULES_VERSION,
         metadata=table_metadata(asset),
         pool=asset,
@@ -191,4 +130,4 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
     return materialize_asset
 
 
-ALL_ASSETS: Final = (raw_orders, *(build_asset(asset) for asset in DESCRIPTIONS), pipeline_health)
+ALL_ASSETS: Final = (raw_orders, *(build_asset(asset) for asset in STEP_ASSETS), pipeline_health)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from logging import Logger
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
 
 SECONDS: Final = 0.7
 """Time budget for reading the figures of one chart."""

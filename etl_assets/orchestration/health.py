@@ -14,6 +14,7 @@ from typing import Final
 
 import dagster as dg
 
+from etl_assets.asset_graph import LEAF_ASSETS
 from etl_assets.database.database import Database, sqlstate_of
 from etl_assets.orchestration.metadata import OWNERS
 from etl_assets.quality.checks import CHECKS
@@ -61,7 +62,7 @@ class HealthPage:
 
 @dg.asset(
     name="pipeline_health",
-    deps=["process_items", "leads"],
+    deps=list(LEAF_ASSETS),
     group_name="operations",
     kinds={"postgres", "dagster"},
     owners=OWNERS,

@@ -12,14 +12,14 @@ import dagster as dg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.database.schema import metadata as tables
 from etl_assets.orchestration.lineage import column_lineage
 from etl_assets.reporting.samples import shown_row
 
 if TYPE_CHECKING:
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.pipeline.protocol import StepResult
     from etl_assets.settings import Settings
 

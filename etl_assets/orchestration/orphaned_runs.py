@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 import psutil
 
-from etl_assets.events.subjects import SUBJECT_OF
+from etl_assets.asset_graph import SPECS
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ LAUNCHED: Final = (
     dg.DagsterRunStatus.CANCELING,
 )
 """States of an unfinished run that has left the run queue."""
-_OUR_ASSETS: Final = frozenset(dg.AssetKey(asset) for asset in SUBJECT_OF)
+_OUR_ASSETS: Final = frozenset(dg.AssetKey(asset) for asset in SPECS)
 
 
 def process_tag() -> dict[str, str]:

@@ -15,12 +15,13 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
+from etl_assets.asset_graph import QUARANTINING_ASSETS
 from etl_assets.database.database import Database
 from etl_assets.errors import EtlError
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.quarantine.corrections import CorrectionResult, build_corrections, import_corrections
 from etl_assets.quarantine.open_rows import list_open_rows
-from etl_assets.quarantine.requeue import REPLAY_ENTRY, requeue
+from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.spreadsheet import export_quarantine, read_corrections
 from etl_assets.settings import Settings
 
@@ -53,7 +54,7 @@ class ExportConfig(dg.Config):
         default=FileFormat.XLSX, description="XLSX keeps cells as text; CSV also holds texts that a workbook can't."
     )
     asset: str = Field(
-        default="", description=f"Only rows rejected by this asset: {', '.join(REPLAY_ENTRY)}. Default: all."
+        default="", description=f"Only rows rejected by this asset: {', '.join(QUARANTINING_ASSETS)}. Default: all."
     )
 
 
@@ -95,8 +96,8 @@ def _export_open_rows(
     context: dg.OpExecutionContext, config: ExportConfig, database: dg.ResourceParam[Database]
 ) -> None:
     with reported_errors("export"):
-        if config.asset and config.asset not in REPLAY_ENTRY:
-            msg = f"asset: {config.asset!r} puts no rows into quarantine; use one of {', '.join(REPLAY_ENTRY)}."
+        if config.asset and config.asset not in QUARANTINING_ASSETS:
+            msg = f"asset: {config.asset!r} puts no rows into quarantine; use one of {', '.join(QUARANTINING_ASSETS)}."
             raise QuarantineJobError(msg)
         asset = config.asset or None
         path = _new_file(quarantine_folder(database.settings), config.file_name, config.format.value)

@@ -1,28 +1,31 @@
-"""Runs the assets in one Dagster run of this process, recorded in the instance, and reports what it came to."""
+"""Run assets in one Dagster run of this process, recorded in the instance, and report its result.
+
+The caller passes the function that builds the definitions: they import this folder, so it can't import them.
+See https://docs.dagster.io/guides/build/jobs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import dagster as dg
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import STEP_ASSETS
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database
-from etl_assets.definitions import build_defs
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tag
 from etl_assets.pipeline.protocol import StepResult
-from etl_assets.run.registry import STEPS
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.settings import Settings
 
 CONSOLE_LOG_LEVEL: Final = "CRITICAL"
@@ -31,7 +34,7 @@ CONSOLE_LOG_LEVEL: Final = "CRITICAL"
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a run came to: `status` is success, partial_success (rows in quarantine) or failed."""
+    """Result of a run: `status` is success, partial_success (rows in quarantine) or failed."""
 
     run_id: str
     status: str
@@ -39,8 +42,17 @@ class RunReport:
     failed_checks: tuple[str, ...]
 
 
+class BuildDefs(Protocol):
+    """Function that builds the definitions with other resources: `etl_assets.definitions.build_defs`."""
+
+    def __call__(self, *, resources: dict[str, Any]) -> dg.Definitions:
+        """Build them."""
+        ...
+
+
 def run_in_process(
     settings: Settings,
+    build_defs: BuildDefs,
     *,
     only: Sequence[AssetName] = (),
     full_refresh: bool = False,
@@ -50,6 +62,7 @@ def run_in_process(
 
     Args:
         settings: where the database and the instance are.
+        build_defs: builds the definitions on the resources of this run.
         only: the assets to run; all of them where it is empty.
         full_refresh: process everything again instead of what is pending.
         on_progress: called with the asset's name and the rows of each finished batch.
@@ -60,7 +73,7 @@ def run_in_process(
         "batch_processor": dg.ResourceDefinition.hardcoded_resource(BatchProcessor(on_batch=on_progress)),
         "vectorized_queries": dg.ResourceDefinition.hardcoded_resource(VectorizedQueries(database)),
     }
-    selected = [asset for asset in STEPS if not only or asset in only]
+    selected = [asset for asset in STEP_ASSETS if not only or asset in only]
     job = build_defs(resources=resources).resolve_job_def(PIPELINE_JOB)
     config = {
         "ops": {asset: {"config": {"full_refresh": full_refresh}} for asset in selected},

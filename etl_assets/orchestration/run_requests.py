@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import dagster as dg
 
+from etl_assets.asset_graph import SPECS
 from etl_assets.ledger.queue import read_backlog
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.orchestration.orphaned_runs import LAUNCHED
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from dagster import AssetKey, RunRecord
     from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
 
 ASSET_TAG: Final = "etl_assets/asked_for"
 """The asset whose work a run was asked for."""
@@ -97,10 +98,11 @@ class RunRequester:
         )
 
     def _with_everything_after(self, asset: AssetName) -> list[AssetKey]:
-        selection = dg.AssetSelection.assets(asset).downstream()
-        # An import shows at the asset that it has landed in.
-        selected = selection | dg.AssetSelection.assets("raw_orders") if asset == "shop" else selection
-        return sorted(selected.resolve(self.graph))
+        selection: dg.AssetSelection = dg.AssetSelection.assets(asset).downstream()
+        upstream = SPECS[asset].enqueued_by
+        if upstream is not None and SPECS[upstream].enqueued_by is None:
+            selection |= dg.AssetSelection.assets(upstream)  # an import shows at the asset that it has landed in
+        return sorted(selection.resolve(self.graph))
 
     def _run_under_way(self, asset: AssetKey) -> str | None:
         """An unfinished run that will run `asset`, or has."""

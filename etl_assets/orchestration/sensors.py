@@ -14,10 +14,11 @@ from typing import Final
 
 import dagster as dg
 
+from etl_assets.asset_graph import TRIGGER_EVENT, AssetName
 from etl_assets.database.database import Database
 from etl_assets.events.consumer import consume_events
 from etl_assets.events.handler import Payload, event_task_handler
-from etl_assets.events.subjects import EVENT_VERSION, TRIGGER_EVENT, AssetName
+from etl_assets.events.subjects import EVENT_VERSION
 from etl_assets.inbox.ready_files import find_ready_files
 from etl_assets.orchestration.jobs import health_job, pipeline_job, whole_tables_job
 from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs

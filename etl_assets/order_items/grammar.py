@@ -82,19 +82,9 @@ def without_count(segment: pl.Expr, pattern: str) -> pl.Expr:
     return segment.str.replace(pattern, groups).str.strip_chars()
 
 
-def _price_pattern(numbers: NumberFormat) -> str:
-    ordered = sorted(numbers.currency_signs, key=len, reverse=True)
-    signs = "|".join(re.escape(sign) for sign in ordered) or "@"
-    symbols = "|".join(re.escape(sign) for sign in ordered if not sign[-1].isalpha())
-    start = f"@ ?(?i:{signs})?" + (f"|{symbols}" if symbols else "")
-    group = f"[0-9]{{1,3}}(?:{re.escape(numbers.thousands)}[0-9]{{3}})+|" if numbers.thousands else ""
-    amount = f"(?:{group}[0-9]+)(?:{re.escape(numbers.decimal)}[0-9]+)?"
-    return f"(?:{start}) ?[+-]?{amount}(?: ?(?i:{signs}))?"
-
-
 def _read_segments(segments: pl.DataFrame, numbers: NumberFormat) -> pl.DataFrame:
     """Split each segment into unit_price, quantity, variant part and body (the rest), all text."""
-    price = _price_pattern(numbers)
+    price = numbers.price_pattern()
     units = f" ?(?:{_ITEM_UNITS})"
     tail = rf"(?: ?({_TIMES_OR_X} ?{_NUMBER}(?:{units})?)| ([0-9]+{units}))?$"
     body, prefix = pl.col("body"), rf"^({_NUMBER}) ?(?:{_TIMES} ?|[xX] )([^ 0-9].*)$"
@@ -132,7 +122,7 @@ def read_free_text(texts: pl.DataFrame, numbers: NumberFormat, most: int) -> tup
         ``row, line_no, name, variant, sku, quantity, unit_price``, the last six text; a quantity or price that is given
         twice holds both, and so is no number. And the ``row`` of each text with more segments.
     """
-    pieces = split_segments(prepare_text(pl.col("items")), ITEM_SEPARATORS, _price_pattern(numbers))
+    pieces = split_segments(prepare_text(pl.col("items")), ITEM_SEPARATORS, numbers.price_pattern())
     segments, too_long = split_texts(texts, "row", pieces.alias("body"), most)
     read = _read_segments(segments, numbers)
     first = pl.int_range(pl.len()).over("row") == 0

@@ -1,12 +1,13 @@
-"""How JSON arrays of objects are read from a text column, so that no malformed row can harm another one.
+"""Reading of JSON arrays of objects from a text column, so that no malformed row can harm another one.
 
-Polars decodes a column as one document: a malformed row fails it, and one with a stray bracket can even shift its
-neighbours. Therefore only texts that are known to be one JSON value each get there. What is specific to items or to
-processes does not belong here.
+Hazard: Polars decodes a column as one document, so a malformed row fails it, and one with a stray bracket can even
+shift its neighbours. Therefore only texts that are known to be one JSON value each get there. Nothing that is specific
+to items or to processes belongs here.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
@@ -44,7 +45,7 @@ FLAT_ARRAY: Final = _array_of(_FLAT_PAIR)
 
 
 def array_with(key: str) -> str:
-    """Pattern like `FLAT_ARRAY`, where ``key`` may also hold a `FLAT_ARRAY`."""
+    """Return a pattern like `FLAT_ARRAY`, where ``key`` may also hold a `FLAT_ARRAY`."""
     return _array_of(rf'(?:{_FLAT_PAIR}|"{key}"{_COLON}{FLAT_ARRAY})')
 
 
@@ -79,22 +80,24 @@ def _read_documents(documents: pl.Series, schema: pa.Schema) -> pa.Table:
 
 
 def looks_like_json(text: pl.Expr) -> pl.Expr:
-    """Whether a text is meant as JSON: it starts with ``{`` or ``[``.
+    """Decide whether a text is meant as JSON: it starts with ``{`` or ``[``.
 
     Except for ``[白色]杯子``: a bracket that closes, with no quote, brace or bracket in it, and more text behind it.
     """
     return text.str.contains(r"^\s*[\[{]") & ~text.str.contains(r'^\s*\[[^\[\]{}"]*\]\s*\S')
 
 
-def quote_numbers(text: pl.Expr, keys: tuple[str, ...]) -> pl.Expr:
+def quote_numbers(text: pl.Expr, keys: tuple[str, ...], decimal: str = ".") -> pl.Expr:
     """Put the bare numbers of these keys in quotes, digit for digit: decoding would take them through a float.
 
-    Only for valid JSON: there, an unescaped ``"key"`` before a colon can't be anything but that key.
+    Only for valid JSON: there, an unescaped ``"key"`` before a colon can't be anything but that key. With ``decimal``,
+    the decimal point of JSON becomes that mark, so that the text is a number in an export's notation.
     """
-    return text.str.replace_all(
-        rf'("(?:{"|".join(keys)})"\s*:\s*)(-?[0-9][0-9.eE+-]*)',
-        '${1}"${2}"',
-    )
+    named = rf'("(?:{"|".join(keys)})"\s*:\s*)'
+    if decimal != ".":
+        mark = json.dumps(decimal, ensure_ascii=False)[1:-1].replace("$", "$$")
+        text = text.str.replace_all(rf"{named}(-?[0-9]+)\.([0-9.eE+-]*)", f'${{1}}"${{2}}{mark}${{3}}"')
+    return text.str.replace_all(rf"{named}(-?[0-9][0-9.eE+-]*)", '${1}"${2}"')
 
 
 class Decoded(NamedTuple):
@@ -149,7 +152,7 @@ def decode_arrays(
 
 
 def _has_more(text: pl.Expr, most: int) -> pl.Expr:
-    """Whether a text is a JSON array of more than ``most`` elements."""
+    """Decide whether a text is a JSON array of more than ``most`` elements."""
     # An element and its comma take two bytes at least. A path finds no null, but finds what stands in its place.
     counted = pl.when(text.str.len_bytes() > 2 * most).then(text).str.replace_all("null", "0", literal=True)
     return counted.str.json_path_match(f"$[{most}]").is_not_null()
@@ -173,7 +176,7 @@ def _decode_piece(piece: pl.DataFrame, column: str, dtype: pl.DataType) -> tuple
 
 
 def _misfits(texts: pl.Series, dtype: pl.DataType, start: int) -> list[int]:
-    """The places of the texts that don't fit the type, counted from ``start``, found in ever smaller parts."""
+    """Return the places of the texts that don't fit the type, counted from ``start``, found in ever smaller parts."""
     try:
         texts.str.json_decode(dtype)
     except ComputeError:

@@ -1,4 +1,8 @@
-"""The `order_items` asset: the items of changed orders become their lines."""
+"""The `order_items` asset: the items of changed orders become their lines.
+
+Reading and writing; the rules are in `order_items.transform`, code shared with `process_items` in
+`pipeline.order_lines`.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +15,18 @@ from etl_assets.ledger.queue import max_rows
 from etl_assets.ledger.range_sql import changed_orders, raw_rows
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
 from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
-from etl_assets.pipeline.protocol import Batch, LoadResult
+from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
 ORDER_ITEMS: Final = OrderChildTable(
     asset="order_items",
-    key=("order_no", "line_no"),
     schema={"order_no": pl.Int64(), **{name: dtype for name, dtype in LINE_SCHEMA.items() if name != "raw_id"}},
 )
 
@@ -37,14 +40,13 @@ ORDER_TEXT_SCHEMA: Final = {
 }
 
 
-class OrderItemsStep:
+class OrderItemsStep(Step):
     """orders → order_items."""
 
     asset: AssetName = "order_items"
-    batch_factor = 1
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
-        """The changed orders with the items of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
+        """Read the changed orders with the items of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
         return database.read(
             "SELECT o.raw_id, o.order_no, t.batch_id AS import_batch_id, o.shop_id, o.order_id, r.items"  # noqa: S608  # integers only
             f" FROM {changed_orders(ranges)}"
@@ -61,8 +63,8 @@ class OrderItemsStep:
     ) -> ParsedLines:
         """Read the items of each order as its lines, those of each preset by its rules."""
         with queries.database.transaction() as connection:
-            parts = [read_items(part, preset.numbers) for preset, part in rows_by_preset(connection, rows)]
-        return parse_lines(ORDER_ITEMS, rows, parts)
+            read = [read_items(part, preset.numbers) for preset, part in rows_by_preset(connection, rows)]
+        return parse_lines(ORDER_ITEMS, rows, read)
 
     def load(self, batch: Batch, transformed: ParsedLines) -> LoadResult:
         """Replace the lines of each order."""

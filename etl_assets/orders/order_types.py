@@ -1,4 +1,4 @@
-"""The order types that a seller uses and what they mean to the system: the rows of `order_type_mappings`."""
+"""Mapping of a seller's order types to the system's: the rows of `order_type_mappings`. The look-up is a service."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class OrderTypeError(EtlError):
 
 
 def list_order_types(database: Database) -> dict[str, str]:
-    """All mappings, raw to system type."""
+    """Return all mappings, raw to system type."""
     with database.transaction() as connection:
         rows = connection.execute(sa.select(order_type_mappings).order_by(order_type_mappings.c.raw_order_type))
         return {raw: system for raw, system in rows}  # noqa: C416  # rows are no pairs to the type checker
 
 
 def set_order_types(database: Database, mappings: Mapping[str, str]) -> dict[str, str]:
-    """Add or replace mappings, in one transaction. Returns them as they are stored.
+    """Add or replace mappings, in one transaction. Return them as they are stored.
 
     Raises:
         OrderTypeError: a raw type is empty or can't be stored, or a system type is not one of `SYSTEM_ORDER_TYPES`.

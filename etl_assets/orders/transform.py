@@ -1,4 +1,7 @@
-"""The rules of orders (design §4): pure functions from raw rows to orders, their versions and their defects."""
+"""The rules of orders (design §4): pure functions from raw rows to orders, their versions and their defects.
+
+Reading and writing tables is in `orders.step` and the modules that it names.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.quarantine.rows import REJECTED_SCHEMA
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.values.identifiers import customer_global_id, customer_key
 from etl_assets.values.numbers import MONEY, parse_money
+from etl_assets.values.order_keys import RAW_SHOP, shops_by_raw_name
 from etl_assets.values.text import MAX_KEY_BYTES, clean_name, clean_text, fits_an_index, normalize_case_str
 from etl_assets.values.timestamps import TIMESTAMP_UTC, has_timestamp, parse_timestamps
 
 if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
 
-_RAW_SHOP: Final = ("platform", "shop")
 ORDER_KEY: Final = ("shop_id", "order_id")
 
 ORDER_VALUES: Final = {
@@ -30,17 +33,17 @@ ORDER_VALUES: Final = {
     "ordered_at": TIMESTAMP_UTC,
     "source_updated_at": TIMESTAMP_UTC,
 }
-"""What an order says: two versions of an order differ if any of these does."""
+"""Values of an order: two versions of it differ if any of these does."""
 
 CUSTOMER_VALUES: Final = (
     "customer_nickname", "customer_global_id", "is_cancelled", "system_order_type", "amount", "currency", "ordered_at",
 )  # fmt: skip
-"""What customers and leads are made of."""
+"""Values of an order that customers and leads are made of."""
 
 ORDER_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), **ORDER_VALUES}
 
 VERSION: Final = ("source_updated_at", "raw_id")
-"""The total order of the versions of an order; a missing time is before any."""
+"""Total order of the versions of an order; a missing time is before any."""
 
 REASONS: Final = {
     "BAD_TEXT": "The row holds what the database can't store (NUL, half a character), or could not be read.",
@@ -49,10 +52,10 @@ REASONS: Final = {
     "BAD_AMOUNT": "amount is not a number that the preset's format allows, or beyond numeric(18,4).",
     "BAD_TIMESTAMP": "ordered_at or updated_at is in none of the known formats, or is no date.",
 }
-"""Why a raw row is no version of an order; the first that applies, in this order, is its reason."""
+"""Reasons that a raw row is no version of an order; the first one that applies, in this order, is given."""
 
 SHOP_NOT_MADE: Final = "The row's shop is not in shop_configs: replay the row to have it made."
-"""The reason, as `MISSING_SHOP`, where the row does name a shop."""
+"""Reason, as `MISSING_SHOP`, of a row that does name a shop."""
 
 _KEYS: Final = {
     "platform and shop together": ("platform_name", "shop_name"),
@@ -76,7 +79,7 @@ def read_orders(
     Returns:
         The good versions (`ORDER_SCHEMA`) and the rejected rows (`REJECTED_SCHEMA`); together one row per raw row.
     """
-    named = raw.join(_shops_by_raw_name(raw, shops), on=_RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
+    named = raw.join(shops_by_raw_name(raw, shops), on=RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
     values = named.with_columns(
         key=clean_text(pl.col("order_id")),
         ordered=parse_timestamps(named["ordered_at"], named["timezone"], preset.timestamp_formats),
@@ -119,31 +122,17 @@ def read_orders(
     return good.select(*ORDER_SCHEMA), rejected.select(*REJECTED_SCHEMA)
 
 
-def order_keys(raw: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
-    """The keys of the orders that raw rows (`raw_id`, `platform`, `shop`, `order_id`) belong to; null if to none."""
-    named = raw.join(_shops_by_raw_name(raw, shops), on=_RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
-    return named.select("raw_id", "shop_id", order_id=clean_text(pl.col("order_id")))
-
-
-def _shops_by_raw_name(raw: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
-    """The shop of each distinct `platform` and `shop` as they stand in the raw rows: there are few of them."""
-    cleaned = (
-        raw.select(_RAW_SHOP)
-        .unique()
-        .with_columns(platform_name=clean_text(pl.col("platform")), shop_name=clean_text(pl.col("shop")))
-    )
-    known = shops.select("shop_id", "shop_name", "timezone", platform_name="platform")
-    return cleaned.join(known, on=["platform_name", "shop_name"], how="left")
-
-
 def newest_versions(versions: pl.DataFrame) -> pl.DataFrame:
-    """The newest version of each order (`ORDER_SCHEMA`)."""
+    """Return the newest version of each order (`ORDER_SCHEMA`)."""
     ordered = versions.sort(*VERSION, nulls_last=False)
     return ordered.unique(ORDER_KEY, keep="last", maintain_order=True).select(*ORDER_SCHEMA)
 
 
+_BEFORE_ANY_TIME: Final = -(1 << 63)
+
+
 def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    """Say what becomes of each order.
+    """Decide the `change` of each order.
 
     Args:
         newest: `ORDER_SCHEMA`, one version per order.
@@ -157,8 +146,9 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
     """
     both = newest.join(stored, on=ORDER_KEY, how="left", suffix="_stored", maintain_order="left")
     is_known = pl.col("raw_id_stored").is_not_null()
-    new_time = pl.col("source_updated_at").fill_null(pl.datetime(1, 1, 1, time_zone="UTC"))
-    old_time = pl.col("source_updated_at_stored").fill_null(pl.datetime(1, 1, 1, time_zone="UTC"))
+    # As integers: no timestamp is before all others, not even the year 1, which exports do name.
+    new_time = pl.col("source_updated_at").to_physical().fill_null(_BEFORE_ANY_TIME)
+    old_time = pl.col("source_updated_at_stored").to_physical().fill_null(_BEFORE_ANY_TIME)
     is_older = (new_time < old_time) | ((new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored")))
     differing = {name: pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_VALUES}
     differs = pl.any_horizontal(pl.col("lines_differ"), *differing.values())

@@ -1,7 +1,9 @@
-"""The net below `write_bisecting`: a batch that is refused for its rows is halved until the rows to blame are alone.
+"""Bisection of batches: a batch that is refused for its rows is halved until the rows to blame are alone.
 
-Whatever statement is refused and whatever library gives up, each half is loaded as a batch of its own. A row that is
-refused alone, twice if need be, is put into quarantine.
+The last resort behind `write_bisecting`: it works whatever statement is refused and whatever library gives up, because
+each half is loaded as a batch of its own, in its own transaction. A row that is refused alone is put into quarantine
+(`reject_row`). Why halves of the ranges and no savepoints: docs/decisions.md, "A refused batch is halved by its
+ranges".
 """
 
 from __future__ import annotations
@@ -20,20 +22,20 @@ from etl_assets.ledger.range_sql import raw_ids_query
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
 
 logger = logging.getLogger(__name__)
 
 MAX_REJECTED_ROWS: Final = 100
-"""So many rows are singled out in one run, each in a few dozen small batches; what is left is for the next run."""
+"""Rows to reject in one run, each after a few dozen small batches; the next run goes on."""
 MAX_STUCK: Final = 3
-"""After so many rows on end that could not even be put into quarantine it is not the rows that are at fault."""
+"""Consecutive rows that can't be put into quarantine, after which the search ends: the rows are not at fault."""
 
 
 class Rejected(NamedTuple):
-    """A row that was refused alone, and why, without any value."""
+    """A row that was refused alone, and the reason, without any value."""
 
     raw_id: int
     reason: str
@@ -50,7 +52,7 @@ class _Part(NamedTuple):
     raw_ids: pl.Series
 
     def halves(self) -> Iterator[_Part]:
-        """Both halves, by rows."""
+        """Yield both halves, by rows."""
         middle = self.raw_ids.len() // 2
         below, above = split_at(self.ranges, self.raw_ids[middle])
         yield _Part(below, self.raw_ids.head(middle))
@@ -59,18 +61,23 @@ class _Part(NamedTuple):
 
 @dataclass(slots=True)
 class BatchBisection:
-    """The search for the rows to blame, in one run of an asset."""
+    """The search for the rows to blame, in one run of an asset.
+
+    Hazards: a fault that hits every row would put a whole table into quarantine, hence the limits below and the
+    rehearsal in `reject_row`; a failing batch must not keep the others from being loaded, hence parts that can't be
+    loaded stay pending and the search goes on (docs/architecture.md, "The life of a bad row").
+    """
 
     asset: AssetName
     database: Database
     rejected_rows: int = 0
-    """How many rows were found."""
+    """Rows that were found."""
     stuck: int = 0
-    """How many of the last ones could not be put into quarantine."""
+    """Consecutive rows, up to the last one, that could not be put into quarantine."""
 
     @property
     def summary(self) -> str:
-        """The search in the words of a failed run."""
+        """Result of the search, for the message of a failed run."""
         if self.stuck >= MAX_STUCK:
             return ", and it is no row's fault: refused rows can't be put into quarantine either"
         if self.is_over:
@@ -79,16 +86,16 @@ class BatchBisection:
 
     @property
     def is_over(self) -> bool:
-        """Whether this run has searched enough."""
+        """True once this run has reached a limit of the search."""
         return self.rejected_rows >= MAX_REJECTED_ROWS or self.stuck >= MAX_STUCK
 
     def load_good_rows(self, ranges: Sequence[RawIdRange], load: Load) -> list[RawIdRange]:
-        """Load what can be loaded of a batch that was refused for its rows.
+        """Load all but the rows to blame of a batch that was refused for its rows.
 
         Args:
             ranges: of the batch.
-            load: loads ranges as a batch of their own, or puts their one row into quarantine where it is given; returns
-                why it could not.
+            load: loads ranges as a batch of their own, or quarantines their one row where that is given; returns the
+                error if it could not.
 
         Returns:
             The ranges that stay pending.
@@ -111,13 +118,13 @@ class BatchBisection:
             if reason:
                 error = self._reject_row(part, reason, load)
             if isinstance(error, ConcurrentRunError):
-                return left  # what another run has left over is planned anew
+                return left  # ranges that another run has left are planned anew
             self.stuck = self.stuck + 1 if error else 0
             left += part.ranges if error else ()
         return left + [one for part in waiting for one in part.ranges]
 
     def _reject_row(self, part: _Part, reason: str, load: Load) -> Exception | None:
-        """Put the one row of a part into quarantine; returns why that could not be done."""
+        """Put the one row of a part into quarantine; return the error if that could not be done."""
         raw_id: int = part.raw_ids.item()
         error = load(part.ranges, Rejected(raw_id, reason))
         if error is None:

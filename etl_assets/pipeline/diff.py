@@ -1,4 +1,7 @@
-"""What becomes of rows: compared with those that are stored, and counted for the ledger."""
+"""Comparison of rows with the stored ones (inserted, updated, unchanged), and their counts for the ledger.
+
+Reading and writing either is elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def diff_rows(rows: pl.DataFrame, stored: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """`rows`, sorted by key, with their `change`: inserted, updated or unchanged."""
+    """Return `rows`, sorted by key, with their `change`: inserted, updated or unchanged."""
     if stored.is_empty():
         return rows.with_columns(change=pl.lit("inserted")).sort(key)
     values = [name for name in rows.columns if name not in key]

@@ -1,4 +1,7 @@
-"""The lines of an order are replaced as a set: what is new is inserted, what differs updated, what is gone deleted."""
+"""Lines of orders, replaced as a set: new lines are inserted, different ones updated, all others of the order deleted.
+
+For assets whose rows belong to an order and are stored under `order_no`. Reading the lines is each asset's own.
+"""
 
 from __future__ import annotations
 
@@ -8,118 +11,144 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import SPECS
 from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.ledger.range_sql import changed_orders
 from etl_assets.pipeline.diff import count_changes, diff_rows
-from etl_assets.quarantine.rows import REJECTED_SCHEMA, quarantine_rows, resolve_rows
+from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.ledger.batches import BatchCounts
     from etl_assets.pipeline.protocol import Batch
 
 
 @dataclass(frozen=True, slots=True)
 class OrderChildTable:
-    """A table whose rows belong to an order."""
+    """Table of an asset whose rows belong to an order; its name and its key are those of the asset graph."""
 
     asset: AssetName
-    key: tuple[str, ...]
     schema: dict[str, pl.DataType]
+    """Its columns, `order_no` and the key among them."""
+
+    def __post_init__(self) -> None:
+        missing = {"order_no", *self.key} - set(self.schema)
+        if missing:
+            msg = f"{self.asset}: the schema of its rows lacks {', '.join(sorted(missing))}."
+            raise ValueError(msg)
 
     @property
-    def query(self) -> str:
-        """Reads the stored lines of the staged orders."""
+    def name(self) -> str:
+        """Name of the table."""
+        return SPECS[self.asset].table
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns that identify a row."""
+        return SPECS[self.asset].key
+
+    @property
+    def lines_query(self) -> str:
+        """Query of the stored lines of the orders in the temporary table `line_orders`."""
         columns = ", ".join("t." + name for name in self.schema)
-        return f"SELECT {columns} FROM order_keys k JOIN {self.asset} t USING (order_no)"  # noqa: S608  # constants
+        return f"SELECT {columns} FROM line_orders k JOIN {self.name} t USING (order_no)"  # noqa: S608  # constants
 
     @property
-    def last_order(self) -> str:
-        """Reads the number of the last order that has stored lines."""
-        return f"SELECT coalesce(max(order_no), 0) FROM {self.asset}"  # noqa: S608  # a constant
+    def last_order_query(self) -> str:
+        """Query of the number of the last order that has stored lines."""
+        return f"SELECT coalesce(max(order_no), 0) FROM {self.name}"  # noqa: S608  # a constant
 
 
 class ParsedLines(NamedTuple):
-    """What the orders of a batch say of their lines."""
+    """Lines of the orders of a batch, read from their texts."""
 
     orders: pl.DataFrame
     """`order_no`, `shop_id`, `order_id`, `raw_id` of all orders of the batch."""
     lines: pl.DataFrame
-    """The lines they have now, in the table's columns."""
+    """Their lines, in the table's columns."""
     unreadable: pl.DataFrame
-    """The orders whose lines can't be read (`REJECTED_SCHEMA`): they have none."""
+    """Orders whose lines can't be read (`REJECTED_SCHEMA`): they have none."""
 
 
 def parse_lines(
-    table: OrderChildTable, rows: pl.DataFrame, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame]]
+    table: OrderChildTable, rows: pl.DataFrame, read: Sequence[tuple[pl.DataFrame, pl.DataFrame]]
 ) -> ParsedLines:
-    """Put together what was read of the lines of orders.
+    """Collect the lines of a batch that were read group by group, as those of each preset are.
 
     Args:
         table: where the lines will be stored.
         rows: all orders of the batch, with `raw_id`, `order_no`, `shop_id`, `order_id`.
-        parts: for some of the orders each, their lines, with `raw_id`, and the orders that could not be read.
+        read: for a group of the orders each, their lines, with `raw_id`, and the orders that could not be read.
     """
     numbers = rows.select("raw_id", "order_no")
-    lines = [part.join(numbers, on="raw_id", how="left", maintain_order="left") for part, _ in parts]
+    lines = [part.join(numbers, on="raw_id", how="left", maintain_order="left") for part, _ in read]
     return ParsedLines(
         rows.select("order_no", "shop_id", "order_id", "raw_id"),
         pl.concat([pl.DataFrame(schema=table.schema), *(part.select(*table.schema) for part in lines)]),
-        pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(bad.select(*REJECTED_SCHEMA) for _, bad in parts)]),
+        pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(bad.select(*REJECTED_SCHEMA) for _, bad in read)]),
     )
 
 
 def sync_lines(connection: sa.Connection, table: OrderChildTable, read: ParsedLines) -> BatchCounts:
-    """Make the stored lines of orders equal to those that were read, and keep the ledger of quarantine true.
+    """Make the stored lines of orders equal to those that were read; quarantine and resolve accordingly.
+
+    Hazard: where the store refuses one line, its order must not keep a mix of old and new lines. So an order's lines
+    are refused together, and the old ones go as well (docs/decisions.md, "An order whose items can't be read has no
+    lines").
 
     Returns:
         The counts, in lines; an unreadable order counts as one.
     """
     orders, lines, unreadable = read
-    stored = _stored(connection, table, orders)
+    stored = _stored_lines(connection, table, orders)
     decided = diff_rows(lines, stored, table.key)
-    gone = stored.join(lines, on=table.key, how="anti")
-    delete_rows(connection, table.asset, gone.select(table.key))
+    dropped = stored.join(lines, on=table.key, how="anti")
+    delete_rows(connection, table.name, dropped.select(table.key))
     refused = write_bisecting(
         connection,
         orders.join(decided, on="order_no", how="semi").sort("order_no"),
         lambda part: _write(connection, table, decided.join(part, on="order_no", how="semi", maintain_order="left")),
     )
     if refused.height:
-        gone_too = stored.join(refused, on="order_no", how="semi").join(gone, on=table.key, how="anti")
-        delete_rows(connection, table.asset, gone_too.select(table.key))
-        gone = pl.concat([gone, gone_too])
+        of_refused = stored.join(refused, on="order_no", how="semi").join(dropped, on=table.key, how="anti")
+        delete_rows(connection, table.name, of_refused.select(table.key))
+        dropped = pl.concat([dropped, of_refused])
         decided = decided.join(refused, on="order_no", how="anti")
     rejected = pl.concat([unreadable, refused.select(*REJECTED_SCHEMA)])
     quarantine_rows(connection, table.asset, rejected)
     resolve_rows(
         connection, table.asset, orders.with_columns(is_good=~pl.col("raw_id").is_in(rejected["raw_id"].implode()))
     )
-    return count_changes(decided, quarantined=rejected.height, deleted=gone.height)
+    return count_changes(decided, quarantined=rejected.height, deleted=dropped.height)
 
 
 def reject_order(batch: Batch, table: OrderChildTable, rejected: pl.DataFrame) -> BatchCounts:
-    """Put the one order of a batch (`REJECTED_SCHEMA`) into quarantine; like any that can't be read it has no lines."""
+    """Quarantine the one order of a batch (`REJECTED_SCHEMA`); like any that can't be read it has no lines."""
     schema = {"order_no": pl.Int64(), "shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64()}
     columns = ", ".join("o." + name for name in schema)
     orders = fetch_frame(batch.connection, f"SELECT {columns} FROM {changed_orders(batch.ranges)}", schema)  # noqa: S608  # integers only
     return sync_lines(batch.connection, table, ParsedLines(orders, pl.DataFrame(schema=table.schema), rejected))
 
 
-def _stored(connection: sa.Connection, table: OrderChildTable, orders: pl.DataFrame) -> pl.DataFrame:
-    """The stored lines of orders. Those that are newer than any with lines are not even looked up."""
-    last: int = connection.execute(sa.text(table.last_order)).scalar_one()
+def _stored_lines(connection: sa.Connection, table: OrderChildTable, orders: pl.DataFrame) -> pl.DataFrame:
+    """Return the stored lines of orders.
+
+    Orders newer than any with lines are not looked up: that took 4 s of the first load of two million lines, as
+    docs/performance.md says. `order_no` only grows, so they have none.
+    """
+    last: int = connection.execute(sa.text(table.last_order_query)).scalar_one()
     known = orders.filter(pl.col("order_no") <= last)
     if known.is_empty():
         return pl.DataFrame(schema=table.schema)
-    copy_to_temp_table(connection, "orders", known.select("order_no"), name="order_keys")
-    return fetch_frame(connection, table.query, table.schema)
+    copy_to_temp_table(connection, "orders", known.select("order_no"), name="line_orders")
+    return fetch_frame(connection, table.lines_query, table.schema)
 
 
 def _write(connection: sa.Connection, table: OrderChildTable, decided: pl.DataFrame) -> None:
     columns = list(table.schema)
-    copy_rows(connection, table.asset, decided.filter(pl.col("change") == "inserted").select(columns))
-    update_rows(connection, table.asset, decided.filter(pl.col("change") == "updated").select(columns), key=table.key)
+    copy_rows(connection, table.name, decided.filter(pl.col("change") == "inserted").select(columns))
+    update_rows(connection, table.name, decided.filter(pl.col("change") == "updated").select(columns), key=table.key)

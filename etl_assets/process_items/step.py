@@ -1,4 +1,8 @@
-"""The `process_items` asset: the processes (工艺) of changed orders' items, and of the orders themselves."""
+"""The `process_items` asset: the processes (工艺) of changed orders' items, and of the orders themselves.
+
+Reading and writing; the rules are in `process_items.transform`, code shared with `order_items` in
+`pipeline.order_lines`.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,19 @@ import polars as pl
 from etl_assets.ledger.queue import max_rows
 from etl_assets.ledger.range_sql import changed_orders, raw_rows
 from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
-from etl_assets.pipeline.protocol import Batch, LoadResult
+from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
 PROCESS_ITEMS: Final = OrderChildTable(
     asset="process_items",
-    key=("order_no", "line_no", "process_no"),
     schema={
         "order_no": pl.Int64(),
         **{name: dtype for name, dtype in PROCESS_SCHEMA.items() if name != "raw_id"},
@@ -45,14 +48,13 @@ LINE_PROCESSES_SCHEMA: Final = {
 }
 
 
-class ProcessItemsStep:
+class ProcessItemsStep(Step):
     """order_items → process_items."""
 
     asset: AssetName = "process_items"
-    batch_factor = 1
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
-        """The changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
+        """Read the changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
         return database.read(
             "SELECT o.raw_id, o.order_no, o.shop_id, o.order_id, r.processes"  # noqa: S608  # integers only
             f" FROM {changed_orders(ranges)} {raw_rows()}",

@@ -1,4 +1,8 @@
-"""From processes (工艺) of orders and lines to process items: `read_processes`. Pure rules; tables are elsewhere."""
+"""The rules of processes (工艺): from texts of orders and lines to process items (`read_processes`), pure functions.
+
+The grammar and the reading of JSON are shared with `order_items`. Reading and writing tables is in
+`process_items.step`.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +27,14 @@ from etl_assets.order_items.json_arrays import (
     looks_like_json,
     quote_numbers,
 )
-from etl_assets.order_items.transform import MAX_BYTES, MAX_LINES, TOO_LONG, unreadable
-from etl_assets.values.numbers import parse_quantity
+from etl_assets.order_items.lines import MAX_LINES
+from etl_assets.order_items.transform import MAX_BYTES, TOO_LONG, unreadable
+from etl_assets.values.numbers import PLAIN_NUMBERS, parse_quantity, whole_number
 from etl_assets.values.text import clean_text, is_not_blank
 
 BAD_PROCESSES: Final = "BAD_PROCESSES"
 MAX_PROCESSES: Final = 5 * MAX_LINES
-"""How many processes an order may have, those of its lines and its own: five for each line of the longest order."""
+"""Most processes that an order may have, those of its lines and its own: five for each line of the longest order."""
 PROCESS_SCHEMA: Final = pl.Schema(
     {
         "shop_id": pl.Int32,
@@ -44,7 +49,7 @@ PROCESS_SCHEMA: Final = pl.Schema(
         "raw_id": pl.Int64,
     }
 )
-"""What `read_processes` returns for each process."""
+"""Columns of the processes that `read_processes` returns."""
 
 _KEYS: Final = ("process", "position", "pictures")
 _OBJECTS: Final = pl.List(pl.Struct(dict.fromkeys(_KEYS, pl.String)))
@@ -98,7 +103,7 @@ def read_processes(orders: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFr
 
 
 def _collect_texts(orders: pl.DataFrame, lines: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
-    """All texts that say something: ``row, line_no, quantity`` (Int64) and ``processes``, by row and line."""
+    """Collect all texts that are not blank: ``row, line_no, quantity`` (Int64) and ``processes``, by row and line."""
     totals = lines.group_by("raw_id").agg(pl.col("quantity").cast(pl.Int64).sum())
     of_orders = (
         orders.select("raw_id", "processes")
@@ -114,7 +119,7 @@ def _collect_texts(orders: pl.DataFrame, lines: pl.DataFrame, keys: pl.DataFrame
 
 
 def _too_many(processes: pl.DataFrame) -> pl.DataFrame:
-    """The faults (``row, reason``) of orders with more than `MAX_PROCESSES`; they lie together, order by order."""
+    """Return the faults (``row, reason``) of orders with more than `MAX_PROCESSES`, which lie together."""
     counts = processes.select(pl.col("row").rle()).unnest("row").filter(pl.col("len") > MAX_PROCESSES)
     return counts.select(row="value", reason=pl.lit(f"the order has {_TOO_MANY}"))
 
@@ -134,7 +139,9 @@ def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     read = pl.concat([from_json, from_text]).with_columns(
         process_type=clean_text(pl.col("process")),
         position=clean_text(pl.col("position")),
-        picture_count=pl.when(is_not_blank(pl.col("pictures"))).then(parse_quantity(pl.col("pictures"))).otherwise(1),
+        picture_count=pl.when(is_not_blank(pl.col("pictures")))
+        .then(whole_number(parse_quantity(pl.col("pictures"), PLAIN_NUMBERS)))
+        .otherwise(1),
         holds_nul=pl.any_horizontal(
             pl.col("process", "position").str.contains(NUL, literal=True).fill_null(value=False)
         ),

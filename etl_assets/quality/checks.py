@@ -1,8 +1,9 @@
-"""What must hold in the tables: each check declared once, in plain SQL, without Dagster.
+"""Data quality checks of the tables: each declared once, in plain SQL, without Dagster.
 
-`quality.running` runs them and `orchestration.asset_checks` makes Dagster asset checks of them. A check's query returns
-rows of violations; where only the pipeline's own rule can tell whether a row is one, the check names a function that
-narrows them down.
+A check's query returns violations; where only a rule of the pipeline can tell whether a row is one, the check names a
+function that filters them. The checks that every asset has are made from the asset graph, so that a new asset has them;
+checks of one asset's meaning are constants here. `quality.running` runs them, `orchestration.asset_checks` makes
+Dagster asset checks of them (https://docs.dagster.io/guides/test/asset-checks).
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.asset_graph import ASSETS, SCOPE_COLUMNS, TABLE_SPECS, AssetSpec, Reference
+from etl_assets.database.schema import metadata
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
 
 Severity = Literal["error", "warn"]
 Row = dict[str, Any]
@@ -29,9 +31,11 @@ Row = dict[str, Any]
 class Check:
     """Check of one asset. It fails if its query returns a row that `post_filter` (if any) leaves.
 
-    `query` may use the parameter `:asset`. Where it reads the rows `t` of a `table`, `{scope}` says of which
-    ones it has to: of all, or of those that belong to changed orders. A blocking check stops the downstream assets of
-    the same run.
+    `query` may use the parameter `:asset`. Where it reads the rows `t` of a `table`, `{scope}` stands for a condition:
+    all rows, or those that belong to changed orders. A blocking check stops the downstream assets of the same run.
+
+    Raises:
+        ValueError: `query` has a scope that the table can't be narrowed to, as declared in the asset graph.
     """
 
     name: str
@@ -40,21 +44,21 @@ class Check:
     query: str
     table: str | None = None
     full_table_only: bool = False
-    """It says something of a whole table only, and is left out where only changes are looked at."""
+    """Left out where only changes are looked at: its result makes sense of whole tables only."""
     severity: Severity = "error"
     is_blocking: bool = False
     post_filter: Callable[[Database, list[Row]], list[Row]] | None = None
 
+    def __post_init__(self) -> None:
+        if ("{scope}" in self.query) != (self.table is not None):
+            msg = f"{self.asset}:{self.name}: a table and {{scope}} in the query go together."
+            raise ValueError(msg)
+        if self.table is not None:
+            columns = SCOPE_COLUMNS[TABLE_SPECS[self.table].scope]
+            if not columns or not set(columns) <= set(metadata.tables[self.table].columns.keys()):
+                msg = f"{self.asset}:{self.name}: no scope of {self.table} is declared in the asset graph that it has."
+                raise ValueError(msg)
 
-SECONDS_PER_1000_ROWS: Final[dict[AssetName, float]] = {
-    "shop": 5.0,
-    "orders": 5.0,
-    "order_items": 10.0,
-    "process_items": 10.0,
-    "customers": 3.0,
-    "leads": 10.0,
-}
-"""The outer limits: beyond these a batch is broken, not slow."""
 
 SLOWER_THAN_MEDIAN: Final = 3
 """A batch that takes so many times the asset's recent median per row is worth a look."""
@@ -88,8 +92,8 @@ def _table_matches_ledger(asset: AssetName, table: str) -> Check:
     )
 
 
-def _unique_keys(asset: AssetName, table: str, key: str) -> Check:
-    columns = ", ".join(f"'{column}'" for column in sorted(key.split(", ")))
+def _unique_keys(asset: AssetName, table: str, columns: Sequence[str]) -> Check:
+    key, names = ", ".join(columns), ", ".join(f"'{column}'" for column in sorted(columns))
     return Check(
         name="unique_keys",
         asset=asset,
@@ -101,7 +105,7 @@ def _unique_keys(asset: AssetName, table: str, key: str) -> Check:
                     AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND array(
                         SELECT CAST(a.attname AS text) FROM pg_attribute a
                         WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) ORDER BY 1
-                    ) = array[{columns}]
+                    ) = array[{names}]
                 ) GROUP BY {key} HAVING count(*) > 1
             ) d HAVING count(*) > 0
         """,  # noqa: S608  # a table of ours; with the index there is nothing to count
@@ -109,8 +113,8 @@ def _unique_keys(asset: AssetName, table: str, key: str) -> Check:
     )
 
 
-def _no_orphans(asset: AssetName, table: str, parent: str, key: str) -> Check:
-    same_key = " AND ".join(f"p.{column} = t.{column}" for column in key.split(", "))
+def _no_orphans(asset: AssetName, table: str, reference: Reference) -> Check:
+    parent, same_key = reference.parent, " AND ".join(f"p.{column} = t.{column}" for column in reference.columns)
     return Check(
         name=f"no_orphans_of_{parent}",
         asset=asset,
@@ -238,31 +242,26 @@ _FIGURES_EQUAL_ORDERS: Final = Check(
     table="business_leads",
 )
 
-_KEY_OF: Final[dict[AssetName, str]] = {
-    "shop": "platform, shop_name",
-    "orders": "shop_id, order_id",
-    "order_items": "order_no, line_no",
-    "process_items": "order_no, line_no, process_no",
-    "customers": "customer_key",
-    "leads": "lead_id",
-}
+
+def _checks_of(spec: AssetSpec) -> Iterator[Check]:
+    """Yield the checks that every asset of its kind has."""
+    yield _row_count_equation(spec.name)
+    yield _table_matches_ledger(spec.name, spec.table)
+    if spec.enqueued_by is not None:
+        yield _unique_keys(spec.name, spec.table, spec.key)
+        yield _within_time_limit(spec.name, spec.seconds_per_1000_rows)
+        yield _near_recent_median(spec.name)
+    if spec.is_quarantining:
+        yield _open_quarantine(spec.name)
+    for table in spec.tables:
+        for reference in table.references:
+            yield _no_orphans(spec.name, table.name, reference)
+
 
 CHECKS: Final[tuple[Check, ...]] = (
-    *(_row_count_equation(asset) for asset in TABLE_OF),
-    *(_table_matches_ledger(asset, table) for asset, table in TABLE_OF.items()),
-    *(_unique_keys(asset, TABLE_OF[asset], key) for asset, key in _KEY_OF.items()),
-    _no_orphans("orders", "orders", "shop_configs", "shop_id"),
-    _no_orphans("order_items", "order_items", "orders", "order_no, shop_id, order_id"),
-    _no_orphans("process_items", "process_items", "orders", "order_no, shop_id, order_id"),
-    _no_orphans("customers", "customers", "shop_configs", "shop_id"),
-    _no_orphans("leads", "business_leads", "customers", "customer_global_id"),
-    _no_orphans("leads", "lead_orders", "business_leads", "lead_id"),
-    _no_orphans("leads", "lead_orders", "orders", "shop_id, order_id"),
+    *(check for spec in ASSETS for check in _checks_of(spec)),
     _ONE_ACTIVE_LEAD,
     _FIGURES_EQUAL_ORDERS,
     UNMAPPED_ORDER_TYPES,
-    *(_open_quarantine(asset) for asset in TABLE_OF if asset not in ("raw_orders", "shop")),
-    *(_within_time_limit(asset, limit) for asset, limit in SECONDS_PER_1000_ROWS.items()),
-    *(_near_recent_median(asset) for asset in SECONDS_PER_1000_ROWS),
 )
 """All checks, each declared once."""

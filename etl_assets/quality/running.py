@@ -1,4 +1,7 @@
-"""Running checks: of whole tables, or of what has changed since they last held."""
+"""Run the checks of `quality.checks`: against whole tables, or the rows that changed since the checks last passed.
+
+No check and no Dagster here: the asset checks that call this are in `orchestration.asset_checks`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from etl_assets.database.schema import metadata
+from etl_assets.asset_graph import TABLE_SPECS
 from etl_assets.ledger.pending_checks import clear_pending_checks, read_pending_checks
 from etl_assets.ledger.range_sql import changed_customers, changed_orders
 from etl_assets.quality.checks import CHECKS, Check, Row
@@ -15,8 +18,8 @@ from etl_assets.quality.checks import CHECKS, Check, Row
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
 
 MAX_VIOLATIONS: Final = 20
@@ -75,20 +78,23 @@ def run_check(database: Database, check: Check, ranges: Sequence[RawIdRange] | N
 
 
 def scope_condition(table: str, ranges: Sequence[RawIdRange] | None) -> str:
-    """The SQL condition that a row `t` of a table belongs to ranges of `orders`; that of all rows if there are none.
+    """Return the SQL condition that a row `t` of `table` belongs to ranges of `orders`; true for all without ranges.
 
-    A line or an attachment belongs to its order, a customer or lead to the orders that its customer has, or had.
+    The asset graph declares by which columns: a line or an attachment belongs to its order, a customer or lead to the
+    orders that its customer has, or had.
     """
     if ranges is None:
         return "true"
     if not ranges:
         return "false"
     orders = changed_orders(ranges)
-    key = next(iter(metadata.tables[table].primary_key.columns)).name
-    match key:
+    match TABLE_SPECS[table].scope:
         case "order_no":
             return f"t.order_no IN (SELECT o.order_no FROM {orders})"  # noqa: S608  # integers only, also below
-        case "shop_id":
+        case "order":
             return f"(t.shop_id, t.order_id) IN (SELECT o.shop_id, o.order_id FROM {orders})"  # noqa: S608
-        case _:
-            return f"t.customer_global_id IN ({changed_customers(ranges, '{} IS NOT NULL'.format)})"
+        case "customer":
+            return f"t.customer_global_id IN ({changed_customers(ranges)})"
+        case "none":
+            msg = f"{table} has no scope: the asset graph declares none."
+            raise ValueError(msg)

@@ -1,4 +1,8 @@
-"""Running rows of quarantine again as they are: what has to be consumed for that is put back on the queue."""
+"""Requeue rows of quarantine as they are: put their ranges back on the queue of the asset where a replay enters.
+
+That asset stands in the asset graph for every asset with a step, so none can be forgotten here. Corrected rows are new
+imports instead: see `quarantine.corrections`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import REPLAY_ENTRY, SPECS
 from etl_assets.database.frames import fetch_frame
 from etl_assets.ledger import queue
 from etl_assets.ledger.queue import RawIdRange
@@ -17,19 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
 
 REPLAY_LOCK_ID: Final = 7_305_461_903
 """The advisory lock of replays: two at once would land the same corrected rows."""
-
-REPLAY_ENTRY: Final[dict[AssetName, AssetName]] = {
-    "orders": "shop",
-    "order_items": "order_items",
-    "process_items": "process_items",
-    "customers": "customers",
-    "leads": "leads",
-}
-"""Whose queue a row goes on that the asset rejected: a raw row takes the whole way again, its shop may be new."""
 
 _OPEN_SCHEMA: Final = {
     "quarantine_id": pl.Int64(),
@@ -37,15 +32,19 @@ _OPEN_SCHEMA: Final = {
     "raw_id": pl.Int64(),
     "batch_id": pl.Int64(),
 }
-_OPEN: Final = """
-    SELECT q.quarantine_id, q.asset, q.raw_id, CASE WHEN q.asset = 'orders' THEN t.batch_id ELSE o.batch_id END
+_REPLAYED_FROM_IMPORTS: Final = ", ".join(
+    f"'{asset}'" for asset, entry in REPLAY_ENTRY.items() if SPECS[entry].range_content == "imports"
+)
+_OPEN: Final = f"""
+    SELECT q.quarantine_id, q.asset, q.raw_id,
+           CASE WHEN q.asset IN ({_REPLAYED_FROM_IMPORTS}) THEN t.batch_id ELSE o.batch_id END
     FROM quarantine q
     JOIN raw_orders r USING (raw_id)
     JOIN import_tasks t ON t.import_id = r.import_id
-    LEFT JOIN orders o ON o.raw_id = q.raw_id AND q.asset <> 'orders'
+    LEFT JOIN orders o ON o.raw_id = q.raw_id AND q.asset NOT IN ({_REPLAYED_FROM_IMPORTS})
     WHERE q.resolved_at IS NULL
     ORDER BY q.raw_id
-"""
+"""  # noqa: S608  # names of assets
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Requeued:
     queued: tuple[int, ...]
     """They are pending now."""
     outdated: tuple[int, ...]
-    """Their order has come from another raw row since: there is nothing to run again."""
+    """Their order has come from another raw row since, or their asset is no longer in the graph: nothing to run."""
     resolved: tuple[int, ...]
     """They were resolved before."""
     unknown: tuple[int, ...]
@@ -76,7 +75,8 @@ def requeue(database: Database, quarantine_ids: Sequence[int] | None = None) -> 
         found = fetch_frame(connection, _OPEN, _OPEN_SCHEMA)
         if quarantine_ids is not None:
             found = found.filter(pl.col("quarantine_id").is_in(list(quarantine_ids)))
-        current = found.filter(pl.col("batch_id").is_not_null())
+        is_current = pl.col("batch_id").is_not_null() & pl.col("asset").is_in(list(REPLAY_ENTRY))
+        current = found.filter(is_current)
         for asset, consumer in REPLAY_ENTRY.items():
             rows = current.filter(pl.col("asset") == asset)
             ranges = [RawIdRange(*place) for place in rows.select("batch_id", "raw_id", high="raw_id").iter_rows()]
@@ -84,7 +84,7 @@ def requeue(database: Database, quarantine_ids: Sequence[int] | None = None) -> 
         not_open = split_not_open(connection, set(quarantine_ids or ()) - set(found["quarantine_id"]))
     return Requeued(
         queued=tuple(current["quarantine_id"].sort()),
-        outdated=tuple(found.filter(pl.col("batch_id").is_null())["quarantine_id"].sort()),
+        outdated=tuple(found.filter(~is_current)["quarantine_id"].sort()),
         resolved=not_open.resolved,
         unknown=not_open.unknown,
     )

@@ -12,19 +12,11 @@ import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_to_temp_table, fetch_frame
+from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.values.text import fits_an_index
 
 if TYPE_CHECKING:
-    from etl_assets.events.subjects import AssetName
-
-REJECTED_SCHEMA: Final = {
-    "raw_id": pl.Int64(),
-    "shop_id": pl.Int32(),
-    "order_id": pl.String(),
-    "reason_code": pl.String(),
-    "reason": pl.String(),
-}
-"""Schema of every frame of rejected rows; `shop_id` and `order_id` are null where they can't be read."""
+    from etl_assets.asset_graph import AssetName
 
 _OPEN_MOVES: Final = (
     "SELECT DISTINCT m.raw_id FROM order_moves m JOIN quarantine q USING (raw_id)"

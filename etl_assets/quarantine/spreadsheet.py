@@ -14,10 +14,10 @@ from openpyxl.cell import WriteOnlyCell
 
 from etl_assets.database.frames import fetch_frame
 from etl_assets.errors import EtlError
+from etl_assets.limits import MAX_SHEET_CELL_CHARACTERS, MAX_SHEET_ROWS, READER_MEMORY_MB
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
-from etl_assets.raw_orders.readers.limits import MAX_SHEET_CELL_CHARACTERS, MAX_SHEET_ROWS, READER_MEMORY_MB
 from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER
 from etl_assets.raw_orders.transform import blank_to_null
 

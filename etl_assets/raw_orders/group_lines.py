@@ -26,7 +26,7 @@ from etl_assets.raw_orders.transform import (
     source_value,
     unmapped_headers,
 )
-from etl_assets.values.numbers import parse_money
+from etl_assets.values.numbers import format_money, parse_money, parse_quantity
 from etl_assets.values.text import clean_text, is_not_blank
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _ITEM: Final = "item."
 _EXACT: Final = pl.Decimal(38, 8)
 """Holds quantity times price without rounding: both have four decimals."""
 _TOO_LARGE: Final = 1e29
-"""From here on a sum might not fit `_EXACT`, and be another number without anybody noticing."""
+"""From here on a sum might not fit `_EXACT`: Polars would return another number without an error."""
 _SEPARATOR: Final = "\0"  # no text has one: the readers replace NUL
 
 
@@ -108,13 +108,13 @@ def group_by_order(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     lines, key = fill_missing_shop(mapped.sort(LINE_NUMBER))
     lines = lines.with_columns(_split_variant(preset.item_variant_separator))
     items = json_object({column: pl.col(_ITEM + column) for column in ITEM_COLUMNS})
-    worth = _line_amount(preset)
+    line_amounts = _line_amounts(preset)
     extras = [
         column for column in lines.columns if column.startswith(_EXTRA) and lines[column].null_count() < lines.height
     ]
     first_of = [column for column in RAW_COLUMNS if column not in {"items", "amount"}]
     gathered = (
-        lines.with_columns(items.alias("items"), *worth)
+        lines.with_columns(items.alias("items"), *line_amounts)
         .group_by(key, maintain_order=True)
         .agg(
             pl.col(LINE_NUMBER).first().cast(pl.Int32).alias("row_no"),
@@ -123,7 +123,7 @@ def group_by_order(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
             pl.when(pl.col("items").is_not_null().any())
             .then("[" + pl.col("items").str.join(",", ignore_nulls=True) + "]")
             .alias("items"),
-            _amount(preset),
+            _order_amount(preset),
         )
     )
     extra = json_object({column.removeprefix(_EXTRA): pl.col(column) for column in extras})
@@ -177,32 +177,38 @@ def _regex_literal(text: str) -> str:
     return "".join(rf"\x{{{ord(char):x}}}" for char in text)
 
 
-def _line_amount(preset: Preset) -> list[pl.Expr]:
-    """Return what a line adds to the amount (``worth``), and its quantity or price that is no number."""
+def _line_amounts(preset: Preset) -> list[pl.Expr]:
+    """Return the amount of a line, and its quantity or price where that is no number."""
     if not preset.amount_from_items:
         return []
-    texts = [pl.col(f"{_ITEM}quantity"), pl.col(f"{_ITEM}unit_price")]
-    quantity, price = (parse_money(text, preset.numbers).cast(_EXACT) for text in texts)
-    invalid_number = [
-        pl.when(text.is_not_null() & number.is_null()).then(text)
-        for text, number in zip(texts, (quantity, price), strict=True)
+    quantity_text, price_text = pl.col(f"{_ITEM}quantity"), pl.col(f"{_ITEM}unit_price")
+    quantity, price = parse_quantity(quantity_text, preset.numbers), parse_money(price_text, preset.numbers)
+    no_quantity = pl.when(quantity_text.is_not_null() & quantity.is_null()).then(quantity_text)
+    no_price = pl.when(price_text.is_not_null() & price.is_null()).then(price_text)
+    # Such as "$3": as an amount, it would be read.
+    reads_as_amount = parse_money(no_quantity, preset.numbers).is_not_null()
+    marked = pl.when(reads_as_amount).then("quantity " + no_quantity).otherwise(no_quantity)
+    counted = pl.when(quantity_text.is_null()).then(pl.lit(1, _EXACT)).otherwise(quantity.cast(_EXACT))
+    return [
+        (counted * price.cast(_EXACT)).alias("line_amount"),
+        pl.coalesce(marked, no_price).alias("invalid_number"),
     ]
-    quantity = pl.when(texts[0].is_null()).then(pl.lit(1, _EXACT)).otherwise(quantity)  # as order_items reads it
-    return [(quantity * price).alias("worth"), pl.coalesce(invalid_number).alias("invalid_number")]
 
 
-def _amount(preset: Preset) -> pl.Expr:
+def _order_amount(preset: Preset) -> pl.Expr:
+    """Return the amount of an order: the first that a line names, or the exact sum of its lines.
+
+    A computed sum is text in the notation of the preset, as every amount of `raw_orders` is (docs/decisions.md, "A
+    computed amount is text in the notation of its export").
+    """
     if not preset.amount_from_items:
         return pl.col("amount").first(ignore_nulls=True).fill_null(order_constant(preset, "amount"))
-    plain = pl.col("worth").sum().cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
-    exact = plain.str.replace(".", preset.numbers.decimal, literal=True)  # read back in the format of the preset
-    size = pl.col("worth").cast(pl.Float64).abs().sum()
-    total = pl.when(size < _TOO_LARGE).then(exact).otherwise(size.cast(pl.String))  # with an exponent: no amount
-    has_total = pl.col("worth").is_not_null().any()
-    return pl.coalesce(
-        pl.col("invalid_number").first(ignore_nulls=True),
-        pl.when(has_total).then(total),
-    ).alias("amount")
+    amount = pl.col("line_amount")
+    size = amount.cast(pl.Float64).abs().sum()
+    with_exponent = size.cast(pl.String)  # no amount
+    total = pl.when(size < _TOO_LARGE).then(format_money(amount.sum(), preset.numbers)).otherwise(with_exponent)
+    invalid_number = pl.col("invalid_number").first(ignore_nulls=True)
+    return pl.coalesce(invalid_number, pl.when(amount.is_not_null().any()).then(total)).alias("amount")
 
 
 def _batches(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import polars as pl
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import DOWNSTREAM
 from etl_assets.database.database import sqlstate_of
 from etl_assets.database.frames import copy_rows
 from etl_assets.database.schema import import_tasks
@@ -209,7 +210,7 @@ def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFr
     record = open_batch(connection, "raw_orders", run_id, expected_epoch=None, started=started)
     if rows:
         high = connection.execute(sa.text("SELECT currval('raw_orders_raw_id_seq')")).scalar_one()
-        queue.enqueue(connection, queue.DOWNSTREAM["raw_orders"], [RawIdRange(record.batch_id, low, high)])
+        queue.enqueue(connection, DOWNSTREAM["raw_orders"], [RawIdRange(record.batch_id, low, high)])
     close_batch(connection, record, BatchCounts(inserted=rows), [import_id])
     return record.batch_id
 

@@ -19,8 +19,8 @@ from etl_assets.values.numbers import TOTAL
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
 
 RUNS_SHOWN: Final = 20
 DAYS_SHOWN: Final = 90

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from etl_assets.database.schema import TABLE_OF
+from etl_assets.asset_graph import TABLE_OF
 from etl_assets.quarantine.open_rows import count_open_rows
 from etl_assets.reporting.pages import table
 

@@ -6,11 +6,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from etl_assets.database.schema import TABLE_OF, TABLES_OF
+from etl_assets.asset_graph import STEP_ASSETS, TABLES_OF
 from etl_assets.quarantine.open_rows import count_open_rows
 
 TABLES: Final = tuple(table for tables in TABLES_OF.values() for table in tables)
-ASSETS: Final = tuple(asset for asset in TABLE_OF if asset != "raw_orders")
 
 _IMPORTS: Final = """
     SELECT import_id, source, preset, status, line_count, row_count, error, created_at, completed_at
@@ -43,7 +42,7 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
     tables = connection.execute(sa.text(f"SELECT {counts}")).mappings().one()
     return {
         "imports": _read_records(connection, _IMPORTS, limit=limit),
-        "pending": {asset: {name: pending.get(asset, nothing)[name] for name in nothing} for asset in ASSETS},
+        "pending": {asset: {name: pending.get(asset, nothing)[name] for name in nothing} for asset in STEP_ASSETS},
         "tables": dict(tables),
         "quarantine": [
             {"asset": entry["asset"], "reason_code": entry["reason_code"], "open": entry["rows"]}

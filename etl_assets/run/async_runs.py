@@ -1,4 +1,4 @@
-"""The six assets as coroutines, for use inside another asyncio program.
+"""Assets as coroutines, for use inside another asyncio program: `run_etl` for any of them, and one by name for each.
 
 Each runs the synchronous step in a thread, so that the event loop stays free, and returns its result as a dict. The
 batches publish their events themselves, in their own transactions; a step that fails publishes one with status
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from etl_assets.database import migrate
 from etl_assets.errors import BatchFailedError, DatabaseUnavailableError
@@ -18,38 +18,16 @@ from etl_assets.run.registry import build_services, run_asset
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
 
 
-async def run_etl_shop(services: Services | None = None) -> dict[str, Any]:
-    """Run the `shop` asset. See `run_etl`."""
-    return await run_etl("shop", services)
+class AsyncRun(Protocol):
+    """Coroutine that runs one asset."""
 
-
-async def run_etl_orders(services: Services | None = None) -> dict[str, Any]:
-    """Run the `orders` asset. See `run_etl`."""
-    return await run_etl("orders", services)
-
-
-async def run_etl_order_items(services: Services | None = None) -> dict[str, Any]:
-    """Run the `order_items` asset. See `run_etl`."""
-    return await run_etl("order_items", services)
-
-
-async def run_etl_process_items(services: Services | None = None) -> dict[str, Any]:
-    """Run the `process_items` asset. See `run_etl`."""
-    return await run_etl("process_items", services)
-
-
-async def run_etl_customers(services: Services | None = None) -> dict[str, Any]:
-    """Run the `customers` asset. See `run_etl`."""
-    return await run_etl("customers", services)
-
-
-async def run_etl_leads(services: Services | None = None) -> dict[str, Any]:
-    """Run the `leads` asset. See `run_etl`."""
-    return await run_etl("leads", services)
+    async def __call__(self, services: Services | None = None) -> dict[str, Any]:
+        """Run it. See `run_etl`."""
+        ...
 
 
 async def run_etl(asset: AssetName, services: Services | None = None) -> dict[str, Any]:
@@ -66,6 +44,25 @@ async def run_etl(asset: AssetName, services: Services | None = None) -> dict[st
         EtlError: the step failed; an event with status `failed` was published if the database could be reached.
     """
     return await asyncio.to_thread(_run, asset, services)
+
+
+def _coroutine_of(asset: AssetName) -> AsyncRun:
+    """Return `run_etl` for one asset, under a name of its own."""
+
+    async def run(services: Services | None = None) -> dict[str, Any]:
+        return await run_etl(asset, services)
+
+    run.__name__ = run.__qualname__ = f"run_etl_{asset}"
+    run.__doc__ = f"Run the `{asset}` asset. See `run_etl`."
+    return run
+
+
+run_etl_shop: Final = _coroutine_of("shop")
+run_etl_orders: Final = _coroutine_of("orders")
+run_etl_order_items: Final = _coroutine_of("order_items")
+run_etl_process_items: Final = _coroutine_of("process_items")
+run_etl_customers: Final = _coroutine_of("customers")
+run_etl_leads: Final = _coroutine_of("leads")
 
 
 def _run(asset: AssetName, services: Services | None) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""The six assets in the order of the graph, and how one of them is run from anywhere: Dagster, a command, asyncio."""
+"""Registry of the steps, and `run_asset`, which runs one of them from anywhere: Dagster, a command, asyncio.
+
+Here: which object is the step of which asset. Not here: facts about assets (the asset graph), the engine
+(`pipeline.runner`), Dagster.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.customers.step import CustomersStep
 from etl_assets.database.database import Database
-from etl_assets.leads.stale import mark_cold_leads
 from etl_assets.leads.step import LeadsStep
 from etl_assets.ledger.queue import enqueue_everything
 from etl_assets.order_items.step import OrderItemsStep
@@ -19,7 +22,7 @@ from etl_assets.shop.step import ShopStep
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.settings import Settings
 
 STEPS: Final[dict[AssetName, Step]] = {
@@ -30,11 +33,11 @@ STEPS: Final[dict[AssetName, Step]] = {
     "customers": CustomersStep(),
     "leads": LeadsStep(),
 }
-"""Each asset's step, upstream first."""
+"""Step of each asset, upstream first; a test compares the names with the asset graph."""
 
 
 def build_services(settings: Settings) -> Services:
-    """The services that the settings describe, for use outside Dagster."""
+    """Return the services for these settings, for use outside Dagster."""
     database = Database(settings)
     return Services(database, BatchProcessor(), VectorizedQueries(database))
 
@@ -44,13 +47,9 @@ def run_asset(
 ) -> StepResult:
     """Consume everything that is pending for `asset`, or with `full_refresh` everything there is.
 
-    See `run_step` for what is raised.
+    See `run_step` for the errors that are raised.
     """
     if full_refresh:
         with services.database.transaction() as connection:
             enqueue_everything(connection, asset)
-    result = run_step(STEPS[asset], services, run_id=run_id)
-    cold_after_days = services.database.settings.cold_after_days
-    if asset == "leads" and cold_after_days is not None:
-        result.counts += mark_cold_leads(services.database, cold_after_days=cold_after_days, run_id=run_id)
-    return result
+    return run_step(STEPS[asset], services, run_id=run_id)

@@ -1,4 +1,8 @@
-"""The `shop` asset: the distinct shops of new imports become `shop_configs`; known ones are never overwritten."""
+"""The `shop` asset: the distinct shops of new imports become `shop_configs`; known ones are never overwritten.
+
+Reading, comparing and writing; the rules are in `shop.transform`. Rows without a shop are rejected by `orders`, not
+here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import max_rows
 from etl_assets.ledger.range_sql import imported_rows
-from etl_assets.pipeline.protocol import Batch, LoadResult
+from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 from etl_assets.shop.transform import SHOP_KEY, distinct_shops, new_shops
 
 if TYPE_CHECKING:
@@ -20,8 +24,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-    from etl_assets.events.subjects import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.vectorized_queries import VectorizedQueries
 
@@ -34,14 +38,14 @@ RAW_SHOP_SCHEMA: Final = {
 }
 
 
-class ShopStep:
+class ShopStep(Step):
     """raw_orders → shop_configs."""
 
     asset: AssetName = "shop"
     batch_factor = 10
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
-        """The distinct shop columns of the pending raw rows, each with the first row that has them."""
+        """Read the distinct shop columns of the pending raw rows, each with the first row that has them."""
         return database.read(
             "SELECT min(r.raw_id) AS raw_id, t.batch_id AS import_batch_id, r.platform, r.shop, r.currency"  # noqa: S608  # integers only
             f" FROM {imported_rows(ranges)} GROUP BY t.batch_id, r.platform, r.shop, r.currency",
@@ -51,10 +55,10 @@ class ShopStep:
         )
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
-        """The distinct shops of the rows."""
+        """Return the distinct shops of the rows."""
         with queries.database.transaction() as connection:
-            seen = [distinct_shops(part, preset) for preset, part in rows_by_preset(connection, rows)]
-        return pl.concat(seen or [distinct_shops(rows, None)]).unique(SHOP_KEY, keep="first", maintain_order=True)
+            shops = [distinct_shops(part, preset) for preset, part in rows_by_preset(connection, rows)]
+        return pl.concat(shops or [distinct_shops(rows, None)]).unique(SHOP_KEY, keep="first", maintain_order=True)
 
     def load(self, batch: Batch, transformed: pl.DataFrame) -> LoadResult:
         """Add the shops that are not known yet; the imports' rows are then ready for `orders`."""
@@ -70,12 +74,12 @@ class ShopStep:
         return LoadResult(counts, batch.ranges)
 
     def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
-        """Hand the row on: it is in quarantine once, and that is in `orders`, which says why it has no shop."""
+        """Pass the row downstream: it gets into quarantine once, by `orders`, which names the reason."""
         return LoadResult(BatchCounts(quarantined=rejected.height), batch.ranges)
 
 
 def refused_shops(connection: sa.Connection, shops: pl.DataFrame) -> pl.DataFrame:
-    """Those of `shops` (`SHOP_KEY`) that the store refuses, with `reason_code` and `reason`; none of them is kept."""
+    """Return those of `shops` (`SHOP_KEY`) that the store refuses, with `reason_code` and `reason`; stores none."""
     with connection.begin_nested() as trial:
         refused = _add_shops(connection, shops.with_columns(timezone=pl.lit("UTC")))
         trial.rollback()
@@ -83,5 +87,5 @@ def refused_shops(connection: sa.Connection, shops: pl.DataFrame) -> pl.DataFram
 
 
 def _add_shops(connection: sa.Connection, new: pl.DataFrame) -> pl.DataFrame:
-    """Add the shops that the store takes; returns the others, with `reason_code` and `reason`."""
+    """Add the shops that the store takes; return the others, with `reason_code` and `reason`."""
     return write_bisecting(connection, new, lambda part: copy_rows(connection, "shop_configs", part))

@@ -1,4 +1,4 @@
-"""The rules of shops (design §4): pure functions from raw rows to shops."""
+"""The rules of shops (design §4): pure functions from raw rows to shops. Reading and writing is in `shop.step`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOP_KEY: Final = ("platform", "shop_name")
 
 
 def distinct_shops(raw: pl.DataFrame, preset: Preset | None) -> pl.DataFrame:
-    """The distinct shops that raw rows name.
+    """Return the distinct shops that raw rows name.
 
     A row without platform or shop names none, nor does one whose names are too long for a key: `orders` rejects it.
 
@@ -42,6 +42,6 @@ def distinct_shops(raw: pl.DataFrame, preset: Preset | None) -> pl.DataFrame:
     )
 
 
-def new_shops(seen: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Those of `seen` that are not `known` (anti join on the key)."""
-    return seen.join(known, on=SHOP_KEY, how="anti", maintain_order="left")
+def new_shops(named: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Return the `named` shops that are not `known` (anti join on the key)."""
+    return named.join(known, on=SHOP_KEY, how="anti", maintain_order="left")

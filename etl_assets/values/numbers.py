@@ -1,4 +1,7 @@
-"""How numbers are read from text: amounts of money and quantities, exact, never through a float."""
+"""Numbers as text: the one module that knows their notation, and reads and writes amounts and quantities in it.
+
+All of it is exact: no number goes through a float. How an amount is rounded, added or stored does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,15 @@ from etl_assets.values.text import clean_text
 MONEY: Final = pl.Decimal(18, 4)
 """The type of every amount and price, `numeric(18,4)` in the store. Further decimals are rounded half to even."""
 
+QUANTITY: Final = pl.Decimal(18, 4)
+"""The type of a quantity as it is read; the quantity of an order line is a `whole_number` of it."""
+
 TOTAL: Final = pl.Decimal(38, 4)
 """The type of sums of amounts, `numeric(38,4)` in the store: no number of orders overflows it."""
 
 
 class NumberFormat(BaseModel):
-    """How an export writes its numbers. Characters are compared after NFKC (``￥`` is ``¥``)."""
+    """The notation of numbers in an export. Characters are compared after NFKC (``￥`` is ``¥``)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,6 +60,47 @@ class NumberFormat(BaseModel):
     def _normalise_all(cls, signs: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(unicodedata.normalize("NFKC", sign) for sign in signs)
 
+    def price_pattern(self) -> str:
+        """Pattern of a price in free text: ``@`` or a currency symbol, then an amount in this notation."""
+        signs = self._sign_pattern or "@"
+        symbols = "|".join(re.escape(sign) for sign in self._longest_first if not sign[-1].isalpha())
+        start = f"@ ?(?i:{signs})?" + (f"|{symbols}" if symbols else "")
+        amount = f"{self._whole_pattern}(?:{re.escape(self.decimal)}[0-9]+)?"
+        return f"(?:{start}) ?[+-]?{amount}(?: ?(?i:{signs}))?"
+
+    def with_decimal_point(self, bare: pl.Expr) -> pl.Expr:
+        """Rewrite a number in this notation to digits with a decimal point; null where the text is no number."""
+        point = re.escape(self.decimal)
+        is_number = bare.str.contains(rf"^[+-]?(?:{self._whole_pattern}(?:{point}[0-9]*)?|{point}[0-9]+)$")
+        digits = bare.str.replace_all(self.thousands, "", literal=True) if self.thousands else bare
+        return pl.when(is_number).then(digits.str.replace(self.decimal, ".", literal=True))
+
+    def without_currency_sign(self, bare: pl.Expr) -> pl.Expr:
+        """Take off a currency sign before or after a number."""
+        signs = self._sign_pattern
+        if not signs:
+            return bare
+        return bare.str.replace(rf"(?i)^([+-]?)\s*(?:{signs})\s*", "${1}").str.replace(rf"(?i)\s*(?:{signs})$", "")
+
+    @property
+    def _whole_pattern(self) -> str:
+        """Pattern of digits, alone or in complete groups of thousands."""
+        if not self.thousands:
+            return "[0-9]+"
+        return rf"(?:[0-9]{{1,3}}(?:{re.escape(self.thousands)}[0-9]{{3}})+|[0-9]+)"
+
+    @property
+    def _longest_first(self) -> list[str]:
+        return sorted(self.currency_signs, key=len, reverse=True)
+
+    @property
+    def _sign_pattern(self) -> str:
+        return "|".join(re.escape(sign) for sign in self._longest_first)
+
+
+PLAIN_NUMBERS: Final = NumberFormat(decimal=".", thousands="", currency_signs=())
+"""The notation of numbers that are in no export's: a decimal point, no groups, no signs of currencies."""
+
 
 def parse_money(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
     """Read an amount as `MONEY`; null where the text is empty or not an amount.
@@ -63,26 +110,31 @@ def parse_money(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
     """
     bare = clean_text(text)
     is_plain = bare.str.contains(r"^[+-]?\d+(?:\.\d{1,4})?$") if number_format.decimal == "." else pl.lit(value=False)
-    written = pl.when(~is_plain).then(bare)
-    return pl.when(is_plain).then(bare).otherwise(_plain_digits(written, number_format)).cast(MONEY, strict=False)
+    written = number_format.without_currency_sign(pl.when(~is_plain).then(bare))
+    digits = pl.when(is_plain).then(bare).otherwise(number_format.with_decimal_point(written))
+    return digits.cast(MONEY, strict=False)
 
 
-def _plain_digits(bare: pl.Expr, number_format: NumberFormat) -> pl.Expr:
-    """Digits with a point, from a number written with signs and groups; null where it is no number."""
-    signs = "|".join(re.escape(sign) for sign in sorted(number_format.currency_signs, key=len, reverse=True))
-    if signs:
-        bare = bare.str.replace(rf"(?i)^([+-]?)\s*(?:{signs})\s*", "${1}").str.replace(rf"(?i)\s*(?:{signs})$", "")
-    point = re.escape(number_format.decimal)
-    digits = r"\d+"
-    if number_format.thousands:
-        group = re.escape(number_format.thousands)
-        digits = rf"(?:\d{{1,3}}(?:{group}\d{{3}})+|\d+)"
-    valid = bare.str.contains(rf"^[+-]?(?:{digits}(?:{point}\d*)?|{point}\d+)$")
-    plain = bare.str.replace_all(number_format.thousands, "", literal=True) if number_format.thousands else bare
-    return pl.when(valid).then(plain.str.replace(number_format.decimal, ".", literal=True))
+def format_money(amount: pl.Expr, number_format: NumberFormat) -> pl.Expr:
+    """Write an exact amount (a Decimal) as `parse_money` reads it, with no groups and no zeros at its end."""
+    digits = amount.cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+    return digits.str.replace(".", number_format.decimal, literal=True)
 
 
-def parse_quantity(text: pl.Expr) -> pl.Expr:
-    """Read a whole number (``3``, ``-2``, ``3.0``) as Int32; null where the text is empty or anything else."""
-    bare = clean_text(text).str.replace(r"\.0+$", "")
-    return pl.when(bare.str.contains(r"^[+-]?\d+$")).then(bare).cast(pl.Int32, strict=False)
+def parse_quantity(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
+    """Read a quantity as `QUANTITY`; null where the text is empty, not a number, or has more than four decimals.
+
+    The one reading of a line's quantity, for the line and for the amount of its order (docs/decisions.md, "A quantity
+    is read once"). A quantity has no currency sign: a text with one is of another column.
+    """
+    bare = clean_text(text)
+    is_plain = bare.str.contains("^[+-]?[0-9]+$")  # the same in every notation
+    digits = pl.when(is_plain).then(bare).otherwise(number_format.with_decimal_point(pl.when(~is_plain).then(bare)))
+    is_exact = digits.str.contains(r"^[^.]*(?:\.[0-9]{0,4}0*)?$")
+    return pl.when(is_exact).then(digits).cast(QUANTITY, strict=False)
+
+
+def whole_number(quantity: pl.Expr) -> pl.Expr:
+    """Convert a `QUANTITY` to Int32; null where it has decimals or is out of range."""
+    whole = quantity.cast(pl.Int64)
+    return pl.when(whole.cast(QUANTITY) == quantity).then(whole).cast(pl.Int32, strict=False)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from etl_assets.cli import quarantine, runs  # noqa: F401  # what `app` would import
 from etl_assets.cli.main import app
 from etl_assets.database import database as database_module
+from etl_assets.definitions import build_defs  # noqa: F401  # takes seconds to import
 from etl_assets.inbox.ingest import ingest_inbox
-from etl_assets.orchestration import run_in_process  # noqa: F401  # takes seconds to import
+from etl_assets.orchestration import run_in_process  # noqa: F401  # as above
 from etl_assets.quarantine.corrections import import_corrections
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.spreadsheet import read_corrections
@@ -25,7 +26,7 @@ from etl_assets.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 
 def run(*assets: str) -> None:

@@ -13,35 +13,31 @@ from typing import TYPE_CHECKING, Any, cast
 
 from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets.settings import Settings
+from etl_assets_tests.helpers.wrapped_step import WrappedStep
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 
 
-class FreezingStep:
+class FreezingStep(WrappedStep):
     """Step whose process stops once: when a page is `read`, or when a batch is `written` and not committed."""
 
     def __init__(self, step: Step, moment: str) -> None:
-        self.step, self.asset, self.batch_factor, self.moment = step, step.asset, 1, moment
+        super().__init__(step)
+        self.moment = moment
 
     def extract(self, *args: Any) -> pl.DataFrame:
         rows = self.step.extract(*args)
         self._freeze("read")
         return rows
 
-    def transform(self, *args: Any) -> Any:
-        return self.step.transform(*args)
-
     def load(self, batch: Batch, transformed: Any) -> LoadResult:
         loaded = self.step.load(batch, transformed)
         self._freeze("written")
         return loaded
-
-    def reject_row(self, *args: Any) -> LoadResult:
-        return self.step.reject_row(*args)
 
     def _freeze(self, moment: str) -> None:
         if moment == self.moment:

@@ -14,7 +14,7 @@ from etl_assets.run.registry import build_services, run_asset
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from etl_assets.events.subjects import AssetName
+    from etl_assets.asset_graph import AssetName
 
 
 def main() -> None:

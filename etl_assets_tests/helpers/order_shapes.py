@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA, CUSTOMER_SCHEMA, summarise_customers, without_orders
+from etl_assets.customers.transform import CUSTOMER_ORDER_SCHEMA, summarise_customers, without_orders
 from etl_assets.database.frames import encode_binary
 from etl_assets.database.schema import order_items as order_items_table
+from etl_assets.frame_schemas import CUSTOMER_SCHEMA
 from etl_assets.leads.transform import (
     LEAD_ORDER_SCHEMA,
     attach_orders,
     empty_figures,
-    first_leads,
     lead_figures,
     withdrawn_leads,
 )
 from etl_assets.order_items.step import ORDER_ITEMS
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items, unreadable
-from etl_assets.orders.transform import ORDER_SCHEMA, compare_with_stored, newest_versions, order_keys, read_orders
+from etl_assets.orders.transform import ORDER_SCHEMA, compare_with_stored, newest_versions, read_orders
 from etl_assets.pipeline.diff import diff_rows
 from etl_assets.pipeline.order_lines import parse_lines
 from etl_assets.presets.model import RAW_COLUMNS, Preset
@@ -37,6 +37,7 @@ from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.transform import file_headers, to_raw_orders
 from etl_assets.shop.transform import distinct_shops, new_shops
 from etl_assets.values.numbers import NumberFormat
+from etl_assets.values.order_keys import order_keys
 from etl_assets.values.timestamps import parse_timestamps
 
 if TYPE_CHECKING:
@@ -282,8 +283,6 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
     "summarise_customers: many": lambda n: summarise_customers(customer_orders(10 * n, N_TEXT), shops()),
     "summarise_customers: one": lambda n: summarise_customers(customer_orders(20 * n, pl.lit("x")), shops()),
     "without_orders": lambda n: without_orders(made(CUSTOMER_SCHEMA, 10 * n, customer_key=N_TEXT)),
-    "first_leads: one customer": lambda n: first_leads(lead_orders(10 * n, pl.lit("x"))),
-    "first_leads: many customers": lambda n: first_leads(lead_orders(5 * n, N_TEXT)),
     "attach_orders: many customers": lambda n: attach_orders(lead_orders(5 * n, N_TEXT), leads(5 * n)),
     "attach_orders: one customer": lambda n: attach_orders(lead_orders(10 * n, pl.lit("text 0")), leads(10)),
     "lead_figures: many": lambda n: lead_figures(lead_orders(5 * n, N_TEXT, lead_id=N_TEXT)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import STEP_ASSETS, TABLES_OF
 from etl_assets.database.schema import metadata
 from etl_assets.errors import BatchFailedError
 from etl_assets.presets.model import RAW_COLUMNS, Preset
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Services, StepResult
     from etl_assets.values.numbers import NumberFormat
 
-TABLES: Final = ("shop_configs", "orders", "order_items", "process_items", "customers", "business_leads", "lead_orders")
+TABLES: Final = tuple(table for asset in STEP_ASSETS for table in TABLES_OF[asset])
 """Tables that the pipeline derives from raw orders."""
 
 PRESET: Final = Preset.model_validate(

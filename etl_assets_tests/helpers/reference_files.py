@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Final
 
 from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS, ColumnSource
-from etl_assets_tests.helpers.reference_values import clean_text, read_amount
+from etl_assets_tests.helpers.reference_values import clean_text, read_amount, read_quantity, write_amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from etl_assets.presets.model import Preset
+    from etl_assets.values.numbers import NumberFormat
 
 Cells = Mapping[str, str | None]
 _Texts = dict[str, str | None]
@@ -201,29 +202,34 @@ def _sum_of(items: Sequence[dict[str, str | None]], preset: Preset) -> str | Non
     total: Decimal | None = None
     size = 0.0
     for item in items:
-        numbers: list[Decimal | None] = []
-        for text in (item["quantity"], item["unit_price"]):
-            try:
-                numbers.append(read_amount(text, preset.numbers))
-            except ValueError:
-                return next(
-                    text for one in items for text in (one["quantity"], one["unit_price"]) if _is_bad(text, preset)
-                )
-        quantity, price = (Decimal(1) if item["quantity"] is None else numbers[0]), numbers[1]
+        try:
+            quantity, price = (
+                read_quantity(item["quantity"], preset.numbers),
+                read_amount(item["unit_price"], preset.numbers),
+            )
+        except ValueError:
+            return next(bad for one in items if (bad := _invalid_number(one, preset)) is not None)
+        quantity = Decimal(1) if item["quantity"] is None else quantity
         if quantity is not None and price is not None:
             with localcontext(prec=80):
                 total = (total or Decimal(0)) + quantity * price
                 size += abs(float(quantity) * float(price))
     if total is None:
         return None
-    if size >= 1e29:
-        return TOO_LARGE
-    return f"{total:.8f}".rstrip("0").rstrip(".").replace(".", preset.numbers.decimal)
+    return TOO_LARGE if size >= 1e29 else write_amount(total, preset.numbers)
 
 
-def _is_bad(text: str | None, preset: Preset) -> bool:
+def _invalid_number(item: Mapping[str, str | None], preset: Preset) -> str | None:
+    """The quantity or else the price that is no number; a quantity that is an amount is told from one."""
+    quantity, price = item["quantity"], item["unit_price"]
+    if not _is_readable(read_quantity, quantity, preset):
+        return f"quantity {quantity}" if _is_readable(read_amount, quantity, preset) else quantity
+    return None if _is_readable(read_amount, price, preset) else price
+
+
+def _is_readable(read: Callable[[str | None, NumberFormat], Decimal | None], text: str | None, preset: Preset) -> bool:
     try:
-        read_amount(text, preset.numbers)
+        read(text, preset.numbers)
     except ValueError:
-        return True
-    return False
+        return False
+    return True

@@ -1,6 +1,6 @@
 """Reference readers of items and processes, row by row in plain Python: the oracle of the vectorised readers.
 
-Written from docs/items-and-processes.md, sharing no code with the package.
+Written from docs/items-and-processes.md, sharing no code with the package; of it only the data of number formats.
 """
 
 from __future__ import annotations
@@ -8,10 +8,14 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Any
 
+from etl_assets.values.numbers import PLAIN_NUMBERS
+from etl_assets_tests.helpers.reference_values import read_amount, read_quantity
+
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from etl_assets.values.numbers import NumberFormat
 
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -167,7 +171,7 @@ def _item(element: object, line_no: int, numbers: NumberFormat) -> dict[str, Any
         "product": _clean(product),
         "variant": _clean(variant),
         "sku": _clean(sku),
-        "quantity": _whole(quantity, BadItems),
+        "quantity": _whole(quantity, BadItems, numbers),
         "unit_price": _money(price, numbers),
         "processes": processes,
     }
@@ -176,51 +180,27 @@ def _item(element: object, line_no: int, numbers: NumberFormat) -> dict[str, Any
     return line
 
 
-def _whole(text: str | None, bad: type[Exception]) -> int:
-    bare = _clean(text)
-    if bare is None:
+def _whole(text: str | None, bad: type[Exception], numbers: NumberFormat) -> int:
+    try:
+        quantity = read_quantity(text, _notation(text, numbers))
+    except ValueError:
+        raise bad from None
+    if quantity is None:
         return 1
-    if not re.fullmatch(r"[+-]?[0-9]+(\.0+)?", bare) or int(bare.split(".")[0]) not in _INT32:
+    if quantity != int(quantity) or int(quantity) not in _INT32:
         raise bad
-    return int(bare.split(".")[0])
+    return int(quantity)
 
 
 def _money(text: str | None, numbers: NumberFormat) -> Decimal | None:
-    bare = _clean(text)
-    if bare is None:
-        return None
-    decimal, thousands = numbers.decimal, numbers.thousands
-    if isinstance(text, _Number):
-        decimal, thousands = ".", ""
-    else:
-        bare = _without_currency(bare, numbers)
-    whole, point, fraction = bare.partition(decimal)
-    sign = whole[:1] if whole[:1] in {"+", "-"} else ""
-    whole = whole[len(sign) :]
-    groups = whole.split(thousands) if thousands else [whole]
-    if len(groups) > 1 and (not 1 <= len(groups[0]) <= 3 or any(len(group) != 3 for group in groups[1:])):
-        raise BadItems
-    digits = "".join(groups)
-    if not all(char in _DIGITS for char in digits + fraction) or not (digits or (point and fraction)):
-        raise BadItems
-    value = Decimal(f"{sign}{digits or 0}.{fraction or 0}")
-    if value.adjusted() > 20:
-        raise BadItems
-    rounded = value.quantize(Decimal("0.0001"), ROUND_HALF_EVEN)
-    if abs(rounded) >= 10**14:
-        raise BadItems
-    return rounded
+    try:
+        return read_amount(text, _notation(text, numbers))
+    except ValueError:
+        raise BadItems from None
 
 
-def _without_currency(text: str, numbers: NumberFormat) -> str:
-    ordered = sorted(numbers.currency_signs, key=len, reverse=True)
-    sign = text[:1] if text[:1] in {"+", "-"} else ""
-    rest = text[len(sign) :].lstrip(_SPACES)
-    before = next((mark for mark in ordered if rest.lower().startswith(mark.lower())), None)
-    if before is not None:
-        text = sign + rest[len(before) :].lstrip(_SPACES)
-    after = next((mark for mark in ordered if text.lower().endswith(mark.lower())), None)
-    return text[: -len(after)].rstrip(_SPACES) if after else text
+def _notation(text: str | None, numbers: NumberFormat) -> NumberFormat:
+    return PLAIN_NUMBERS if isinstance(text, _Number) else numbers
 
 
 def _prepare(text: str) -> str:
@@ -447,7 +427,7 @@ def _process(element: object) -> dict[str, Any]:
     row = {
         "process_type": _clean(process),
         "position": _clean(position),
-        "picture_count": _whole(pictures, BadProcesses),
+        "picture_count": _whole(pictures, BadProcesses, PLAIN_NUMBERS),
     }
     if row["process_type"] is None or row["picture_count"] < 0:  # type: ignore[operator]  # checked by _whole
         raise BadProcesses

@@ -54,14 +54,41 @@ def read_amount(text: str | None, numbers: NumberFormat) -> Decimal | None:
         ValueError: the text is not an amount or is beyond numeric(18,4).
     """
     bare = clean_text(text)
+    return None if bare is None else _rounded(_exact(_without_currency(bare, numbers), numbers))
+
+
+def read_quantity(text: str | None, numbers: NumberFormat) -> Decimal | None:
+    """Read a quantity, which has 4 decimals at most and no currency.
+
+    Raises:
+        ValueError: the text is not a quantity or is beyond numeric(18,4).
+    """
+    bare = clean_text(text)
     if bare is None:
         return None
+    exact = _exact(bare, numbers)
+    rounded = _rounded(exact)
+    if rounded != exact:
+        msg = "too many decimals"
+        raise ValueError(msg)
+    return rounded
+
+
+def write_amount(amount: Decimal, numbers: NumberFormat) -> str:
+    """Write an amount without zeros at its end."""
+    return f"{amount:.8f}".rstrip("0").rstrip(".").replace(".", numbers.decimal)
+
+
+def _without_currency(bare: str, numbers: NumberFormat) -> str:
     space = f"[{re.escape(_WHITE_SPACE)}]*"
     signs = "|".join(re.escape(sign) for sign in sorted(numbers.currency_signs, key=len, reverse=True))
     if signs:
         bare = re.sub(rf"(?i)\A([+-]?){space}(?:{signs}){space}", r"\1", bare, count=1)
         bare = re.sub(rf"(?i){space}(?:{signs})\Z", "", bare, count=1)
+    return bare
 
+
+def _exact(bare: str, numbers: NumberFormat) -> Decimal:
     match = re.fullmatch(rf"([+-]?)(.*?)(?:{re.escape(numbers.decimal)}([0-9]*))?", bare, re.DOTALL)
     sign, whole, decimals = match.groups() if match else ("", "", None)
     groups = whole.split(numbers.thousands) if numbers.thousands else [whole]
@@ -70,10 +97,14 @@ def read_amount(text: str | None, numbers: NumberFormat) -> Decimal | None:
         raise ValueError(msg)
     digits = "".join(groups)
     if not re.fullmatch("[0-9]*", digits) or not (digits or decimals):
-        msg = "not an amount"
+        msg = "not a number"
         raise ValueError(msg)
-    with localcontext(prec=len(bare) + 10):
-        amount = Decimal(f"{sign}{digits}.{decimals or ''}").quantize(_ZERO, ROUND_HALF_EVEN)
+    return Decimal(f"{sign}{digits}.{decimals or ''}")
+
+
+def _rounded(exact: Decimal) -> Decimal:
+    with localcontext(prec=len(exact.as_tuple().digits) + 10):
+        amount = exact.quantize(_ZERO, ROUND_HALF_EVEN)
     if abs(amount) >= _MAX_AMOUNT:
         msg = "beyond numeric(18,4)"
         raise ValueError(msg)

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
+from etl_assets.limits import MAX_CELL_CHARACTERS
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.readers.limits import MAX_CELL_CHARACTERS
 from etl_assets.raw_orders.readers.opened_file import named_headers
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import polars as pl
 import pyarrow as pa
 
 from etl_assets.child_process.parent import ChildEndedError, ChildProcess, ChildSilentError
+from etl_assets.limits import READER_MEMORY_MB, SILENCE_SECONDS
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.readers.limits import READER_MEMORY_MB, SILENCE_SECONDS
 from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR, OpenedFile
 
 if TYPE_CHECKING:

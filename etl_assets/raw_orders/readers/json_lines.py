@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl_assets.errors import is_panic
-from etl_assets.raw_orders.readers.limits import MAX_COLUMNS, PIECE_CELLS
+from etl_assets.limits import MAX_COLUMNS, PIECE_CELLS
 from etl_assets.raw_orders.readers.opened_file import BAD_TEXT, HALF_CHARACTER, LINE_NUMBER, ROW_ERROR
 
 if TYPE_CHECKING:

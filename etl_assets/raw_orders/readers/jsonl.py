@@ -12,9 +12,9 @@ from typing import IO, TYPE_CHECKING, Final, cast
 import polars as pl
 import pyarrow as pa
 
+from etl_assets.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS, MAX_LINE_BYTES, PIECE_CELLS
 from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
 from etl_assets.raw_orders.readers.json_lines import UNREADABLE, TooManyKeysError, problem_of, read_block
-from etl_assets.raw_orders.readers.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS, MAX_LINE_BYTES, PIECE_CELLS
 from etl_assets.raw_orders.readers.opened_file import (
     LINE_NUMBER,
     ROW_ERROR,

@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import parquet
 
+from etl_assets.limits import MAX_CELL_CHARACTERS, MAX_ROWS_PER_BYTE, PIECE_CELLS, UNCHECKED_ROWS
 from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.readers.limits import MAX_CELL_CHARACTERS, MAX_ROWS_PER_BYTE, PIECE_CELLS, UNCHECKED_ROWS
 from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, Tables, named_headers, too_long_cell
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors, without_empty_rows
 

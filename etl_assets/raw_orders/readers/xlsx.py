@@ -14,8 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import polars as pl
 from openpyxl.reader.excel import ExcelReader
 
-from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.readers.limits import (
+from etl_assets.limits import (
     MAX_COLUMNS,
     MAX_ENTRIES,
     MAX_RATIO,
@@ -27,6 +26,7 @@ from etl_assets.raw_orders.readers.limits import (
     PIECE_CELLS,
     UNCHECKED_BYTES,
 )
+from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
 from etl_assets.raw_orders.readers.opened_file import (
     LINE_NUMBER,
     Tables,

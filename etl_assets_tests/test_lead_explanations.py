@@ -1,0 +1,114 @@
+"""What the history of a lead says, as tables of cases: which rule attached an order, and which figures changed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from etl_assets.leads.explanations import (
+    ATTACH_REASONS,
+    DETACH_REASONS,
+    EVENT_TEXTS,
+    figures_text,
+    rule_text,
+    with_texts,
+)
+
+
+def happening(what: str, batch_id: int | None = 1, **values: object) -> dict[str, Any]:
+    usual = dict.fromkeys(("strategy", "reason", "figures_before", "figures_after"))
+    of_order = {"platform": "p", "shop_name": "s", "order_id": "7"}
+    return {"what": what, "batch_id": batch_id, **of_order, **usual, **values}
+
+
+def last_text(*history: dict[str, Any]) -> str:
+    return str(with_texts(history)[-1]["text"])
+
+
+@pytest.mark.parametrize(
+    ("history", "rule"),
+    [
+        pytest.param([happening("opened"), happening("attached", strategy="new")], "new", id="it made the lead"),
+        pytest.param(
+            [happening("opened"), happening("attached", strategy="reuse")], "reuse_same_batch",
+            id="the lead was made in the same batch",
+        ),
+        pytest.param(
+            [happening("opened"), happening("attached", 2, strategy="reuse")], "reuse", id="the lead was OPEN"
+        ),
+        pytest.param(
+            [happening("opened"), happening("reopened", 2), happening("attached", 2, strategy="reuse")],
+            "reuse_reopened", id="the lead was COLD",
+        ),
+        pytest.param(
+            [happening("opened"), happening("reopened", 2), happening("attached", 3, strategy="reuse")], "reuse",
+            id="it had been reopened in an earlier batch",
+        ),
+        pytest.param(
+            [happening("opened", None), happening("attached", None, strategy="reuse")], "reuse",
+            id="of a time when batches were not noted",
+        ),
+    ],
+)  # fmt: skip
+def test_with_texts_says_which_rule_attached_an_order(history: list[dict[str, Any]], rule: str) -> None:
+    strategy = history[-1]["strategy"]
+    assert last_text(*history) == f"order 7 (p, s) {rule_text(rule, strategy)}"
+
+
+@pytest.mark.parametrize(
+    ("of_lead", "text"),
+    [
+        *(
+            pytest.param(happening("left", reason=reason), f"order 7 (p, s) left: {text}", id=f"left: {reason}")
+            for reason, text in DETACH_REASONS.items()
+        ),
+        pytest.param(happening("reopened"), "COLD → OPEN because order 7 (p, s) came", id="reopened"),
+        pytest.param(
+            happening("figures", figures_before={"order_count": 1}, figures_after={"order_count": 2}), "orders 1 → 2",
+            id="figures",
+        ),
+        *(pytest.param(happening(what), text, id=what) for what, text in EVENT_TEXTS.items()),
+    ],
+)  # fmt: skip
+def test_with_texts_says_what_happened(of_lead: dict[str, Any], text: str) -> None:
+    assert last_text(of_lead) == text
+
+
+def test_with_texts_keeps_the_rows_as_they_are_besides() -> None:
+    row = happening("opened")
+    (told,) = with_texts([row])
+    assert {**row, "text": told["text"]} == told
+    assert "text" not in row
+
+
+@pytest.mark.parametrize("rule", ATTACH_REASONS)
+def test_rule_text_names_the_strategy_and_the_reason(rule: str) -> None:
+    assert rule_text(rule, "reuse") == f"attached by rule `reuse`: {ATTACH_REASONS[rule]}"
+
+
+def test_rule_text_of_a_rule_that_is_no_more_says_so() -> None:
+    assert rule_text("guess", "guess") == "attached by rule `guess`: a rule of an earlier version"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        pytest.param({"order_count": 1}, {"order_count": 2}, "orders 1 → 2", id="one"),
+        pytest.param(
+            {"total_amount": 10, "order_count": 1}, {"total_amount": 25, "order_count": 2},
+            "orders 1 → 2, total 10 → 25", id="the most telling first",
+        ),
+        pytest.param({"total_amount": 1234.5}, {"total_amount": Decimal("1234567.80")}, "total 1,234.5 → 1,234,567.8",
+                     id="amounts with thousands, without zeros at the end"),
+        pytest.param({"currency": None}, {"currency": "EUR"}, "currency none → EUR", id="from nothing"),
+        pytest.param(
+            {"first_order_at": "2024-01-02T03:04:05+00:00"}, {"first_order_at": None},
+            "first order 2024-01-02 03:04:05 → none", id="a time, to nothing",
+        ),
+        pytest.param({}, {"order_count": 2}, "its figures were worked out again", id="none that is told"),
+    ],
+)  # fmt: skip
+def test_figures_text_names_the_figures_that_changed(before: dict[str, Any], after: dict[str, Any], text: str) -> None:
+    assert figures_text(before, after) == text
