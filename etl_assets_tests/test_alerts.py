@@ -217,7 +217,7 @@ def test_settings_that_can_not_be_used_are_named_and_not_quoted(values: dict[str
 
 
 class Broken:
-    """A channel with a bug."""
+    """Channel with a bug."""
 
     name = "broken"
     has_recipients = True

@@ -1,4 +1,4 @@
-"""The whole way in a real browser: a file dropped in the inbox becomes leads, and a bad row is corrected in the UI."""
+"""Whole pipeline in a real browser: a file in the inbox becomes leads, and a bad row is corrected in the UI."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def dagster_url(services: Services, tmp_path: Path) -> Iterator[str]:  # its set
 
 @pytest.fixture
 def shot(page: Page, tmp_path: Path) -> Shot:
-    """Keeps a picture of the page under a name."""
+    """Save a screenshot of the page under a name."""
     folder = Path(os.environ.get("ETL_TEST_SCREENSHOTS", tmp_path / "screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
     return lambda name: page.screenshot(path=folder / f"{name}.png")
@@ -107,7 +107,7 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def test_a_dropped_file_becomes_leads_and_a_bad_row_is_mended_in_the_ui(
+def test_a_dropped_file_becomes_leads_and_a_bad_row_is_corrected_in_the_ui(
     services: Services, page: Page, dagster_url: str, shot: Shot
 ) -> None:
     with services.database.transaction() as connection:

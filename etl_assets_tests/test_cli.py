@@ -1,4 +1,4 @@
-"""The commands: their JSON, their exit codes, what they refuse and how they say so."""
+"""Commands: JSON output, exit codes, refusals and their messages."""
 
 from __future__ import annotations
 
@@ -133,14 +133,14 @@ def test_import_detects_the_preset_and_reports_lines_and_rows(orders_file: Path,
     }  # fmt: skip
 
 
-def test_import_replaces_what_the_options_give(orders_file: Path, services: Services) -> None:
+def test_options_of_import_override_the_file(orders_file: Path, services: Services) -> None:
     call("import", orders_file, "--platform", "amazon", "--shop", "Other", "--timezone", "Asia/Tokyo")
     query = "SELECT count(*) FROM raw_orders WHERE platform = 'amazon' AND shop = 'Other'"
     assert count(services, query) == 2
     assert count(services, "SELECT count(*) FROM import_tasks WHERE mapping ->> 'timezone' = 'Asia/Tokyo'") == 1
 
 
-def test_import_goes_on_after_files_that_fail_and_lands_nothing_of_them(
+def test_import_continues_after_files_that_fail_and_lands_no_row_of_them(
     orders_file: Path, tmp_path: Path, services: Services
 ) -> None:
     unknown = tmp_path / "unknown.csv"
@@ -176,7 +176,7 @@ def test_file_names_are_neither_markup_nor_commands_to_the_terminal(tmp_path: Pa
     assert "\x1b" not in result.output
 
 
-def test_status_tells_what_is_pending(orders_file: Path, settings: Settings) -> None:
+def test_status_shows_pending_rows(orders_file: Path, settings: Settings) -> None:
     call("import", orders_file)
     status = answer(call("status", "--json"))
     assert status["pending"]["shop"] == {"ranges": 1, "rows": 2}
@@ -215,7 +215,7 @@ def test_order_types_are_stored_as_they_are_compared_each_once(services: Service
     assert looked_up["system_order_type"].to_list() == ["SAMPLE", "PROOF"]
 
 
-def test_an_order_type_that_says_nothing_matches_nothing() -> None:
+def test_a_blank_order_type_matches_nothing() -> None:
     assert normalize_case_str(" \u3000") is None
     assert normalize_case_str("Ｂｕｌｋ") == "bulk"
 
@@ -264,7 +264,7 @@ def test_generate_writes_the_same_files_for_the_same_seed(tmp_path: Path) -> Non
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_demo_goes_the_whole_way_and_changes_no_order_the_second_time(services: Services) -> None:
+def test_demo_runs_the_whole_pipeline_and_changes_no_order_the_second_time(services: Services) -> None:
     first, second = (_demo() for _ in range(2))
     assert first["run"]["status"] in {"success", "partial_success"}
     assert first["status"]["pending"].keys() == first["run"]["assets"].keys()

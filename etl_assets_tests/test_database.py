@@ -1,4 +1,4 @@
-"""The two ways into the database, the engine and the bulk reader, go to the same place on the same terms."""
+"""Engine and bulk reader connect to the same database with the same parameters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Info:
-    """A connection as libpq tells of it."""
+    """Connection as described by libpq."""
 
     parameters: dict[str, str] = field(default_factory=dict)
     host: str = "db.example.com"
@@ -45,7 +45,7 @@ def query_of(**parameters: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(uri_of(Info(parameters))).query).items()}
 
 
-def test_names_and_passwords_survive_whatever_they_hold() -> None:
+def test_names_and_passwords_with_any_characters_survive() -> None:
     info = Info(user="e:t@l", password="p/w?#%&+ =é", dbname="or ders/2")  # noqa: S106  # made up
     parts = urlsplit(uri_of(info, "-c search_path=etl -c work_mem=1MB"))
     assert (unquote(parts.username or ""), unquote(parts.password or "")) == (info.user, info.password)
@@ -62,7 +62,7 @@ def test_hosts_are_names_addresses_and_socket_folders(host: str, written: str) -
     assert written in uri_of(Info(host=host))
 
 
-def test_the_reader_goes_to_the_one_host_of_several_that_libpq_uses() -> None:
+def test_of_several_hosts_the_reader_uses_the_one_that_libpq_uses() -> None:
     parameters = {"host": "a,b", "port": "5432,5433", "hostaddr": "10.0.0.1,10.0.0.2"}
     uri = uri_of(Info(parameters, host="b", hostaddr="10.0.0.2"))
     assert "@b:5433/" in uri
@@ -70,7 +70,7 @@ def test_the_reader_goes_to_the_one_host_of_several_that_libpq_uses() -> None:
     assert "10.0.0.1" not in uri
 
 
-def test_what_both_drivers_know_is_passed_on_and_what_only_libpq_knows_is_not() -> None:
+def test_only_parameters_that_both_drivers_know_are_passed_on() -> None:
     known = dict.fromkeys(PASSED_ON, "7")
     assert query_of(**known, gssencmode="disable", sslsni="1", target_session_attrs="primary") == {
         **known,
@@ -103,7 +103,7 @@ def test_an_sslmode_becomes_one_that_is_not_weaker(asked: str, given: str) -> No
         *(({name: "x"}, name) for name in REFUSED),
     ],
 )
-def test_what_the_reader_can_not_do_is_refused_with_what_to_do(parameters: dict[str, str], named: str) -> None:
+def test_demands_that_the_reader_can_not_meet_are_refused_with_a_remedy(parameters: dict[str, str], named: str) -> None:
     with pytest.raises(DatabaseUnavailableError, match=named) as raised:
         uri_of(Info(parameters, password="secret"))  # noqa: S106  # made up
     assert "secret" not in str(raised.value)
@@ -163,7 +163,7 @@ def rejection_reason(url: sa.URL) -> str:
     return str(raised.value)
 
 
-def test_a_refused_connection_says_why_and_what_to_do(database_url: sa.URL) -> None:
+def test_a_refused_connection_names_the_reason_and_the_remedy(database_url: sa.URL) -> None:
     role = f"full_{database_url.database}"
     database = Database(Settings(database_url=SecretStr(database_url.render_as_string(hide_password=False))))
     with database.transaction() as connection:

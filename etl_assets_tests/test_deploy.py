@@ -1,4 +1,4 @@
-"""What `deploy/` describes works when it is started, and no other web page can use it."""
+"""Services of `deploy/` work as described, and no other web page can use them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def databases(server_url: sa.URL) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def host(databases: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Host:
-    """A machine on which docs/production.md was followed as far as the tables."""
+    """Host prepared as in docs/production.md, up to the tables."""
     host = prepare_host(tmp_path_factory.mktemp("h"), databases)
     host.run_once("etl-assets-upgrade")
     return host
@@ -201,7 +201,7 @@ def test_without_the_proxy_no_ui_obeys_another_page_or_answers_to_another_name(d
 
 
 def own(address: str) -> dict[str, str]:
-    """What a browser sends with a request of the UI's own page."""
+    """Return the headers of a browser's request from the UI's own page."""
     return {"Origin": address, "Sec-Fetch-Site": "same-origin"}
 
 

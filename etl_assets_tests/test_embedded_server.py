@@ -1,4 +1,4 @@
-"""The embedded server: started once, stopped alone, whatever a crash or a full, foreign or read-only disk leaves."""
+"""Embedded server: started once, the only process stopped, after crashes and on full, foreign or read-only disks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def kill(process: psutil.Process) -> None:
 
 
 def crash(directory: Path) -> None:
-    """Kill the server; its other processes end when they notice."""
+    """Kill the server; its other processes end by themselves soon after."""
     kill(server_process(directory))
     while postmaster.processes_in(directory):
         time.sleep(0.01)
@@ -128,7 +128,7 @@ def dead() -> int:
 
 
 def name_in_pid_file(directory: Path, pid: int) -> None:
-    """Leave the pid file of a power cut, with a number that a process of today has."""
+    """Leave the pid file of a power cut, with the number of a living process."""
     embedded.start(directory)
     file = directory / postmaster.PID_FILE
     _, _, rest = file.read_text().partition("\n")
@@ -137,7 +137,7 @@ def name_in_pid_file(directory: Path, pid: int) -> None:
 
 
 @pytest.mark.parametrize("holder", ["sleeper", "zombie", "foreign_postgres", "dead"])
-def test_a_stale_pid_file_harms_nobody_and_the_server_comes_up(
+def test_a_stale_pid_file_harms_no_process_and_the_server_starts(
     stored: Path, holder: str, request: pytest.FixtureRequest
 ) -> None:
     name_in_pid_file(stored, request.getfixturevalue(holder))
@@ -263,7 +263,7 @@ def test_the_settings_of_an_older_data_directory_follow_the_disk_and_the_users_o
 
 
 def keep_to_rights() -> None:
-    """Make root keep to the rights of files, as others have to."""
+    """Make root respect permissions of files, as other users do."""
     drop_from_bounding_set, override, search = 24, 1, 2
     library = ctypes.CDLL(None)
     for capability in (override, search):
@@ -336,7 +336,7 @@ def fill(disk: Path, left: int = 0) -> Path:
     return filler
 
 
-def test_a_new_server_on_a_full_disk_says_so_and_comes_up_when_there_is_space(small_disk: Path) -> None:
+def test_a_new_server_on_a_full_disk_reports_it_and_starts_when_there_is_space(small_disk: Path) -> None:
     directory = small_disk / "home" / "postgres"
     filler = fill(small_disk, left=4 << 20)
     with pytest.raises(DatabaseUnavailableError, match="the disk is full"):
@@ -374,7 +374,7 @@ def test_commands_say_that_the_disk_is_full_and_go_on_when_there_is_space(
         embedded.stop(home / "postgres")
 
 
-def test_a_server_that_died_is_started_again_by_whoever_needs_it(stored: Path) -> None:
+def test_a_server_that_died_is_restarted_on_demand(stored: Path) -> None:
     embedded.start(stored)
     database = Database(Settings(home=stored.parent, database_url=None))
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Dagster's instance: made once, by however many first commands at once, where its folder can be written."""
+"""Dagster's instance: created once by concurrent first commands; errors of its folder."""
 
 from __future__ import annotations
 

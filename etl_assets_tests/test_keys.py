@@ -1,4 +1,4 @@
-"""Keys exist at all times, first loads and killed ones included, for whoever else uses the tables meanwhile."""
+"""Keys of the tables exist at all times, for other sessions during first loads and after killed ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _LEAD: Final = """
 
 @pytest.fixture
 def sales(services: Services) -> Iterator[sa.Connection]:
-    """A session of the sales system, which waits for nobody longer than five seconds."""
+    """Session of the sales system, which waits for locks for at most five seconds."""
     engine = sa.create_engine(
         services.database.url.set(drivername="postgresql+psycopg"),
         isolation_level="AUTOCOMMIT",
@@ -79,7 +79,7 @@ def run_before(asset: str, services: Services) -> None:
 
 
 def unique_indexes(connection: sa.Connection) -> dict[str, int]:
-    """The indexes that keep rows apart now, with the number that each has had since it was made."""
+    """Return the unique indexes that exist now, each with its object id."""
     rows = connection.execute(
         sa.text(
             "SELECT relname, CAST(indexrelid AS bigint) FROM pg_index JOIN pg_class c ON c.oid = indexrelid"
@@ -159,7 +159,7 @@ def test_the_sales_system_reads_and_writes_leads_while_they_are_first_loaded(
     assert comparable(services) == undisturbed
 
 
-def test_a_lead_that_people_add_while_a_first_load_runs_is_reused(
+def test_a_lead_that_is_added_by_hand_while_a_first_load_runs_is_reused(
     services: Services, sales: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_orders(services)
@@ -181,7 +181,7 @@ def test_a_lead_that_people_add_while_a_first_load_runs_is_reused(
     assert scalar(services, "SELECT count(*) FROM quarantine") == 0
 
 
-def test_a_customer_whom_somebody_adds_while_a_first_load_runs_is_found(
+def test_a_customer_that_is_added_by_hand_while_a_first_load_runs_is_found(
     services: Services, sales: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_orders(services)
@@ -205,7 +205,7 @@ def test_a_customer_whom_somebody_adds_while_a_first_load_runs_is_found(
     assert comparable(services) == undisturbed
 
 
-def test_whoever_waits_for_an_order_of_the_load_does_not_make_it_fail(
+def test_a_session_that_waits_for_an_order_of_the_load_does_not_make_it_fail(
     services: Services, monkeypatch: pytest.MonkeyPatch, sales: sa.Connection
 ) -> None:
     land_orders(services)
@@ -297,7 +297,7 @@ def test_a_key_under_another_name_is_none_that_is_missing(services: Services) ->
 
 
 @pytest.mark.parametrize("table", list(DROPPED_BY_OLDER_VERSIONS))
-def test_rows_that_a_missing_key_refuses_are_named_with_what_to_do(services: Services, table: str) -> None:
+def test_rows_that_violate_a_missing_key_are_named_with_a_remedy(services: Services, table: str) -> None:
     land_orders(services)
     run_all(services)
     drop_keys(services)

@@ -1,4 +1,4 @@
-"""Which runs are taken for lost: those whose process is gone, and those of ours that never got one."""
+"""Orphaned runs: those whose process is gone, and those of this project that never got one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 @dg.job
-def somebody_elses() -> None:
+def foreign_job() -> None:
     """A job that has nothing to do with the pipeline."""
 
 
@@ -87,7 +87,7 @@ def test_a_run_is_lost_when_its_process_on_this_machine_is_gone(
     assert fail_orphaned_runs(instance) == 0
 
 
-def test_a_killed_process_that_nobody_has_waited_for_is_gone(instance: dg.DagsterInstance) -> None:
+def test_a_zombie_process_counts_as_gone(instance: dg.DagsterInstance) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         started = int(psutil.Process(process.pid).create_time())
         run_id = make_run(instance, STARTED, f"{socket.gethostname()}/{process.pid}/{started}")
@@ -118,10 +118,10 @@ def test_a_run_of_ours_may_be_without_a_process_only_while_its_worker_starts(
         time.tzset()
 
 
-def test_a_long_run_of_somebody_elses_job_is_left_alone(
+def test_a_long_run_of_a_foreign_job_is_not_failed(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_run(instance, STARTED, job=somebody_elses)
+    make_run(instance, STARTED, job=foreign_job)
     let_pass(monkeypatch, 1e6)
     assert fail_orphaned_runs(instance) == 0
 

@@ -1,4 +1,4 @@
-"""Quarantine from end to end: listed, written out, corrected, run again; nothing lost, nothing twice."""
+"""Quarantine from end to end: rows are listed, exported, corrected and replayed; none is lost or doubled."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ etsy,,A5,Eve,-8.00,2025-01-02,Bag,-5,
 
 @pytest.fixture(autouse=True)
 def run_without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs the assets as Dagster would, without waiting for it."""
+    """Run the assets without importing Dagster."""
 
     def run_in_process(settings: Settings, **_: object) -> SimpleNamespace:
         services = build_services(settings)
@@ -165,7 +165,7 @@ def test_a_text_that_a_workbook_cannot_hold_is_exported_as_csv(services: Service
     assert read_corrections(tmp_path / "rows.csv")["remark"].to_list() == ["bell\x07"]
 
 
-def test_mended_rows_are_loaded_once_however_often_the_file_is_replayed(
+def test_corrected_rows_are_loaded_once_however_often_the_file_is_replayed(
     imported: Path, services: Services, tmp_path: Path
 ) -> None:
     exported = tmp_path / "rows.csv"
@@ -200,9 +200,7 @@ def test_mended_rows_are_loaded_once_however_often_the_file_is_replayed(
     assert open_codes(services) == []
 
 
-def test_a_row_that_is_still_bad_stays_in_quarantine_as_mended(
-    imported: Path, services: Services, tmp_path: Path
-) -> None:
+def test_a_correction_that_is_still_bad_stays_in_quarantine(imported: Path, services: Services, tmp_path: Path) -> None:
     exported = tmp_path / "rows.csv"
     answer("quarantine", "export", exported)
     path = correct(exported, tmp_path / "corrected.csv", amount=where("BAD_AMOUNT", "six", "amount"))
@@ -219,7 +217,7 @@ def test_a_row_that_is_still_bad_stays_in_quarantine_as_mended(
     assert "BAD_AMOUNT" not in open_codes(services)
 
 
-def test_a_change_that_does_not_mend_lands_once(imported: Path, services: Services, tmp_path: Path) -> None:
+def test_a_change_that_does_not_correct_the_row_lands_once(imported: Path, services: Services, tmp_path: Path) -> None:
     exported = tmp_path / "rows.csv"
     answer("quarantine", "export", exported)
     path = correct(exported, tmp_path / "corrected.csv", remark=where("BAD_ITEMS", "looked at", "remark"))
@@ -230,7 +228,7 @@ def test_a_change_that_does_not_mend_lands_once(imported: Path, services: Servic
     assert "BAD_ITEMS" in open_codes(services)
 
 
-def test_rows_of_one_order_may_be_mended_in_two_lines_that_agree(
+def test_rows_of_one_order_may_be_corrected_in_two_lines_that_agree(
     imported: Path, services: Services, tmp_path: Path
 ) -> None:
     exported = tmp_path / "rows.csv"
@@ -258,7 +256,7 @@ def test_rows_of_one_order_may_be_mended_in_two_lines_that_agree(
         ("quarantine_id,order_id\n1,3.456E+18\n", "rounded"),
     ],
 )
-def test_a_file_that_is_no_mended_export_is_refused(
+def test_a_file_that_is_no_corrected_export_is_refused(
     imported: Path, services: Services, tmp_path: Path, text: str, problem: str
 ) -> None:
     path = tmp_path / "corrected.csv"
@@ -344,7 +342,7 @@ def test_dismissed_rows_are_closed_with_their_reason_and_never_run_again(importe
     ("arguments", "code"),
     [(["--id", 4711, "--reason", "x"], 1), (["--id", 1, "--reason", " "], 2), (["--id", 1], 2), (["--reason", "x"], 2)],
 )
-def test_what_cannot_be_dismissed_is_refused(
+def test_an_invalid_dismissal_is_refused(
     imported: Path, services: Services, arguments: list[object], code: int
 ) -> None:
     assert call("quarantine", "dismiss", *arguments).exit_code == code

@@ -1,4 +1,4 @@
-"""Correcting from the UI: the jobs that export the open quarantine and run corrected rows again."""
+"""Dagster jobs that export open rows of quarantine and replay corrected ones."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_an_export_that_would_go_elsewhere_or_replace_a_file_is_refused(
 # --- replay ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_mended_export_is_landed_and_left_pending(bad: Services) -> None:
+def test_a_corrected_export_is_landed_and_left_pending(bad: Services) -> None:
     metadata(run_job(bad, "export_quarantine", file_name="rows", format="CSV"))
     path = quarantine_folder(bad.database.settings) / "rows.csv"
     corrected = pl.read_csv(path, infer_schema=False).with_columns(
@@ -158,7 +158,7 @@ def test_a_mended_export_is_landed_and_left_pending(bad: Services) -> None:
     assert not is_pending(bad)
 
 
-def test_corrections_that_are_typed_change_what_they_name_and_nothing_else(bad: Services) -> None:
+def test_typed_corrections_change_only_the_columns_that_they_name(bad: Services) -> None:
     corrections = [
         {"quarantine_id": quarantine_id(bad, "BAD_TIMESTAMP"), "ordered_at": "2026-05-15 17:45:00"},
         {"quarantine_id": quarantine_id(bad, "BAD_ITEMS"), "items": "Mug*2", "amount": ""},
@@ -218,7 +218,7 @@ def test_rows_are_queued_as_they_are(bad: Services, which: str) -> None:
         ({"file": "nowhere.csv"}, "is not a file inside"),
     ],
 )
-def test_what_cannot_be_run_again_is_refused_with_a_reason(bad: Services, config: dict[str, Any], message: str) -> None:
+def test_an_invalid_replay_is_refused_with_a_reason(bad: Services, config: dict[str, Any], message: str) -> None:
     assert message in failure(run_job(bad, "replay_quarantine", **config))
     assert not is_pending(bad)
 

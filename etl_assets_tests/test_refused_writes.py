@@ -582,7 +582,7 @@ def test_an_upgrade_lists_the_order_types_that_an_index_holds(settings: Settings
     services = Services(database, BatchProcessor(), VectorizedQueries(database))
     query(services, "CREATE SCHEMA older")
     with database.transaction() as connection:
-        command.upgrade(migrate._config(connection), "0002")
+        command.upgrade(migrate.alembic_config(connection), "0002")
     types = {
         "1": "sample",
         "2": "sample",

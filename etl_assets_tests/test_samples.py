@@ -1,4 +1,4 @@
-"""Customers' texts reach Dagster's storage as the setting allows: as they are, masked, or not at all."""
+"""Texts of customers in Dagster's storage: as they are, masked, or none, by the setting."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
 
 @contextmanager
 def jobs(settings: Settings) -> Iterator[Callable[..., bool]]:
-    """Runs jobs, recorded in the instance of the settings; whether they succeeded."""
+    """Run jobs in the instance of the settings; return whether they succeeded."""
     services = build_services(settings)
     made = {
         "database": services.database,
@@ -119,7 +119,7 @@ def everything_runs(settings: Settings, run: Callable[..., bool]) -> None:
 
 
 def stored_texts(folder: Path) -> str:
-    """Everything that Dagster keeps: each value of each SQLite table, compressed ones unpacked, and all other files."""
+    """Return all that Dagster stores: each value of each SQLite table, decompressed, and all other files."""
     parts: list[str] = []
     files = [path for path in folder.rglob("*") if path.is_file()]
     for path in files:
@@ -144,7 +144,7 @@ def _text(value: object) -> str:
 
 
 def found_marks(folder: Path) -> list[str]:
-    """What stands around each mark in what Dagster keeps."""
+    """Return the surroundings of each mark in the stored texts."""
     text = stored_texts(folder)
     lower, found = text.lower(), []
     for mark in (MARK.lower(), CHINESE, CHINESE.encode("unicode_escape").decode()):
@@ -181,7 +181,7 @@ def test_sample_rows_are_there_as_they_are_unless_they_may_not(
         assert marked(column) in shown
 
 
-def test_a_check_that_can_not_be_run_does_not_say_what_the_driver_said(
+def test_a_check_that_can_not_be_run_does_not_show_the_text_of_the_driver(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ETL_SAMPLE_ROWS", "masked")

@@ -1,4 +1,4 @@
-"""URLs among the settings: no piece of a password is ever shown, however the URL is malformed."""
+"""URL settings: no piece of a password is shown, however the URL is malformed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def call(*arguments: str) -> Result:
 
 
 def message_of(act: Callable[[], object]) -> str:
-    """What an act says: its error, of a kind that is shown to users as it is."""
+    """Return the error message of a call, of a kind that is shown to users."""
     try:
         act()
     except EtlError as error:
@@ -65,7 +65,7 @@ def message_of(act: Callable[[], object]) -> str:
 @example(password="99999999", escaped=False)  # noqa: S106  # made up
 @example(password="[half", escaped=False)  # noqa: S106  # made up
 @example(password="%zzPW%00", escaped=False)  # noqa: S106  # made up
-def test_a_checked_url_means_what_it_says_or_is_refused_without_a_word_of_it(password: str, *, escaped: bool) -> None:
+def test_a_checked_url_is_unambiguous_or_refused_without_any_part_of_it(password: str, *, escaped: bool) -> None:
     form = "postgresql://user:password@host:5432/database"
     text = f"postgresql://etl:{quote(password, safe='') if escaped else password}@db.example.com:5433/orders"
     said = message_of(lambda: database_url(text, "ETL_DATABASE_URL", form, ["postgresql"]))
@@ -111,7 +111,7 @@ def test_usual_urls_are_taken(text: str) -> None:
     ["", "host", "etl:secret@host/db", "postgres://h/db", "postgresql://h:0/db", "postgresql://h:65536/db",
      "postgresql://h:port/db", "postgresql://h:/db", "postgresql:///etl:secret@h/db", "postgresql://a:1,b:2/db"],
 )  # fmt: skip
-def test_what_is_no_url_is_refused(text: str) -> None:
+def test_an_invalid_url_is_refused(text: str) -> None:
     with pytest.raises(SettingsUrlError) as raised:
         checked_url(text, "ETL_X", "…", ["postgresql"])
     assert "secret" not in str(raised.value)
@@ -132,7 +132,7 @@ SOURCES: Final = (
 @given(password=PASSWORDS, escaped=st.booleans())
 @example(password="5432/Zq7@Xj9w", escaped=False)  # noqa: S106  # made up
 @example(password="Zq7@Xj9w", escaped=False)  # noqa: S106  # made up
-def test_whoever_reads_a_url_says_no_piece_of_its_password(
+def test_no_reader_of_a_url_shows_a_piece_of_its_password(
     password: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -145,7 +145,7 @@ def test_whoever_reads_a_url_says_no_piece_of_its_password(
 
 
 def said_by_readers(password: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What those say that use the URLs, of which none leads anywhere."""
+    """Return the messages of all readers of URLs; no host of these URLs exists."""
     monkeypatch.setenv("SHOP_DB_URL", f"postgresql://reader:{password}@{CLOSED}/shop")
     monkeypatch.setenv(DAGSTER_URL, f"postgresql+psycopg2://etl:{password}@{CLOSED}/dagster")
     (home / "sources.yaml").write_text(SOURCES, encoding="utf-8")
@@ -175,7 +175,7 @@ COMMANDS: Final = (
 
 
 def said_of(password: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """All that the commands say where this password stands in every URL."""
+    """Return the output of all commands with this password in every URL."""
     monkeypatch.setenv("ETL_HOME", str(home))
     monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
     (home / "sources.yaml").write_text(SOURCES, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""No page but the UI's own can use it, in whatever way a browser is made to ask; and it ends with its command."""
+"""Guard of the UI: pages of other sites can't use it, by any kind of request; and it ends with its command."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ class Ui:
         return run.run_id
 
     def own(self) -> dict[str, str]:
-        """What a browser sends with a request of the UI's own page."""
+        """Return the headers of a browser's request from the UI's own page."""
         return {"Origin": self.address, "Sec-Fetch-Site": "same-origin"}
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         return httpx.request(method, f"{self.address}{path}", timeout=60, **options)
 
     def socket_status(self, path: str = "/graphql", *, origin: str | None, host: str | None = None) -> int:
-        """The status that a WebSocket handshake is answered with."""
+        """Return the status of a WebSocket handshake."""
         headers = {**UPGRADE, "Host": host or self.host, **({} if origin is None else {"Origin": origin})}
         with httpx.stream("GET", f"{self.address}{path}", headers=headers, timeout=60) as answer:
             return answer.status_code
@@ -183,7 +183,7 @@ def test_the_host_of_the_public_url_is_allowed(url: str, host: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["etl.example.com", "https://", "https://*", "https://*.example.com", "https://[x"])
-def test_a_public_url_without_a_host_is_refused_with_what_to_write(url: str) -> None:
+def test_a_public_url_without_a_host_is_refused_with_a_remedy(url: str) -> None:
     with pytest.raises(PublicUrlError, match=r"ETL_PUBLIC_URL names no host\. Write it as https://"):
         allowed_hosts(url)
 
@@ -279,7 +279,7 @@ def test_no_other_page_may_show_it_or_use_its_answers(ui: Ui) -> None:
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_what_is_refused_is_said_without_what_was_asked(full: Ui, home: Path) -> None:
+def test_a_refusal_is_logged_without_the_query(full: Ui, home: Path) -> None:
     path = f"/graphql?query={quote('mutation { secret4711 }')}"
     assert full.ask("GET", path, headers=CROSS_SITE[0]).status_code == 403
     log = (home / "full.log").read_text(encoding="utf-8")
@@ -366,7 +366,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[int]:
-    """The port of a page that somebody else serves."""
+    """Serve another site's page; yields its port."""
     (tmp_path / "index.html").write_text("<!DOCTYPE html><title>elsewhere</title><body></body>", encoding="utf-8")
     handler = partial(_Silent, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -377,11 +377,11 @@ def elsewhere(tmp_path: Path) -> Iterator[int]:
 
 class _Silent(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def deleted_by(page: Page, ui: Ui) -> tuple[int, Any]:
-    """How many of the ways deleted a run from the page that is open, and what became of the WebSocket."""
+    """Count the kinds of requests that deleted a run from the open page; also return the result of the WebSocket."""
     runs = [ui.add_run() for _ in range(WAYS)]
     socket = page.evaluate(ATTACKS, [ui.address, [delete(run_id) for run_id in runs]])
     return sum(not ui.instance.has_run(run_id) for run_id in runs), socket
@@ -414,7 +414,7 @@ def test_its_own_page_can_in_a_browser(page: Page, full: Ui) -> None:
 def test_these_ways_lead_to_the_plain_webserver(
     page: Page, home: Path, instance: dg.DagsterInstance, elsewhere: int
 ) -> None:
-    """What the guard is for. Where Dagster corrects this, the guard may go."""
+    """Show the need for the guard: it can be removed once Dagster refuses these requests."""
     port = free_port()
     with started([str(BIN / "dagster-webserver"), "--port", str(port)], port, home / "plain.log"):
         plain = Ui(instance, port)
@@ -460,7 +460,7 @@ def test_everything_that_dev_started_ends_with_a_part_of_it(settings: Settings, 
         process.wait(60)
 
 
-def test_a_port_that_is_taken_is_said_at_once(full: Ui, home: Path) -> None:
+def test_a_port_that_is_taken_is_reported_at_once(full: Ui, home: Path) -> None:
     arguments = [str(BIN / "etl-assets"), "dev", "--port", str(full.port)]
     result = subprocess.run(arguments, cwd=home, capture_output=True, text=True, check=False)
     assert result.returncode == 1

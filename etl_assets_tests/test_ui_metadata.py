@@ -1,4 +1,4 @@
-"""What the Dagster UI is told: metadata, lineage, pictures, the page about the pipeline's health."""
+"""Metadata in the Dagster UI: lineage, charts, the page of the pipeline's health."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def run_job(
 
 
 def pictures_in(page: str) -> list[Image.Image]:
-    """The pictures of a page, decoded."""
+    """Return the charts of a page, decoded."""
     found: list[Image.Image] = [Image.open(io.BytesIO(base64.b64decode(data))) for data in PICTURE.findall(page)]
     for picture in found:
         picture.load()
@@ -216,7 +216,9 @@ def test_rates_are_those_of_the_last_runs_oldest_first(services: Services) -> No
     assert figures.read_rates(services.database, "leads").is_empty()
 
 
-def test_figures_that_take_too_long_are_left_out_and_said(loaded: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_that_take_too_long_are_left_out_with_a_notice(
+    loaded: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(figures, "_FUNNEL", "SELECT pg_sleep(5)")
     monkeypatch.setattr("etl_assets.orchestration.charts.SECONDS", 0.05)
     with pytest.raises(TooSlowError, match=r"within 0\.05 s"):
@@ -337,7 +339,7 @@ def test_the_health_page_names_failed_checks_and_failed_runs_in_our_own_words(
     assert "4711" not in why
 
 
-def test_a_health_page_that_can_not_read_a_part_says_so_and_is_materialised(
+def test_a_health_page_with_an_unreadable_part_names_it_and_is_materialised(
     services: Services, instance: dg.DagsterInstance
 ) -> None:
     with services.database.transaction() as connection:

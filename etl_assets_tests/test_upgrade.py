@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 OLD: Final = "old"
 """The schema that is at an older revision."""
-_SCRIPTS: Final = list(ScriptDirectory.from_config(migrate._config()).walk_revisions())[::-1]
+_SCRIPTS: Final = list(ScriptDirectory.from_config(migrate.alembic_config()).walk_revisions())[::-1]
 RELEASED: Final = [script.revision for script in _SCRIPTS if not script.is_head]
 
 Row = dict[str, str | None]
@@ -149,7 +149,7 @@ def test_a_store_in_use_is_upgraded_from_any_released_revision(services: Service
     old = build_services(services.database.settings.model_copy(update={"db_schema": OLD}))
     with old.database.transaction() as connection:
         migrate._create_schema(connection, OLD)
-        command.upgrade(migrate._config(connection), revision)
+        command.upgrade(migrate.alembic_config(connection), revision)
         copy_into_old(connection)
     assert migrate.upgrade(old.database) == (revision, migrate.newest_revision())
     with old.database.transaction() as connection:

@@ -42,7 +42,7 @@ class EmailChannel:
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         """Raises `AlertError` where the URL can't be used."""
-        self._server = _parse(url)
+        self._server = _split_url(url)
         self._sender = sender
         self._recipients = tuple(recipients)
         self._timeout_seconds = timeout_seconds
@@ -58,7 +58,7 @@ class EmailChannel:
         message["Message-ID"] = make_msgid(domain="etl-assets.invalid")
         message.set_content(alert.body)
         try:
-            self._retrying(self._deliver, message)
+            self._retrying(self._send_once, message)
         except (smtplib.SMTPException, OSError) as error:
             # A server's text may quote addresses, so only its code is passed on.
             code = getattr(error, "smtp_code", None)
@@ -66,7 +66,7 @@ class EmailChannel:
             msg = f"The e-mail could not be sent ({kind}): see ETL_SMTP_URL and ETL_NOTIFY_EMAIL_TO."
             raise AlertError(msg) from None
 
-    def _deliver(self, message: EmailMessage) -> None:
+    def _send_once(self, message: EmailMessage) -> None:
         with self._connect() as client:
             if self._server.username:
                 if not isinstance(client.sock, ssl.SSLSocket):
@@ -91,7 +91,7 @@ class EmailChannel:
         return client
 
 
-def _parse(url: SecretStr) -> SplitResult:
+def _split_url(url: SecretStr) -> SplitResult:
     form = "smtp://user:password@host:587, or smtps://"
     try:
         return urlsplit(checked_url(url.get_secret_value(), "ETL_SMTP_URL", form, list(DEFAULT_PORTS), needs_host=True))

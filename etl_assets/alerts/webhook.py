@@ -49,7 +49,7 @@ class WebhookChannel:
         """POST the alert; refused connections, time-outs, 429 and 5xx are retried. Raises `AlertError`."""
         content = {"text": alert.body, **alert.model_dump(mode="json", exclude={"text"}), "detail": alert.text}
         try:
-            self._retrying(self._post, content)
+            self._retrying(self._post_once, content)
         except httpx.HTTPStatusError as error:
             msg = f"The webhook refused the alert with status {error.response.status_code}: see ETL_NOTIFY_WEBHOOK_URL."
             raise AlertError(msg) from None
@@ -57,7 +57,7 @@ class WebhookChannel:
             msg = f"The webhook can't be reached ({type(error).__name__}): see ETL_NOTIFY_WEBHOOK_URL and the network."
             raise AlertError(msg) from None
 
-    def _post(self, content: dict[str, Any]) -> None:
+    def _post_once(self, content: dict[str, Any]) -> None:
         response = httpx.post(self._url.get_secret_value(), json=content, timeout=self._timeout_seconds)
         response.raise_for_status()
 

@@ -50,7 +50,7 @@ def import_files(  # noqa: PLR0913  # the options of the command
     """Land files as raw orders. A file that can't be imported lands no row; the others are not affected."""
     with failures_reported(as_json=as_json):
         chosen = _choose_preset(preset, mapping)
-        overrides = _overrides(platform, shop, timezone)
+        overrides = _require_overrides(platform, shop, timezone)
         settings = load_settings()
         with FileReader(settings.reader_memory_mb) as reader:
             reader.start(paths[0])  # starts while the database is opened
@@ -103,7 +103,7 @@ def _choose_preset(preset: str | None, mapping: Path | None) -> Preset | None:
         raise WrongUseError(str(error)) from None
 
 
-def _overrides(platform: str | None, shop: str | None, timezone: str | None) -> Overrides:
+def _require_overrides(platform: str | None, shop: str | None, timezone: str | None) -> Overrides:
     for option, value in (("--platform", platform), ("--shop", shop)):
         if value is not None and not value.strip():
             msg = f"{option} is empty."

@@ -43,12 +43,12 @@ def print_json(value: object) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; columns that hold numbers only are aligned to the right."""
     cells = [list(row) for row in rows]
-    table = Table(title=_text(title), title_justify="left", title_style="bold")
+    table = Table(title=_rich_text(title), title_justify="left", title_style="bold")
     for at, column in enumerate(columns):
         is_number = bool(cells) and all(isinstance(row[at], int | float | None) for row in cells)
-        table.add_column(_text(column), justify="right" if is_number else "left", overflow="fold")
+        table.add_column(_rich_text(column), justify="right" if is_number else "left", overflow="fold")
     for row in cells:
-        table.add_row(*(_text(_shown(cell)) for cell in row))
+        table.add_row(*(_rich_text(_format_cell(cell)) for cell in row))
     _console(stderr=False).print(table)
 
 
@@ -59,17 +59,17 @@ def print_records(title: str, records: Sequence[Mapping[str, object]], columns: 
 
 def say(message: str) -> None:
     """Print a line of the result on stdout."""
-    _console(stderr=False).print(_text(message), soft_wrap=True)
+    _console(stderr=False).print(_rich_text(message), soft_wrap=True)
 
 
 def note(message: str, style: str = "") -> None:
     """Print a line on stderr that is not part of the result."""
-    _console(stderr=True).print(Text(_plain(message), style=style), soft_wrap=True)
+    _console(stderr=True).print(Text(_without_controls(message), style=style), soft_wrap=True)
 
 
 def heading(message: str) -> None:
     """Print the heading of a stage on stderr."""
-    _console(stderr=True).rule(Text(_plain(message), style="bold"), align="left")
+    _console(stderr=True).rule(Text(_without_controls(message), style="bold"), align="left")
 
 
 @contextmanager
@@ -81,14 +81,14 @@ def failures_reported(*, as_json: bool) -> Iterator[None]:
     try:
         yield
     except (WrongUseError, SettingsUrlError) as error:
-        _fail(str(error), WRONG_USE, as_json=as_json)
+        _exit_with_error(str(error), WRONG_USE, as_json=as_json)
     except EtlError as error:
-        _fail(str(error), FAILED, as_json=as_json)
+        _exit_with_error(str(error), FAILED, as_json=as_json)
     except Exception as error:
         message = _system_message(error) or _driver_message(error)
         if message is None:
             raise
-        _fail(message, FAILED, as_json=as_json)
+        _exit_with_error(message, FAILED, as_json=as_json)
 
 
 @contextmanager
@@ -105,16 +105,16 @@ def count_progress(label: str, unit: str) -> Iterator[Callable[[int], None]]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(_plain(label), total=None)
+        task = progress.add_task(_without_controls(label), total=None)
         yield lambda number: progress.update(task, completed=number)
 
 
-def _fail(message: str, code: int, *, as_json: bool) -> None:
+def _exit_with_error(message: str, code: int, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": message})
     else:
         console = _console(stderr=True)
-        console.print(Text.assemble(("Error: ", "bold red"), _plain(message)), soft_wrap=True)
+        console.print(Text.assemble(("Error: ", "bold red"), _without_controls(message)), soft_wrap=True)
     raise typer.Exit(code) from None
 
 
@@ -142,15 +142,15 @@ def _console(*, stderr: bool) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
 
 
-def _text(value: str) -> Text:
-    return Text(_plain(value))
+def _rich_text(value: str) -> Text:
+    return Text(_without_controls(value))
 
 
-def _plain(value: str) -> str:
+def _without_controls(value: str) -> str:
     return value.translate(_CONTROLS).encode("utf-8", "replace").decode()
 
 
-def _shown(value: object) -> str:
+def _format_cell(value: object) -> str:
     match value:
         case None:
             return ""

@@ -238,6 +238,6 @@ def _note_ids(groups: Mapping[str, Sequence[int]]) -> None:
             note(f"{label}: {_shortened(ids)}", "yellow")
 
 
-def _shortened(ids: Sequence[int], most: int = 20) -> str:
-    shown = ", ".join(str(number) for number in ids[:most])
-    return shown if len(ids) <= most else f"{shown} and {len(ids) - most:,} more"
+def _shortened(ids: Sequence[int], limit: int = 20) -> str:
+    shown = ", ".join(str(number) for number in ids[:limit])
+    return shown if len(ids) <= limit else f"{shown} and {len(ids) - limit:,} more"

@@ -22,7 +22,7 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"{_variable(str(one['loc'][0]) if one['loc'] else '')}: {one['msg']}"
+            f"{_variable_name(str(one['loc'][0]) if one['loc'] else '')}: {one['msg']}"
             for one in error.errors(include_url=False, include_input=False)
         )
         msg = f"{problems}. Correct it in the environment or in .env."
@@ -44,5 +44,5 @@ def opened_database(settings: Settings) -> Iterator[Database]:
         database.dispose()
 
 
-def _variable(field: str) -> str:
+def _variable_name(field: str) -> str:
     return field if field.startswith("ETL_") else f"ETL_{field.upper()}"

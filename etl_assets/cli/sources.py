@@ -69,7 +69,7 @@ def list_sources(*, as_json: AsJson = False) -> None:
 def check(names: Names = None, *, as_json: AsJson = False) -> None:
     """Connect to sources, compare them with their configuration, and find keys that are empty or not unique."""
     with failures_reported(as_json=as_json):
-        records = [_check(source) for source in _chosen_sources(load_settings(), names)]
+        records = [_check_source(source) for source in _chosen_sources(load_settings(), names)]
         if as_json:
             print_json({"sources": records})
         else:
@@ -120,7 +120,7 @@ def _chosen_sources(settings: Settings, names: Sequence[str] | None) -> list[Sou
     return [by_name[name] for name in dict.fromkeys(names)]
 
 
-def _check(source: SourceConfig) -> dict[str, Any]:
+def _check_source(source: SourceConfig) -> dict[str, Any]:
     record: dict[str, Any] = {"name": source.name, "status": "ok", "columns": None, "problem": None}
     try:
         with SourceSession(source) as session:
@@ -142,7 +142,7 @@ def _run_each(
         settings = load_settings()
         sources = _chosen_sources(settings, names)
         with opened_database(settings) as database:
-            records = [_attempt(database, source, work) for source in sources]
+            records = [_run_source(database, source, work) for source in sources]
         if as_json:
             print_json({"sources": records})
         else:
@@ -157,7 +157,7 @@ def _run_each(
             raise typer.Exit(FAILED)
 
 
-def _attempt(
+def _run_source(
     database: Database, source: SourceConfig, work: Callable[[Database, SourceConfig], PullResult]
 ) -> dict[str, Any]:
     """Run one source; a failure is returned as a record, so that the others still run."""

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from etl_assets.database.columns import DEFERRED_INDEX
 from etl_assets.database.database import sqlstate_of
-from etl_assets.database.schema import DEFERRED_INDEX, metadata
+from etl_assets.database.schema import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Data directory of the embedded PostgreSQL: created atomically by initdb, and configured for its disk.
 
-Starting and stopping the server belong in `embedded`.
+Starting and stopping the server belong in `embedded`. See docs/decisions.md, "max_wal_size".
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ TUNING = (
     " -c work_mem=64MB -c temp_buffers=64MB"  # a batch's joins and staging tables stay in memory
     " -c jit=off"  # compilation takes longer than it saves for any of our queries
 )
-LOOKUPS = "-c random_page_cost=1.1"  # a batch's keys are looked up in indexes; see docs/decisions.md
+LOOKUPS = "-c random_page_cost=1.1"  # keys are looked up in indexes: docs/decisions.md, "Planner settings"
 """Session settings that `options` in the user's URL may override."""
 FEW_ROWS = 10_000
 """Largest read by COPY: it takes 17 ms, ConnectorX 27 (10 of them to connect); at twice the rows they are even."""
@@ -139,12 +139,12 @@ class Database:
             return self.engine.connect()
         except DBAPIError as error:
             if not self.is_embedded:
-                raise _unavailable(self.url, error) from None
+                raise _unavailable_error(self.url, error) from None
         embedded.start(self.settings.postgres_directory)  # restarts a server that crashed or was stopped
         try:
             return self.engine.connect()
         except DBAPIError as error:
-            raise _unavailable(self.url, error) from None
+            raise _unavailable_error(self.url, error) from None
 
     def dispose(self) -> None:
         """Close all pooled connections."""
@@ -158,7 +158,7 @@ class Database:
         return " ".join([TUNING, *wanted, FORMATS, f"-c search_path={self.schema}"])
 
 
-def _unavailable(url: URL, error: DBAPIError) -> DatabaseUnavailableError:
+def _unavailable_error(url: URL, error: DBAPIError) -> DatabaseUnavailableError:
     """Return the error for a refused connection, with the meaning of its code instead of the driver's text."""
     state = sqlstate_of(error) or state_of_refused_connection(str(error.orig))
     return DatabaseUnavailableError(

@@ -92,7 +92,7 @@ def start(directory: Path) -> URL:
 
 def lost(directory: Path) -> DatabaseUnavailableError:
     """Return the error for a lost connection to the server of `directory`, with the reason if known."""
-    reason = f"it crashed or was stopped, and is started again when it is needed: see {_log(directory)}"
+    reason = f"it crashed or was stopped, and is started again when it is needed: see {_log_path(directory)}"
     if _is_full(directory):
         reason = REASONS["No space left on device"]
     return DatabaseUnavailableError(f"The embedded PostgreSQL in {directory} broke the connection off: {reason}.")
@@ -136,7 +136,7 @@ def _stop_process(process: psutil.Process, directory: Path) -> None:
         if time.monotonic() > deadline:
             msg = (
                 f"The server of {directory} is still writing its memory to disk after {STOP_SECONDS:.0f} s. It ends by"
-                f" itself; see {_log(directory)}."
+                f" itself; see {_log_path(directory)}."
             )
             raise DatabaseUnavailableError(msg)
         time.sleep(0.05)
@@ -153,7 +153,7 @@ def _start_server(directory: Path, deadline: float) -> None:
         if left is not None:
             logger.warning("The embedded PostgreSQL was not shut down: its %s names %s.", file.name, left)
     configure(directory, account)
-    with open(_log(directory), "ab", opener=_no_links) as log:  # Path.open takes no opener
+    with open(_log_path(directory), "ab", opener=_no_links) as log:  # Path.open takes no opener
         began = log.tell()
         if account is not None:
             os.fchown(log.fileno(), account.uid, account.gid)
@@ -170,7 +170,7 @@ def _start_server(directory: Path, deadline: float) -> None:
     _children.append(process)
     while (server := postmaster.find_server(directory)) is None or server.state != "ready":
         if process.poll() is not None:
-            raise _start_error(directory, _log(directory).read_bytes()[began:].decode(errors="replace"))
+            raise _start_error(directory, _log_path(directory).read_bytes()[began:].decode(errors="replace"))
         _wait_briefly(directory, deadline)
 
 
@@ -228,14 +228,14 @@ def _wait_briefly(directory: Path, deadline: float) -> None:
     if left < 0:
         msg = (
             f"The embedded PostgreSQL in {directory} is not ready after {START_SECONDS:.0f} s: it is recovering from a"
-            f" crash, or shutting down. Try again later; see {_log(directory)}."
+            f" crash, or shutting down. Try again later; see {_log_path(directory)}."
         )
         raise DatabaseUnavailableError(msg)
     time.sleep(_PAUSE_SECONDS)
     if left - _PAUSE_SECONDS < START_SECONDS - QUIET_SECONDS <= left:
         logger.warning(
             "Waiting for the embedded PostgreSQL, which is recovering from a crash or shutting down: %s",
-            _log(directory),
+            _log_path(directory),
         )
 
 
@@ -245,7 +245,7 @@ _PAUSE_SECONDS: Final = 0.02
 def _start_error(directory: Path, output: str) -> DatabaseUnavailableError:
     """Return the error for the output of a server or of initdb that ended."""
     reason = next((meaning for words, meaning in REASONS.items() if words in output), None)
-    log = _log(directory)
+    log = _log_path(directory)
     if reason is None and _is_full(directory):
         reason = REASONS["No space left on device"]  # the server can't log to a full disk
     elif reason is None and not log.exists():  # initdb's line names files and settings, no data
@@ -265,7 +265,7 @@ def _is_full(directory: Path) -> bool:
     return shutil.disk_usage(directory.parent).free < WAL_SEGMENT_BYTES
 
 
-def _log(directory: Path) -> Path:
+def _log_path(directory: Path) -> Path:
     return directory / "log"
 
 

@@ -52,7 +52,7 @@ def copy_rows(connection: sa.Connection, table: str, rows: pl.DataFrame, *, like
         sql.Identifier(table), _column_list(rows.columns)
     )
     table_columns = metadata.tables[like or table].columns
-    with _driver(connection).cursor() as cursor:
+    with _driver_connection(connection).cursor() as cursor:
         with cursor.copy(statement) as copy:
             for piece in encode_binary(rows, table_columns):
                 copy.write(piece)
@@ -116,7 +116,7 @@ def copy_to_temp_table(
         name: the name of the temporary table.
         joined_by: columns to collect statistics of, which takes time for each; by default all.
     """
-    driver = _driver(connection)
+    driver = _driver_connection(connection)
     driver.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(sql.Identifier(name)))
     known = metadata.tables[like].columns
     selected = [
@@ -158,7 +158,7 @@ def update_rows(
     statement = sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {}").format(
         sql.Identifier(table), sql.SQL(", ").join(assignments), sql.Identifier(STAGING), _same_key(key)
     )
-    _require_row_count(_driver(connection).execute(statement).rowcount, rows.height, f"UPDATE of {table}")
+    _require_row_count(_driver_connection(connection).execute(statement).rowcount, rows.height, f"UPDATE of {table}")
     return rows.height
 
 
@@ -170,7 +170,7 @@ def delete_rows(connection: sa.Connection, table: str, keys: pl.DataFrame) -> in
     statement = sql.SQL("DELETE FROM {} t USING {} s WHERE {}").format(
         sql.Identifier(table), sql.Identifier(STAGING), _same_key(keys.columns)
     )
-    return _driver(connection).execute(statement).rowcount
+    return _driver_connection(connection).execute(statement).rowcount
 
 
 def fetch_frame(connection: sa.Connection, query: str, schema: dict[str, Any]) -> pl.DataFrame:
@@ -178,7 +178,7 @@ def fetch_frame(connection: sa.Connection, query: str, schema: dict[str, Any]) -
 
     `query` is a constant of the project, or has only integers and hex literals formatted into it.
     """
-    with _driver(connection).cursor() as cursor:
+    with _driver_connection(connection).cursor() as cursor:
         statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(sql.SQL(query))  # constants only
         with cursor.copy(statement) as copy:
             text = b"".join(copy)
@@ -199,7 +199,7 @@ def _from_text(name: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_unit="us", time_zone="UTC")
 
 
-def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
+def _driver_connection(connection: sa.Connection) -> psycopg.Connection[Any]:
     driver: Any = connection.connection.driver_connection
     return driver  # type: ignore[no-any-return]  # SQLAlchemy does not know which driver it holds
 

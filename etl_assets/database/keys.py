@@ -45,7 +45,7 @@ def restore_keys(connection: sa.Connection) -> None:
         MissingKeyError: the table has rows that violate the key; the user has to choose among them.
     """
     for key in missing_keys(connection):
-        table = _table(key)
+        table = _table_of(key)
         statement = CreateIndex(key) if isinstance(key, sa.Index) else AddConstraint(key, isolate_from_table=False)
         try:
             with connection.begin_nested():
@@ -53,7 +53,7 @@ def restore_keys(connection: sa.Connection) -> None:
         except DBAPIError as error:
             if not (sqlstate_of(error) or "").startswith(_REFUSED_ROWS):
                 raise
-            raise MissingKeyError(_refusal(connection, key)) from None
+            raise MissingKeyError(_refusal_message(connection, key)) from None
         logger.warning("The table %s lacked its key %s: created.", table.name, key.name)
 
 
@@ -72,19 +72,19 @@ _FOUND: Final = sa.text("""
 """)
 
 
-def _table(key: Key) -> sa.Table:
+def _table_of(key: Key) -> sa.Table:
     assert isinstance(key.table, sa.Table)  # noqa: S101  # for mypy: all of them come from tables
     return key.table
 
 
 def _signature(key: Key) -> tuple[str, bool, frozenset[str]]:
     is_partial = isinstance(key, sa.Index) and key.dialect_options["postgresql"]["where"] is not None
-    return _table(key).name, is_partial, frozenset(column.name for column in key.columns)
+    return _table_of(key).name, is_partial, frozenset(column.name for column in key.columns)
 
 
-def _refusal(connection: sa.Connection, key: Key) -> str:
+def _refusal_message(connection: sa.Connection, key: Key) -> str:
     """Explain why a key can't be created, with the remedy and without a value of any row."""
-    table, columns = _table(key), list(key.columns)
+    table, columns = _table_of(key), list(key.columns)
     where = key.dialect_options["postgresql"]["where"] if isinstance(key, sa.Index) else None
     copies = sa.select(*columns, sa.func.count().label("copies")).group_by(*columns).having(sa.func.count() > 1)
     copies = copies if where is None else copies.where(where)

@@ -35,14 +35,14 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_ID)))
         _create_schema(connection, database.schema)
         before = MigrationContext.configure(connection).get_current_revision()
-        command.upgrade(_config(connection), "head")
+        command.upgrade(alembic_config(connection), "head")
         restore_keys(connection)
         return before, newest_revision()
 
 
 def newest_revision() -> str:
     """Return the revision that this version of the project needs."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
+    return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
 
 
 def require_current(database: Database) -> None:
@@ -79,7 +79,8 @@ def _create_schema(connection: sa.Connection, schema: str) -> None:
         driver.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
 
 
-def _config(connection: sa.Connection | None = None) -> Config:
+def alembic_config(connection: sa.Connection | None = None) -> Config:
+    """Return the configuration of Alembic, for migrations on an open connection."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.set_main_option("path_separator", "os")

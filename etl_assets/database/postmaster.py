@@ -49,7 +49,7 @@ def find_server(directory: Path) -> Server | None:
     if pid_file is None:
         return None
     process = _process_in(directory, pid_file.pid) if pid_file.pid is not None else None
-    if process is None and not _answers(pid_file):
+    if process is None and not _accepts_connections(pid_file):
         return None
     return Server(process, Path(pid_file.socket_folder), pid_file.state)
 
@@ -131,7 +131,7 @@ def _works_in(process: psutil.Process, directory: Path) -> bool:
         return False
 
 
-def _answers(pid_file: _PidFile) -> bool:
+def _accepts_connections(pid_file: _PidFile) -> bool:
     """Return whether a process listens at the socket that the file names."""
     if not pid_file.socket_folder or not pid_file.port:
         return False

@@ -1,8 +1,8 @@
-"""Tables as SQLAlchemy metadata: the description that migrations are generated from and tested against.
+"""Tables of data as SQLAlchemy metadata: migrations are generated from it and tested against it.
 
-Names carry no schema: every connection sets `search_path` to the configured one. Large tables have no foreign keys,
-which would double the time of a load; asset checks look for orphans instead (docs/decisions.md, "No foreign keys").
-Which asset writes which table is stated in the asset graph, not here.
+`metadata` has all tables, including those of `ledger_schema`. Names carry no schema: every connection sets
+`search_path`. Large tables have no foreign keys, which would double the time of a load; asset checks look for orphans
+instead (docs/decisions.md, "No foreign keys"). Which asset writes which table is stated in the asset graph.
 """
 
 from __future__ import annotations
@@ -13,74 +13,29 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Double,
     Identity,
     Index,
     Integer,
-    MetaData,
     Numeric,
     Table,
     Text,
     UniqueConstraint,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-metadata: Final = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from etl_assets.database import ledger_schema  # noqa: F401  # adds its tables to the metadata
+from etl_assets.database.columns import (
+    BYTES,
+    DEFERRED_INDEX,
+    metadata,
+    money_column,
+    now_column,
+    timestamp_column,
+    total_column,
 )
 
-
-DEFERRED_INDEX: Final = "deferred_indexes"
-"""Key in the `info` of an index that a first load builds at its end, several times as fast as row by row.
-
-Batches of that load read the table instead of the index, while it is new and small. Never a key: other programs rely
-on keys at all times, and duplicates left by a killed load would prevent its creation (docs/decisions.md, "Deferred
-indexes", "Keys are never dropped").
-"""
-
-
-def _timestamp(name: str, *, required: bool = False) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=not required)
-
-
-def _now(name: str) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
-
-
-def _money(name: str) -> Column[object]:
-    return Column(name, Numeric(18, 4))
-
-
-def _server(*, primary_key: bool = False) -> Column[int]:
-    return Column(
-        "server",
-        BigInteger,
-        primary_key=primary_key,
-        autoincrement=False,
-        nullable=False,
-        server_default=text("(pg_control_system()).system_identifier"),
-        comment="the system identifier of the server that counts these transactions",
-    )
-
-
-_BYTES: Final = Text(collation="C")
-"""Text compared as bytes, as in Polars, so that rows sorted there are in the order of the index."""
-
-
-def _total(name: str) -> Column[object]:
-    return Column(name, Numeric(38, 4), nullable=False)
-
-
-def _count(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, server_default=text("0"))
-
+__all__ = ["metadata"]
 
 import_tasks: Final = Table(
     "import_tasks",
@@ -95,8 +50,8 @@ import_tasks: Final = Table(
     Column("batch_id", BigInteger, unique=True, comment="the ledger's batch of a completed import"),
     Column("error", Text),
     Column("unmatched", ARRAY(Text), comment="columns that the mapping takes from headers that the source lacks"),
-    _now("created_at"),
-    _timestamp("completed_at"),
+    now_column("created_at"),
+    timestamp_column("completed_at"),
 )
 
 raw_orders: Final = Table(
@@ -126,7 +81,7 @@ shop_configs: Final = Table(
     Column("shop_name", Text, nullable=False),
     Column("currency", Text),
     Column("timezone", Text, nullable=False),
-    _now("created_at"),
+    now_column("created_at"),
     UniqueConstraint("platform", "shop_name"),
 )
 
@@ -141,14 +96,14 @@ order_types: Final = Table(
     "order_types",
     metadata,
     Column("order_type", Text, primary_key=True, comment="as it stands in orders"),
-    _now("first_seen_at"),
+    now_column("first_seen_at"),
 )
 
 orders: Final = Table(
     "orders",
     metadata,
     Column("shop_id", Integer, primary_key=True, autoincrement=False),
-    Column("order_id", _BYTES, primary_key=True),
+    Column("order_id", BYTES, primary_key=True),
     Column("order_no", BigInteger, nullable=False, comment="the raw row of its first version: the narrow key of lines"),
     Column("customer_nickname", Text),
     Column("customer_global_id", UUID(as_uuid=True), comment="null where the order names no customer"),
@@ -156,14 +111,14 @@ orders: Final = Table(
     Column("is_cancelled", Boolean, nullable=False),
     Column("order_type", Text),
     Column("system_order_type", Text, nullable=False),
-    _money("amount"),
+    money_column("amount"),
     Column("currency", Text),
-    _timestamp("ordered_at"),
-    _timestamp("source_updated_at"),
+    timestamp_column("ordered_at"),
+    timestamp_column("source_updated_at"),
     Column("raw_id", BigInteger, nullable=False, comment="the raw row it came from"),
     Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that last changed the row"),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     Column(
         "latest_raw_id",
         BigInteger,
@@ -189,7 +144,7 @@ order_items: Final = Table(
     Column("variant", Text),
     Column("sku", Text),
     Column("quantity", Integer, nullable=False),
-    _money("unit_price"),
+    money_column("unit_price"),
     Column("processes", Text, comment="the item's processes as the export gives them: what process_items is made from"),
 )
 
@@ -215,11 +170,11 @@ customers: Final = Table(
     Column("customer_key", Text, nullable=False, unique=True),
     Column("shop_id", Integer, nullable=False),
     Column("customer_nickname", Text, nullable=False),
-    _timestamp("first_order_at"),
-    _timestamp("last_order_at"),
+    timestamp_column("first_order_at"),
+    timestamp_column("last_order_at"),
     Column("order_count", Integer, nullable=False),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
 )
 
 business_leads: Final = Table(
@@ -229,23 +184,23 @@ business_leads: Final = Table(
     Column("customer_global_id", UUID(as_uuid=True), nullable=False),
     Column("lead_no", Integer, comment="how many leads the customer had before; null for leads made by hand"),
     Column("current_stage", Text, nullable=False, comment="owned by the users; the pipeline sets OPEN and COLD only"),
-    _timestamp("opened_at"),
-    _timestamp("reopened_at"),
+    timestamp_column("opened_at"),
+    timestamp_column("reopened_at"),
     Column("reopen_count", Integer, nullable=False, server_default=text("0")),
-    _timestamp("first_order_at"),
-    _timestamp("last_order_at"),
+    timestamp_column("first_order_at"),
+    timestamp_column("last_order_at"),
     Column("order_count", Integer, nullable=False),
-    _total("total_amount"),
+    total_column("total_amount"),
     Column("sample_count", Integer, nullable=False),
-    _total("sample_amount"),
+    total_column("sample_amount"),
     Column("proof_count", Integer, nullable=False),
-    _total("proof_amount"),
+    total_column("proof_amount"),
     Column("bulk_count", Integer, nullable=False),
-    _total("bulk_amount"),
+    total_column("bulk_amount"),
     Column("currency", Text, comment="of the lead's first order; amounts in another one are counted, never added"),
     Column("other_currency_count", Integer, nullable=False, comment="orders whose amount is in another currency"),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     Column("batch_id", BigInteger, comment="the batch of the ledger that made it"),
     Index(None, "customer_global_id"),
     Index(
@@ -260,10 +215,10 @@ lead_orders: Final = Table(
     "lead_orders",
     metadata,
     Column("shop_id", Integer, primary_key=True, autoincrement=False),
-    Column("order_id", _BYTES, primary_key=True),
+    Column("order_id", BYTES, primary_key=True),
     Column("lead_id", UUID(as_uuid=True), nullable=False),
     Column("strategy", Text, nullable=False, comment="the rule that attached the order: see leads.explanations"),
-    _now("attached_at"),
+    now_column("attached_at"),
     Column("batch_id", BigInteger, comment="the batch of the ledger that attached it"),
     # With the key, so that the orders of a lead are found without reading rows from all over the table.
     Index(None, "lead_id", postgresql_include=["shop_id", "order_id"], info={DEFERRED_INDEX: True}),
@@ -274,7 +229,7 @@ deleted_leads: Final = Table(
     metadata,
     Column("lead_id", UUID(as_uuid=True), primary_key=True, comment="noted by a trigger when the lead is deleted"),
     Column("customer_global_id", UUID(as_uuid=True), nullable=False),
-    _now("deleted_at"),
+    now_column("deleted_at"),
 )
 
 lead_changes: Final = Table(
@@ -283,12 +238,12 @@ lead_changes: Final = Table(
     Column("change_id", BigInteger, Identity(always=False), primary_key=True),
     Column("lead_id", UUID(as_uuid=True), nullable=False),
     Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that made the change"),
-    _now("changed_at"),
+    now_column("changed_at"),
     Column("what", Text, nullable=False, comment="kind of change: see leads.explanations"),
     Column("shop_id", Integer, comment="with order_id: the order that reopened the lead"),
     Column("order_id", Text),
-    _timestamp("first_order_at"),
-    _timestamp("last_order_at"),
+    timestamp_column("first_order_at"),
+    timestamp_column("last_order_at"),
     Column("order_count", Integer, comment="this and the other figures are those before the change"),
     Column("total_amount", Numeric(38, 4)),
     Column("sample_count", Integer),
@@ -311,9 +266,9 @@ detached_orders: Final = Table(
     Column("order_id", Text, nullable=False),
     Column("reason", Text, nullable=False, comment="why it was detached: see leads.explanations"),
     Column("strategy", Text, nullable=False, comment="the rule that had attached the order"),
-    _timestamp("attached_at", required=True),
+    timestamp_column("attached_at", required=True),
     Column("attached_batch_id", BigInteger, comment="the batch of the ledger that had attached it"),
-    _now("left_at"),
+    now_column("left_at"),
     Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that took it out"),
 )
 
@@ -329,129 +284,13 @@ quarantine: Final = Table(
     Column("reason_code", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("row", JSONB, nullable=False),
-    _now("quarantined_at"),
-    _timestamp("resolved_at"),
+    now_column("quarantined_at"),
+    timestamp_column("resolved_at"),
     Column("resolution", Text, comment="how the row was resolved: see the package quarantine"),
     Column("note", Text, comment="reason of a dismissal"),
     UniqueConstraint("asset", "raw_id", "reason_code"),
     Index("ix_quarantine_open_order", "shop_id", "order_id", postgresql_where=text("resolved_at IS NULL")),
     Index("ix_quarantine_open_row", "raw_id", postgresql_where=text("resolved_at IS NULL")),
-)
-
-etl_batches: Final = Table(
-    "etl_batches",
-    metadata,
-    Column("batch_id", BigInteger, Identity(always=False), primary_key=True),
-    Column("asset", Text, nullable=False),
-    Column("run_id", Text),
-    Column("import_ids", ARRAY(UUID(as_uuid=True)), nullable=False),
-    Column("status", Text, nullable=False, comment="outcome, as in the payload of the event"),
-    _count("input_rows"),
-    _count("inserted"),
-    _count("updated"),
-    _count("unchanged"),
-    _count("superseded"),
-    _count("quarantined"),
-    _count("deleted"),
-    _count("anonymous_orders"),
-    Column("duration", Double, nullable=False, comment="seconds"),
-    _timestamp("started_at", required=True),
-    _now("finished_at"),
-    Index(None, "asset", "batch_id"),
-)
-
-etl_events: Final = Table(
-    "etl_events",
-    metadata,
-    Column("event_id", BigInteger, Identity(always=False), primary_key=True),
-    Column("subject", Text, nullable=False),
-    Column("payload", JSONB, nullable=False),
-    _now("created_at"),
-    Column(
-        "tx",
-        BigInteger,
-        nullable=False,
-        server_default=text("pg_current_xact_id()::text::bigint"),
-        comment="the transaction that wrote it: read below the snapshot's xmin, so that no late commit is overlooked",
-    ),
-    _server(),
-    Index(None, "subject", "tx"),
-)
-
-event_listeners: Final = Table(
-    "event_listeners",
-    metadata,
-    Column("listener", Text, primary_key=True),
-    _server(primary_key=True),
-    Column("heard_until", BigInteger, nullable=False, comment="it has heard the events of all transactions before"),
-    _now("updated_at"),
-)
-
-refused_events: Final = Table(
-    "refused_events",
-    metadata,
-    Column("listener", Text, primary_key=True),
-    Column("event_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("subject", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    _now("refused_at"),
-)
-
-inbox_files: Final = Table(
-    "inbox_files",
-    metadata,
-    Column("content_hash", Text, primary_key=True, comment="SHA-256 of the file, in hex"),
-    Column("import_id", UUID(as_uuid=True), nullable=False),
-    Column("file_name", Text, nullable=False),
-    Column("byte_count", BigInteger, nullable=False),
-    _now("imported_at"),
-)
-
-source_progress: Final = Table(
-    "source_progress",
-    metadata,
-    Column("source", Text, primary_key=True, comment="its name in sources.yaml"),
-    Column("position", JSONB, comment="how far the source was read, in the terms of its kind"),
-    Column("epoch", BigInteger, nullable=False, comment="pulls so far: the fencing token"),
-    _timestamp("pulled_at"),
-    _timestamp("reconciled_at"),
-)
-
-source_rows: Final = Table(
-    "source_rows",
-    metadata,
-    Column("source", Text, primary_key=True, comment="its name in sources.yaml"),
-    Column("row_key", UUID(as_uuid=True), primary_key=True, comment="a hash of the order's key in the source"),
-    Column("row_hash", UUID(as_uuid=True), nullable=False, comment="a hash of what was landed of it last"),
-)
-
-etl_work: Final = Table(
-    "etl_work",
-    metadata,
-    Column("work_id", BigInteger, Identity(always=False), primary_key=True),
-    Column("asset", Text, nullable=False, comment="the asset that has yet to consume it"),
-    Column("batch_id", BigInteger, nullable=False, comment="the upstream batch that made it"),
-    Column("low", BigInteger, nullable=False, comment="first raw_id, inclusive"),
-    Column("high", BigInteger, nullable=False, comment="last raw_id, inclusive"),
-    Index(None, "asset", "batch_id", "low"),
-)
-
-etl_pending_checks: Final = Table(
-    "etl_pending_checks",
-    metadata,
-    Column("note_id", BigInteger, Identity(always=False), primary_key=True),
-    Column("asset", Text, nullable=False, comment="the asset whose checks have yet to look at what it has processed"),
-    Column("batch_id", BigInteger, nullable=False, comment="the batch of orders"),
-    Column("low", BigInteger, nullable=False, comment="first raw_id, inclusive"),
-    Column("high", BigInteger, nullable=False, comment="last raw_id, inclusive"),
-    Index(None, "asset", "note_id"),
-)
-
-asset_epochs: Final = Table(
-    "asset_epochs",
-    metadata,
-    Column("asset", Text, primary_key=True),
-    Column("epoch", BigInteger, nullable=False, comment="commits of the asset so far: the fencing token"),
 )
 
 order_moves: Final = Table(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from etl_assets.database.schema import etl_events, event_listeners, refused_events
+from etl_assets.database.ledger_schema import etl_events, event_listeners, refused_events
 from etl_assets.events.handler import EventRefusedError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
-from etl_assets.database.schema import etl_events
+from etl_assets.database.ledger_schema import etl_events
 from etl_assets.events.subjects import EVENT_VERSION
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from etl_assets.database.database import sqlstate_of
-from etl_assets.database.schema import inbox_files
+from etl_assets.database.ledger_schema import inbox_files
 from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import DatabaseUnavailableError, EtlError
 from etl_assets.inbox.archive import move_to_done, move_to_failed

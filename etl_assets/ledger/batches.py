@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import SUBJECT_OF
-from etl_assets.database.schema import asset_epochs, etl_batches
+from etl_assets.database.ledger_schema import asset_epochs, etl_batches
 from etl_assets.errors import ConcurrentRunError
 from etl_assets.events.payload import EventPayload, Status, as_text, publish
 

@@ -125,7 +125,7 @@ def _run_alert(
         title=f"Run {run.run_id[:8]} of {run.job_name} failed",
         text="\n".join(lines) or "No step failed: the run's process was killed, or the run exceeded its time limit.",
         run_id=run.run_id,
-        url=_link(public_url, f"runs/{run.run_id}"),
+        url=_ui_link(public_url, f"runs/{run.run_id}"),
         at=datetime.fromtimestamp(record.timestamp, UTC),
     )
 
@@ -159,15 +159,15 @@ def _new_evaluations(
     storage = instance.event_log_storage
     found = []
     for key, latest in storage.get_latest_asset_check_execution_by_key(keys).items():
-        if latest.status in COMPLETED and not history.is_new(_evaluation(latest)):
+        if latest.status in COMPLETED and not history.is_new(_evaluation_of(latest)):
             continue
         records = storage.get_asset_check_execution_history(key, limit=EVALUATIONS_PER_CHECK, status=COMPLETED)
-        found += [(_evaluation(record), record) for record in records]
+        found += [(_evaluation_of(record), record) for record in records]
     found = [pair for pair in found if history.is_new(pair[0])]
     return sorted(found, key=lambda pair: pair[0].at)
 
 
-def _evaluation(record: AssetCheckExecutionRecord) -> Evaluation:
+def _evaluation_of(record: AssetCheckExecutionRecord) -> Evaluation:
     evaluation = record.evaluation
     failed = evaluation is not None and not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
     at = record.event.timestamp if record.event else record.create_timestamp
@@ -184,12 +184,12 @@ def _check_alert(record: AssetCheckExecutionRecord, evaluation: Evaluation, publ
         text=f"{found}See the page of the check; it is evaluated again with each run.",
         asset=asset,
         run_id=record.run_id or None,
-        url=_link(public_url, f"assets/{asset}?view=checks&checkDetail={check}"),
+        url=_ui_link(public_url, f"assets/{asset}?view=checks&checkDetail={check}"),
         at=datetime.fromtimestamp(evaluation.at, UTC),
     )
 
 
-def _link(public_url: str | None, path: str) -> str | None:
+def _ui_link(public_url: str | None, path: str) -> str | None:
     return f"{public_url.rstrip('/')}/{path}" if public_url else None
 
 

@@ -70,11 +70,10 @@ def resolve_rows(
     A row that is good now, or was replaced by a corrected one that is, resolves as `replayed`; an earlier row of the
     same order as `superseded`.
 
-    Hazards (docs/decisions.md, "Quarantine resolution" and "Late rows"): rows are processed out of order (replays, late
-    imports, batches that failed), so "newer" means a later raw_id and never the time of processing. Of orders, any good
-    row resolves earlier bad ones, also one that lost against the stored version; of lines, only the version that counts
-    does: the caller decides by the rows of `current`. Where an order moved, the fault may lie with the customer that it
-    left: until that move is followed (`moved`), the row does not count as good.
+    Hazards (docs/decisions.md, "Quarantine resolution" and "Late rows"). Of orders, any good row resolves earlier bad
+    ones, even one that lost against the stored version; of lines, only the version that counts does: the caller decides
+    by the rows of `current`. A bad row that is read after a later good one must resolve as well. Where an order moved,
+    the fault may lie with the customer that it left: until that move is followed (`moved`), its row is not good.
 
     A first load has no open rows and millions of keys: keys are compared with the open rows before they are copied to
     the server, so that usually none is.

@@ -111,7 +111,7 @@ def orders_page(by_shop: pl.DataFrame, by_day: pl.DataFrame) -> str | None:
 
     shown = by_shop.head(SHOPS_SHOWN)
     names = [
-        _shortened(name) if charts.is_drawable(name) else f"shop {shop_id}"
+        _truncate(name) if charts.is_drawable(name) else f"shop {shop_id}"
         for shop_id, name in shown.select("shop_id", "shop_name").iter_rows()
     ]
     title = f"Orders per shop ({shown.height} of {by_shop.height} shops)"
@@ -124,5 +124,5 @@ def orders_page(by_shop: pl.DataFrame, by_day: pl.DataFrame) -> str | None:
     return "\n\n".join(parts)
 
 
-def _shortened(name: str) -> str:
+def _truncate(name: str) -> str:
     return name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…"

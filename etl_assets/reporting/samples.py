@@ -1,8 +1,8 @@
 """Masking of sample rows: applies `ETL_SAMPLE_ROWS` to every text of a row that is shown in the UI.
 
 Hazard: Dagster stores its events permanently and in clear text, so every value of a row in metadata must pass through
-this module (docs/decisions.md, "Masked samples"). Numbers, times and the ids that the
-pipeline makes are kept: with them, a user who may read the tables finds the row.
+this module (docs/decisions.md, "Masked samples"). Numbers, times and the ids that the pipeline makes are kept: with
+them, a user who may read the tables finds the row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEPT: Final = frozenset(("Zs", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sc", 
 
 def shown_row(row: Mapping[str, Any], mode: SampleRows) -> dict[str, str]:
     """Return the cells of a row as texts that may be shown; empty for null and for hidden values."""
-    return {name: _shown(value, "on" if name in OUR_WORDS else mode) for name, value in row.items()}
+    return {name: _shown_text(value, "on" if name in OUR_WORDS else mode) for name, value in row.items()}
 
 
 def without_names(by_shop: pl.DataFrame, mode: SampleRows) -> pl.DataFrame:
@@ -53,13 +53,13 @@ def masked(text: str) -> str:
     return f"{shape}…" if len(text) > LONGEST_MASKED else shape
 
 
-def _shown(value: object, mode: SampleRows) -> str:
+def _shown_text(value: object, mode: SampleRows) -> str:
     if value is None:
         return ""
     if mode == "on":
         return str(value)[:LONGEST]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return f"[{', '.join(_shown(one, mode) for one in value)}]"[:LONGEST]
+        return f"[{', '.join(_shown_text(one, mode) for one in value)}]"[:LONGEST]
     if not isinstance(value, str | bytes | Mapping):
         return str(value)[:LONGEST]
     return masked(str(value)) if mode == "masked" else ""

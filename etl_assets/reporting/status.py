@@ -36,19 +36,19 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
         `imports`, `batches` and `quarantine` (lists of records), `pending` (asset → ranges and at most so many rows)
         and `tables` (table → rows).
     """
-    pending = {row["asset"]: row for row in _records(connection, _PENDING)}
+    pending = {row["asset"]: row for row in _read_records(connection, _PENDING)}
     nothing = {"ranges": 0, "rows": 0}
     counts = ", ".join(f"(SELECT count(*) FROM {table}) AS {table}" for table in TABLES)  # noqa: S608  # constants
     tables = connection.execute(sa.text(f"SELECT {counts}")).mappings().one()
     return {
-        "imports": _records(connection, _IMPORTS, limit=limit),
+        "imports": _read_records(connection, _IMPORTS, limit=limit),
         "pending": {asset: {name: pending.get(asset, nothing)[name] for name in nothing} for asset in STEP_ASSETS},
         "tables": dict(tables),
         "quarantine": [
             {"asset": entry["asset"], "reason_code": entry["reason_code"], "open": entry["rows"]}
             for entry in count_open_rows(connection)
         ],
-        "batches": _records(connection, _BATCHES, limit=limit),
+        "batches": _read_records(connection, _BATCHES, limit=limit),
     }
 
 
@@ -57,6 +57,6 @@ def is_anything_pending(connection: sa.Connection) -> bool:
     return bool(connection.execute(sa.text("SELECT EXISTS (SELECT FROM etl_work)")).scalar_one())
 
 
-def _records(connection: sa.Connection, query: str, **parameters: object) -> list[dict[str, Any]]:
+def _read_records(connection: sa.Connection, query: str, **parameters: object) -> list[dict[str, Any]]:
     rows = connection.execute(sa.text(query), parameters).mappings()
     return [{str(name): value for name, value in row.items()} for row in rows]

@@ -68,7 +68,7 @@ def replay() -> None:
     run()
 
 
-def replay_mended(path: str) -> None:
+def replay_corrected(path: str) -> None:
     """Run the rows of a corrected file."""
     import_corrections(build_services(Settings()).database, read_corrections(Path(path)), Path(path))
     run()
@@ -85,6 +85,6 @@ OPERATIONS: Final[dict[str, Callable[..., None]]] = {
     "import": import_one,
     "inbox": take_in_inbox,
     "replay": replay,
-    "replay corrected": replay_mended,
+    "replay corrected": replay_corrected,
     "command": command,
 }

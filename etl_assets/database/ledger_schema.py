@@ -1,0 +1,142 @@
+"""Tables of the pipeline's own state: ledger, queue, fencing tokens, events, inbox and sources.
+
+Tables of data are in `schema`, which imports this module: its `metadata` has all tables.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Double, Identity, Index, Table, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+from etl_assets.database.columns import count_column, metadata, now_column, timestamp_column
+
+
+def _server(*, primary_key: bool = False) -> Column[int]:
+    return Column(
+        "server",
+        BigInteger,
+        primary_key=primary_key,
+        autoincrement=False,
+        nullable=False,
+        server_default=text("(pg_control_system()).system_identifier"),
+        comment="the system identifier of the server that counts these transactions",
+    )
+
+
+etl_batches: Final = Table(
+    "etl_batches",
+    metadata,
+    Column("batch_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("asset", Text, nullable=False),
+    Column("run_id", Text),
+    Column("import_ids", ARRAY(UUID(as_uuid=True)), nullable=False),
+    Column("status", Text, nullable=False, comment="outcome, as in the payload of the event"),
+    count_column("input_rows"),
+    count_column("inserted"),
+    count_column("updated"),
+    count_column("unchanged"),
+    count_column("superseded"),
+    count_column("quarantined"),
+    count_column("deleted"),
+    count_column("anonymous_orders"),
+    Column("duration", Double, nullable=False, comment="seconds"),
+    timestamp_column("started_at", required=True),
+    now_column("finished_at"),
+    Index(None, "asset", "batch_id"),
+)
+
+etl_work: Final = Table(
+    "etl_work",
+    metadata,
+    Column("work_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("asset", Text, nullable=False, comment="the asset that has yet to consume it"),
+    Column("batch_id", BigInteger, nullable=False, comment="the upstream batch that made it"),
+    Column("low", BigInteger, nullable=False, comment="first raw_id, inclusive"),
+    Column("high", BigInteger, nullable=False, comment="last raw_id, inclusive"),
+    Index(None, "asset", "batch_id", "low"),
+)
+
+etl_pending_checks: Final = Table(
+    "etl_pending_checks",
+    metadata,
+    Column("note_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("asset", Text, nullable=False, comment="the asset whose checks have yet to look at what it has processed"),
+    Column("batch_id", BigInteger, nullable=False, comment="the batch of orders"),
+    Column("low", BigInteger, nullable=False, comment="first raw_id, inclusive"),
+    Column("high", BigInteger, nullable=False, comment="last raw_id, inclusive"),
+    Index(None, "asset", "note_id"),
+)
+
+asset_epochs: Final = Table(
+    "asset_epochs",
+    metadata,
+    Column("asset", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False, comment="commits of the asset so far: the fencing token"),
+)
+
+etl_events: Final = Table(
+    "etl_events",
+    metadata,
+    Column("event_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    now_column("created_at"),
+    Column(
+        "tx",
+        BigInteger,
+        nullable=False,
+        server_default=text("pg_current_xact_id()::text::bigint"),
+        comment="the transaction that wrote it: read below the snapshot's xmin, so that no late commit is overlooked",
+    ),
+    _server(),
+    Index(None, "subject", "tx"),
+)
+
+event_listeners: Final = Table(
+    "event_listeners",
+    metadata,
+    Column("listener", Text, primary_key=True),
+    _server(primary_key=True),
+    Column("heard_until", BigInteger, nullable=False, comment="it has heard the events of all transactions before"),
+    now_column("updated_at"),
+)
+
+refused_events: Final = Table(
+    "refused_events",
+    metadata,
+    Column("listener", Text, primary_key=True),
+    Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    now_column("refused_at"),
+)
+
+inbox_files: Final = Table(
+    "inbox_files",
+    metadata,
+    Column("content_hash", Text, primary_key=True, comment="SHA-256 of the file, in hex"),
+    Column("import_id", UUID(as_uuid=True), nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("byte_count", BigInteger, nullable=False),
+    now_column("imported_at"),
+)
+
+source_progress: Final = Table(
+    "source_progress",
+    metadata,
+    Column("source", Text, primary_key=True, comment="its name in sources.yaml"),
+    Column("position", JSONB, comment="how far the source was read, in the terms of its kind"),
+    Column("epoch", BigInteger, nullable=False, comment="pulls so far: the fencing token"),
+    timestamp_column("pulled_at"),
+    timestamp_column("reconciled_at"),
+)
+
+source_rows: Final = Table(
+    "source_rows",
+    metadata,
+    Column("source", Text, primary_key=True, comment="its name in sources.yaml"),
+    Column("row_key", UUID(as_uuid=True), primary_key=True, comment="a hash of the order's key in the source"),
+    Column("row_hash", UUID(as_uuid=True), nullable=False, comment="a hash of what was landed of it last"),
+)
