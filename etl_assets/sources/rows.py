@@ -46,12 +46,8 @@ def raw_order_frames(source: SourceConfig, file: RowFile, backend: Backend) -> I
     Raises:
         SourceError: two rows have the same key, where each row is an order.
     """
-    frames = (
-        _grouped_rows(source, file, backend)
-        if source.mapping.shape == "line_item"
-        else _single_rows(source, file, backend)
-    )
-    for frame in frames:
+    convert = _grouped_rows if source.mapping.shape == "line_item" else _single_rows
+    for frame in convert(source, file, backend):
         if frame[ROW_KEY].is_duplicated().any():
             msg = f"Source {source.name}: several rows have the same {', '.join(source.key)}. Its key must be unique."
             raise SourceError(msg)

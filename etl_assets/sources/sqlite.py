@@ -150,7 +150,7 @@ class SQLite(Backend):
         ]
 
     def _record_key(self, source: SourceConfig, changes: ChangeSequence, columns: Sequence[str], side: str) -> str:
-        """Return the SQL that records a key: delete and insert, for an OR IGNORE of the caller would apply to an upsert."""
+        """Return the SQL that records a key: delete and insert, for a caller's OR IGNORE would apply to an upsert."""
         table, pairs = self.quote(changes.table), zip(source.key, columns, strict=True)
         same = " AND ".join(f"{self.quote(ours)} IS {side}.{self.quote(theirs)}" for ours, theirs in pairs)
         values = bare_list(self, columns, f"{side}.")
