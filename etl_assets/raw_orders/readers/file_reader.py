@@ -1,7 +1,7 @@
 """Reads import files through a child process: the entry of this folder, and the one way to a file's headers and rows.
 
 The hazard is the file: it may crash a library, hang it, or take all memory. In the child that is one failed import
-(docs/decisions.md, "Import files are read in a process of their own"). This process receives frames of text only.
+(docs/decisions.md, "Files are read in a process of their own"). This process receives frames of text only.
 
 In the order in which a file passes them: `FileReader` (here) starts the child and talks to it, `ImportFile` (here) is
 one file that it reads; `child` answers, `open_file` opens the file once and chooses its format by its suffix: `csv`
