@@ -1,7 +1,8 @@
 """Ingestion of the inbox: each ready file is imported once, by the hash of its content, and moved to the archive.
 
 The hazards are two processes at once (an advisory lock, and the key of `inbox_files`), a kill between commit and move
-(the hash is known, so the file is only moved), and a file that changes while it is read (its stamp). See docs/inbox.md.
+(the hash is known, so the file is only moved), and a file that changes while it is read (its stamp). See docs/inbox.md
+and docs/decisions.md, "The inbox knows a file by the hash of its content".
 """
 
 from __future__ import annotations

@@ -89,7 +89,8 @@ def is_ready(path: Path, *, settle_seconds: float) -> bool:
 def is_open_for_writing(path: Path) -> bool:
     """Test that a process has a file open for writing. False where that is unknown: off Linux, or another user's file.
 
-    The hazard is a file that is read half written; the lease is a test that the kernel makes at once, without waiting.
+    The hazard is a file that is read half written (docs/decisions.md, "Whether a file is finished is asked of the
+    kernel").
     """
     if sys.platform != "linux":
         return False

@@ -199,8 +199,8 @@ def _line_amounts(preset: Preset) -> list[pl.Expr]:
 def _order_amount(preset: Preset) -> pl.Expr:
     """Return the amount of an order: the first that a line names, or the exact sum of its lines.
 
-    A computed sum is text in the notation of the preset, as every amount of `raw_orders` is (docs/decisions.md, "A
-    computed amount is text in the notation of its export").
+    A computed sum is text in the notation of the preset, as every amount of `raw_orders` is (docs/decisions.md,
+    "Notation of computed amounts").
     """
     if not preset.amount_from_items:
         return pl.col("amount").first(ignore_nulls=True).fill_null(order_constant(preset, "amount"))

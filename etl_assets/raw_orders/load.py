@@ -1,7 +1,8 @@
 """Landing of raw orders: one import per file, its rows and its `completed` status in one transaction.
 
 The hazard is the half import: a process that dies leaves a pending import without rows, which the next one marks failed
-(`fail_interrupted_imports`). Reading files, and deciding what is new of a source, do not belong here.
+(`fail_interrupted_imports`; docs/decisions.md, "One import of a file is one transaction"). Reading files, and finding
+the new orders of a source, do not belong here.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
     import_id = register_import(database, str(path), preset)
     try:
         with database.transaction() as connection:
-            # The file is read inside: hours may pass before the first rows. Nothing waits for its one lock till then.
+            # The file is read inside: hours may pass before the first rows, and nothing waits for the one lock so long
+            # (docs/decisions.md, "An import's transaction may wait as long as reading takes").
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             if before_rows is not None:
                 before_rows(connection, import_id)

@@ -1,8 +1,8 @@
-"""Pulls what changed in a source into an import, once; or all of it, to find what was missed.
+"""Pull of a source: its changes become an import, once; a reconcile reads all of it and lands missed rows.
 
-The rows, what is remembered of them and the new position commit together. A pull that dies before leaves nothing; one
-that dies after, before it has released what it claimed in the source, makes the next one read the same rows again,
-which the ledger knows.
+The rows, their hashes and the new position commit together. The hazard is a kill: a pull that dies before the commit
+leaves nothing; one that dies between the commit and the release of its change rows makes the next pull read the same
+rows again, whose hashes are known (docs/sources.md).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ RELEASE_ATTEMPTS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class PullResult:
-    """What one pull came to."""
+    """Result of one pull."""
 
     source: str
     mode: str
@@ -57,21 +57,21 @@ class PullResult:
     read: int
     """Rows read from the source."""
     landed: int
-    """Raw orders landed: new ones, and those that say something else than before."""
+    """Raw orders landed: new and changed ones."""
     missed: int | None
-    """Of those, the ones that earlier pulls should have brought; None where nothing can be said about it."""
+    """Of those, the ones that earlier pulls should have brought; None where that is unknown."""
     import_id: UUID | None
-    """The import; None where there was nothing new."""
+    """The import; None where no order was new."""
     duration: float = field(compare=False)
     """Seconds."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as the commands print it."""
+        """Return the result as the commands print it."""
         return {**asdict(self), "import_id": None if self.import_id is None else str(self.import_id)}
 
 
 def pull(database: Database, source: SourceConfig, run_id: str | None = None) -> PullResult:
-    """Land what changed in a source since the last pull; all of it where that can't be told.
+    """Land the changes of a source since the last pull; all of it where they are unknown.
 
     Args:
         database: the store.
@@ -79,14 +79,14 @@ def pull(database: Database, source: SourceConfig, run_id: str | None = None) ->
         run_id: the Dagster run, for the ledger.
 
     Raises:
-        ConcurrentRunError: another pull of the source committed first; nothing is lost, and nothing to be done.
+        ConcurrentRunError: another pull of the source committed first; nothing is lost, and there is nothing to do.
         EtlError: the source can't be read or used; nothing was written.
     """
     return _pull(database, source, run_id, full=False)
 
 
 def reconcile(database: Database, source: SourceConfig, run_id: str | None = None) -> PullResult:
-    """Read all of a source and land what is not known of it; `missed` says how much pulls should have brought.
+    """Read all of a source and land its new and changed orders; `missed` counts those that pulls should have brought.
 
     Arguments and errors as for `pull`.
     """
@@ -94,7 +94,7 @@ def reconcile(database: Database, source: SourceConfig, run_id: str | None = Non
 
 
 def due_sources(database: Database, sources: Sequence[SourceConfig], now: datetime) -> list[str]:
-    """The names of the sources whose last pull is `every_seconds` ago, in their order."""
+    """Return the names of the sources whose last pull is `every_seconds` ago, in their order."""
     progress = bookmarks.progress_of_all(database)
     return [
         source.name
@@ -104,7 +104,7 @@ def due_sources(database: Database, sources: Sequence[SourceConfig], now: dateti
 
 
 def due_reconciles(database: Database, sources: Sequence[SourceConfig], now: datetime) -> list[str]:
-    """The names of the sources that were read as a whole `reconcile_seconds` ago, or never, in their order."""
+    """Return the names of the sources last read as a whole `reconcile_seconds` ago, or never, in their order."""
     progress = bookmarks.progress_of_all(database)
     return [
         source.name
@@ -161,7 +161,7 @@ def _land_new_orders(
     record_position: Callable[[sa.Connection], None],
     run_id: str | None,
 ) -> tuple[ImportResult | None, int]:
-    """Land the orders that are not remembered of the source; where there are none, only record the position.
+    """Land the new and changed orders of a read; where there are none, only record the position.
 
     Returns:
         The import, and how many of its orders earlier pulls should have brought.
@@ -169,14 +169,14 @@ def _land_new_orders(
     source = session.source
     with database.transaction() as connection:
         frames = raw_order_frames(source, file, session.backend)
-        if not any(bookmarks.is_anything_new(connection, source.name, frame) for frame in frames):
+        if not any(bookmarks.has_new_orders(connection, source.name, frame) for frame in frames):
             record_position(connection)
             return None, 0
     missed = 0
 
     def new_orders(connection: sa.Connection, frame: pl.DataFrame) -> pl.DataFrame:
         nonlocal missed
-        new = bookmarks.remember(connection, source.name, frame)
+        new = bookmarks.record_orders(connection, source.name, frame)
         missed += new.height - int(new[PENDING].sum())
         return new.drop(ADDED)
 
@@ -215,7 +215,7 @@ def _why_full(window: Window, progress: Progress, known: dict[str, Any] | None) 
 
 
 def _definition(source: SourceConfig) -> str:
-    """A hash of what decides which rows there are and what they become: none of it may change between positions."""
+    """Hash the description of a source, as far as it decides its rows: a position holds for one description only."""
     url = source_url(source)
     content = source.model_dump(mode="json", include={"table", "query", "key", "changes", "mapping"})
     place = [url.host, url.port, url.database]
