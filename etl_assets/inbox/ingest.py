@@ -2,7 +2,7 @@
 
 The hazards are two processes at once (an advisory lock, and the key of `inbox_files`), a kill between commit and move
 (the hash is known, so the file is only moved), and a file that changes while it is read (its stamp). See docs/inbox.md
-and docs/decisions.md, "The inbox knows a file by the hash of its content".
+and docs/decisions.md, "Content hash in the inbox".
 """
 
 from __future__ import annotations

@@ -89,8 +89,7 @@ def is_ready(path: Path, *, settle_seconds: float) -> bool:
 def is_open_for_writing(path: Path) -> bool:
     """Test that a process has a file open for writing. False where that is unknown: off Linux, or another user's file.
 
-    The hazard is a file that is read half written (docs/decisions.md, "Whether a file is finished is asked of the
-    kernel").
+    The hazard is a file that is read half written (docs/decisions.md, "Write lease on inbox files").
     """
     if sys.platform != "linux":
         return False

@@ -1,7 +1,7 @@
 """Landing of raw orders: one import per file, its rows and its `completed` status in one transaction.
 
 The hazard is the half import: a process that dies leaves a pending import without rows, which the next one marks failed
-(`fail_interrupted_imports`; docs/decisions.md, "One import of a file is one transaction"). Reading files, and finding
+(`fail_interrupted_imports`; docs/decisions.md, "One transaction per import"). Reading files, and finding
 the new orders of a source, do not belong here.
 """
 
@@ -103,7 +103,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
     try:
         with database.transaction() as connection:
             # The file is read inside: hours may pass before the first rows, and nothing waits for the one lock so long
-            # (docs/decisions.md, "An import's transaction may wait as long as reading takes").
+            # (docs/decisions.md, "Time-outs of imports").
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             if before_rows is not None:
                 before_rows(connection, import_id)

@@ -1,8 +1,7 @@
 """State of the sources in the store: the position up to which each was read, and the last hash of each of its orders.
 
 Both change in the transaction that lands the rows. The hazard is two pulls from the same position: the second to commit
-finds the epoch, a fencing token, raised, and writes nothing (docs/decisions.md, "A source's orders are remembered by a
-hash").
+finds the epoch, a fencing token, raised, and writes nothing (docs/decisions.md, "Source row hashes").
 """
 
 from __future__ import annotations

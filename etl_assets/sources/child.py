@@ -2,7 +2,7 @@
 
 Its role is ``driver`` (small statements, through SQLAlchemy) or ``reader`` (bulk reads, through ConnectorX). The hazard
 of one process for both is SQLite: two libraries of it in a process drop each other's locks. `process` is the parent
-side (docs/decisions.md, "A source's database is touched in processes of their own"). Answers to failures hold the kind
+side (docs/decisions.md, "Source processes"). Answers to failures hold the kind
 of error and its code, never its text, which quotes values.
 """
 

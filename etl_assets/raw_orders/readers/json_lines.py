@@ -2,8 +2,8 @@
 
 The fast path reads a block at once: regular expressions find the tokens, and a JSON parser checks them and decodes the
 strings. It would make floats of numbers, so only strings are taken from it. A block that does not fit the fast path is
-split until the odd lines are few enough for the slow path, which reads them one by one (docs/decisions.md, "JSON lines
-are read by regular expressions").
+split until the odd lines are few enough for the slow path, which reads them one by one (docs/decisions.md, "JSON
+lines").
 """
 
 from __future__ import annotations
