@@ -120,6 +120,7 @@ def correct(file: Path) -> None:
     book.save(file)
 
 
+@pytest.mark.slow
 @per_page(READMES)
 def test_the_readme_can_be_followed_from_export_to_lead(
     page: Path, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -137,6 +138,7 @@ def test_the_code_of_a_page_runs(page: Path, services: Services, monkeypatch: py
     run_page(page, services)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED_DATA / "online_retail.parquet").exists(), reason="the shared data set is not there")
 def test_the_page_of_the_real_data_has_its_figures(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -146,6 +148,7 @@ def test_the_page_of_the_real_data_has_its_figures(services: Services, monkeypat
     assert namespace["figures"] == {figure: value.replace(",", "") for figure, value in shown.items()}
 
 
+@pytest.mark.slow
 def test_the_new_module_works_when_its_page_is_followed(tmp_path: Path) -> None:
     for folder in ("etl_assets", "etl_assets_tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))

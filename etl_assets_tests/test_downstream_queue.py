@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from etl_assets.events.subjects import AssetName
     from etl_assets.pipeline.runner import Services
 
+pytestmark = pytest.mark.slow
+
 OF_LINES: Final = ["shop", "orders", "order_items", "process_items"]
 OF_CUSTOMER: Final = ["shop", "orders", "customers", "leads"]
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.runner import Services
 
+pytestmark = pytest.mark.slow
+
 Row = dict[str, str | None]
 
 

@@ -164,6 +164,7 @@ def random_line(draw: random.Random) -> bytes:
     return f"{space()}{{{','.join(pairs)}{space()}}}{space()}".encode()
 
 
+@pytest.mark.slow
 def test_lines_read_at_once_are_what_they_are_when_read_one_by_one() -> None:
     draw = random.Random(12)  # noqa: S311  # the same lines every time
     at_once = 0
@@ -185,6 +186,7 @@ def blank_to_null(frame: pl.DataFrame) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value is not None} for row in frame.to_dicts()]
 
 
+@pytest.mark.slow
 def test_an_unreadable_line_is_quarantined_with_its_line_and_the_others_are_loaded(
     services: Services, tmp_path: Path
 ) -> None:

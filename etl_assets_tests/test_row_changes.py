@@ -27,6 +27,8 @@ from etl_assets_tests.helpers.pipeline import (
 if TYPE_CHECKING:
     from etl_assets.pipeline.runner import Services
 
+pytestmark = pytest.mark.slow
+
 Row = dict[str, str | None]
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.runner import Services
 
+pytestmark = pytest.mark.slow
+
 OLD: Final = "old"
 """The schema that is at an older revision."""
 _SCRIPTS: Final = list(ScriptDirectory.from_config(migrate._config()).walk_revisions())[::-1]
