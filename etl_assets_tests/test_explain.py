@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
 
+pytestmark = pytest.mark.slow
+
 Row = dict[str, str | None]
 
 

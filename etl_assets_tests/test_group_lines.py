@@ -127,7 +127,7 @@ ROW = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 @given(rows=st.lists(ROW, max_size=25), cut=st.integers(1, 8), limit=st.integers(1, 10), partitions=st.integers(1, 4))
 def test_gathering_equals_a_plain_loop_in_memory_and_on_disk(
     rows: list[tuple[Any, ...]], cut: int, limit: int, partitions: int

@@ -348,6 +348,7 @@ def test_the_inbox_is_free_before_the_connection_that_held_it_is_closed(services
     assert seen == [0]
 
 
+@pytest.mark.slow
 def test_names_that_are_taken_get_a_number_and_long_ones_are_shortened(services: Services, inbox: Path) -> None:
     long_name = "订" * 83 + ".csv"
     for number in range(3):

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Batch, LoadResult, Step
     from etl_assets.vectorized_queries import VectorizedQueries
 
+pytestmark = pytest.mark.slow
+
 Row = dict[str, str | None]
 _uninterrupted: dict[str, Any] = {}
 
