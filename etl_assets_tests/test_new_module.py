@@ -21,10 +21,15 @@ from etl_assets_tests.helpers.pages import Block, blocks_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+pytestmark = pytest.mark.slow
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "new-module.md"
 FOLDERS: Final = ("etl_assets", "etl_assets_tests", "benchmarks", "docs", "deploy")
-FILES: Final = ("pyproject.toml", "Makefile", "README.md", "README.zh-CN.md", "CHANGELOG.md", ".env.example")
+FILES: Final = (
+    *("pyproject.toml", "Makefile", ".env.example"),
+    *("README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+)
 MODULES: Final = ("invoices", "refunds")
 MIGRATIONS: Final = Path("etl_assets/database/migrations/versions")
 IS_FULL: Final = os.environ.get("ETL_TEST_NEW_MODULE") == "full"

@@ -125,8 +125,8 @@ def format_money(amount: pl.Expr, number_format: NumberFormat) -> pl.Expr:
 def parse_quantity(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
     """Read a quantity as `QUANTITY`; null where the text is empty, not a number, or has more than four decimals.
 
-    The one reading of a line's quantity, for the line and for the amount of its order (docs/decisions.md, "Quantities").
-    A text with a currency sign is not a quantity: it belongs to another column.
+    The one reading of a line's quantity, for the line and for the amount of its order (docs/decisions.md,
+    "Quantities"). A text with a currency sign is not a quantity: it belongs to another column.
     """
     bare = clean_text(text)
     is_plain = bare.str.contains("^[+-]?[0-9]+$")  # the same in every notation
