@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "new-module.md"
 FOLDERS: Final = ("etl_assets", "etl_assets_tests", "benchmarks", "docs", "deploy")
-FILES: Final = ("pyproject.toml", "Makefile", "README.md", "README.zh-CN.md", "CHANGELOG.md", ".env.example")
+FILES: Final = ("pyproject.toml", "Makefile", "README.md", "README.zh-CN.md", "CHANGELOG.md", "LICENSE", ".env.example")
 MODULES: Final = ("invoices", "refunds")
 MIGRATIONS: Final = Path("etl_assets/database/migrations/versions")
 IS_FULL: Final = os.environ.get("ETL_TEST_NEW_MODULE") == "full"
