@@ -27,7 +27,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "new-module.md"
 FOLDERS: Final = ("etl_assets", "etl_assets_tests", "benchmarks", "docs", "deploy")
 FILES: Final = (
-    *("pyproject.toml", "Makefile", ".env.example"),
+    *("pyproject.toml", "Makefile", "LICENSE", ".env.example"),
     *("README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md"),
 )
 MODULES: Final = ("invoices", "refunds")
