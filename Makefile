@@ -4,10 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 TOOLS := .venv-bench/.ready
+# One more than the cores of a small machine: many tests wait for processes.
+WORKERS ?= 3
 export ETL_HOME ?= $(CURDIR)/.etl
 export DAGSTER_HOME ?= $(ETL_HOME)/dagster
 
-.PHONY: help demo dev test test-new-module fuzz chaos bench bench-full lint format typecheck check clean
+.PHONY: help demo dev test test-fast test-new-module fuzz chaos bench bench-full lint format typecheck check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +30,10 @@ dev: $(READY) ## The Dagster UI with its daemon on http://127.0.0.1:3000
 	$(BIN)/etl-assets dev --port 3000
 
 test: $(READY) ## All tests, on a PostgreSQL of their own
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+test-fast: $(READY) ## The quick tests: within a minute, while you work
+	HYPOTHESIS_PROFILE=fast $(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
 
 test-new-module: $(READY) ## All tests that know of assets, on a copy with the modules of docs/new-module.md (half an hour)
 	ETL_TEST_NEW_MODULE=full $(BIN)/python -m pytest etl_assets_tests/test_new_module.py

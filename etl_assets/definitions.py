@@ -1,6 +1,8 @@
-"""Everything that Dagster loads, assembled in one place.
+"""Dagster definitions: everything that Dagster loads, assembled in one place.
 
-`build_defs` makes a fresh graph with other resources for tests and commands; nothing needs to be patched.
+`build_defs` builds them with other resources for tests and commands; nothing needs to be patched. Nothing is defined
+here: see `orchestration`. Concept:
+https://docs.dagster.io/deployment/code-locations/managing-code-locations-with-definitions.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from etl_assets.settings import Settings
 
 
 def build_defs(*, resources: dict[str, Any] | None = None) -> dg.Definitions:
-    """The definitions, with `resources` in place of the default ones of the same key."""
+    """Build the definitions, with `resources` in place of the default ones of the same key."""
     settings = Settings()
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: with_settings(spec, settings), ALL_ASSETS),
@@ -36,5 +38,5 @@ def build_defs(*, resources: dict[str, Any] | None = None) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `dg` and `workspace.yaml` load."""
+    """Return the definitions that `dg` and `workspace.yaml` load."""
     return build_defs()

@@ -13,7 +13,7 @@ import polars as pl
 
 from etl_assets.database.frames import copy_to_temp_table, fetch_frame
 from etl_assets.frame_schemas import CUSTOMER_SCHEMA
-from etl_assets.leads.figures import FIGURES
+from etl_assets.lead_figures import FIGURES
 from etl_assets.values.text import normalize_case
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class VectorizedQueries:
         """Return those of the keys that are stored, where the rows to look among are few; else all of them.
 
         Saves staging all keys of a first load, in which only other sessions can have stored any: 0.3 s of the server's
-        time for a million orders (docs/performance.md, "How each gain was got").
+        time for a million orders (docs/performance.md, "Gain of each optimisation").
         """
         if stored_within is None:
             return keys

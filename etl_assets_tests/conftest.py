@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from itertools import count
+import shutil
+import sqlite3
+import time
+from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +16,13 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from etl_assets.database import embedded, migrate
-from etl_assets.database.database import Database
+from etl_assets.database import embedded
+from etl_assets.errors import EtlError
+from etl_assets.folders import locked
+from etl_assets.orchestration.instance import open_instance
 from etl_assets.run.registry import build_services
 from etl_assets.settings import Settings
+from etl_assets_tests.helpers.database_pool import DatabasePool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +30,8 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Services
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-TEMPLATE = "etl_template"
-CAREFUL = ("fsync", "full_page_writes", "synchronous_commit")
-"""Settings of the server that guard against a power cut: no test has one, and waiting for the disk takes minutes."""
-_numbers = count()
 
-for _profile, _examples in (("default", 25), ("thorough", 1000)):
+for _profile, _examples in (("fast", 5), ("default", 25), ("thorough", 1000)):
     hypothesis_settings.register_profile(
         _profile,
         deadline=None,
@@ -39,43 +41,96 @@ for _profile, _examples in (("default", 25), ("thorough", 1000)):
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-@pytest.fixture(scope="session")
-def server_directory() -> Iterator[Path]:
-    """Where the tests' own server keeps its data: not in pytest's folder, which other sessions tidy up."""
-    with TemporaryDirectory(prefix="etl-assets-tests-") as folder:
-        directory = Path(folder) / "data"
-        yield directory
-        embedded.stop(directory)
+@pytest.hookimpl(trylast=True)  # after the shuffling
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the slow tests begin, so that none of them is left alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+RAM_DISK = Path("/dev/shm")  # noqa: S108  # made by `mkdtemp`, for this user alone
+FOLDERS, LOCK, LOCK_SECONDS = "etl-assets-tests-", "session.lock", 60.0
+ROOM = 4 << 30
+"""Free bytes that the files of one test session may need."""
+
+
+@sa.event.listens_for(sa.Engine, "connect")
+def _do_not_wait_for_the_disk(connection: object, _record: object) -> None:
+    """Dagster's SQLite databases need not outlive a power cut either."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(scope="session")
-def server_url(server_directory: Path) -> sa.URL:
-    """The URL of a server of the tests' own, with a migrated template database."""
-    url = embedded.start(server_directory)
-    for setting in CAREFUL:
-        _execute(url, f"ALTER SYSTEM SET {setting} = off")
-    _execute(url, "SELECT pg_reload_conf()")
-    _execute(url, f"CREATE DATABASE {TEMPLATE}")
-    template = Database(_settings(url.set(database=TEMPLATE)))
-    migrate.upgrade(template)
-    template.dispose()
-    return url
+def session_folder() -> Iterator[Path]:
+    """A folder in memory where there is room, as much of a server's time for a small test goes into its files.
+
+    It is not in pytest's folder, which other sessions tidy up.
+    """
+    has_room = RAM_DISK.is_dir() and shutil.disk_usage(RAM_DISK).free > ROOM
+    parent = RAM_DISK if has_room else Path(gettempdir())
+    _remove_what_killed_sessions_left(parent)
+    with (
+        TemporaryDirectory(prefix=FOLDERS, dir=parent) as folder,
+        locked(Path(folder) / LOCK, seconds=LOCK_SECONDS),
+    ):
+        yield Path(folder)
+
+
+def _remove_what_killed_sessions_left(parent: Path) -> None:
+    """Stop the servers of sessions that were killed, and delete their files: nobody else gives back the memory."""
+    for lock in parent.glob(f"{FOLDERS}*/{LOCK}"):
+        with suppress(EtlError, OSError):  # in use, another user's, or gone
+            if time.time() - lock.stat().st_mtime > LOCK_SECONDS:  # one that is made now may not be held yet
+                with locked(lock, seconds=0):
+                    embedded.stop(lock.parent / "data")
+                    shutil.rmtree(lock.parent)
+
+
+@pytest.fixture(scope="session")
+def server_directory(session_folder: Path) -> Iterator[Path]:
+    """The directory in which the tests' own server keeps its data."""
+    directory = session_folder / "data"
+    yield directory
+    embedded.stop(directory)
+
+
+@pytest.fixture(scope="session")
+def new_instance(session_folder: Path) -> Path:
+    """The home of a Dagster instance as it is before the first run: making one takes longer than most tests."""
+    home = session_folder / "dagster"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        open_instance(Settings()).dispose()
+    return home
+
+
+@pytest.fixture(scope="session")
+def database_pool(server_directory: Path) -> DatabasePool:
+    """The databases on a server of the tests' own."""
+    return DatabasePool(embedded.start(server_directory))
+
+
+@pytest.fixture(scope="session")
+def server_url(database_pool: DatabasePool) -> sa.URL:
+    """The URL of the server of the tests' own."""
+    return database_pool.server
 
 
 @pytest.fixture
-def database_url(server_url: sa.URL, server_directory: Path) -> Iterator[sa.URL]:
+def database_url(database_pool: DatabasePool, server_directory: Path) -> Iterator[sa.URL]:
     """A migrated database for one test, on a server that is started anew if it died in another."""
     embedded.start(server_directory)
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
-    yield server_url.set(database=name)
-    _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    name = database_pool.lend()
+    yield database_pool.server.set(database=name)
+    embedded.start(server_directory)
+    database_pool.take_back(name)
 
 
 @pytest.fixture
-def settings(database_url: sa.URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings that lead to the test's database; the environment says the same."""
+def settings(database_url: sa.URL, new_instance: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings that lead to the test's database and Dagster instance; the environment says the same."""
     home = tmp_path / "home"
+    shutil.copytree(new_instance, home / "dagster")
     monkeypatch.setenv("ETL_DATABASE_URL", database_url.render_as_string(hide_password=False))
     monkeypatch.setenv("ETL_HOME", str(home))
     monkeypatch.setenv("ETL_SCHEMA", "etl")
@@ -89,14 +144,3 @@ def services(settings: Settings) -> Iterator[Services]:
     built = build_services(settings)
     yield built
     built.database.dispose()
-
-
-def _settings(url: sa.URL) -> Settings:
-    return Settings(database_url=url.render_as_string(hide_password=False))
-
-
-def _execute(url: sa.URL, statement: str) -> None:
-    engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(statement))
-    engine.dispose()

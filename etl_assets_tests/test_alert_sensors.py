@@ -4,6 +4,7 @@ No `from __future__ import annotations` here: Dagster reads the annotations of t
 """
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from etl_assets.definitions import build_defs
 from etl_assets.orchestration import alert_sensors
 from etl_assets.orchestration.alert_sensors import ALERT_SENSORS, notify_failed_checks, notify_failed_runs
 from etl_assets_tests.helpers.alert_receivers import Mailbox, Receiver, mail_server, web_server
+
+pytestmark = pytest.mark.slow
 
 RETRIES: Final = {"run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}}
 CUSTOMER: Final = "Zhang San 13800138000"
@@ -73,7 +76,8 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> Iterator[World]:
+def world(tmp_path: Path, new_instance: Path, monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> Iterator[World]:
+    shutil.copytree(new_instance, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ETL_NOTIFY_WEBHOOK_URL", receiver.url)
     monkeypatch.setenv("ETL_PUBLIC_URL", "https://etl.example.com/")

@@ -76,6 +76,7 @@ def test_a_webhook_gets_the_alert_as_json_with_the_text_that_slack_shows(receive
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_webhook_that_is_busy_is_tried_again(receiver: Receiver, status: int) -> None:
     receiver.answers = [status, status]
@@ -83,6 +84,7 @@ def test_a_webhook_that_is_busy_is_tried_again(receiver: Receiver, status: int) 
     assert len(receiver.received) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answers", "tries"), [([404], 1), ([302], 1), ([500] * 3, 3)])
 def test_a_webhook_that_refuses_is_an_error_without_its_url(
     receiver: Receiver, answers: list[int], tries: int, caplog: pytest.LogCaptureFixture

@@ -126,3 +126,38 @@ def test_progress_is_told_for_each_batch_that_succeeded() -> None:
     processor = BatchProcessor(on_batch=lambda task, rows: told.append((task, rows))).for_task("orders")
     processor.process_in_batches(TEN, 6, lambda batch: 1 // (9 - batch["number"][-1]) if batch.height == 4 else None)
     assert told == [("orders", 6)]
+
+
+def test_process_batch_returns_the_result_of_the_attempt_that_succeeds(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = iter([errors.DeadlockDetected("x"), errors.SerializationFailure("x"), None])
+    reported: list[tuple[str, int]] = []
+    processor = BatchProcessor(
+        task_name="test", max_wait_seconds=0.001, on_batch=lambda task, rows: reported.append((task, rows))
+    )
+
+    def process() -> str:
+        if error := next(attempts):
+            raise error
+        return "done"
+
+    with caplog.at_level(logging.INFO):
+        assert processor.process_batch(7, process, number=3) == "done"
+    assert "test batch 3 succeeded: rows=7" in caplog.text
+    assert (reported, processor.problems) == ([("test", 7)], set())
+
+
+def test_process_batch_raises_the_last_error_once_it_is_logged_without_its_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    processor = quick()
+
+    def process() -> None:
+        msg = "Key (customer_nickname)=(Ann Secret) already exists"
+        raise errors.UniqueViolation(msg)
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(errors.UniqueViolation):
+        processor.process_batch(7, process)
+    assert "test batch 1 failed: rows=7" in caplog.text
+    assert "Secret" not in caplog.text
+    (problem,) = processor.problems
+    assert "SQLSTATE 23505" in problem

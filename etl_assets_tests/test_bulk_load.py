@@ -53,6 +53,7 @@ def later_indexes(services: Services) -> dict[str, int]:
     return {row["relname"]: row["oid"] for row in rows}
 
 
+@pytest.mark.slow
 def test_a_first_load_makes_its_later_indexes_at_its_end_and_a_second_load_keeps_them(services: Services) -> None:
     before = later_indexes(services)
     assert sorted(before) == LATER
@@ -79,6 +80,7 @@ def test_the_indexes_are_gone_while_the_first_load_runs(services: Services, monk
     assert set(of_orders) < set(later_indexes(services))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", [0, 1, 3])
 def test_the_indexes_are_there_again_whichever_batch_of_a_first_load_fails(
     services: Services, monkeypatch: pytest.MonkeyPatch, failing: int
@@ -101,6 +103,7 @@ def test_the_indexes_are_there_again_whichever_batch_of_a_first_load_fails(
     assert scalar(services, "SELECT count(*) FROM orders") == 35
 
 
+@pytest.mark.slow
 def test_a_killed_first_load_leaves_work_and_the_next_run_makes_the_indexes(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +157,7 @@ def test_a_role_that_does_not_own_the_tables_can_load_them(services: Services) -
     query(services, f"DROP ROLE {role}")
 
 
+@pytest.mark.slow
 def test_statistics_are_collected_when_much_has_changed(services: Services) -> None:
     known = "SELECT count(*) FROM pg_stats WHERE schemaname = current_schema() AND tablename = 'orders'"
     land(services, orders(90))
@@ -164,6 +168,7 @@ def test_statistics_are_collected_when_much_has_changed(services: Services) -> N
     assert scalar(services, known) > 0
 
 
+@pytest.mark.slow
 def test_order_ids_are_compared_as_bytes_whatever_the_locale(services: Services) -> None:
     assert query(
         services,
@@ -208,6 +213,7 @@ def test_orders_without_a_customer_are_in_one_bucket_of_about_equal_ones(of: int
     assert max(map(len, found)) - min(map(len, found)) <= 1
 
 
+@pytest.mark.slow
 def test_customers_and_leads_in_buckets_are_those_of_one_bucket(services: Services) -> None:
     fields = [*orders(30), *(raw_fields(f"n{number}", amount="5") for number in range(20))]
     with_batch_size(services, 1_000)
@@ -241,6 +247,7 @@ def test_the_index_of_leads_is_gone_while_they_are_first_loaded_and_there_again_
     assert set(later_indexes(services)) > OF_LEADS
 
 
+@pytest.mark.slow
 def test_an_index_that_cannot_be_made_now_is_made_by_the_next_load(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

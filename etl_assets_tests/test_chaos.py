@@ -39,6 +39,7 @@ def scenario(name: str, statements: int) -> Scenario:
     return Scenario(name, Operation("run"), "any", statements=(Statement(0, "SELECT"),) * statements)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # on a busy machine; half a minute on an idle one
 def test_faults_of_every_kind_lose_and_double_nothing(tmp_path: Path) -> None:
     report, _ = run_program(Wish(seed=20261126, faults=len(KINDS) * 3, scenarios=SCENARIOS), tmp_path)
@@ -48,6 +49,7 @@ def test_faults_of_every_kind_lose_and_double_nothing(tmp_path: Path) -> None:
     assert report.total.faults >= len(KINDS) * 2, report.table()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # on a busy machine; about a tenth of it on an idle one
 def test_imports_while_daemon_code_server_and_workers_are_killed(
     services: Services, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -94,6 +96,7 @@ def test_what_is_lost_doubled_changed_or_left_over_is_seen(services: Services, k
     assert getattr(verdict.judge(services, expected, each_row_once=True), kind)
 
 
+@pytest.mark.slow
 def test_an_import_that_is_frozen_at_its_end_does_not_hold_up_other_imports(
     services: Services, database_url: sa.URL, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def test_every_command_has_help(name: str) -> None:
     assert name in result.stdout
 
 
+@pytest.mark.slow
 def test_no_command_waits_for_dagster() -> None:
     modules = ", ".join(f"etl_assets.cli.{module}" for module in MODULES.values())
     code = f"import {modules}, sys; sys.exit('dagster' in sys.modules)"
@@ -264,6 +265,7 @@ def test_generate_writes_the_same_files_for_the_same_seed(tmp_path: Path) -> Non
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_demo_runs_the_whole_pipeline_and_changes_no_order_the_second_time(services: Services) -> None:
     first, second = (_demo() for _ in range(2))
     assert first["run"]["status"] in {"success", "partial_success"}

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from etl_assets.asset_graph import AssetName
 
+pytestmark = pytest.mark.slow
+
 ORDERS: Final = 2_000
 CHANGED: Final = 100
 

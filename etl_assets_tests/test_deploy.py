@@ -25,6 +25,7 @@ from etl_assets_tests.helpers.alert_receivers import free_port
 from etl_assets_tests.helpers.deployment import (
     DEPLOY,
     PASSWORD,
+    PLAIN,
     ROOT,
     UNITS,
     USER,
@@ -134,6 +135,7 @@ def proxied(deployment: Deployment) -> str:
 # --- the instance ---
 
 
+@pytest.mark.slow
 def test_the_instance_uses_postgresql_and_has_the_limits_of_the_file(
     instance: dg.DagsterInstance,
 ) -> None:
@@ -147,6 +149,7 @@ def test_the_instance_uses_postgresql_and_has_the_limits_of_the_file(
     assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
 
 
+@pytest.mark.slow
 def test_a_run_and_its_output_are_recorded_there(instance: dg.DagsterInstance, host: Host) -> None:
     @dg.asset
     def thing() -> None:
@@ -163,6 +166,7 @@ def test_a_run_and_its_output_are_recorded_there(instance: dg.DagsterInstance, h
 # --- the UI ---
 
 
+@pytest.mark.slow
 def test_the_ui_of_the_units_shows_the_code_location(deployment: Deployment) -> None:
     query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
     for address in (deployment.read_only, deployment.full):
@@ -170,13 +174,14 @@ def test_the_ui_of_the_units_shows_the_code_location(deployment: Deployment) -> 
         assert data == {"nodes": [{"name": "__repository__", "location": {"name": "etl_assets"}}]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_the_read_only_ui_launches_and_deletes_nothing(deployment: Deployment, method: str) -> None:
     run_id = deployment.add_run()
     before = deployment.instance.get_runs_count()
     for query in (LAUNCH, delete(run_id)):
         if method == "GET":
-            answer = httpx.get(f"{deployment.read_only}/graphql", params={"query": query}, timeout=60)
+            answer = httpx.get(f"{deployment.read_only}/graphql", params={"query": query}, **PLAIN)
             assert answer.status_code == 405
         else:
             (field,) = graphql(deployment.read_only, query).json()["data"].values()
@@ -185,11 +190,18 @@ def test_the_read_only_ui_launches_and_deletes_nothing(deployment: Deployment, m
     assert deployment.instance.has_run(run_id)
 
 
+@pytest.mark.slow
 def test_without_the_proxy_no_ui_obeys_another_page_or_answers_to_another_name(deployment: Deployment) -> None:
     run_id = deployment.add_run()
     for address in (deployment.read_only, deployment.full):
         for headers in (EVIL, {"Sec-Fetch-Site": "same-site"}):
-            answer = httpx.get(f"{address}/graphql", params={"query": delete(run_id)}, headers=headers, timeout=60)
+            answer = httpx.get(
+                f"{address}/graphql",
+                params={"query": delete(run_id)},
+                headers=headers,
+                timeout=60,
+                **PLAIN,
+            )
             assert answer.status_code == 403
             assert graphql(address, delete(run_id), headers=headers).status_code == 403
         assert graphql(address, VERSION, headers={"Host": "evil.example"}).status_code == 400
@@ -215,6 +227,7 @@ def first_line(address: str, request_line: str, **headers: str) -> str:
         return connection.recv(4096).decode(errors="replace").split("\r\n")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/graphql", "//graphql", "/%67raphql", "/x/../graphql", "/graphql/"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS"])
 def test_the_proxy_refuses_a_mutation_by_any_other_method(
@@ -227,6 +240,7 @@ def test_the_proxy_refuses_a_mutation_by_any_other_method(
     assert deployment.instance.has_run(run_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers",
     [
@@ -246,6 +260,7 @@ def test_the_proxy_refuses_a_post_from_another_site(
     assert deployment.instance.has_run(run_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content_type",
     ["text/plain", "text/plain; application/json", "application/graphql", "application/x-www-form-urlencoded", ""],
@@ -257,26 +272,36 @@ def test_the_proxy_takes_json_only(deployment: Deployment, proxied: str, content
     assert deployment.instance.has_run(run_id)
 
 
+@pytest.mark.slow
 def test_the_proxy_takes_no_reports_of_events(proxied: str) -> None:
-    answer = httpx.post(f"{proxied}/report_asset_materialization/orders", json={}, auth=LOGIN, headers=own(proxied))
+    answer = httpx.post(
+        f"{proxied}/report_asset_materialization/orders",
+        json={},
+        auth=LOGIN,
+        headers=own(proxied),
+        **PLAIN,
+    )
     assert answer.status_code == 405
 
 
+@pytest.mark.slow
 def test_the_proxy_answers_to_its_own_names_only(proxied: str) -> None:
     for name in ("evil.example", "etl.example.com.evil.example", "127.0.0.1"):
         assert graphql(proxied, VERSION, headers={"Host": name}, auth=LOGIN).status_code == 421
     assert graphql(proxied, VERSION, headers={"Host": "etl.example.com"}, auth=LOGIN).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("login", [None, (USER, "wrong"), ("bob", PASSWORD)], ids=str)
 def test_the_proxy_asks_for_a_password(proxied: str, login: tuple[str, str] | None) -> None:
     for path in ("/", "/server_info", "/runs"):
-        assert httpx.get(f"{proxied}{path}", auth=login, timeout=60).status_code == 401
+        assert httpx.get(f"{proxied}{path}", auth=login, **PLAIN).status_code == 401
     assert graphql(proxied, VERSION, auth=login).status_code == 401
 
 
+@pytest.mark.slow
 def test_through_the_proxy_the_ui_works(deployment: Deployment, proxied: str) -> None:
-    page = httpx.get(f"{proxied}/runs", auth=LOGIN, timeout=60, headers=LINK)
+    page = httpx.get(f"{proxied}/runs", auth=LOGIN, **PLAIN, headers=LINK)
     assert page.status_code == 200, "a link in a notice may lead here"
     assert page.headers["X-Frame-Options"] == "DENY"
     assert "frame-ancestors 'none'" in page.headers.get_list("Content-Security-Policy")
@@ -289,6 +314,7 @@ def test_through_the_proxy_the_ui_works(deployment: Deployment, proxied: str) ->
         assert not deployment.instance.has_run(run_id)
 
 
+@pytest.mark.slow
 def test_the_proxy_opens_web_sockets_to_its_own_page_only(proxied: str) -> None:
     upgrade = {
         "Connection": "Upgrade",

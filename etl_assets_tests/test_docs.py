@@ -109,6 +109,7 @@ def correct(file: Path) -> None:
     book.save(file)
 
 
+@pytest.mark.slow
 @per_page(READMES)
 def test_the_readme_can_be_followed_from_export_to_lead(
     page: Path, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -126,6 +127,7 @@ def test_the_code_of_a_page_runs(page: Path, services: Services, monkeypatch: py
     run_page(page, services)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED_DATA / "online_retail.parquet").exists(), reason="the shared data set is not there")
 def test_the_page_of_the_real_data_has_its_figures(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
 
+pytestmark = pytest.mark.slow
+
 KNOWN: Final[tuple[AssetName, ...]] = ("shop", "orders", "order_items", "process_items", "customers", "leads")
-"""Assets of which `orders` knows whether a change concerns them; it hands all changed orders on to any other."""
+"""Assets of which `orders` knows whether a change concerns them; it enqueues all changed orders for any other."""
 OF_LINES: Final = ["shop", "orders", "order_items", "process_items"]
 OF_CUSTOMER: Final = ["shop", "orders", "customers", "leads"]
 

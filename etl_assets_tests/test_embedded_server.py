@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+pytestmark = pytest.mark.slow
+
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 COMMAND: Final = Path(sys.executable).with_name("etl-assets")

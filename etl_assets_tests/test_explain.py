@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
 from etl_assets.database.schema import metadata
+from etl_assets.lead_figures import FIGURES
 from etl_assets.leads.explanations import figures_text
-from etl_assets.leads.figures import FIGURES
 from etl_assets.quality.checks import CHECKS
 from etl_assets.quality.running import run_check
 from etl_assets_tests.helpers import pipeline
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.pipeline.protocol import Services
+
+pytestmark = pytest.mark.slow
 
 Row = dict[str, str | None]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from etl_assets_tests.fuzz.layouts import LAYOUTS
 from etl_assets_tests.fuzz.rounds import Import, Round, draw_round, good_rows
 from etl_assets_tests.fuzz.session import Session
@@ -12,8 +14,6 @@ from etl_assets_tests.helpers import reference_values
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from etl_assets.pipeline.protocol import Services
 
@@ -26,6 +26,7 @@ def session_of(services: Services, folder: Path, said: list[str]) -> Session:
     return Session(services, folder, SEED, ROWS, said.append)
 
 
+@pytest.mark.slow
 def test_odd_values_and_files_come_to_what_the_oracles_say(services: Services, tmp_path: Path) -> None:
     said: list[str] = []
     session = session_of(services, tmp_path, said)
@@ -34,6 +35,7 @@ def test_odd_values_and_files_come_to_what_the_oracles_say(services: Services, t
     assert session.rounds == ROUNDS
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_found_kept_and_made_small(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from etl_assets.generator import generic, shopify, taobao
 from etl_assets.generator.benchmark import write_benchmark_orders
 from etl_assets.generator.catalogue import SHOPIFY_SHOPS
-from etl_assets.generator.demo import DemoFile, write_demo_files, write_updates
+from etl_assets.generator.demo import DemoFile, write_demo_files
 from etl_assets.generator.errors import BAD_AMOUNT, BAD_ITEMS, BAD_PROCESSES, BAD_TIMESTAMP, GENERIC_ERRORS, draw_errors
 from etl_assets.generator.random_columns import chunks
 
@@ -53,7 +53,7 @@ def distinct(frame: pl.DataFrame, column: str) -> set[str | None]:
     return set(frame.get_column(column).unique())
 
 
-def dirty_rows(frame: pl.DataFrame) -> pl.DataFrame:
+def faulty_rows(frame: pl.DataFrame) -> pl.DataFrame:
     is_dirty = [
         pl.col(column).eq_missing(pl.lit(text, dtype=pl.String))
         for columns in GENERIC_ERRORS.values()
@@ -201,7 +201,7 @@ def test_shopify_times_carry_the_shops_offset_in_summer_and_winter(shopify_rows:
 
 def test_generic_export_has_every_kind_of_dirt_and_little_of_it(generic_orders: pl.DataFrame) -> None:
     assert tuple(generic_orders.columns) == generic.HEADERS
-    assert dirty_rows(generic_orders).height == GENERIC_ORDERS // 100
+    assert faulty_rows(generic_orders).height == GENERIC_ORDERS // 100
     assert BAD_AMOUNT in distinct(generic_orders, "amount")
     assert BAD_TIMESTAMP in distinct(generic_orders, "ordered_at")
     assert BAD_ITEMS in distinct(generic_orders, "items")
@@ -244,20 +244,7 @@ def test_repeated_orders_are_later_versions(generic_orders: pl.DataFrame) -> Non
     assert repeated.get_column("is_later").all()
 
 
-def test_updates_are_clean_later_versions_of_the_same_orders(
-    tmp_path: Path, taobao_orders: pl.DataFrame, generic_orders: pl.DataFrame
-) -> None:
-    of_taobao, of_generic = write_updates(tmp_path, orders=ORDERS, share=0.2)
-    later = read(of_generic.path)
-    known = generic_orders.get_column("order_id").implode()
-    assert dirty_rows(later).is_empty()
-    assert later.height == pytest.approx(GENERIC_ORDERS * 0.2, rel=0.3)
-    assert later.filter(~pl.col("order_id").is_in(known)).height <= 1  # the one whose number was missing
-    known = taobao_orders.get_column("订单编号").implode()
-    assert read(of_taobao.path, "gbk").select(pl.col("订单编号").is_in(known).mean()).item() > 0.95
-
-
-def test_dirt_is_as_much_as_asked_for_with_all_kinds_in_turn() -> None:
+def test_as_many_rows_as_asked_for_are_faulty_with_all_kinds_in_turn() -> None:
     chunk = next(chunks(1, "test", 1_000, 1_000))
     exact = draw_errors(chunk.rng, ("a", "b", "c"), 0.1, 1_000)
     assert sorted(exact.drop_nulls().value_counts().get_column("count")) == [33, 33, 34]
@@ -272,7 +259,7 @@ def test_benchmark_file_has_the_generic_columns_as_text_and_a_row_group_per_chun
     assert orders.schema == pl.Schema(dict.fromkeys(generic.HEADERS, pl.String()))
     assert orders.height == 1_750
     assert orders.get_column("order_id").n_unique() == 1_750
-    assert dirty_rows(orders).is_empty()
+    assert faulty_rows(orders).is_empty()
 
 
 def test_benchmark_orders_have_the_shares_that_the_benchmark_counts_on(tmp_path: Path) -> None:
@@ -308,7 +295,7 @@ def test_benchmark_is_repeatable_and_has_exactly_the_bad_rows_asked_for(tmp_path
         write_benchmark_orders(path, orders=3_000, bad_share=0.06, chunk_orders=BENCHMARK_CHUNK)
     orders = pl.read_parquet(first)
     assert orders.equals(pl.read_parquet(second))
-    assert dirty_rows(orders).height == 180
+    assert faulty_rows(orders).height == 180
     assert (orders.get_column("amount") == BAD_AMOUNT).sum() == 30
 
 

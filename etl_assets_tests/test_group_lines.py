@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from etl_assets.order_items.transform import read_items
 from etl_assets.presets.catalog import get_preset, load_mapping
 from etl_assets.presets.model import Preset
-from etl_assets.raw_orders.extract import extract_raw_orders
+from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.group_lines import group_lines
+from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.readers.opened_file import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
 from etl_assets.values.numbers import parse_money
 from etl_assets_tests.helpers.in_process_reader import FileHere
@@ -127,15 +127,15 @@ ROW = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(rows=st.lists(ROW, max_size=25), cut=st.integers(1, 8), limit=st.integers(1, 10), buckets=st.integers(1, 4))
+@settings(max_examples=2 * settings().max_examples)
+@given(rows=st.lists(ROW, max_size=25), cut=st.integers(1, 8), limit=st.integers(1, 10), partitions=st.integers(1, 4))
 def test_gathering_equals_a_plain_loop_in_memory_and_on_disk(
-    rows: list[tuple[Any, ...]], cut: int, limit: int, buckets: int
+    rows: list[tuple[Any, ...]], cut: int, limit: int, partitions: int
 ) -> None:
     expected = naive_gather(rows)
     assert [decoded(row) for row in gathered(rows)] == expected
     pieces = [frame_of(rows[at : at + cut], at + 2) for at in range(0, len(rows), cut)]
-    spilled = list(group_lines(pieces, PRESET, in_memory_lines=limit, buckets=buckets))
+    spilled = list(group_lines(pieces, PRESET, in_memory_lines=limit, partitions=partitions))
     assert all(frame["row_no"].is_sorted() and frame.schema == RAW_ORDER_SCHEMA for frame in spilled)
     result = [decoded(row) for frame in spilled for row in frame.to_dicts()]
     assert sorted(result, key=lambda row: row["row_no"]) == expected
@@ -295,9 +295,10 @@ def test_a_shopify_order_is_gathered_from_rows_far_apart(tmp_path: Path) -> None
     last = "#1001,,,,,2021-05-13 11:01:12 +0200,1,Plate,10.00,P-1,,,,,\n"
     path = tmp_path / "orders.csv"
     path.write_text(header + first + others + last)
-    frames = extract_raw_orders(FileHere(path), get_preset("shopify").with_overrides(shop="my shop"))
-    orders = pl.concat(list(frames))
-    assert (frames.lines, frames.rows, orders.height) == (502, 501, 501)
+    counts = ReadCounts()
+    preset = get_preset("shopify").with_overrides(shop="my shop")
+    orders = pl.concat(extract_raw_orders(FileHere(path), preset, counts))
+    assert (counts.lines, orders.height) == (502, 501)
     order = orders.row(0, named=True)
     assert json.loads(order.pop("items")) == [
         {"name": "Mug - Blue", "variant": "L", "sku": "M-1", "quantity": "2", "unit_price": "10.00"},
@@ -321,9 +322,10 @@ def test_a_shopify_export_without_a_shop_says_how_to_name_one(tmp_path: Path) ->
 
 @pytest.mark.skipif(not RETAIL.exists(), reason="needs the Online Retail data set in ../shared/data")
 def test_the_online_retail_data_gathers_to_its_known_figures() -> None:
-    frames = extract_raw_orders(FileHere(RETAIL), load_mapping(PROJECT / "docs" / "examples" / "online_retail.yaml"))
-    orders = pl.concat(list(frames))
-    assert (frames.lines, frames.rows) == (240_007, 12_469)
+    counts = ReadCounts()
+    mapping = load_mapping(PROJECT / "docs" / "examples" / "online_retail.yaml")
+    orders = pl.concat(extract_raw_orders(FileHere(RETAIL), mapping, counts))
+    assert (counts.lines, orders.height) == (240_007, 12_469)
     assert orders.filter(pl.col("order_status") == "cancelled").height == 1946
     assert orders["amount"].cast(pl.Decimal(38, 4)).sum() == Decimal("4275143.931")
     assert orders["shop"].n_unique() == 38

@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.group_lines import KEY, ORDER, PLATFORM, SHOP, fill_missing_shop, group_by_order, map_lines
-from etl_assets.raw_orders.readers.opened_file import BAD_TEXT, LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
 from etl_assets_tests.helpers.literal_frames import Row, frame_of
 

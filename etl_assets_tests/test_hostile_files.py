@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ import psutil
 import pytest
 
 from etl_assets.child_process.parent import ChildProcess, ChildSilentError
-from etl_assets.inbox import ingest
 from etl_assets.inbox.ingest import ingest_inbox
 from etl_assets.presets.catalog import get_preset
 from etl_assets.quarantine.spreadsheet import read_corrections
@@ -51,14 +49,14 @@ def good(tmp_path: Path) -> Path:
     return path
 
 
-def raw_ids_query(reader: FileReader, path: Path) -> int:
+def rows_of(reader: FileReader, path: Path) -> int:
     with reader.open(path) as file:
-        return sum(frame.height for frame in file.source(PRESET).frames)
+        return sum(frame.height for frame in file.content(PRESET).frames)
 
 
 def error_of(reader: FileReader, path: Path) -> str:
     with pytest.raises(ImportFileError) as caught:
-        raw_ids_query(reader, path)
+        rows_of(reader, path)
     assert str(path) in str(caught.value)
     assert caught.value.remedy
     return str(caught.value)
@@ -77,6 +75,7 @@ def is_gone(process: psutil.Process) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_file_beyond_a_limit_is_one_failed_import_that_names_it(
     reader: FileReader, tmp_path: Path, name: str
@@ -91,6 +90,7 @@ def crash_stopped(process: psutil.Process, fault: signal.Signals) -> None:
         process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 def test_a_crash_of_the_process_is_an_error_and_the_next_file_is_read(
     reader: FileReader, good: Path, fault: signal.Signals
@@ -102,41 +102,47 @@ def test_a_crash_of_the_process_is_an_error_and_the_next_file_is_read(
         crash = threading.Timer(0.3, crash_stopped, [process, fault])  # it has been asked by then
         crash.start()
         with pytest.raises(ImportFileError, match=f"ended by {fault.name}.*1,024 MiB.*ETL_READER_MEMORY_MB"):
-            file.source(PRESET)
+            file.content(PRESET)
         crash.join()
     assert is_gone(process)
-    assert raw_ids_query(reader, good) == 1
+    assert rows_of(reader, good) == 1
 
 
 def test_a_process_that_was_ended_between_two_files_fails_neither(reader: FileReader, good: Path) -> None:
-    assert raw_ids_query(reader, good) == 1
+    assert rows_of(reader, good) == 1
     process_of(reader).kill()
     assert is_gone(process_of(reader))
-    assert raw_ids_query(reader, good) == 1
+    assert rows_of(reader, good) == 1
 
 
-def test_a_process_that_hangs_is_ended_with_an_error(good: Path) -> None:
-    with FileReader(silence_seconds=0.5) as reader:
+@pytest.mark.slow
+def test_a_process_that_hangs_is_ended_with_an_error(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FileReader() as reader:
         with reader.open(good) as file:
             file.headers()
             process = process_of(reader)
             process.suspend()
-            with pytest.raises(ImportFileError, match=r"no progress for 0\.5 s"):
-                file.source(PRESET)
+            with monkeypatch.context() as patch:
+                patch.setattr(reader, "_silence_seconds", 0.5)
+                with pytest.raises(ImportFileError, match=r"no progress for 0\.5 s"):
+                    file.content(PRESET)
         assert is_gone(process)
-        assert raw_ids_query(reader, good) == 1
+        assert rows_of(reader, good) == 1
 
 
+@pytest.mark.slow
 def test_the_time_that_rows_take_to_be_stored_is_no_silence_of_the_reader(tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
     path.write_text("shop,order_id\n" + "shop,1234567890\n" * 1_500_000)
-    with FileReader(silence_seconds=2) as reader, reader.open(path) as file:
-        frames = file.source(PRESET).frames
+    with FileReader() as reader, reader.open(path) as file:
+        frames = file.content(PRESET).frames
         rows = next(frames).height
+        reader._silence_seconds = 2
         time.sleep(3)
         assert rows + sum(frame.height for frame in frames) == 1_500_000
 
 
+@pytest.mark.slow
 def test_work_that_goes_on_is_no_silence() -> None:
     with ChildProcess("etl_assets_tests.helpers.slow_child") as child:
         child.send({"seconds": 4, "tells": True})
@@ -153,14 +159,14 @@ def test_a_file_is_not_opened_again_for_its_rows(reader: FileReader, good: Path)
         other = good.with_name("other.csv")
         other.write_text("another\nfile\n")
         other.replace(good)
-        assert [frame.height for frame in file.source(PRESET).frames] == [1]
+        assert [frame.height for frame in file.content(PRESET).frames] == [1]
 
 
 def test_one_process_reads_many_files_and_is_gone_afterwards(good: Path) -> None:
     with FileReader() as reader:
-        assert raw_ids_query(reader, good) == 1
+        assert rows_of(reader, good) == 1
         process = process_of(reader)
-        assert raw_ids_query(reader, good) == 1
+        assert rows_of(reader, good) == 1
         assert process_of(reader) == process
     assert is_gone(process)
 
@@ -190,10 +196,11 @@ def test_no_password_is_in_the_environment_of_the_process(good: Path, monkeypatc
     monkeypatch.setenv("ETL_DATABASE_URL", "postgresql://u:Secret@h/d")
     monkeypatch.setenv("SHOP_DB_URL", "mysql://u:Secret@h/d")
     with FileReader() as reader:
-        raw_ids_query(reader, good)
+        rows_of(reader, good)
         assert "Secret" not in str(process_of(reader).environ())
 
 
+@pytest.mark.slow
 def test_a_failed_import_names_the_limit_and_the_next_file_is_landed(
     services: Services, tmp_path: Path, good: Path
 ) -> None:
@@ -210,20 +217,22 @@ def test_a_failed_import_names_the_limit_and_the_next_file_is_landed(
     assert scalar(services, "SELECT count(*) FROM raw_orders") == 2
 
 
+@pytest.mark.slow
 def test_a_file_that_hangs_lies_in_failed_and_the_others_of_the_inbox_are_imported(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = FileReader.ask
+    real = FileReader.request
 
-    def ask(reader: FileReader, path: Path, request: dict[str, Any]) -> Any:
-        if path.name == "hangs.csv":
-            reader.start(path)
-            process_of(reader).suspend()
-        return real(reader, path, request)
+    def request(reader: FileReader, path: Path, message: dict[str, Any]) -> Any:
+        if path.name != "hangs.csv":
+            return real(reader, path, message)
+        reader.start(path)
+        process_of(reader).suspend()
+        with monkeypatch.context() as patch:
+            patch.setattr("etl_assets.child_process.parent.START_SECONDS", 1)
+            return real(reader, path, message)
 
-    monkeypatch.setattr(FileReader, "ask", ask)
-    monkeypatch.setattr("etl_assets.child_process.parent.START_SECONDS", 1)
-    monkeypatch.setattr(ingest, "FileReader", partial(FileReader, silence_seconds=0.5))
+    monkeypatch.setattr(FileReader, "request", request)
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     for at, name in enumerate(("a.csv", "hangs.csv", "z.csv")):
@@ -265,6 +274,7 @@ WRITERS: dict[str, tuple[int, Callable[[pl.DataFrame, Path], object]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", WRITERS)
 def test_the_memory_that_reading_takes_grows_no_faster_than_the_file(tmp_path: Path, ending: str) -> None:
     size, write = WRITERS[ending]
@@ -273,7 +283,7 @@ def test_the_memory_that_reading_takes_grows_no_faster_than_the_file(tmp_path: P
         path = tmp_path / f"{factor}.{ending}"
         write(lines_of(size * factor), path)
         with FileReader() as reader:
-            assert raw_ids_query(reader, path) == size * factor
+            assert rows_of(reader, path) == size * factor
             status = Path(f"/proc/{process_of(reader).pid}/status").read_text()
             peaks.append(int(status.partition("VmHWM:")[2].split()[0]) >> 10)
     one, two, four = peaks

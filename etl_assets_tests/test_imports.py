@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
-from etl_assets.errors import DatabaseUnavailableError
+from etl_assets.errors import ConcurrentRunError, DatabaseUnavailableError
 from etl_assets.presets.catalog import get_preset
+from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.importing import import_file
 from etl_assets.raw_orders.load import land_raw_orders
 from etl_assets_tests.helpers.pipeline import PRESET, query, scalar
@@ -21,10 +22,12 @@ from etl_assets_tests.helpers.pipeline import PRESET, query, scalar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from uuid import UUID
 
     import psycopg
 
     from etl_assets.pipeline.protocol import Services
+    from etl_assets.raw_orders.load import ImportResult
 
 MAPPING = """
 name: own
@@ -32,19 +35,14 @@ columns: {shop: {constant: s}, order_id: number, amount: totl, currency: {consta
 """
 
 
-class Frames:
+def one_order(before: Callable[[], None]) -> Iterator[pl.DataFrame]:
     """One raw order, before which something happens."""
+    before()
+    yield pl.DataFrame({"row_no": [1], "order_id": ["1"], "platform": ["p"], "shop": ["s"]})
 
-    def __init__(self, before: Callable[[], None]) -> None:
-        self.before, self.lines, self.rows = before, 1, 1
-        self.unmatched: tuple[str, ...] = ()
 
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        self.before()
-        yield pl.DataFrame({"row_no": [1], "order_id": ["1"], "platform": ["p"], "shop": ["s"]})
-
-    def close(self) -> None:
-        pass
+def land_one(services: Services, path: Path, before: Callable[[], None], **options: Any) -> ImportResult:
+    return land_raw_orders(services.database, path, PRESET, one_order(before), ReadCounts(lines=1), **options)
 
 
 def test_headers_that_the_file_lacks_are_noted_beside_the_result_and_recorded(
@@ -79,8 +77,7 @@ def test_a_file_may_be_read_for_longer_than_an_idle_transaction_may_wait(service
         connection.commit()
 
     sa.event.listen(services.database.engine, "connect", be_impatient)
-    frames = Frames(before=lambda: time.sleep(0.5))
-    assert land_raw_orders(services.database, tmp_path / "orders.csv", PRESET, frames).status == "completed"
+    assert land_one(services, tmp_path / "orders.csv", lambda: time.sleep(0.5)).status == "completed"
     assert scalar(services, "SHOW idle_in_transaction_session_timeout") == "100ms"
 
 
@@ -90,24 +87,37 @@ def test_an_unreachable_database_is_no_failed_import(services: Services, tmp_pat
         raise DatabaseUnavailableError(msg)
 
     with pytest.raises(DatabaseUnavailableError):
-        land_raw_orders(services.database, tmp_path / "orders.csv", PRESET, Frames(before=lose))
+        land_one(services, tmp_path / "orders.csv", lose)
     assert query(services, "SELECT status FROM import_tasks") == [{"status": "failed"}]
 
 
-def test_a_claim_knows_its_import_and_stands_or_falls_with_it(services: Services, tmp_path: Path) -> None:
-    claimed = []
-    frames = Frames(before=lambda: None)
-    result = land_raw_orders(
-        services.database, tmp_path / "orders.csv", PRESET, frames, claim=lambda _, import_id: claimed.append(import_id)
+def test_what_is_done_before_the_rows_knows_their_import(services: Services, tmp_path: Path) -> None:
+    seen: list[UUID] = []
+    result = land_one(
+        services, tmp_path / "orders.csv", lambda: None, before_rows=lambda _, import_id: seen.append(import_id)
     )
-    assert claimed == [result.import_id]
+    assert seen == [result.import_id]
+
+
+def test_an_import_that_loses_to_another_is_failed_and_says_so_to_its_caller(
+    services: Services, tmp_path: Path
+) -> None:
+    def lose(*_: object) -> None:
+        msg = "another one was first"
+        raise ConcurrentRunError(msg)
+
+    with pytest.raises(ConcurrentRunError):
+        land_one(services, tmp_path / "orders.csv", lambda: None, before_rows=lose)
+    assert query(services, "SELECT status, error FROM import_tasks") == [
+        {"status": "failed", "error": "another one was first"}
+    ]
+    assert scalar(services, "SELECT count(*) FROM raw_orders") == 0
 
 
 def test_the_ledger_says_when_an_import_began_and_ended_and_how_long_it_took(
     services: Services, tmp_path: Path
 ) -> None:
-    frames = Frames(before=lambda: time.sleep(0.2))
-    land_raw_orders(services.database, tmp_path / "orders.csv", PRESET, frames)
+    land_one(services, tmp_path / "orders.csv", lambda: time.sleep(0.2))
     (batch,) = query(
         services,
         "SELECT duration, extract(epoch FROM finished_at - started_at) AS between, finished_at <= now() AS is_over"

@@ -204,7 +204,7 @@ def test_a_kill_before_the_commit_leaves_the_file_to_be_imported(
 
     drop(inbox)
     with monkeypatch.context() as patched:
-        patched.setattr("etl_assets.raw_orders.load._complete", die)
+        patched.setattr("etl_assets.raw_orders.load.complete_import", die)
         with pytest.raises(KeyboardInterrupt):
             take(services, inbox)
     assert (tree(inbox), raw_rows(services)) == (["a.csv"], 0)
@@ -231,7 +231,7 @@ def test_a_lost_connection_fails_no_file_and_the_next_one_imports_it(
 
     drop(inbox)
     with monkeypatch.context() as patched:
-        patched.setattr(ingest, "claim_content", cut)
+        patched.setattr(ingest, "record_content", cut)
         with pytest.raises(InboxError, match=r"a\.csv: the database refused it"):
             take(services, inbox)
     assert (tree(inbox), raw_rows(services)) == (["a.csv"], 0)
@@ -252,7 +252,7 @@ def test_all_connections_may_be_cut_while_files_are_taken_in(
 
     drop(inbox)
     with monkeypatch.context() as patched:
-        patched.setattr(ingest, "claim_content", cut)
+        patched.setattr(ingest, "record_content", cut)
         with pytest.raises(InboxError, match="the database refused it"):
             take(services, inbox)
     assert [result.status for result in take(services, inbox)] == ["completed"]
@@ -279,18 +279,18 @@ def test_two_at_once_import_a_file_once(services: Services, settings: Settings, 
     assert (tree(inbox), raw_rows(services)) == (["done/a.csv"], 2)
 
 
-def test_who_gets_past_the_lock_loses_by_the_claim(
+def test_who_gets_past_the_lock_loses_by_the_record_of_the_content(
     services: Services, settings: Settings, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     barrier = threading.Barrier(2, timeout=30)
-    claim = ingest.claim_content
+    record = ingest.record_content
 
-    def claim_together(*arguments: Any) -> None:
+    def record_together(*arguments: Any) -> None:
         barrier.wait()
-        claim(*arguments)
+        record(*arguments)
 
     monkeypatch.setattr(ingest, "_lock", lambda _: nullcontext(True))
-    monkeypatch.setattr(ingest, "claim_content", claim_together)
+    monkeypatch.setattr(ingest, "record_content", record_together)
     drop(inbox)
     results = _at_once(settings, inbox)
     assert [result.status for result in results] == ["completed"]
@@ -348,6 +348,7 @@ def test_the_inbox_is_free_before_the_connection_that_held_it_is_closed(services
     assert seen == [0]
 
 
+@pytest.mark.slow
 def test_names_that_are_taken_get_a_number_and_long_ones_are_shortened(services: Services, inbox: Path) -> None:
     long_name = "订" * 83 + ".csv"
     for number in range(3):

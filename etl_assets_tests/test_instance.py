@@ -6,10 +6,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
+pytestmark = pytest.mark.slow
 
 OPENED_AT_ONCE: Final = """
 import os, sys, traceback

@@ -185,6 +185,7 @@ def items_of(count: int) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_an_order_of_the_most_lines_loads_and_one_more_is_refused() -> None:
     most, more = items_of(10_000), items_of(10_001)
     agree([*most.values(), *more.values(), "a"], PLAIN)
@@ -197,6 +198,7 @@ def test_an_order_of_the_most_lines_loads_and_one_more_is_refused() -> None:
     assert lines["raw_id"].n_unique() == 7
 
 
+@pytest.mark.slow
 def test_a_text_of_the_greatest_length_loads_and_a_longer_one_is_refused() -> None:
     around = len('[{"name":"a","z":""}]')
     texts = [f'[{{"name":"a","z":"{"x" * ((16 << 20) - around + more)}"}}]' for more in (0, 1)]
@@ -333,13 +335,13 @@ def agree(texts: list[str], numbers: NumberFormat) -> None:
     assert lines.select("raw_id", "line_no", "product", "variant", "sku", "quantity", "unit_price").rows() == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.lists(FREE | mutated(LISTED), max_size=8), st.sampled_from([PLAIN, GERMAN]))
 def test_free_text_agrees_with_the_reference(texts: list[str], numbers: NumberFormat) -> None:
     agree(texts, numbers)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.lists(mutated(JSON_TEXT) | JSON_TEXT, max_size=6), st.sampled_from([PLAIN, GERMAN]))
 def test_json_agrees_with_the_reference(texts: list[str], numbers: NumberFormat) -> None:
     agree(texts, numbers)

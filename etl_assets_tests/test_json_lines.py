@@ -13,8 +13,8 @@ from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.extract import extract_raw_orders
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets.raw_orders.readers import json_lines, jsonl
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
 from etl_assets_tests.helpers.in_process_reader import FileHere
 from etl_assets_tests.helpers.pipeline import query, run_all
 
@@ -27,10 +27,10 @@ GENERIC = get_preset("generic")
 GOOD = b'{"shop":"s","order_id":"1","amount":2.50}'
 
 
-def raw_ids_query(folder: Path, *lines: bytes) -> list[dict[str, Any]]:
+def rows_of(folder: Path, *lines: bytes) -> list[dict[str, Any]]:
     path = folder / "a.jsonl"
     path.write_bytes(b"\n".join(lines))
-    return [row for frame in FileHere(path).source(None).frames for row in frame.to_dicts()]
+    return [row for frame in FileHere(path).content(None).frames for row in frame.to_dicts()]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def raw_ids_query(folder: Path, *lines: bytes) -> list[dict[str, Any]]:
 )
 def test_numbers_are_the_text_that_stands_in_the_file(tmp_path: Path, number: str) -> None:
     line = f'{{"shop":"s","order_id":{number},"items":[{{"name": "a", "unit_price": {number}}}]}}'
-    (row,) = raw_ids_query(tmp_path, line.encode())
+    (row,) = rows_of(tmp_path, line.encode())
     assert (row["order_id"], row["items"]) == (number, f'[{{"name": "a", "unit_price": {number}}}]')
     assert row[ROW_ERROR] is None
 
@@ -49,7 +49,7 @@ def test_numbers_are_the_text_that_stands_in_the_file(tmp_path: Path, number: st
     ['{"b" : [ 1.50,{"c":"\\u4e2d \\/ x"} ] , "a":null}', "[]", "{ }", '["[", "]", "\\"", "}"]', "[[[[[[[[1.0]]]]]]]]"],
 )
 def test_nested_values_are_the_text_that_stands_in_the_file(tmp_path: Path, value: str) -> None:
-    (row,) = raw_ids_query(tmp_path, f'{{"x": {value} ,"y":"\\u4e2d\\ud83d\\ude00\\n\\\\"}}\r'.encode())
+    (row,) = rows_of(tmp_path, f'{{"x": {value} ,"y":"\\u4e2d\\ud83d\\ude00\\n\\\\"}}\r'.encode())
     assert (row["x"], row["y"]) == (value, "中😀\n\\")
 
 
@@ -73,7 +73,7 @@ def test_nested_values_are_the_text_that_stands_in_the_file(tmp_path: Path, valu
 )
 @pytest.mark.parametrize("neighbours", [1, 60])
 def test_a_line_that_cannot_be_read_is_a_row_with_a_defect(tmp_path: Path, bad: bytes, neighbours: int) -> None:
-    rows = raw_ids_query(tmp_path, *[GOOD] * neighbours, bad, *[GOOD] * neighbours)
+    rows = rows_of(tmp_path, *[GOOD] * neighbours, bad, *[GOOD] * neighbours)
     row = rows.pop(neighbours)
     assert (row["shop"], row["order_id"], row[ROW_ERROR], row[LINE_NUMBER]) == (None, None, "BAD_TEXT", neighbours + 1)
     assert row[json_lines.UNREADABLE] == bad.decode(errors="replace")[:10_000]
@@ -103,7 +103,7 @@ def test_a_line_that_cannot_be_read_is_a_row_with_a_defect(tmp_path: Path, bad: 
 )
 def test_what_is_no_character_is_replaced_and_marks_its_row(tmp_path: Path, value: bytes, text: str) -> None:
     bad = b'{"shop":"s","order_id":"2","remark":' + value + b"}"
-    rows = raw_ids_query(tmp_path, GOOD, bad, GOOD)
+    rows = rows_of(tmp_path, GOOD, bad, GOOD)
     assert [(row["order_id"], row["remark"], row[ROW_ERROR]) for row in rows] == [
         ("1", None, None),
         ("2", text, "BAD_TEXT"),
@@ -112,7 +112,7 @@ def test_what_is_no_character_is_replaced_and_marks_its_row(tmp_path: Path, valu
 
 
 def test_a_key_that_a_line_has_twice_marks_its_row(tmp_path: Path) -> None:
-    rows = raw_ids_query(tmp_path, GOOD, b'{"order_id":"2","amount":1,"\\u0061mount":2}')
+    rows = rows_of(tmp_path, GOOD, b'{"order_id":"2","amount":1,"\\u0061mount":2}')
     assert [(row["order_id"], row["amount"], row[ROW_ERROR]) for row in rows] == [
         ("1", "2.50", None),
         ("2", "2", "BAD_TEXT"),
@@ -120,7 +120,7 @@ def test_a_key_that_a_line_has_twice_marks_its_row(tmp_path: Path) -> None:
 
 
 def test_lines_may_have_their_keys_in_any_order_and_leave_them_out(tmp_path: Path) -> None:
-    first, second, third = raw_ids_query(
+    first, second, third = rows_of(
         tmp_path, b'{"a":1,"b":"x"}', b'{"b":null,"c":{"d":"\\n"},"a":"2.0"}', b"{}", b' {"__line":7,"":8} '
     )
     assert (first["a"], first["b"], first["c"]) == ("1", "x", None)
@@ -131,7 +131,7 @@ def test_lines_may_have_their_keys_in_any_order_and_leave_them_out(tmp_path: Pat
 def test_keys_of_later_blocks_are_columns_of_earlier_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonl, "BLOCK_BYTES", 64)
     monkeypatch.setattr(jsonl, "IN_MEMORY_BYTES", 256)
-    rows = raw_ids_query(tmp_path, *(f'{{"a":{at},"k{at % 7}":1.{at}}}'.encode() for at in range(200)))
+    rows = rows_of(tmp_path, *(f'{{"a":{at},"k{at % 7}":1.{at}}}'.encode() for at in range(200)))
     assert [row["a"] for row in rows] == [str(at) for at in range(200)]
     assert [row[LINE_NUMBER] for row in rows] == list(range(1, 201))
     assert all(row[f"k{at % 7}"] == f"1.{at}" for at, row in enumerate(rows))
@@ -140,9 +140,9 @@ def test_keys_of_later_blocks_are_columns_of_earlier_rows(tmp_path: Path, monkey
 
 def test_a_file_without_a_readable_line_is_refused_with_the_first_ones_problem(tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match="line 2: the line is not a JSON object"):
-        raw_ids_query(tmp_path, b"", b"[1]", b"x")
+        rows_of(tmp_path, b"", b"[1]", b"x")
     with pytest.raises(ImportFileError, match="line 1: the line is not valid JSON"):
-        raw_ids_query(tmp_path, b'{"a":', b"[1]")
+        rows_of(tmp_path, b'{"a":', b"[1]")
 
 
 VALUES = [
@@ -164,6 +164,7 @@ def random_line(draw: random.Random) -> bytes:
     return f"{space()}{{{','.join(pairs)}{space()}}}{space()}".encode()
 
 
+@pytest.mark.slow
 def test_lines_read_at_once_are_what_they_are_when_read_one_by_one() -> None:
     draw = random.Random(12)  # noqa: S311  # the same lines every time
     at_once = 0
@@ -171,12 +172,12 @@ def test_lines_read_at_once_are_what_they_are_when_read_one_by_one() -> None:
         lines = [random_line(draw) for _ in range(draw.randint(1, 4))]
         try:
             frame = json_lines._read_at_once(b"\n".join(lines), 5)
-        except (json_lines._OddError, pl.exceptions.PolarsError):
+        except (json_lines._SlowPathError, pl.exceptions.PolarsError):
             continue
         at_once += 1
-        careful = json_lines._read_with_care(lines, 5)
-        assert blank_to_null(frame) == blank_to_null(careful)
-        for line, row in zip(lines, blank_to_null(careful), strict=True):
+        slow = json_lines._read_line_by_line(lines, 5)
+        assert blank_to_null(frame) == blank_to_null(slow)
+        for line, row in zip(lines, blank_to_null(slow), strict=True):
             assert set(json.loads(line)) >= set(row) - {LINE_NUMBER}
     assert at_once > 100
 
@@ -185,6 +186,7 @@ def blank_to_null(frame: pl.DataFrame) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value is not None} for row in frame.to_dicts()]
 
 
+@pytest.mark.slow
 def test_an_unreadable_line_is_quarantined_with_its_line_and_the_others_are_loaded(
     services: Services, tmp_path: Path
 ) -> None:

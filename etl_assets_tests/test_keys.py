@@ -112,6 +112,7 @@ def test_no_key_is_made_later() -> None:
     assert [one.name for one in bulk_load.deferred_indexes(list(metadata.tables)) if one.unique] == []
 
 
+@pytest.mark.slow
 def test_all_keys_are_there_whenever_another_session_looks_during_a_first_load(
     services: Services, sales: sa.Connection
 ) -> None:
@@ -132,6 +133,7 @@ def test_all_keys_are_there_whenever_another_session_looks_during_a_first_load(
     assert all(seen)
 
 
+@pytest.mark.slow
 def test_the_sales_system_reads_and_writes_leads_while_they_are_first_loaded(
     services: Services, sales: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +183,7 @@ def test_a_lead_that_is_added_by_hand_while_a_first_load_runs_is_reused(
     assert scalar(services, "SELECT count(*) FROM quarantine") == 0
 
 
+@pytest.mark.slow
 def test_a_customer_that_is_added_by_hand_while_a_first_load_runs_is_found(
     services: Services, sales: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +208,7 @@ def test_a_customer_that_is_added_by_hand_while_a_first_load_runs_is_found(
     assert comparable(services) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_session_that_waits_for_an_order_of_the_load_does_not_make_it_fail(
     services: Services, monkeypatch: pytest.MonkeyPatch, sales: sa.Connection
 ) -> None:
@@ -234,6 +238,7 @@ def test_a_session_that_waits_for_an_order_of_the_load_does_not_make_it_fail(
     assert scalar(services, "SELECT count(*) FROM quarantine") == 0
 
 
+@pytest.mark.slow
 def test_a_killed_first_load_leaves_the_keys_and_the_next_run_the_tables_of_an_undisturbed_one(
     services: Services, sales: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def in_child(target: Callable[..., None], *args: Any) -> tuple[list[Any], int | 
     return sent, child.exitcode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_memory_grows_with_the_input_and_no_faster(name: str) -> None:
     peaks, exit_code = in_child(measure, name)
@@ -109,6 +110,7 @@ def run_limited(url: str, home: str, answer: Connection) -> None:
     answer.close()
 
 
+@pytest.mark.slow
 def test_no_text_ends_a_run_or_takes_its_neighbours_along(services: Services, settings: Settings) -> None:
     rows = [raw_fields(f"good {number}", items="Mug*2", processes="绣") for number in range(3)]
     land(services, [*rows, *(raw_fields(name, **texts) for name, texts in HOSTILE.items())])

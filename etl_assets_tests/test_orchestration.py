@@ -107,6 +107,7 @@ def test_every_asset_says_which_table_it_is_and_what_it_answers() -> None:
         assert "postgres" in spec.kinds
 
 
+@pytest.mark.slow
 def test_a_run_is_recorded_with_counts_metadata_and_check_results(landed: Services, settings: Settings) -> None:
     seen: list[tuple[str, int]] = []
     report = run_in_process(settings, build_defs, on_progress=lambda asset, rows: seen.append((asset, rows)))
@@ -133,6 +134,7 @@ def test_a_run_is_recorded_with_counts_metadata_and_check_results(landed: Servic
         )
 
 
+@pytest.mark.slow
 def test_only_runs_what_was_asked_for(landed: Services, settings: Settings) -> None:
     report = run_in_process(settings, build_defs, only=["shop"])
     assert list(report.assets) == ["shop"]
@@ -199,6 +201,7 @@ def test_a_check_fails_when_what_it_guards_is_broken(
     assert not run_check(landed.database, check).passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sold_as", "mapped_as"),
     [
@@ -221,6 +224,7 @@ def test_an_order_type_is_mapped_to_the_check_whenever_it_is_to_the_rule(
     assert [row["order_type"] for row in outcome.violations] == ["other"]
 
 
+@pytest.mark.slow
 def test_a_failed_blocking_check_stops_the_assets_after_it(landed: Services, settings: Settings) -> None:
     run_in_process(settings, build_defs, only=["shop"])
     _break(landed, "UPDATE etl_batches SET inserted = inserted + 1 WHERE asset = 'shop'")
@@ -231,6 +235,7 @@ def test_a_failed_blocking_check_stops_the_assets_after_it(landed: Services, set
     assert "shop:row_count_equation" in report.failed_checks
 
 
+@pytest.mark.slow
 def test_a_failed_run_says_what_failed_in_a_line_without_a_stack_trace(
     landed: Services, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -260,6 +265,7 @@ def test_connections_are_closed_when_a_run_can_not_begin(settings: Settings, mon
     assert len(disposed) == 1
 
 
+@pytest.mark.slow
 def test_an_error_reaches_dagster_without_the_drivers_text(landed: Services, settings: Settings) -> None:
     run_in_process(settings, build_defs, only=["shop"])
     _break(landed, "ALTER TABLE orders RENAME COLUMN amount TO amount_secret_4711")
@@ -268,6 +274,7 @@ def test_an_error_reaches_dagster_without_the_drivers_text(landed: Services, set
     assert "amount_secret_4711" not in report.assets["orders"]["error"]
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_was_killed_is_ended_by_the_next(settings: Settings) -> None:
     with open_instance(settings) as instance:
         job = build_defs().resolve_job_def("etl_pipeline")
@@ -309,6 +316,7 @@ def _host() -> str:
     return socket.gethostname()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("upstream", "downstream"), [("customers", "leads"), ("shop", "orders")])
 def test_work_that_is_handed_on_twice_is_consumed_once(
     landed: Services, upstream: AssetName, downstream: AssetName

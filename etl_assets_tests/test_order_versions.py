@@ -21,7 +21,7 @@ from etl_assets.orders.transform import (
     newest_versions,
     read_orders,
 )
-from etl_assets.presets.model import ColumnSource, Preset
+from etl_assets.presets.model import ColumnMapping, Preset
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE
 from etl_assets.values.numbers import NumberFormat
 from etl_assets.values.order_keys import order_keys
@@ -194,7 +194,7 @@ TYPES: Final = frame_of(
     dict.fromkeys(("order_type", "system_order_type"), pl.String()),
     [("sample", "SAMPLE"), (" Sample ", "SAMPLE"), ("打样", "PROOF"), (None, "BULK"), ("other", "BULK")],
 )
-COLUMNS: Final = {"order_id": ColumnSource(columns=("order_id",))}
+COLUMNS: Final = {"order_id": ColumnMapping(columns=("order_id",))}
 PRESET: Final = Preset(name="p", columns=COLUMNS, cancelled_statuses=("Cancelled", "交易关闭"))
 GERMAN: Final = PRESET.model_copy(update={"numbers": NumberFormat(decimal=",", thousands=".")})
 DAY_FIRST: Final = PRESET.model_copy(update={"timestamp_formats": ("%d/%m/%Y %H:%M",)})

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 ORDERS: Final = 40
 ITEMS: Final = '[{"name": "Mug", "quantity": 2, "processes": [{"process": "print", "pictures": 1}]}]'
 MORE_ITEMS: Final = ITEMS.replace("2", "3")

@@ -19,6 +19,7 @@ import pytest
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.errors import BatchFailedError
 from etl_assets.pipeline.protocol import Services
+from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.load import land_raw_orders
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers import pipeline
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Batch, LoadResult, Step
     from etl_assets.vectorized_queries import VectorizedQueries
+
+pytestmark = pytest.mark.slow
 
 Row = dict[str, str | None]
 _uninterrupted: dict[str, Any] = {}
@@ -374,30 +377,20 @@ def test_a_full_refresh_of_customers_sees_those_that_orders_have_left(services: 
     assert query(services, "SELECT customer_nickname FROM customers") == [{"customer_nickname": "Ben"}]
 
 
-class InterruptedFrames:
+def interrupted_frames(error: BaseException) -> Iterator[pl.DataFrame]:
     """Raw orders of which the second frame fails."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error, self.lines, self.rows, self.is_closed = error, 0, 0, False
-        self.unmatched: tuple[str, ...] = ()
-
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        self.lines = self.rows = 1
-        yield pl.DataFrame({"row_no": [1], "order_id": ["1"], "platform": ["p"], "shop": ["s"]})
-        raise self.error
-
-    def close(self) -> None:
-        self.is_closed = True
+    yield pl.DataFrame({"row_no": [1], "order_id": ["1"], "platform": ["p"], "shop": ["s"]})
+    raise error
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("the disk is full")])
 def test_an_interrupted_import_leaves_no_rows_and_a_failed_task(
     services: Services, tmp_path: Path, error: BaseException
 ) -> None:
-    frames = InterruptedFrames(error)
+    frames = interrupted_frames(error)
     with pytest.raises(type(error)):
-        land_raw_orders(services.database, tmp_path / "orders.csv", PRESET, frames)
-    assert frames.is_closed
+        land_raw_orders(services.database, tmp_path / "orders.csv", PRESET, frames, ReadCounts())
+    assert list(frames) == []  # closed
     assert scalar(services, "SELECT count(*) FROM raw_orders") == 0
     assert scalar(services, "SELECT count(*) FROM etl_work") == 0
     (task,) = query(services, "SELECT status, error, row_count FROM import_tasks")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ def test_the_tables_are_what_the_oracle_works_out(
     _assert_ledger_adds_up(services, len(rows))
 
 
+@pytest.mark.slow
 @given(data=st.data(), preset=strategies.presets(), batch_size=st.sampled_from((3, 1000)))
 @fewer_examples
 def test_runs_between_imports_make_no_difference(
@@ -67,6 +69,7 @@ def test_runs_between_imports_make_no_difference(
     _assert_ledger_adds_up(services, len(rows))
 
 
+@pytest.mark.slow
 @given(data=st.data(), preset=strategies.presets())
 @fewer_examples
 def test_imports_may_come_in_any_order_where_every_version_says_when_it_is_from(
@@ -88,6 +91,7 @@ def test_imports_may_come_in_any_order_where_every_version_says_when_it_is_from(
         pipeline.assert_same(table, getattr(as_landed, table), getattr(in_order, table))
 
 
+@pytest.mark.slow
 @given(rows=strategies.raw_field_lists(max_size=12), preset=strategies.presets())
 @fewer_examples
 def test_nothing_new_writes_nothing(services: Services, rows: list[RawFields], preset: Preset) -> None:

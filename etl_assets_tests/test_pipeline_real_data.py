@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DATA = SHARED_DATA / "online_retail.parquet"
 MAPPING = Path(__file__).parents[1] / "docs" / "examples" / "online_retail.yaml"
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"the data set is not at {DATA}")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not DATA.exists(), reason=f"the data set is not at {DATA}")]
 
 
 def land_file(services: Services, path: Path) -> ImportResult:

@@ -197,6 +197,7 @@ def test_a_won_lead_stays_with_its_customer_when_its_only_order_moves_away(servi
     assert (ann["order_count"], ann["first_order_at"]) == (0, None)
 
 
+@pytest.mark.slow
 def test_an_order_cancelled_later_is_not_counted_any_more_and_counts_again_when_it_is_taken_up(
     services: Services,
 ) -> None:
@@ -264,6 +265,7 @@ BAD_ROWS: list[tuple[str, str, dict[str, str | None]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asset", "code", "fields"), BAD_ROWS)
 def test_a_bad_row_is_set_aside_once_and_its_neighbours_load(
     services: Services, asset: str, code: str, fields: Row
@@ -282,6 +284,7 @@ def test_a_bad_row_is_set_aside_once_and_its_neighbours_load(
     assert quarantine(services) == [(asset, code, None)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asset", "code", "fields"), [row for row in BAD_ROWS if not row[1].startswith("MISSING")])
 def test_a_later_good_row_of_the_order_resolves_its_quarantine(
     services: Services, asset: str, code: str, fields: Row
@@ -309,6 +312,7 @@ REFUSALS: list[tuple[str, str, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asset", "table", "condition"), REFUSALS)
 def test_what_the_database_refuses_is_set_aside_alone_without_its_values(
     services: Services, asset: str, table: str, condition: str

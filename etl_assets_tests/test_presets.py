@@ -10,7 +10,7 @@ import pytest
 from etl_assets.presets.catalog import PresetError, detect_preset, get_preset, list_presets, load_mapping
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.extract import extract_raw_orders
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.transform import to_raw_orders
 from etl_assets.values.text import clean_text, is_not_blank
 from etl_assets_tests.helpers.in_process_reader import FileHere

@@ -111,6 +111,7 @@ def test_a_total_quantity_beyond_the_store_is_unreadable() -> None:
     assert rows["picture_print_quantity"].to_list() == [2147483647**2]
 
 
+@pytest.mark.slow
 def test_an_order_of_the_most_processes_loads_and_one_more_is_refused() -> None:
     def parts(count: int) -> list[str]:
         return ["[" + ",".join(['{"process":"a"}'] * count) + "]", "a+" * count, "a;" * count]
@@ -166,7 +167,7 @@ PROCESS_JSON = st.builds(
 PROCESSES = st.one_of(st.none(), PROCESS_TEXT, PROCESS_TEXT, PROCESS_JSON, mutated(PROCESS_JSON))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.lists(st.tuples(st.one_of(FREE, JSON_TEXT, JSON_TEXT), PROCESSES), max_size=5))
 def test_processes_agree_with_the_reference(texts: list[tuple[str | None, str | None]]) -> None:
     rows, unreadable = read(texts)

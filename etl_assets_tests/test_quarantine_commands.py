@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 HEADER = "platform,shop,order_id,customer_name,amount,ordered_at,items,remark,gift\n"
 ROWS = """etsy,Maple,A1,Ann,5.00,2025-01-02,Mug*2,,yes
 etsy,Maple,A2,Bob,five,2025-01-02,Mug,=1+1,no

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bad(services: Services) -> Services:

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from etl_assets.presets.model import ColumnSource, Preset, ValueRule
-from etl_assets.raw_orders.readers.opened_file import BAD_TEXT, LINE_NUMBER, ROW_ERROR
+from etl_assets.presets.model import ColumnMapping, Preset, ValueRule
+from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors, without_empty_rows
 from etl_assets.raw_orders.transform import (
     RAW_ORDER_SCHEMA,
@@ -19,9 +19,9 @@ from etl_assets.raw_orders.transform import (
     json_object,
     json_text,
     json_text_literal,
+    mapped_value,
     order_constant,
     order_value,
-    source_value,
     to_raw_orders,
     unmapped_headers,
 )
@@ -90,8 +90,8 @@ def test_unmapped_headers_are_those_that_no_column_item_or_rule_names() -> None:
 
 # --- where a value comes from -----------------------------------------------------------------------------------------
 
-FIRST_OF: Final = ColumnSource(columns=("a", "b"), constant="none")
-BY_RULE: Final = ColumnSource(
+FIRST_OF: Final = ColumnMapping(columns=("a", "b"), constant="none")
+BY_RULE: Final = ColumnMapping(
     columns=("a",),
     rules=(
         ValueRule(when="b", matches="^refund", value="refunded"),
@@ -118,14 +118,14 @@ BY_RULE: Final = ColumnSource(
     ],
 )
 def test_source_value_is_the_first_matching_rule_then_the_first_column_then_the_constant(
-    source: ColumnSource | None, a: str | None, b: str | None, value: str | None
+    source: ColumnMapping | None, a: str | None, b: str | None, value: str | None
 ) -> None:
-    assert value_of(source_value(source, ("a", "b")), a=a, b=b) == value
+    assert value_of(mapped_value(source, ("a", "b")), a=a, b=b) == value
 
 
 def test_source_value_passes_over_columns_that_the_file_does_not_have() -> None:
-    source = ColumnSource(columns=("absent", "a"), constant="none")
-    assert value_of(source_value(source, ("a",)), a="x") == "x"
+    source = ColumnMapping(columns=("absent", "a"), constant="none")
+    assert value_of(mapped_value(source, ("a",)), a="x") == "x"
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from pyarrow import parquet
 
 from etl_assets.presets.catalog import get_preset
 from etl_assets.presets.model import Preset
-from etl_assets.raw_orders.extract import extract_raw_orders
+from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.readers import csv, csv_dialect, xlsx
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
 from etl_assets_tests.helpers.in_process_reader import FileHere
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def write(folder: Path, name: str, content: bytes | str) -> Path:
 
 
 def read_rows(path: Path, preset: Preset | None = None) -> list[dict[str, Any]]:
-    return [row for frame in FileHere(path).source(preset).frames for row in frame.to_dicts()]
+    return [row for frame in FileHere(path).content(preset).frames for row in frame.to_dicts()]
 
 
 def read_orders(path: Path, preset: Preset = GENERIC) -> pl.DataFrame:
@@ -181,8 +181,9 @@ def test_unsound_quoting_is_found_however_blocks_fall(
 
 
 def test_a_header_without_rows_is_an_import_of_nothing(tmp_path: Path) -> None:
-    frames = extract_raw_orders(FileHere(write(tmp_path, "a.csv", "order_id,shop\n")), GENERIC)
-    assert (list(frames), frames.lines, frames.rows) == ([], 0, 0)
+    counts = ReadCounts()
+    frames = extract_raw_orders(FileHere(write(tmp_path, "a.csv", "order_id,shop\n")), GENERIC, counts)
+    assert (list(frames), counts.lines) == ([], 0)
 
 
 def test_tabs_and_semicolons_are_recognised(tmp_path: Path) -> None:
@@ -372,10 +373,11 @@ def test_a_file_that_grows_while_it_is_read_is_an_error(tmp_path: Path) -> None:
 def test_frames_keep_to_the_chunk_size_and_lines_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "order_id,shop\n" + "1,s\n" * 10)
     seen: list[int] = []
-    frames = extract_raw_orders(FileHere(path), GENERIC, chunk_rows=4, on_progress=seen.append)
+    counts = ReadCounts()
+    frames = extract_raw_orders(FileHere(path), GENERIC, counts, chunk_rows=4, on_progress=seen.append)
     assert [frame.height for frame in frames] == [4, 4, 2]
-    assert (frames.lines, frames.rows, seen) == (10, 10, [10])
-    assert frames.unmatched == tuple(column for column in GENERIC.columns if column not in {"order_id", "shop"})
+    assert (counts.lines, seen) == (10, [10])
+    assert counts.unmatched == tuple(column for column in GENERIC.columns if column not in {"order_id", "shop"})
 
 
 def test_headers_that_the_mapping_names_and_the_file_lacks_are_known_but_for_detected_presets(tmp_path: Path) -> None:
@@ -388,9 +390,9 @@ def test_headers_that_the_mapping_names_and_the_file_lacks_are_known_but_for_det
     }
     preset = Preset.model_validate({"name": "own", "columns": columns})
     path = write(tmp_path, "a.csv", "order_id,phone,state\n1,2,paid\n")
-    frames = extract_raw_orders(FileHere(path), preset)
-    assert pl.concat(list(frames))["shop"].to_list() == ["main"]
-    assert frames.unmatched == ("shop", "order_status")
-    detected = extract_raw_orders(FileHere(path), preset, is_detected=True)
-    assert len(list(detected)) == 1
-    assert detected.unmatched == ()
+    counts = ReadCounts()
+    assert pl.concat(extract_raw_orders(FileHere(path), preset, counts))["shop"].to_list() == ["main"]
+    assert counts.unmatched == ("shop", "order_status")
+    of_detected = ReadCounts()
+    assert len(list(extract_raw_orders(FileHere(path), preset, of_detected, is_detected=True))) == 1
+    assert of_detected.unmatched == ()

@@ -26,8 +26,7 @@ from etl_assets.quarantine.requeue import requeue
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets.settings import Settings
 from etl_assets.vectorized_queries import VectorizedQueries
-from etl_assets_tests.conftest import TEMPLATE
-from etl_assets_tests.conftest import _execute as execute
+from etl_assets_tests.helpers.database_pool import TEMPLATE, DatabasePool
 from etl_assets_tests.helpers.pipeline import (
     TABLES,
     assert_same,
@@ -50,6 +49,8 @@ if TYPE_CHECKING:
     from etl_assets.asset_graph import AssetName
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.pipeline.protocol import Step
+
+pytestmark = pytest.mark.slow
 
 Row = dict[str, str | None]
 _numbers = count()
@@ -208,9 +209,9 @@ BAD_BEFORE: Final = {
 
 
 @pytest.fixture(scope="module")
-def undisturbed(server_url: sa.URL) -> Iterator[Undisturbed]:
+def undisturbed(database_pool: DatabasePool) -> Iterator[Undisturbed]:
     """The changes in a database of their own, and what they come to."""
-    with a_database(server_url, TEMPLATE) as (url, services):
+    with a_database(database_pool, TEMPLATE) as (url, services):
         land(services, first_orders())
         run_all(services)
         query(services, SET_COLD)
@@ -221,7 +222,7 @@ def undisturbed(server_url: sa.URL) -> Iterator[Undisturbed]:
             driver.execute(FAULTS)
         before = comparable(services)
         services.database.dispose()
-        with a_database(server_url, str(url.database)) as (_, recording):
+        with a_database(database_pool, str(url.database)) as (_, recording):
             for table in tables(recording):
                 for level in ("ROW", "STATEMENT"):
                     add_trigger(recording, Write(table, "INSERT OR UPDATE OR DELETE"), "AFTER", level, "note_write()")
@@ -237,18 +238,18 @@ def undisturbed(server_url: sa.URL) -> Iterator[Undisturbed]:
 
 
 @contextmanager
-def a_database(server: sa.URL, template: str) -> Iterator[tuple[sa.URL, Services]]:
+def a_database(pool: DatabasePool, template: str) -> Iterator[tuple[sa.URL, Services]]:
     """A copy of a database, and services that try again at once."""
     name = f"refused_{os.getpid()}_{next(_numbers)}"
-    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    url = server.set(database=name)
+    pool.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    url = pool.server.set(database=name)
     database = Database(Settings(database_url=SecretStr(url.render_as_string(hide_password=False))))
     patient = BatchProcessor(attempts=60, max_wait_seconds=0.001)
     try:
         yield url, Services(database, patient, VectorizedQueries(database))
     finally:
         database.dispose()
-        execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+        pool.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 SET_COLD: Final = (
@@ -355,7 +356,7 @@ def assert_run_again_as_undisturbed(services: Services, undisturbed: Undisturbed
 
 
 def test_a_row_that_is_refused_at_any_write_is_set_aside_and_the_others_load(
-    server_url: sa.URL, undisturbed: Undisturbed
+    database_pool: DatabasePool, undisturbed: Undisturbed
 ) -> None:
     """At every table and operation one row is refused for ever, and besides the first statement that comes."""
     draw = random.Random(SEED)  # noqa: S311  # not a secret
@@ -367,7 +368,7 @@ def test_a_row_that_is_refused_at_any_write_is_set_aside_and_the_others_load(
         is_late = draw.random() < LATE
         moment = "late at" if is_late else "at"
         case = f"{state} {moment} {write.operation} of {write.table} for {column} {value}, after {at_first}"
-        with a_database(server_url, str(undisturbed.template.database)) as (_, services), told(case):
+        with a_database(database_pool, str(undisturbed.template.database)) as (_, services), told(case):
             refuse_statements(services, write, at_first, times=1)
             function = f"refuse_row('{state}', '{column}', '{value}')"
             add_trigger(services, write, "AFTER" if is_late else "BEFORE", "ROW", function, is_late=is_late)
@@ -400,14 +401,16 @@ def _assert_set_aside(services: Services, undisturbed: Undisturbed, write: Write
     assert all(f"SQLSTATE {state}" in row["reason"] and "refused:" not in row["reason"] for row in found)
 
 
-def test_what_is_refused_whatever_the_rows_are_sets_no_row_aside(server_url: sa.URL, undisturbed: Undisturbed) -> None:
+def test_what_is_refused_whatever_the_rows_are_sets_no_row_aside(
+    database_pool: DatabasePool, undisturbed: Undisturbed
+) -> None:
     """What the ledger, the queue and the events are written with: everything stays pending, and loads afterwards."""
     writes = sorted(write for write, rows in undisturbed.written.items() if not rows and write.table != "deleted_leads")
     assert {write.table for write in writes} >= {"etl_work", "etl_batches", "etl_events", "asset_epochs"}
     for number, write in enumerate(writes):
         state = DATA_STATES[number % len(DATA_STATES)]
         with (
-            a_database(server_url, str(undisturbed.template.database)) as (_, services),
+            a_database(database_pool, str(undisturbed.template.database)) as (_, services),
             told(f"{state} at every {write.operation} of {write.table}"),
         ):
             refuse_statements(services, write, state, times=1_000_000)
@@ -417,9 +420,11 @@ def test_what_is_refused_whatever_the_rows_are_sets_no_row_aside(server_url: sa.
             assert_run_again_as_undisturbed(services, undisturbed)
 
 
-def test_what_passes_by_itself_is_tried_again_at_every_write(server_url: sa.URL, undisturbed: Undisturbed) -> None:
+def test_what_passes_by_itself_is_tried_again_at_every_write(
+    database_pool: DatabasePool, undisturbed: Undisturbed
+) -> None:
     """Each statement of each batch fails the first time."""
-    with a_database(server_url, str(undisturbed.template.database)) as (_, services):
+    with a_database(database_pool, str(undisturbed.template.database)) as (_, services):
         for number, write in enumerate(sorted(undisturbed.written), start=SEED):
             refuse_statements(services, write, PASSING_STATES[number % len(PASSING_STATES)], times=1)
         assert run_all_whatever_fails(services) == []

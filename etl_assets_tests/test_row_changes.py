@@ -28,6 +28,8 @@ from etl_assets_tests.helpers.pipeline import (
 if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Services
 
+pytestmark = pytest.mark.slow
+
 Row = dict[str, str | None]
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 MARK: Final = "Qvxz"
 """In every text below; nothing else has it."""
 CHINESE: Final = "罄竹"

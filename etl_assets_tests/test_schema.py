@@ -26,6 +26,7 @@ def test_migrations_make_what_the_metadata_describes(settings: Settings) -> None
     assert differences == []
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_migrated_is_refused_with_what_to_type(settings: Settings) -> None:
     database = Database(settings.model_copy(update={"db_schema": "other"}))
     with pytest.raises(NotMigratedError, match="etl-assets db upgrade"):

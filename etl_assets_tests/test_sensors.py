@@ -19,6 +19,7 @@ from etl_assets.orchestration.run_requests import ASSET_TAG, FIRST_WAIT_SECONDS
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
 from etl_assets.run.registry import STEPS, run_asset
+from etl_assets_tests.helpers import pipeline
 from etl_assets_tests.helpers.in_process_reader import FilesHere
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -76,7 +79,7 @@ def test_two_hundred_materialisations_between_two_ticks_are_one_run(
     services: Services, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     for number in range(200):
-        land(services, tmp_path, number)
+        pipeline.land(services, [pipeline.raw_fields(str(number))])
         run_asset("shop", services)
     request = tick("orders", services, instance)
     assert requested(request) >= {"orders", "order_items", "process_items", "customers", "leads"}
@@ -106,6 +109,19 @@ def execute(request: dg.RunRequest, services: Services, instance: dg.DagsterInst
         )
     )
     return result.success
+
+
+def fail(request: dg.RunRequest, instance: dg.DagsterInstance, parent: str | None = None) -> dg.DagsterRun:
+    """Record a run for what was asked for that failed, `parent`'s retry."""
+    run = dg.DagsterRun(
+        job_name="etl_pipeline",
+        tags=dict(request.tags),
+        status=dg.DagsterRunStatus.STARTED,
+        parent_run_id=parent,
+        root_run_id=parent,
+    )
+    instance.report_run_failed(instance.add_run(run))
+    return run
 
 
 def test_a_file_that_has_to_stay_in_the_inbox_is_reported_and_holds_nothing_up(
@@ -151,13 +167,11 @@ def test_a_failed_run_is_asked_for_again_after_longer_and_longer_and_not_for_eve
     keys = set()
     clock = 0.0
     monkeypatch.setattr("etl_assets.orchestration.run_requests.time.time", lambda: clock)
-    job = build_defs().resolve_job_def("etl_pipeline")
     for wait in (30, 60, 120, 240, 480, 960, 1920, None):
         request = tick("shop", services, instance)
         assert isinstance(request, dg.RunRequest)
         keys.add(request.run_key)
-        run = instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
-        instance.report_run_failed(run)
+        run = fail(request, instance)
         ended = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))[0].end_time or 0.0
         if wait is not None:
             clock = ended + wait - 1
@@ -276,14 +290,9 @@ def test_the_wait_for_the_next_run_does_not_grow_by_dagsters_own_retries(
     land(services, tmp_path, 1)
     request = tick("shop", services, instance)
     assert isinstance(request, dg.RunRequest)
-    job = build_defs().resolve_job_def("etl_pipeline")
     parent = None
     for _ in range(3):
-        started = dg.DagsterRunStatus.STARTED
-        run = instance.create_run_for_job(
-            job, tags=dict(request.tags), status=started, parent_run_id=parent, root_run_id=parent
-        )
-        instance.report_run_failed(run)
+        run = fail(request, instance, parent)
         parent = parent or run.run_id
     end = instance.get_run_records(limit=1)[0].end_time or 0.0
     monkeypatch.setattr("etl_assets.orchestration.run_requests.time.time", lambda: end + FIRST_WAIT_SECONDS - 1)

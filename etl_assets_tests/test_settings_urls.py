@@ -129,6 +129,7 @@ SOURCES: Final = (
 )
 
 
+@pytest.mark.slow
 @given(password=PASSWORDS, escaped=st.booleans())
 @example(password="5432/Zq7@Xj9w", escaped=False)  # noqa: S106  # made up
 @example(password="Zq7@Xj9w", escaped=False)  # noqa: S106  # made up
@@ -196,6 +197,7 @@ def said_of(password: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "\n".join(said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "password",
     ["Zq7@Xj9w", "5432/Zq7@Xj9w", "Zq7#Xj9w", "Zq7?Xj9w@Vk4b", "Zq7:Xj9w", "Zq7%Xj9w", "[Zq7Xj9w", "Zq7Xj9w"],

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from etl_assets.presets.model import ColumnSource, Preset
+from etl_assets.presets.model import ColumnMapping, Preset
 from etl_assets.shop.transform import distinct_shops, new_shops
 from etl_assets_tests.helpers.literal_frames import frame_of
 
@@ -16,7 +16,7 @@ RAW: Final = {"raw_id": pl.Int64(), **dict.fromkeys(("platform", "shop", "curren
 SHOPS: Final = dict.fromkeys(("platform", "shop_name", "currency", "timezone"), pl.String())
 KNOWN: Final = {"shop_id": pl.Int32(), **SHOPS}
 IN_SHANGHAI: Final = Preset(
-    name="p", columns={"order_id": ColumnSource(columns=("order_id",))}, timezone="Asia/Shanghai"
+    name="p", columns={"order_id": ColumnMapping(columns=("order_id",))}, timezone="Asia/Shanghai"
 )
 
 

@@ -125,6 +125,7 @@ def test_two_sources_can_not_have_one_name(tmp_path: Path) -> None:
         load_sources(settings_of(tmp_path, entry(), entry()))
 
 
+@pytest.mark.slow
 def test_the_commands(services: Services, shop: Path) -> None:
     sql = json.loads(call("setup", "lite", "--json").stdout)["sql"]
     assert call("setup", "lite").stdout == sql
@@ -171,6 +172,7 @@ def test_without_a_file_the_commands_say_so(monkeypatch: pytest.MonkeyPatch) -> 
     assert "ETL_SOURCES" in json.loads(result.stdout)["error"]
 
 
+@pytest.mark.slow
 def test_sources_are_due_by_their_own_times(services: Services, shop: Path, tmp_path: Path) -> None:
     fields = {"url_env": "LITE_URL", "every_seconds": 60, "reconcile_seconds": 3600}
     lite, other = load_sources(settings_of(tmp_path, entry(name="lite", **fields), entry(name="other")))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Services
     from etl_assets.sources.model import SourceConfig
 
+pytestmark = pytest.mark.slow
+
 ORDERS = "CREATE TABLE orders (id INTEGER PRIMARY KEY, buyer TEXT, total TEXT, ordered_at TEXT)"
 
 

@@ -9,6 +9,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from etl_assets.asset_graph import SPECS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -76,3 +78,15 @@ def test_the_asset_graph_is_imported_without_polars() -> None:
 
 def test_code_that_needs_a_driver_would_be_noticed() -> None:
     assert without(HEAVY, "import etl_assets.database.frames").returncode != 0
+
+
+def test_facts_about_assets_stand_in_the_asset_graph_only() -> None:
+    """No other dictionary of the package goes by asset, but the registry of steps."""
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Dict) and len(node.keys) > 2
+        if all(isinstance(key, ast.Constant) and key.value in SPECS for key in node.keys)
+    }
+    assert found == {"run/registry.py"}

@@ -27,7 +27,7 @@ from etl_assets.settings import Settings
 from etl_assets.ui.guard import PublicUrlError, allowed_hosts
 from etl_assets_tests.helpers.alert_receivers import free_port
 from etl_assets_tests.helpers.daemon import kill
-from etl_assets_tests.helpers.deployment import graphql, wait_for_port
+from etl_assets_tests.helpers.deployment import PLAIN, graphql, wait_for_port
 from etl_assets_tests.test_browser import ARGUMENTS, CHROMIUM, MISSING
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.xdist_group("guard")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("guard")]
 
 BIN: Final = Path(sys.executable).parent
 EVIL: Final = "evil.example"
@@ -81,12 +81,12 @@ class Ui:
         return {"Origin": self.address, "Sec-Fetch-Site": "same-origin"}
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.address}{path}", timeout=60, **options)
+        return httpx.request(method, f"{self.address}{path}", **PLAIN, **options)
 
     def socket_status(self, path: str = "/graphql", *, origin: str | None, host: str | None = None) -> int:
         """Return the status of a WebSocket handshake."""
         headers = {**UPGRADE, "Host": host or self.host, **({} if origin is None else {"Origin": origin})}
-        with httpx.stream("GET", f"{self.address}{path}", headers=headers, timeout=60) as answer:
+        with httpx.stream("GET", f"{self.address}{path}", headers=headers, **PLAIN) as answer:
             return answer.status_code
 
 

@@ -150,6 +150,7 @@ def test_every_column_of_the_lineage_exists(asset: AssetName) -> None:
         assert source_asset in before
 
 
+@pytest.mark.slow
 def test_a_run_of_empty_tables_has_metadata_and_no_pictures(services: Services, instance: dg.DagsterInstance) -> None:
     metadata = run_job(services, instance)
     assert metadata.keys() == {*ASSETS, "pipeline_health"}
@@ -157,6 +158,7 @@ def test_a_run_of_empty_tables_has_metadata_and_no_pictures(services: Services, 
     assert metadata["leads"]["rows_pending"] == 0
 
 
+@pytest.mark.slow
 def test_a_run_has_the_figures_that_are_plotted_and_its_pictures(
     services: Services, instance: dg.DagsterInstance
 ) -> None:
@@ -323,6 +325,7 @@ def test_the_state_names_backlog_quarantine_and_failed_imports(loaded: Services)
     assert "fit &#124; none" in sections["Imports that failed in the last 7 days"]
 
 
+@pytest.mark.slow
 def test_the_health_page_names_failed_checks_and_failed_runs_in_our_own_words(
     services: Services, instance: dg.DagsterInstance
 ) -> None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
 
+pytestmark = pytest.mark.slow
+
 OLD: Final = "old"
 """The schema that is at an older revision."""
 _SCRIPTS: Final = list(ScriptDirectory.from_config(migrate.alembic_config()).walk_revisions())[::-1]

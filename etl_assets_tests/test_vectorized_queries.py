@@ -71,6 +71,7 @@ def test_customers_are_found_by_id_by_key_and_by_name_whatever_is_in_it(stocked:
         assert set(found["order_count"]) == {1}
 
 
+@pytest.mark.slow
 def test_keys_that_are_unknown_double_null_or_can_not_exist_do_no_harm(stocked: Services) -> None:
     queries = stocked.vectorized_queries
     shop_id = query(stocked, "SELECT shop_id FROM shop_configs")[0]["shop_id"]
@@ -112,6 +113,7 @@ def test_order_types_are_matched_cleaned_and_without_case_and_are_bulk_where_unm
     assert found.height == 7
 
 
+@pytest.mark.slow
 def test_the_number_of_statements_does_not_depend_on_the_number_of_keys(
     stocked: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +141,7 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_keys(
     assert max(counts[10]) < 10
 
 
+@pytest.mark.slow
 def test_a_million_keys_are_looked_up(stocked: Services) -> None:
     many = pl.select(pl.format("p:s:{}", pl.int_range(1_000_000)).alias("customer_key"))
     keys = pl.concat([many, pl.DataFrame({"customer_key": ["p:s:a,b;c"]})])

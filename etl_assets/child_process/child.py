@@ -1,4 +1,7 @@
-"""The side of the child: answers requests, tells of its progress, and ends with the process that started it."""
+"""Child side of a child process: receives requests, sends answers and progress, ends with the parent process.
+
+The commands do not belong here: each child is a module of its own whose `main` calls `serve`.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,19 @@ if TYPE_CHECKING:
 PROGRESS: Final = {"progress": True}
 PROGRESS_SECONDS: Final = 1.0
 WAITING_ANSWERS: Final = 2
-"""So many pieces are made while the other side is busy with one: both processes are at work."""
+"""Answers that may wait to be sent, so that child and parent work at the same time."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
 class Answers:
-    """Sends answers in their order, in a thread of its own. Whoever makes too many waits."""
+    """Queue of answers, sent in their order by a thread; `send` blocks while it is full."""
 
     def __init__(self) -> None:
-        """Take over stdout: whatever a library prints must not end up between the answers."""
+        """Take over stdout: nothing that a library prints may get between the answers."""
         self._pipe = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)
         self._waiting: queue.Queue[tuple[dict[str, Any], bytes | memoryview]] = queue.Queue(WAITING_ANSWERS)
-        self._notified_at = 0.0
+        self._reported_at = 0.0
         threading.Thread(target=self._send, daemon=True).start()
 
     def send(self, message: Mapping[str, Any], payload: bytes | memoryview = b"") -> None:
@@ -38,12 +41,12 @@ class Answers:
         self._waiting.put((dict(message), payload))
 
     def progress(self) -> None:
-        """Say that the work goes on. Cheap: to be called wherever something has been read or made."""
+        """Report progress. Cheap: to be called wherever something has been read or made."""
         now = time.monotonic()
-        if now - self._notified_at < PROGRESS_SECONDS:
+        if now - self._reported_at < PROGRESS_SECONDS:
             return
-        self._notified_at = now
-        if self._waiting.empty():  # else there is something better to be heard
+        self._reported_at = now
+        if self._waiting.empty():  # a waiting answer reports progress as well
             self._waiting.put((PROGRESS, b""))
 
     def _send(self) -> None:
@@ -55,20 +58,20 @@ class Answers:
                 self._pipe.write(payload)
                 self._pipe.flush()
         except BrokenPipeError:
-            os._exit(0)  # nobody listens any more
+            os._exit(0)  # the parent is gone
 
 
 def serve(
     parent: int,
-    work: Callable[[dict[str, Any], Answers], None],
+    handle: Callable[[dict[str, Any], Answers], None],
     describe: Callable[[BaseException], dict[str, Any]],
 ) -> NoReturn:
-    """Answer requests until stdin ends; then end at once, whatever is under way.
+    """Answer requests until stdin ends; then end at once, in the middle of a request too.
 
     Args:
         parent: the id of the process that started this one.
-        work: does what a request asks for, and sends the answers.
-        describe: the answer that tells of a failure of `work`.
+        handle: handles a request, and sends the answers.
+        describe: returns the answer to a failure of `handle`.
     """
     _end_with(parent)
     answers = Answers()
@@ -78,7 +81,7 @@ def serve(
     while True:
         request = json.loads(requests.get())
         try:
-            work(request, answers)
+            handle(request, answers)
         except BaseException as error:  # noqa: BLE001  # a panic of Rust code is no Exception
             answers.send(describe(error))
 
@@ -90,7 +93,7 @@ def _receive(requests: queue.SimpleQueue[str]) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Have the system kill this process with its parent: one that hangs may not come to see that stdin has ended."""
+    """Have the kernel kill this process with its parent: one that hangs would not notice the end of stdin."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -1,7 +1,7 @@
-"""Processes of this project that do what may hang, take all memory or crash: foreign files, drivers of databases.
+"""Parent side of a child process, for work that may hang, crash or take all memory: import files, database drivers.
 
-Here is the side of the process that starts them; `serving` is theirs. A request is a line of JSON on the child's stdin;
-an answer is a line of JSON on its stdout, with as many bytes behind it as its `bytes` says.
+A request is a line of JSON on the child's stdin; an answer is a line of JSON on its stdout, followed by as many bytes
+as its key `bytes` names. The other side is `child`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 START_SECONDS: Final = 60
 PIPE_BYTES: Final = 1 << 20
 MAX_PAYLOAD_BYTES: Final = 1 << 30
-"""More than any piece that a child sends: one that announces more has lost its mind."""
+"""More than any answer of a child: one that announces more is broken, and is killed."""
 QUIET: Final = {"RUST_BACKTRACE": "0", "RUST_LOG": "off"}
 
 
 class ChildEndedError(Exception):
-    """The child is gone; `returncode` is negative where a signal ended it."""
+    """Error of a child that has ended; `returncode` is negative where a signal ended it."""
 
     def __init__(self, returncode: int) -> None:
         """Keep the code."""
@@ -39,11 +39,11 @@ class ChildEndedError(Exception):
 
 
 class ChildSilentError(Exception):
-    """The child said nothing for too long, and was killed."""
+    """Error of a child that sent nothing for too long, and was killed."""
 
 
 class ChildProcess:
-    """A process that runs a module of this project, started at once; use it as a context manager."""
+    """Child process that runs a module of this project, started at once; a context manager."""
 
     def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         """Start it; the first call waits until it is ready.
@@ -67,7 +67,7 @@ class ChildProcess:
             try:
                 fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             except OSError:
-                return  # the user has many pipes already: the usual size does as well
+                return  # the user's limit of pipe memory is reached: the default size works as well
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -81,12 +81,12 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The id of the process."""
+        """Return the id of the process."""
         return self._process.pid
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is gone."""
+        """Test that it has ended."""
         return self._process.poll() is not None
 
     def send(self, request: Mapping[str, Any]) -> None:
@@ -104,13 +104,13 @@ class ChildProcess:
             self._ended()
 
     def receive(self, seconds: float) -> tuple[dict[str, Any], bytearray]:
-        """Wait for the next answer and what comes with it.
+        """Wait for the next answer and its payload.
 
-        The time that passes between two calls does not count: nobody listened.
+        The time between two calls does not count.
 
         Raises:
-            ChildSilentError: nothing came for so long, no news of its progress either; it was killed.
-            ChildEndedError: it is gone.
+            ChildSilentError: nothing was received for so long, no progress either; it was killed.
+            ChildEndedError: it has ended.
         """
         while True:
             message = self._message(seconds)
@@ -124,8 +124,7 @@ class ChildProcess:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                # What could not be sent any more is of no use.
-                try:
+                try:  # a request that could not be sent is dropped
                     pipe.close()
                 except BrokenPipeError:
                     continue

@@ -70,12 +70,12 @@ class CustomersStep(CustomerStep):
         orders = "orders o" if self.is_first_load else changed
         columns = ", ".join("o." + name for name in CUSTOMER_ORDER_SCHEMA)
         nothing = ", ".join("NULL" for name in CUSTOMER_ORDER_SCHEMA if name not in ("customer_global_id", "raw_id"))
-        parts = [
+        selects = [
             f"SELECT {columns} FROM {orders} WHERE {in_bucket}",  # noqa: S608  # integers only
             f"SELECT m.customer_global_id, {nothing}, m.raw_id FROM {moved_orders(ranges)} WHERE {has_left}",  # noqa: S608  # as above
             *anonymous_orders(columns, ranges, self.bucket),
         ]
-        return database.read(" UNION ALL ".join(parts), CUSTOMER_ORDER_SCHEMA, rows=max_rows(ranges))
+        return database.read(" UNION ALL ".join(selects), CUSTOMER_ORDER_SCHEMA, rows=max_rows(ranges))
 
     def transform(
         self,

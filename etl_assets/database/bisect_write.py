@@ -2,7 +2,7 @@
 
 One bad row so never takes its neighbours with it. For writes of values that come from exports; any other failure of a
 batch is bisected by its ranges (`pipeline.bisect_batch`). Savepoints cost two statements for each write, which is why
-not every statement has one (docs/decisions.md, "A refused batch is halved by its ranges").
+not every statement has one (docs/decisions.md, "Bisecting refused batches").
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ def write_bisecting(
     """Write `units`, leaving out those that the store refuses.
 
     Hazard: errors that are no row's fault (a lost connection, a deadlock) must not put rows into quarantine. They are
-    raised, and the batch is retried as a whole (docs/decisions.md, "Data-error classes are the row's fault, unless the
-    same transaction fails without the row").
+    raised, and the batch is retried as a whole (docs/decisions.md, "Rehearsal before a rejection").
 
     Args:
         connection: the batch's transaction; each try runs in a savepoint of its own.

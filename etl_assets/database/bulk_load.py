@@ -2,12 +2,11 @@
 
 Saves keeping indexes up row by row: the two of `orders` took 7.2 s of the server's time with COPY of a million orders,
 and 3.4 s built at the end; that of `lead_orders` 3.7 and 2.1 s. Statistics collected from a hundred changed rows on
-made the checks of 100 small imports take 8 s instead of 31 s (docs/performance.md, "How each gain was got").
+made the checks of 100 small imports take 8 s instead of 31 s (docs/performance.md, "Gain of each optimisation").
 
 Hazards: dropping locks readers out, so only indexes of empty tables are dropped, and not where another session uses the
 table; keys are never dropped, because other programs rely on them; a load that is killed leaves indexes missing, and
-the next one builds them (docs/decisions.md, "Indexes of an empty table are made when it is full" and "Keys are never
-dropped").
+the next one builds them (docs/decisions.md, "Deferred indexes" and "Keys are never dropped").
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
-"""How a listener hears the events of a subject: each one once, however late its transaction commits.
+"""Consumption of events: a listener gets each event of a subject once, however late its transaction commits.
 
-What was heard is kept in the database, by transaction and not by event id: ids are given out before commits, so that
-"all ids above the last one" would overlook an event whose transaction took longer than its neighbour's. A server counts
-its transactions by itself, so it is kept for each that the database was on: a dump may be restored on another one.
+A listener's position is kept in the database, by transaction and not by event id. Hazard: ids are given out before
+commits, so that "all ids above the last one" would overlook an event whose transaction took longer than the next one's.
+Each server counts its own transactions, so there is a position for each server that the database was on: a dump may be
+restored on another one (docs/decisions.md, "Event positions per server").
+
+Not here: validation of payloads (`events.handler`), publication (`events.payload`).
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConsumedEvents:
-    """How many events a listener has just heard, and how many of them it refused."""
+    """Counts of events that a listener has just accepted and refused."""
 
     accepted: int
     refused: int
@@ -34,14 +37,14 @@ class ConsumedEvents:
 def consume_events(
     database: Database, listener: str, subject: str, handle: Callable[[Payload], object]
 ) -> ConsumedEvents:
-    """Give `handle` the payload of every event of `subject` that `listener` has not heard yet.
+    """Call `handle` with the payload of every event of `subject` that `listener` has not consumed yet.
 
-    A payload that `handle` refuses is recorded in `refused_events` and stops nobody. Any other error of it is passed
-    on, and the events are heard again the next time: a handler must bear to be called twice.
+    A payload that `handle` refuses is recorded in `refused_events` and holds up no other. Any other error is raised,
+    and the events are offered again the next time: a handler must be idempotent.
 
     Args:
         database: the store.
-        listener: the listener's name, under which is kept what it has heard.
+        listener: the listener's name, under which its position is kept.
         subject: one of `etl_assets.events.subjects`.
         handle: a function behind `event_task_handler`.
     """
@@ -67,10 +70,10 @@ def consume_events(
 def _unheard(
     connection: sa.Connection, listener: str, subject: str
 ) -> tuple[list[tuple[int, dict[str, Any]]], int, int]:
-    """The events between what the listener has heard and the oldest transaction that is still open.
+    """Return the events between the listener's position and the oldest transaction that is still open.
 
     Returns:
-        The events (id, payload), which server this is, and the transaction of it up to which they are all of them.
+        The events (id, payload), the id of this server, and its transaction up to which the events are complete.
     """
     # On its own and before the events are read: every snapshot taken later is complete below it.
     here, horizon = connection.execute(
@@ -99,9 +102,9 @@ def _unheard(
 def _brought_along(
     connection: sa.Connection, listener: str, subject: str, here: int
 ) -> list[tuple[int, dict[str, Any]]]:
-    """The events that the listener has not heard of servers from which the database was brought here.
+    """Return the events that are new to the listener, of servers from which the database was restored here.
 
-    Each server counts its transactions by itself: numbers of another one say nothing about those of this one.
+    Each server counts its own transactions: numbers of another one can't be compared with those of this one.
     """
     rows = connection.execute(sa.text(_BROUGHT_ALONG), {"listener": listener, "subject": subject, "here": here})
     events = [(event_id, payload) for event_id, payload in rows]

@@ -1,6 +1,7 @@
-"""`event_task_handler`: what every listener of an event has in common, once.
+"""`event_task_handler`: decorator of every listener of an event.
 
-Version check, required fields, error handling and the format of the log lines are here and nowhere else.
+Version check, required fields, error handling and the format of the log lines are here and nowhere else. Not here:
+which events a listener gets (`events.consumer`).
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ class EventRefusedError(EtlError):
 def event_task_handler(
     *, supported_version: str, required_fields: Sequence[str], task_name: str
 ) -> Callable[[Callable[Concatenate[Payload, More], Result]], Callable[Concatenate[Payload, More], Result]]:
-    """Make a function (plain or async) whose first argument is an event's payload a listener.
+    """Turn a function (plain or async) whose first argument is an event's payload into a listener.
 
     Args:
         supported_version: the only `event_version` that is accepted.
         required_fields: fields that the payload must have, not null.
-        task_name: how the listener is called in the log.
+        task_name: name of the listener in the log.
 
     Raises:
         EventRefusedError: by the listener, when the payload does not fit.

@@ -1,4 +1,7 @@
-"""The payload of every event (version 1.0), and how it is published: in the data's own transaction."""
+"""Payload of every event (version 1.0), and its publication in the transaction of the data.
+
+Not here: subjects (`events.subjects`), which asset publishes which (the asset graph), consumption (`events.consumer`).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ Status = Literal["success", "partial_success", "failed"]
 
 
 class EventPayload(BaseModel):
-    """What a batch of an asset came to. `duration` is in seconds; `batch_id` is null where no batch was committed."""
+    """Result of a batch of an asset. `duration` is in seconds; `batch_id` is null where no batch was committed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,5 +48,5 @@ def publish(connection: sa.Connection, payload: EventPayload) -> int:
 
 
 def as_text(import_ids: Sequence[UUID]) -> tuple[str, ...]:
-    """Import ids as they stand in a payload."""
+    """Return import ids in the form of a payload."""
     return tuple(str(import_id) for import_id in import_ids)

@@ -1,4 +1,4 @@
-"""Writes any number of orders quickly as one Parquet file, for measuring the pipeline."""
+"""Benchmark exports: any number of orders, written quickly as one Parquet file."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def write_benchmark_orders(  # noqa: PLR0913  # each is one measure of the bench
 
     """
 
-    def source(
+    def scan(
         with_columns: list[str] | None, _predicate: pl.Expr | None, _rows: int | None, _batch: int | None
     ) -> Iterator[pl.DataFrame]:
         for chunk in chunks(seed, "benchmark", orders, chunk_orders):
@@ -82,7 +82,7 @@ def write_benchmark_orders(  # noqa: PLR0913  # each is one measure of the bench
             errors = draw_errors(chunk.rng, tuple(GENERIC_ERRORS), bad_share, chunk.size)
             yield corrupt(frame, errors, GENERIC_ERRORS).select(with_columns or HEADERS)
 
-    lazy = register_io_source(source, schema=dict.fromkeys(HEADERS, pl.String()))
+    lazy = register_io_source(scan, schema=dict.fromkeys(HEADERS, pl.String()))
     lazy.sink_parquet(path, row_group_size=chunk_orders, compression="zstd", compression_level=1)
 
 
@@ -119,7 +119,7 @@ def _orders(chunk: Chunk, items_per_order: int, processes_per_item: int) -> pl.D
 
 
 def _shops(buyers: Indices) -> Indices:
-    """Each buyer's shop, always the same one; the first shops are the larger ones."""
+    """Return each buyer's shop, always the same one; the first shops are the larger ones."""
     spread = buyers.astype(np.uint64) * np.uint64(2_654_435_761) % np.uint64(1 << 32) / float(1 << 32)
     return np.asarray(len(BENCHMARK_SHOPS) * spread**1.5, dtype=np.int64)
 
@@ -149,7 +149,7 @@ def _items(
 
 
 def _pieces(products: pl.DataFrame) -> tuple[list[str], list[str]]:
-    """For each product, the JSON text of an item before its quantity and between that and its processes."""
+    """Return for each product the JSON text of an item before its quantity, and from there to its processes."""
     heads, tails = [], []
     for name, variant, sku, cents in products.rows():
         head = json.dumps({"name": name, "variant": variant, "sku": sku}, ensure_ascii=False, separators=(",", ":"))

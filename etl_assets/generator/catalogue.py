@@ -1,4 +1,4 @@
-"""The made-to-order goods, processes and shops that generated orders are about: data and its tables only."""
+"""Products, processes and shops of generated orders: data and its tables only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import polars as pl
 
 
 class Product(NamedTuple):
-    """One product of a shop; the price is in hundredths of the shop's currency."""
+    """Product of a shop; the price is in hundredths of the shop's currency."""
 
     name: str
     sku: str
@@ -17,7 +17,7 @@ class Product(NamedTuple):
 
 
 class Shop(NamedTuple):
-    """One webshop on one platform."""
+    """Webshop on one platform."""
 
     platform: str
     name: str
@@ -104,7 +104,7 @@ BENCHMARK_SHOPS: Final = tuple(
 
 
 def product_table(products: tuple[Product, ...]) -> pl.DataFrame:
-    """One row per product and variant: ``name, variant, sku`` (text, sku numbered by variant), ``cents`` (Int64)."""
+    """Return a row per product and variant: ``name, variant, sku`` (text, numbered by variant), ``cents`` (Int64)."""
     rows = [
         (product.name, variant, f"{product.sku}-{number:02d}", product.cents)
         for product in products
@@ -116,6 +116,6 @@ def product_table(products: tuple[Product, ...]) -> pl.DataFrame:
 
 
 def shop_table(shops: tuple[Shop, ...]) -> pl.DataFrame:
-    """One row per shop: ``platform, shop, currency, timezone`` (text)."""
+    """Return a row per shop: ``platform, shop, currency, timezone`` (text)."""
     columns = ("platform", "shop", "currency", "timezone")
     return pl.DataFrame(list(shops), schema=dict.fromkeys(columns, pl.String), orient="row")

@@ -1,4 +1,4 @@
-"""Writes believable exports of several shops as files, in the platforms' real formats, errors included."""
+"""Demo exports: files of several shops in the real formats of the platforms, faulty rows included."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GENERIC_PRESET: Final = "generic"
 
 
 class DemoFile(NamedTuple):
-    """One written export: how to import it. ``shop`` is given where the file does not name its shop."""
+    """Written export and its import options; ``shop`` where the file does not name its shop."""
 
     path: Path
     preset: str
@@ -46,7 +46,9 @@ def write_demo_files(directory: Path, *, orders: int = 3000, seed: int = 7) -> l
         ValueError: If fewer than ten orders are asked for.
 
     """
-    _at_least_ten(orders)
+    if orders < 10:  # noqa: PLR2004  # each of the four files needs some
+        msg = f"orders must be at least 10, not {orders}"
+        raise ValueError(msg)
     directory.mkdir(parents=True, exist_ok=True)
     from_taobao, per_shopify_shop, from_generic = _shares(orders)
     files = [DemoFile(directory / "taobao_orders.csv", TAOBAO_PRESET, None)]
@@ -58,33 +60,6 @@ def write_demo_files(directory: Path, *, orders: int = 3000, seed: int = 7) -> l
     files.append(DemoFile(directory / "generic_orders.csv", GENERIC_PRESET, None))
     _write(files[-1].path, generic.order_chunks(from_generic, seed, CHUNK_ORDERS, BAD_SHARE))
     return files
-
-
-def write_updates(directory: Path, *, orders: int = 3000, seed: int = 7, share: float = 0.1) -> list[DemoFile]:
-    """Write later versions of some of the orders that `write_demo_files` writes for the same ``orders`` and ``seed``.
-
-    These rows have no errors: where an order had some, its later version corrects it.
-
-    Raises:
-        ValueError: If fewer than ten orders are asked for.
-
-    """
-    _at_least_ten(orders)
-    directory.mkdir(parents=True, exist_ok=True)
-    from_taobao, _, from_generic = _shares(orders)
-    files = [
-        DemoFile(directory / "taobao_orders_later.csv", TAOBAO_PRESET, None),
-        DemoFile(directory / "generic_orders_later.csv", GENERIC_PRESET, None),
-    ]
-    _write(files[0].path, taobao.later_versions(from_taobao, seed, CHUNK_ORDERS, share), "gbk")
-    _write(files[1].path, generic.later_versions(from_generic, seed, CHUNK_ORDERS, share))
-    return files
-
-
-def _at_least_ten(orders: int) -> None:
-    if orders < 10:  # noqa: PLR2004  # each of the four files needs some
-        msg = f"orders must be at least 10, not {orders}"
-        raise ValueError(msg)
 
 
 def _shares(orders: int) -> tuple[int, tuple[int, int], int]:

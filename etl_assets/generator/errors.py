@@ -1,4 +1,4 @@
-"""What is wrong with some rows of real exports, and how it is put into generated ones."""
+"""Errors of rows, as real exports have them, and their placing in generated exports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BAD_ITEMS: Final = '[{"name":"定制马克杯","quantity":'
 BAD_PROCESSES: Final = '[{"process":"刺绣","position":'
 
 Places = dict[str, dict[str, str | None]]
-"""Each kind of errors, and the text that it puts into which columns; no column belongs to two kinds."""
+"""For each kind of error, the columns that it replaces and their texts; no column belongs to two kinds."""
 
 GENERIC_ERRORS: Final[Places] = {
     "amount": {"amount": BAD_AMOUNT},
@@ -31,7 +31,7 @@ GENERIC_ERRORS: Final[Places] = {
 def draw_errors(
     rng: np.random.Generator, kinds: Sequence[str], share: float, size: int, *, each_kind: bool = False
 ) -> pl.Series:
-    """Say what is wrong with each row: one of the kinds, or null.
+    """Draw the kind of error of each row; null for a good one.
 
     Exactly ``share`` of the rows, rounded, are bad, the kinds in turn; with ``each_kind`` the number is rounded up so
     that all kinds occur equally often.
@@ -46,7 +46,7 @@ def draw_errors(
 
 
 def corrupt(frame: pl.DataFrame, errors: pl.Series, places: Places) -> pl.DataFrame:
-    """Put the errors where its kind belongs; rows with none stay as they are."""
+    """Put the errors into the columns of their kinds; rows with none stay as they are."""
     kind_of_row = pl.lit(errors)
     return frame.with_columns(
         pl.when(kind_of_row == kind).then(pl.lit(text, dtype=pl.String)).otherwise(column).alias(column)

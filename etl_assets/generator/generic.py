@@ -1,4 +1,4 @@
-"""The export of a seller's own order system: one row per order over many platforms, items as JSON or as free text."""
+"""Export of a seller's own order system: one row per order of many platforms, items as JSON or as free text."""
 
 from __future__ import annotations
 
@@ -97,15 +97,8 @@ def order_chunks(orders: int, seed: int, chunk_size: int, bad_share: float) -> I
         yield pl.concat([corrupt(_as_exported(clean), errors, GENERIC_ERRORS), _as_exported(repeated)])
 
 
-def later_versions(orders: int, seed: int, chunk_size: int, share: float) -> Iterator[pl.DataFrame]:
-    """Yield some orders of `order_chunks` as they were days later; without faults, so they correct faulty ones."""
-    for chunk in chunks(seed, "generic", orders, chunk_size):
-        clean = _orders(chunk)
-        yield _as_exported(_later(_later(clean.filter(chance(chunk.rng, share, chunk.size)))))
-
-
 def _orders(chunk: Chunk) -> pl.DataFrame:
-    """All orders of a chunk as they were first, Chinese shops before the others within it."""
+    """Draw the first versions of the orders of a chunk, those of Chinese shops first."""
     chinese = chunk.size * 6 // 10
     parts = ((_CHINESE, chunk.start, chinese), (_ENGLISH, chunk.start + chinese, chunk.size - chinese))
     drawn = [_in_language(chunk._replace(start=start, size=size), words) for words, start, size in parts if size]

@@ -1,4 +1,4 @@
-"""Line items of generated orders: what was ordered, how often, and how a shop writes that into one text."""
+"""Line items of generated orders: products, quantities, and their texts as JSON or as free text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TextStyle(NamedTuple):
-    """How free text separates items (one way per order) and writes quantities (``{}`` is the number)."""
+    """Notation of free text: separators of items (one per order), forms of quantities (``{}`` is the number)."""
 
     separators: Sequence[str]
     quantities: Sequence[str]
@@ -93,7 +93,7 @@ def free_text_items(rng: np.random.Generator, lines: pl.DataFrame, style: TextSt
 
 
 def json_processes(processes: Sequence[str], positions: Sequence[str]) -> list[str]:
-    """Every process at every position with one to three pictures, as JSON objects."""
+    """Return every process at every position with one to three pictures, as JSON objects."""
     return [
         json.dumps(
             {"process": process, "position": position, "pictures": pictures}, ensure_ascii=False, separators=(",", ":")

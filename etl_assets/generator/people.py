@@ -1,4 +1,7 @@
-"""Invented buyers: a buyer's number always gives the same name, so that buyers come back. All of it is fictional."""
+"""Names, addresses and phones of invented buyers, by their number: the same number gives the same buyer.
+
+All of it is fictional; phones and domains are of ranges reserved for that.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _TOWNS: Final = (
 
 
 def western_names(buyers: Indices) -> pl.Series:
-    """Names such as ``Clara Keller``, numbered (``Clara Keller 2``) once all pairs are used; one per buyer."""
+    """Return names such as ``Clara Keller``, numbered (``Clara Keller 2``) once all pairs are used; one per buyer."""
     pairs = len(_GIVEN) * len(_FAMILY)
     parts = pl.DataFrame(
         {
@@ -54,30 +57,30 @@ def emails(buyers: Indices) -> pl.Series:
 
 
 def nicknames(buyers: Indices) -> pl.Series:
-    """Marketplace names such as ``柠檬不酸`` or ``老街的猫3``; one per buyer."""
+    """Return marketplace names such as ``柠檬不酸`` or ``老街的猫3``; one per buyer."""
     parts = pl.DataFrame({"base": at(_NICKNAMES, buyers % len(_NICKNAMES)), "number": buyers // len(_NICKNAMES)})
     number = pl.when(pl.col("number") > 0).then(pl.col("number").cast(pl.String)).otherwise(pl.lit(""))
     return parts.select(pl.concat_str("base", number)).to_series()
 
 
 def receivers(buyers: Indices) -> pl.Series:
-    """Chinese receiver names; several buyers may share one, as people do."""
+    """Return Chinese receiver names; several buyers may share one."""
     return at(_CHINESE_FAMILY, buyers % len(_CHINESE_FAMILY)) + at(_CHINESE_GIVEN, buyers * 7 % len(_CHINESE_GIVEN))
 
 
 def chinese_addresses(buyers: Indices) -> pl.Series:
-    """Notifier addresses in real towns with invented house numbers."""
+    """Return delivery addresses in real towns with invented house numbers."""
     parts = pl.DataFrame({"town": at(_TOWNS, buyers % len(_TOWNS)), "number": buyers * 37 % 998 + 1})
     return parts.select(pl.format("{}{}号", "town", "number")).to_series()
 
 
 def chinese_phones(buyers: Indices) -> pl.Series:
-    """Eleven digits, of a range (``100…``) that no operator gives out."""
+    """Return numbers of eleven digits, of a range (``100…``) that no operator gives out."""
     numbers = pl.Series(10_000_000_000 + buyers.astype(np.int64) * 7_919 % 99_999_999)
     return numbers.cast(pl.String)
 
 
 def western_phones(buyers: Indices) -> pl.Series:
-    """Numbers such as ``+1 555 0100042``, which are reserved for fiction."""
+    """Return numbers such as ``+1 555 0100042``, which are reserved for fiction."""
     numbers = pl.Series(buyers.astype(np.int64) * 7 % 9_999).cast(pl.String).str.zfill(4)
     return "+1 555 010" + numbers

@@ -1,4 +1,4 @@
-"""Seeded random draws as whole columns, chunk by chunk, and how drawn numbers are written as text.
+"""Seeded random columns, chunk by chunk, and the notation of drawn numbers and times.
 
 Each chunk has its own random stream, so a chunk can be drawn again without those before it.
 """
@@ -24,7 +24,7 @@ SPAN_SECONDS: Final = 540 * 86_400
 
 
 class Chunk(NamedTuple):
-    """Orders number ``start`` to ``start + size - 1`` of ``total``, and their own random stream."""
+    """Chunk of orders, number ``start`` to ``start + size - 1`` of ``total``, and their own random stream."""
 
     start: int
     size: int
@@ -61,7 +61,7 @@ def chance(rng: np.random.Generator, share: float, size: int) -> pl.Series:
 
 
 def returning_buyers(rng: np.random.Generator, chunk: Chunk, orders_per_buyer: float = 3.0) -> Indices:
-    """Numbers of the buyers of a chunk's orders: most buy once or twice, a few buy very often.
+    """Draw the buyers of a chunk's orders: most buy once or twice, a few very often.
 
     Some buyers of the pool are never drawn, so that those who are have about half an order more than the average given.
     """
@@ -70,28 +70,28 @@ def returning_buyers(rng: np.random.Generator, chunk: Chunk, orders_per_buyer: f
 
 
 def order_seconds(rng: np.random.Generator, chunk: Chunk) -> Indices:
-    """When the orders were placed, in seconds since 1970 UTC: in the order of their numbers, give or take six hours."""
+    """Draw the times of the orders, in seconds since 1970 UTC: by their numbers, up to six hours earlier or later."""
     numbers = np.arange(chunk.start, chunk.start + chunk.size, dtype=np.int64)
     return FIRST_SECOND + numbers * SPAN_SECONDS // chunk.total + rng.integers(-21_600, 21_600, size=chunk.size)
 
 
 def money(cents: pl.Expr) -> pl.Expr:
-    """Whole cents, not negative, as text with two decimals (``128.00``)."""
+    """Write whole cents, not negative, as text with two decimals (``128.00``)."""
     return pl.concat_str((cents // 100).cast(pl.String), pl.lit("."), (cents % 100).cast(pl.String).str.zfill(2))
 
 
 def instants(seconds: pl.Expr) -> pl.Expr:
-    """Seconds since 1970 as a UTC date and time."""
+    """Convert seconds since 1970 to UTC date and time."""
     return pl.from_epoch(seconds, time_unit="s").dt.replace_time_zone("UTC")
 
 
 def local_text(seconds: pl.Expr, timezone: str, form: str) -> pl.Expr:
-    """Seconds since 1970 as the local time of a zone, in a strftime form."""
+    """Write seconds since 1970 as the local time of a zone, in a strftime form."""
     return instants(seconds).dt.convert_time_zone(timezone).dt.to_string(form)
 
 
 def local_text_by_zone(seconds: pl.Expr, timezone: pl.Expr, zones: Sequence[str], form: str) -> pl.Expr:
-    """As `local_text`, where each row names one of the zones in its column ``timezone``."""
+    """Write local times as `local_text` does, in the zone of each row, which is one of ``zones``."""
     distinct = sorted(set(zones))
     return pl.coalesce(pl.when(timezone == zone).then(local_text(seconds, zone, form)) for zone in distinct)
 

@@ -1,4 +1,4 @@
-"""The orders export of Shopify: one row per line item, an order's further rows nearly empty; one shop per file."""
+"""Orders export of Shopify: one row per line item, further rows of an order nearly empty; one shop per file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HEADERS: Final = (
     "Payment Terms Name", "Next Payment Due At", "Payment References",
 )  # fmt: skip
 REPEATED_HEADERS: Final = ("Name", "Email", "Created at")
-"""What an order's further rows repeat; besides these they hold only their own ``Lineitem …`` columns."""
+"""Columns that the further rows of an order repeat; all others but their own ``Lineitem …`` columns are empty."""
 ERRORS: Final[Places] = {"amount": {"Total": BAD_AMOUNT}, "timestamp": {"Created at": BAD_TIMESTAMP}}
 _TIME: Final = "%Y-%m-%d %H:%M:%S %z"
 _NOTES: Final = (
@@ -114,7 +114,7 @@ def _orders(chunk: Chunk, shop: Shop) -> tuple[pl.DataFrame, pl.DataFrame]:
         "Shipping Method": pl.lit("Standard"), "Created at": created, "Notes": pl.col("note"),
         "Note Attributes": pl.col("attributes"),
         "Cancelled at": pl.when("cancelled").then(later), "Refunded Amount": refunded, "Vendor": pl.lit(shop.name),
-        "Payment Method": pl.when(pl.col("email").is_null()).then(pl.lit("Cash on Notifier (COD)")).otherwise(card),
+        "Payment Method": pl.when(pl.col("email").is_null()).then(pl.lit("Cash on Delivery (COD)")).otherwise(card),
         "Outstanding Balance": pl.lit("0.00"), "Id": (pl.col("number") + 3_700_000_000_000).cast(pl.String),
         "Risk Level": pl.lit("Low"), "Source": pl.lit("web"), "Phone": pl.col("phone"),
     }  # fmt: skip

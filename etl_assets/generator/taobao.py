@@ -1,4 +1,4 @@
-"""The order report (订单报表) of Taobao and Tmall: one row per order, Chinese throughout, long numbers protected."""
+"""Order report (订单报表) of Taobao and Tmall: one row per order, in Chinese, long numbers protected."""
 
 from __future__ import annotations
 
@@ -59,15 +59,6 @@ def order_chunks(orders: int, seed: int, chunk_size: int, bad_share: float) -> I
     for chunk in chunks(seed, "taobao", orders, chunk_size):
         frame = _orders(chunk)
         yield corrupt(frame, draw_errors(chunk.rng, tuple(ERRORS), bad_share, frame.height, each_kind=True), ERRORS)
-
-
-def later_versions(orders: int, seed: int, chunk_size: int, share: float) -> Iterator[pl.DataFrame]:
-    """Yield some orders of `order_chunks` as a later report has them: no errors, and each one stage further."""
-    for chunk in chunks(seed, "taobao", orders, chunk_size):
-        frame = _orders(chunk)
-        status = pl.col("订单状态").replace({UNPAID: CLOSED, PAID: SHIPPED, SHIPPED: DONE})
-        closed = pl.when(status == CLOSED).then(pl.lit("买家未付款")).otherwise("订单关闭原因")
-        yield frame.filter(chance(chunk.rng, share, frame.height)).with_columns(订单状态=status, 订单关闭原因=closed)
 
 
 def _orders(chunk: Chunk) -> pl.DataFrame:

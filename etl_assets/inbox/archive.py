@@ -1,4 +1,7 @@
-"""Moves files of the inbox to `done` and `failed` without ever overwriting one, or moving one that was changed."""
+"""Archive of the inbox: moves files to `done` and `failed`, without overwriting one or moving one that was changed.
+
+The hazard is a file that takes the name of the imported one in between: it was not read, and must stay.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,12 @@ MAX_NAME_BYTES: Final = 255 - len(ERROR_ENDING)
 
 
 def move_to_done(path: Path, stamp: FileStamp) -> Path | None:
-    """Move an imported file; returns where it is now, None where it stays because it was changed since `stamp`."""
+    """Move an imported file; return its new path, or None where it stays because it has changed since `stamp`."""
     return _move(path, stamp, path.parent / DONE)
 
 
 def move_to_failed(path: Path, stamp: FileStamp, error: str) -> Path | None:
-    """Move a file that can't be imported, and write beside it why; like `move_to_done` otherwise."""
+    """Move a file that can't be imported, and write its error beside it; like `move_to_done` otherwise."""
     target = _move(path, stamp, path.parent / FAILED)
     if target is not None:
         text = (
@@ -50,14 +53,14 @@ def _move(path: Path, stamp: FileStamp, folder: Path) -> Path | None:
         raise
     moved = stamp_of(target)
     if moved is None or (moved.inode, moved.size, moved.modified) != (stamp.inode, stamp.size, stamp.modified):
-        # Another file took its name at the last moment: that one is yet to be read.
+        # Another file took its name at the last moment: it has not been read.
         target.replace(_reserve(path.parent, path.name))
         return None
     return target
 
 
 def _reserve(folder: Path, name: str) -> Path:
-    """Make an empty file under the name, or where it is taken ``name-2``, ``name-3``, ….: ours to be replaced."""
+    """Create an empty file of this name, or of ``name-2``, ``name-3``, … where it is taken, to be replaced."""
     stem, dot, ending = name.rpartition(".")
     if not stem:
         stem, dot, ending = name, "", ""

@@ -1,4 +1,7 @@
-"""Which files of the inbox are finished: told by a look at the folder, without reading or remembering anything."""
+"""Discovery of inbox files that are complete. Stateless: uses only stat() and checks that no process is writing.
+
+Reading and moving files do not belong here (`ingest`, `archive`).
+"""
 
 from __future__ import annotations
 
@@ -22,19 +25,19 @@ DONE: Final = "done"
 FAILED: Final = "failed"
 ERROR_ENDING: Final = ".error.txt"
 UNFINISHED_ENDINGS: Final = (".part", ".tmp", ".crdownload", ".partial", ".filepart")
-"""What browsers and copying programs call a file that they still write."""
+"""Suffixes that browsers and copying programs give to files that they still write."""
 MAX_SKEW_SECONDS: Final = 3600
-"""How far ahead the clock of the machine that holds the folder may be; what is later is from before the clock was set
-back, and would wait until that time comes again."""
+"""Skew allowed of the clock of the file server. A later change time is from before a clock was set back, and would make
+the file wait until that time comes again; it is ignored."""
 
 
 class InboxError(EtlError):
-    """The inbox can't be used, or files stay in it for reasons that are not theirs."""
+    """Error of an unusable inbox, or of files that stay in it for reasons that are not their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What is the same as long as nobody touches a file; moving it changes `changed` only."""
+    """Identity of a file's content, from stat(); moving the file changes `changed` only."""
 
     device: int
     inode: int
@@ -46,8 +49,8 @@ class FileStamp:
 def find_ready_files(folder: Path, *, settle_seconds: float) -> list[Path]:
     """Return the files of the inbox that are ready to be imported, those modified first at first.
 
-    Looks into the folder and into its sub-folders with a mapping of their own. A file is finished when nobody has it
-    open for writing (Linux can tell) and neither its content nor its name has changed for `settle_seconds`.
+    Searches the folder and its sub-folders with a mapping of their own. A file is ready when no process has it open for
+    writing (known on Linux only) and neither its content nor its name has changed for `settle_seconds`.
 
     Args:
         folder: the inbox; made where it is missing.
@@ -62,51 +65,54 @@ def find_ready_files(folder: Path, *, settle_seconds: float) -> list[Path]:
     except OSError as error:
         msg = f"{folder}: the inbox can't be read ({error.strerror}). Check ETL_INBOX and who may read the folder."
         raise InboxError(msg) from None
-    finished = [path for path in candidates if is_ready(path, settle_seconds=settle_seconds)]
-    stamps = ((stamp_of(path), path) for path in finished)
+    ready = [path for path in candidates if is_ready(path, settle_seconds=settle_seconds)]
+    stamps = ((stamp_of(path), path) for path in ready)
     return [path for _, path in sorted((stamp.modified, path) for stamp, path in stamps if stamp)]
 
 
 def is_ready(path: Path, *, settle_seconds: float) -> bool:
-    """Whether a file has been left alone for so long and nobody has it open for writing."""
+    """Test that a file has not changed for so long, and that no process has it open for writing."""
     try:
         found = path.lstat()
     except OSError:
         return False  # gone meanwhile
     now = time.time()
-    # A copy may bring an old modification time along, or one in the future: the change of the inode tells the truth,
-    # if the clock has not been set back since.
-    touched_at = max(
+    # A copy may have an old modification time, or one in the future: the change time of the inode is right, unless the
+    # clock has been set back since.
+    changed_at = max(
         found.st_ctime if found.st_ctime <= now + MAX_SKEW_SECONDS else 0,
         found.st_mtime if found.st_mtime <= now else 0,
     )
-    return stat.S_ISREG(found.st_mode) and now - touched_at >= settle_seconds and not is_open_for_writing(path)
+    return stat.S_ISREG(found.st_mode) and now - changed_at >= settle_seconds and not is_open_for_writing(path)
 
 
 def is_open_for_writing(path: Path) -> bool:
-    """Whether anybody has a file open for writing; False where the system can't tell (Linux can, of own files)."""
+    """Test that a process has a file open for writing. False where that is unknown: off Linux, or another user's file.
+
+    The hazard is a file that is read half written (docs/decisions.md, "Write lease on inbox files").
+    """
     if sys.platform != "linux":
         return False
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return False  # who opens it to import it says why it can't be opened
+        return False  # the import will report why it can't be opened
     try:
-        # Should a writer come at this very moment, the kernel signals it; by default, with a signal that kills.
+        # If a process opens the file for writing at this moment, the kernel sends a signal, which by default kills.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except BlockingIOError:
         return True
     except OSError:
-        return False  # no leases here: the quiet time alone has to do
+        return False  # no leases on this file system: `settle_seconds` alone decides
     finally:
         os.close(descriptor)
     return False
 
 
 def stamp_of(path: Path) -> FileStamp | None:
-    """Return what is the same as long as nobody touches the file; None where there is no regular file."""
+    """Return the stamp of a file; None where there is no regular file."""
     try:
         found = path.lstat()
     except OSError:
@@ -131,10 +137,10 @@ def _sub_folders(folder: Path) -> list[Path]:
 def _candidates(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
         names = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
-    return [folder / name for name in names if _is_named_like_a_file_to_import(name, names)]
+    return [folder / name for name in names if _has_importable_name(name, names)]
 
 
-def _is_named_like_a_file_to_import(name: str, beside: Iterable[str]) -> bool:
+def _has_importable_name(name: str, beside: Iterable[str]) -> bool:
     lower = name.lower()
     if lower == MAPPING_FILE or lower.startswith((".", "~$")) or lower.endswith((*UNFINISHED_ENDINGS, ERROR_ENDING)):
         return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from etl_assets.leads.figures import FIGURE_LABELS
+from etl_assets.lead_figures import FIGURE_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,8 +1,8 @@
 """The history of leads: the log of changes to stored leads and of orders that leave them, and how it is read.
 
 The making of a lead and the attachment of an order are in `business_leads` and `lead_orders` themselves, so a first
-load writes nothing here. Stages that sales staff set are not logged (docs/decisions.md, "The history of leads notes
-changes only, with the figures before"). Texts are in `leads.explanations`.
+load writes nothing here. Stages that sales staff set are not logged (docs/decisions.md, "Lead history"). Texts are in
+`leads.explanations`.
 """
 
 from __future__ import annotations

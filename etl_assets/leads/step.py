@@ -17,7 +17,7 @@ from etl_assets.customers.step import delete_customers_in_own_batch
 from etl_assets.database.bisect_write import REJECTION_SCHEMA, rejection_reason, write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
 from etl_assets.frame_schemas import REJECTED_SCHEMA
-from etl_assets.leads.figures import FIGURES
+from etl_assets.lead_figures import FIGURES
 from etl_assets.leads.history import detach_orders, log_changes
 from etl_assets.leads.stale import mark_cold_leads
 from etl_assets.leads.transform import (
@@ -84,11 +84,11 @@ class LeadsStep(CustomerStep):
         """Read the changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
         lead, attached = _NO_LEAD if self.is_first_load else _LEAD_OF_ORDER
         columns, in_bucket = f"{_ORDER_COLUMNS}, {lead}", self.bucket.condition("o.customer_global_id")
-        parts = [
+        selects = [
             f"(SELECT {columns} FROM {changed_orders(ranges)} {attached} WHERE {in_bucket} {limit_clause(ranges)})",  # noqa: S608  # integers only
             *anonymous_orders(columns, ranges, self.bucket, attached),
         ]
-        return database.read(" UNION ALL ".join(parts), CHANGED_ORDER_SCHEMA, rows=max_rows(ranges))
+        return database.read(" UNION ALL ".join(selects), CHANGED_ORDER_SCHEMA, rows=max_rows(ranges))
 
     def transform(
         self,
@@ -158,7 +158,7 @@ def _write_changes(
 
     Hazard: an order that leaves one lead joins another. Were one of the two written and the other refused, a later
     replay would bring back neither the figures nor the other orders. So all orders that join, leave or stay in a
-    refused lead are rejected (docs/decisions.md, "The orders of a refused lead stay where they are, all of them").
+    refused lead are rejected (docs/decisions.md, "Refused leads").
 
     Returns:
         The written changes, and the orders of refused leads (`REJECTED_SCHEMA`).
@@ -220,7 +220,7 @@ def _decide(
 
     Hazard: a lead's figures are those of all its orders, most of which the batch has not read. So every lead that an
     order is in, joins or leaves gets all its other orders from the store, under the lock of the lead, and its figures
-    are computed from scratch, never added to (docs/decisions.md, "Tables depend on the orders as they are").
+    are computed from scratch, never added to (docs/decisions.md, "Result depends on current orders only").
 
     Returns:
         The changes, and the orders that they were made of, with the `lead_id` that each is attached to now.
@@ -263,7 +263,7 @@ def _attach(
 
     Hazard: the orders of a lead that was deleted by hand still name it, and a new lead of the customer may get the same
     id; those would be in the lead and not in its figures. So they are attached anew all together, also those that have
-    not changed (docs/decisions.md, "Orders of a lead that people deleted are attached anew, all of them together").
+    not changed (docs/decisions.md, "Deleted leads").
     """
     done = pl.DataFrame(schema={"lead_id": pl.String()})
     customers = pl.concat([leads["customer_global_id"], orders["customer_global_id"]]).drop_nulls().unique()
@@ -308,7 +308,7 @@ _ATTACHED: Final = f"""
 """  # noqa: S608  # constants only
 """The orders of leads. Nearly all are those of the leads' customers, which `customers` has just read.
 
-This way 1,000 orders on ten million took 110 ms instead of 290 ms (docs/performance.md, "How each gain was got").
+This way 1,000 orders on ten million took 110 ms instead of 290 ms (docs/performance.md, "Gain of each optimisation").
 """
 
 

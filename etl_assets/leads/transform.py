@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl_assets.leads.figures import FIGURES
+from etl_assets.lead_figures import FIGURES
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.values.identifiers import lead_id
 from etl_assets.values.numbers import MONEY, TOTAL
@@ -181,8 +181,7 @@ def withdrawn_leads(empty: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:
     """Return the leads without orders that are withdrawn (deleted): those that only the pipeline has touched.
 
     That is an OPEN lead that is the customer's latest: without it the tables are as if its orders had never been. A
-    lead in a stage that sales staff set stays, with figures of zero (docs/decisions.md, "A lead that only the pipeline
-    has touched disappears with its last order").
+    lead in a stage that sales staff set stays, with figures of zero (docs/decisions.md, "Leads without orders").
     """
     latest = leads.with_columns(latest_no=pl.col("lead_no").max().over("customer_global_id"))
     return (

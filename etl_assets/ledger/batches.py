@@ -1,8 +1,8 @@
 """The ledger: one row per committed batch with its exact counts, the asset's epoch, and the batch's event.
 
 The epoch of an asset is the number of its commits and serves as a fencing token: a batch states the one that it was
-made from, and a commit of another run in between makes it out of date (docs/architecture.md, "Two runs at once"). The
-ranges of a batch are in `ledger.queue`.
+made from, and a commit of another run in between makes it out of date (docs/decisions.md, "Fencing token"). The ranges
+of a batch are in `ledger.queue`.
 """
 
 from __future__ import annotations

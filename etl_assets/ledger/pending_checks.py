@@ -2,8 +2,8 @@
 
 A batch marks its orders in its own transaction; checks that hold clear the marks. So a check looks at each change once,
 again as long as it fails, and costs as much as has changed: all checks after 1,000 changed orders on a million took 0.1
-s instead of 4.6 s (docs/performance.md, "How each gain was got"; docs/decisions.md, "Checks look at what changed"). The
-checks are in `quality`.
+s instead of 4.6 s (docs/performance.md, "Gain of each optimisation"; docs/decisions.md, "Pending checks"). The checks
+are in `quality`.
 """
 
 from __future__ import annotations

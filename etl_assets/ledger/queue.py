@@ -3,8 +3,8 @@
 A batch of an asset, in its own transaction, dequeues its ranges and enqueues ranges for its downstream assets. So
 nothing is lost or doubled, whatever is killed and however often; a range whose batch failed stays. A range names rows
 by the upstream batch that made them and by raw_id: `raw_orders` of an import, or the `orders` that are as that batch
-left them (rows changed again belong to a later batch, and so to another range). Why ranges: docs/decisions.md, "Ranges
-of numbers as the queue".
+left them (rows changed again belong to a later batch, and so to another range). Why ranges: docs/decisions.md, "Queue
+as a set of ranges".
 
 The SQL that reads the rows of ranges is in `ledger.range_sql`, the counts of batches in `ledger.batches`.
 """
@@ -172,7 +172,7 @@ _ENQUEUE: Final = f"""
 def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
     """Replace the queue of `asset` by all rows that it could ever process, so that changed rules reach every row.
 
-    Hazard: an uncommitted batch of `orders` may skip downstream assets (`orders.skip_downstream`) without knowing of
+    Hazard: an uncommitted batch of `orders` may skip downstream assets (`orders.skip_consumers`) without knowing of
     this. So its commit is waited for, and its rows are enqueued with all others.
     """
     spec = SPECS[asset]

@@ -47,7 +47,7 @@ class CustomerBucket:
     """One of `count` equal ranges of the customer UUID space, counted from 0.
 
     Ids are hashes, so they are spread evenly; of a range of them the server knows how many there are, and buckets in
-    order are in the order of the indexes (docs/decisions.md, "Buckets of customers are ranges of their ids").
+    order are in the order of the indexes (docs/decisions.md, "Customer buckets").
     """
 
     index: int = 0

@@ -1,7 +1,7 @@
-"""Dagster asset checks, made from the declarations in `etl_assets.quality.checks`; no rule is here.
+"""Dagster asset checks, built from the declarations in `etl_assets.quality.checks`; no rule is here.
 
-In a run of their asset they look at what has changed; on their own, and in the job `check_whole_tables`, at whole
-tables.
+See https://docs.dagster.io/guides/test/asset-checks. In a run of their asset they check the rows that changed; on their
+own, and in the job `check_whole_tables`, whole tables.
 
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
@@ -46,7 +46,7 @@ def _result(check: Check, outcome: CheckOutcome, mode: SampleRows) -> dg.AssetCh
 
 
 def build_checks(asset: AssetName, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
-    """All checks of one asset as one step, so that they cost one start; those that say nothing now give no result."""
+    """Build all checks of one asset as one step, which costs one start; checks that don't apply now give no result."""
 
     @dg.multi_asset_check(name=f"{asset}_checks", specs=[_spec(check) for check in checks], can_subset=True)
     def check_asset(
@@ -62,7 +62,7 @@ def build_checks(asset: AssetName, checks: Sequence[Check]) -> dg.AssetChecksDef
 
 
 def _is_on_its_own(run: dg.DagsterRun, asset: AssetName) -> bool:
-    """Whether checks are run without their asset."""
+    """Return whether checks are run without their asset."""
     if run.job_name == WHOLE_TABLES_JOB:
         return True
     if run.asset_selection:

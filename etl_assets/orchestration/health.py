@@ -1,7 +1,8 @@
-"""The `pipeline_health` asset: one page that says how the pipeline is, made after everything else in a run.
+"""The `pipeline_health` asset: the state of the pipeline on one page, materialised after all other assets of a run.
 
-What the tables say is read by `etl_assets.reporting.health`; here is what the Dagster instance adds. A part that can't
-be read never fails the run: the page says so in its place, the log has it as an error, `unreadable_parts` counts it.
+Here: failed checks and runs, which the Dagster instance records (https://docs.dagster.io/guides/build/assets). Not
+here: the state of the tables (`etl_assets.reporting.health`). A part that can't be read never fails the run: the page
+says so in its place, the log has it as an error, `unreadable_parts` counts it.
 
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
@@ -24,10 +25,10 @@ from etl_assets.reporting.pages import table
 FAILED_RUNS_SHOWN: Final = 5
 
 DESCRIPTION: Final = """\
-How the whole pipeline is, on one page: open the metadata `health` of the last materialisation.
+The state of the whole pipeline on one page: open the metadata `health` of the last materialisation.
 
 Answers:
-- How old is each asset, and what waits for it since when?
+- How old is each asset, and how much work is pending for it since when?
 - Which checks fail, which rows wait in quarantine for what reason?
 - Which imports and runs failed last, and why?
 """
@@ -35,7 +36,7 @@ Answers:
 
 @dataclass(slots=True)
 class HealthPage:
-    """The page while it is written, and its figures."""
+    """Page under construction, and its figures."""
 
     log: Logger
     sections: dict[str, str] = field(default_factory=dict)
@@ -47,14 +48,14 @@ class HealthPage:
         """Write a part; where that fails, say so in its place."""
         try:
             write()
-        except Exception as error:  # noqa: BLE001  # whatever it is
+        except Exception as error:  # noqa: BLE001  # of any part, see above
             reason = f"{type(error).__name__} (SQLSTATE {sqlstate_of(error) or '-'})"
             self.log.error("%s could not be read: %s", part, reason)  # noqa: TRY400  # a driver's text quotes values
             self.sections[part] = f"Could not be read: {reason}."
             self.unreadable += 1
 
     def as_markdown(self) -> str:
-        """The whole page."""
+        """Return the whole page."""
         now = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC"
         parts = [f"## {title}\n\n{text}" for title, text in self.sections.items()]
         return "\n\n".join([f"As of {now}.", *parts])
@@ -72,7 +73,7 @@ class HealthPage:
 def pipeline_health(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database]
 ) -> dg.MaterializeResult[None]:
-    """Sum up freshness, backlog, checks, quarantine and the last failures."""
+    """Summarise freshness, backlog, checks, quarantine and the last failures."""
     page = HealthPage(context.log)
 
     def write_state() -> None:
@@ -105,7 +106,7 @@ def pipeline_health(
 
 
 def failed_checks(instance: dg.DagsterInstance) -> list[tuple[str, str, str, str]]:
-    """Asset, check, severity and run of the checks whose last evaluation failed."""
+    """Return asset, check, severity and run of the checks whose last evaluation failed."""
     found: list[tuple[str, str, str, str]] = []
     for check in CHECKS:
         record = instance.get_latest_asset_check_evaluation_record(
@@ -120,7 +121,7 @@ def failed_checks(instance: dg.DagsterInstance) -> list[tuple[str, str, str, str
 
 
 def failed_runs(instance: dg.DagsterInstance) -> list[tuple[str, str, str]]:
-    """When the last runs failed, which they are, and why, in our own words: never in a driver's."""
+    """Return time, id and reason of the last failed runs; the reason in our own words, as a driver's quote values."""
     records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=FAILED_RUNS_SHOWN)
     return [
         (

@@ -1,4 +1,7 @@
-"""The jobs that can be launched from the UI or a command."""
+"""Jobs that can be launched from the UI or a command (https://docs.dagster.io/guides/build/jobs).
+
+Here: selections of assets and checks. Jobs of ops for the quarantine are in `quarantine_jobs`.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ WHOLE_TABLES_JOB: Final = "check_whole_tables"
 health_job: Final = dg.define_asset_job(
     "pipeline_health_report",
     selection=dg.AssetSelection.assets("pipeline_health"),
-    description="Sum up how the pipeline is, without running it.",
+    description="Summarise the state of the pipeline without running it.",
 )
 
 pipeline_job: Final = dg.define_asset_job(
     PIPELINE_JOB,
     selection=dg.AssetSelection.all(),
-    description="Consume everything that is pending, from raw orders to leads, and run all checks.",
+    description="Process all pending work, from raw orders to leads, and run all checks.",
 )
 
 whole_tables_job: Final = dg.define_asset_job(
     WHOLE_TABLES_JOB,
     selection=dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(one.asset), one.name) for one in CHECKS)),
-    description="Run all checks against whole tables; the runs of the pipeline look at what they have changed.",
+    description="Run all checks against whole tables; runs of the pipeline check the rows that they changed.",
 )

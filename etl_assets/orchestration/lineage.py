@@ -1,6 +1,6 @@
 """Column lineage for the UI and OpenLineage, built from the `lineage` of the asset graph; no lineage is declared here.
 
-See https://docs.dagster.io/guides/build/assets/metadata-and-tags/table-metadata#attaching-column-lineage.
+See https://docs.dagster.io/guides/build/assets/metadata-and-tags/column-level-lineage.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""What the Dagster UI is told about an asset: table, columns and their lineage, counts, rates, sample rows, freshness.
+"""Metadata of assets for the Dagster UI: table, columns and their lineage, counts, rates, sample rows, freshness.
 
-Standard keys wherever Dagster has one, so that its UI and others that read its metadata know what they mean.
+See https://docs.dagster.io/guides/build/assets/metadata-and-tags. Dagster's standard keys wherever it has one, so that
+its UI and other readers of its metadata understand them. Not here: pictures (`charts`), descriptions and lineage (the
+asset graph).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQ
 
 
 def table_metadata(asset: AssetName) -> dict[str, Any]:
-    """What is known of an asset's table before any run."""
+    """Return the metadata of an asset's table that is known before any run."""
     lineage = column_lineage(asset)
     return {
         "dagster/column_schema": column_schema(TABLE_OF[asset]),
@@ -38,10 +40,10 @@ def table_metadata(asset: AssetName) -> dict[str, Any]:
 
 
 def with_settings(spec: dg.AssetSpec, settings: Settings) -> dg.AssetSpec:
-    """The asset with what depends on the settings: the schema of its table, and how old it may become.
+    """Return the asset with the attributes that depend on the settings: schema of its table, freshness policy.
 
-    Work arrives whenever somebody imports: an asset is late when nothing has come for longer than usual, with a warning
-    after `freshness_hours`, as a failure after twice as long.
+    Work arrives with imports, at any time: an asset is late with a warning after `freshness_hours` without a
+    materialisation, as a failure after twice as long (https://docs.dagster.io/guides/observe/asset-freshness-policies).
     """
     window = dt.timedelta(hours=settings.freshness_hours)
     fresh = spec.replace_attributes(
@@ -52,7 +54,7 @@ def with_settings(spec: dg.AssetSpec, settings: Settings) -> dg.AssetSpec:
 
 
 def column_schema(table: str) -> dg.TableSchema:
-    """The columns of a table with their types, comments and constraints."""
+    """Return the columns of a table with their types, comments and constraints."""
     described = tables.tables[table]
     key = list(described.primary_key.columns)
     return dg.TableSchema(
@@ -69,7 +71,7 @@ def column_schema(table: str) -> dg.TableSchema:
 
 
 def result_metadata(database: Database, asset: AssetName, table: str, result: StepResult) -> dict[str, Any]:
-    """The metadata of a materialisation: counts and rates (plotted by the UI) and sample rows."""
+    """Return the metadata of a materialisation: counts and rates (plotted by the UI) and sample rows."""
     seconds = result.duration
     counts = {
         f"rows_{name.removesuffix('_rows')}": value for name, value in result.as_dict().items() if name in _COUNTS
@@ -92,7 +94,7 @@ def result_metadata(database: Database, asset: AssetName, table: str, result: St
 
 
 def sample_rows(database: Database, table: str) -> dict[str, dg.TableMetadataValue]:
-    """The first rows of a table, every cell as text, as far as the settings allow them to be shown."""
+    """Return the first rows of a table, every cell as text, as far as the settings allow them to be shown."""
     mode = database.settings.sample_rows
     if mode == "off":
         return {}

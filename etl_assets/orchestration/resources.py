@@ -1,7 +1,8 @@
-"""The three Dagster resources: `database`, and on it `batch_processor` and `vectorized_queries`.
+"""Dagster resources `database`, and on it `batch_processor` and `vectorized_queries`.
 
-Thin shells that make plain objects; what those do is in their own modules. The settings come from the environment when
-a run begins, so that no secret is ever part of a run's configuration.
+See https://docs.dagster.io/guides/build/external-resources. Thin shells that build plain objects; the behaviour of
+those is in their own modules. Settings come from the environment when a run starts, so that no secret is part of a
+run's configuration.
 
 No `from __future__ import annotations` here: Dagster reads the annotations of resources when they are defined.
 """
@@ -21,13 +22,13 @@ from etl_assets.vectorized_queries import VectorizedQueries
 
 
 class DatabaseResource(dg.ConfigurableResource[Database]):
-    """The store that the settings name: the embedded PostgreSQL, or ETL_DATABASE_URL."""
+    """Database of the settings: the embedded PostgreSQL, or ETL_DATABASE_URL."""
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Database]:
-        """Hand out a migrated database; an own server that is not migrated is refused with what to type.
+        """Yield a migrated database; for a server of one's own that is not migrated, raise an error with the remedy.
 
-        As the first thing that a run's worker does, it also notes which process that is.
+        Opened first in a run's worker, it also tags the run with the process that executes it (`orphaned_runs`).
         """
         if context.run is not None and context.instance is not None:
             context.instance.add_run_tags(context.run.run_id, process_tag())
@@ -40,7 +41,7 @@ class DatabaseResource(dg.ConfigurableResource[Database]):
 
 
 class BatchProcessorResource(dg.ConfigurableResource[BatchProcessor]):
-    """Cuts frames into batches, retries what passes, goes on after what does not."""
+    """Processes frames in batches, with retries of transient errors."""
 
     attempts: int = ATTEMPTS
 
@@ -60,7 +61,7 @@ class VectorizedQueriesResource(dg.ConfigurableResource[VectorizedQueries]):
 
 
 def default_resources() -> dict[str, Any]:
-    """The resources of a real deployment."""
+    """Return the resources of a deployment."""
     database = DatabaseResource()
     return {
         "database": database,

@@ -1,7 +1,10 @@
-"""Whether a run of an asset is to be asked for: the ledger says what is pending, the instance what is under way.
+"""Decide whether to emit a RunRequest: the queue holds the pending work, the instance the runs in progress.
 
-Events only make somebody look. So any number of them is one run, none is needed for work to be found, and a run that
-failed is asked for again as long as its work is pending.
+Events are only a wake-up; the queue (`etl_work`) is the source of truth. So any number of events is one run, none is
+needed for work to be found, and a failed run is requested again, with growing delays, as long as its work is pending.
+See https://docs.dagster.io/guides/automate/sensors#using-runrequests.
+
+Not here: the sensors and schedules that call this (`sensors`), and the content of the queue (`ledger.queue`).
 """
 
 from __future__ import annotations
@@ -29,12 +32,12 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
 
 ASSET_TAG: Final = "etl_assets/asked_for"
-"""The asset whose work a run was asked for."""
+"""Tag: the asset whose work a run was requested for."""
 WORK_TAG: Final = "etl_assets/work"
-"""Which work that was."""
+"""Tag: the name of that work."""
 
 MAX_ATTEMPTS: Final = 8
-"""So often a sensor asks for the same work, over about an hour; after that the schedule does, once an hour."""
+"""Requests of a sensor for the same work, over about an hour; then the schedule goes on, once an hour."""
 FIRST_WAIT_SECONDS: Final = 30
 LONGEST_WAIT_SECONDS: Final = 3600
 
@@ -44,16 +47,16 @@ _ASSET_JOBS: Final = (PIPELINE_JOB, "__ASSET_JOB")
 
 @dataclass(frozen=True, slots=True)
 class RunRequester:
-    """Asks for runs of assets in one evaluation of a sensor or schedule."""
+    """Requests runs of assets in one tick of a sensor or schedule."""
 
     database: Database
     instance: dg.DagsterInstance
     graph: AssetGraph
     max_attempts: int | None = MAX_ATTEMPTS
-    """None: as often as needed."""
+    """None: no limit."""
 
     def request(self, asset: AssetName) -> dg.RunRequest | dg.SkipReason:
-        """A request for a run of `asset` and everything after it, or why there is none."""
+        """Return a request for a run of `asset` and everything downstream, or the reason why there is none."""
         with self.database.transaction() as connection:
             backlog = read_backlog(connection, asset)
         if backlog.newest is None:
@@ -64,58 +67,58 @@ class RunRequester:
         self,
         asset: AssetName,
         work: str,
-        what: str,
+        reason: str,
         *,
         only: bool = False,
         run_config: dict[str, object] | None = None,
     ) -> dg.RunRequest | dg.SkipReason:
-        """The same for work of `asset` that is not in the ledger's queue.
+        """Return the same for work of `asset` that is not on its queue.
 
         Args:
-            asset: whose work it is.
-            work: a name of the work: it changes when the work is done.
-            what: the work in words.
-            only: ask for nothing after `asset`.
+            asset: the asset that has the work.
+            work: name of the work; another one once the work is done.
+            reason: the work in words.
+            only: select nothing downstream of `asset`.
             run_config: the configuration of the run.
         """
-        under_way = self._run_under_way(dg.AssetKey(asset))
-        if under_way is not None:
-            return dg.SkipReason(f"{what}; run {under_way} is on its way.")
+        in_progress = self._run_in_progress(dg.AssetKey(asset))
+        if in_progress is not None:
+            return dg.SkipReason(f"{reason}; run {in_progress} is in progress.")
         failed_checks = self._failed_blocking_checks(asset)
         if failed_checks:
-            return dg.SkipReason(f"{what}, but a blocking check of what it is made from fails: {failed_checks}.")
+            return dg.SkipReason(f"{reason}, but a blocking check upstream fails: {failed_checks}.")
         attempts = self._attempts(asset, work)
-        asked, wait = count_requests(attempts), seconds_to_wait(attempts)
-        if self.max_attempts is not None and asked >= self.max_attempts:
-            return dg.SkipReason(f"{what}; {asked} runs for it have failed: correct the cause, see the last run.")
+        requested, wait = count_requests(attempts), seconds_to_wait(attempts)
+        if self.max_attempts is not None and requested >= self.max_attempts:
+            return dg.SkipReason(f"{reason}; {requested} runs for it have failed: correct the cause, see the last run.")
         if wait > 0:
-            return dg.SkipReason(f"{what}; run {asked} for it failed, the next is due in {wait:.0f} s.")
+            return dg.SkipReason(f"{reason}; run {requested} for it failed, the next is due in {wait:.0f} s.")
         return dg.RunRequest(
-            run_key=f"{asset}:{work}:{asked + 1}",
-            asset_selection=[dg.AssetKey(asset)] if only else self._with_everything_after(asset),
+            run_key=f"{asset}:{work}:{requested + 1}",
+            asset_selection=[dg.AssetKey(asset)] if only else self._with_downstream(asset),
             tags={ASSET_TAG: asset, WORK_TAG: work},
             run_config=run_config,
         )
 
-    def _with_everything_after(self, asset: AssetName) -> list[AssetKey]:
+    def _with_downstream(self, asset: AssetName) -> list[AssetKey]:
         selection: dg.AssetSelection = dg.AssetSelection.assets(asset).downstream()
         upstream = SPECS[asset].enqueued_by
         if upstream is not None and SPECS[upstream].enqueued_by is None:
             selection |= dg.AssetSelection.assets(upstream)  # an import shows at the asset that it has landed in
         return sorted(selection.resolve(self.graph))
 
-    def _run_under_way(self, asset: AssetKey) -> str | None:
-        """An unfinished run that will run `asset`, or has."""
+    def _run_in_progress(self, asset: AssetKey) -> str | None:
+        """Return the id of an unfinished run that has `asset` in its selection."""
         for run in self.instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED))):
             if run.job_name in _ASSET_JOBS and (run.asset_selection is None or asset in run.asset_selection):
                 return run.run_id
         return None
 
     def _failed_blocking_checks(self, asset: AssetName) -> str:
-        """The blocking checks of the assets that `asset` is made from which do not hold, as a list in words.
+        """Return the names of the failing blocking checks of the assets upstream of `asset`.
 
-        Ours are run now: what was recorded may be older than the data, and than its correcting. Of checks that somebody
-        has added to the graph, the last recorded result counts.
+        Ours are run now: the recorded result may be older than the data, and than its correction. Of checks that were
+        added to the Dagster graph elsewhere, the last recorded result counts.
         """
         ours = {(check.asset, check.name): check for check in CHECKS if check.is_blocking}
         failed = []
@@ -136,17 +139,17 @@ class RunRequester:
         return evaluation.event.dagster_event.asset_check_evaluation_data.passed
 
     def _attempts(self, asset: AssetName, work: str) -> Sequence[RunRecord]:
-        """The runs that were asked for this work before, the last one first."""
+        """Return the runs that were requested for this work before, the last one first."""
         return self.instance.get_run_records(dg.RunsFilter(tags={ASSET_TAG: asset, WORK_TAG: work}), limit=100)
 
 
 def count_requests(attempts: Sequence[RunRecord]) -> int:
-    """How many of these runs were asked for; the others are Dagster's retries of runs whose worker died."""
+    """Count the runs that were requested; the others are Dagster's retries of runs whose worker died."""
     return sum(attempt.dagster_run.parent_run_id is None for attempt in attempts)
 
 
 def seconds_to_wait(attempts: Sequence[RunRecord]) -> float:
-    """How long to wait after these runs for the same work, the last one first; doubles each time that is asked."""
+    """Return the delay before the next request, given the runs for the same work, the last one first; it doubles."""
     if not attempts:
         return 0.0
     wait: float = min(FIRST_WAIT_SECONDS * 2 ** max(count_requests(attempts) - 1, 0), LONGEST_WAIT_SECONDS)
@@ -154,7 +157,7 @@ def seconds_to_wait(attempts: Sequence[RunRecord]) -> float:
 
 
 def request_pending_runs(requester: RunRequester, assets: Iterable[AssetName]) -> list[dg.RunRequest]:
-    """Requests for all assets with pending work, upstream first, none for what an earlier one runs anyway."""
+    """Return requests for all assets with pending work, upstream first; none for assets that an earlier one covers."""
     requests: list[dg.RunRequest] = []
     for asset in assets:
         covered = {key for request in requests for key in request.asset_selection or ()}

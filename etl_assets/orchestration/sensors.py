@@ -1,8 +1,11 @@
-"""The sensors and schedules: one for every arrow along which an event wakes an asset, and those that bring data in.
+"""Sensors and schedules: one sensor for each asset and the event that triggers it, and those that ingest data.
 
-Each hears the events of its subject through `event_task_handler` and then asks `requests` whether a run is due. A run
-takes the whole way from its asset on, so that an import is one run and not six; the sensors of the assets after it
-find nothing to do then, and see to what such a run has left.
+See https://docs.dagster.io/guides/automate/sensors and https://docs.dagster.io/guides/automate/schedules.
+
+Here: when Dagster looks, and which job it runs. Not here: whether a run is due (`run_requests`), which event triggers
+which asset (the asset graph), alerts (`alert_sensors`). A run takes its asset and everything downstream, so that an
+import is one run; the sensors of the downstream assets find nothing pending then, and request runs for the work that a
+run stopped halfway has left. Why there is a sensor for each asset: docs/decisions.md, "Event sensors".
 
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
@@ -31,20 +34,20 @@ REQUIRED_FIELDS: Final = ("event", "import_ids", "status", "success_count", "err
 
 
 def build_event_sensor(asset: AssetName, interval_seconds: int) -> dg.SensorDefinition:
-    """The sensor that runs `asset` when the event that it listens to has brought it work."""
+    """Build the sensor that requests a run of `asset` when the event that triggers it has brought work."""
     subject = TRIGGER_EVENT[asset]
     name = f"{asset}_on_{subject.lower()}"
 
     @event_task_handler(supported_version=EVENT_VERSION, required_fields=REQUIRED_FIELDS, task_name=name)
     def check_event(payload: Payload) -> None:
-        """Only look: what there is to do is in the ledger."""
+        """Accept any valid event: it only wakes the sensor, the queue holds the work."""
 
     @dg.sensor(
         name=name,
         job=pipeline_job,
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Runs {asset} and everything after it when {subject} has brought it work.",
+        description=f"Runs {asset} and everything downstream when {subject} has brought it work.",
         tags={"etl_assets/subject": subject},
     )
     def sensor(
@@ -59,14 +62,14 @@ def build_event_sensor(asset: AssetName, interval_seconds: int) -> dg.SensorDefi
 
 
 def build_inbox_sensor(interval_seconds: int) -> dg.SensorDefinition:
-    """The sensor that runs the pipeline when finished files lie in the inbox."""
+    """Build the sensor that requests a run of the pipeline when complete files are in the inbox."""
 
     @dg.sensor(
         name="inbox",
         job=pipeline_job,
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Imports finished files of the folder ETL_INBOX and runs the pipeline.",
+        description="Imports complete files of the folder ETL_INBOX and runs the pipeline.",
     )
     def sensor(
         context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
@@ -74,10 +77,10 @@ def build_inbox_sensor(interval_seconds: int) -> dg.SensorDefinition:
         settings = database.settings
         files = find_ready_files(settings.inbox_folder, settle_seconds=settings.inbox_settle_seconds)
         if not files:
-            return dg.SkipReason("No finished file is in the inbox.")
+            return dg.SkipReason("No complete file is in the inbox.")
         found = [(path.name, path.lstat().st_size, path.lstat().st_mtime_ns) for path in files]
-        what = f"{len(files)} files are in the inbox"
-        return _requester(context, database).request_for("raw_orders", _fingerprint(found), what)
+        reason = f"{len(files)} files are in the inbox"
+        return _requester(context, database).request_for("raw_orders", _fingerprint(found), reason)
 
     return sensor
 
@@ -85,25 +88,27 @@ def build_inbox_sensor(interval_seconds: int) -> dg.SensorDefinition:
 @dg.sensor(
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends runs whose process was killed, so that nothing waits for them.",
+    description="Reports runs as failed whose process is gone, so that their work is requested again.",
 )
 def reap_orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Report them as failed; the run-failure notices and the next requests follow from that."""
-    return dg.SkipReason(f"{fail_orphaned_runs(context.instance)} runs were lost.")
+    """Report orphaned runs as failed; alerts and the next run requests follow from that."""
+    return dg.SkipReason(f"{fail_orphaned_runs(context.instance)} orphaned runs were reported as failed.")
 
 
 @dg.schedule(
     cron_schedule="*/5 * * * *",
     job=pipeline_job,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Runs what is pending whether or not an event has announced it, and what sensors have given up.",
+    description="Runs all pending work, announced by an event or not, also work that the sensors have given up.",
 )
 def run_pending_work(
     context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Database]
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Ask for every asset with pending work."""
+    """Request runs for every asset with pending work."""
     requester = dataclasses.replace(_requester(context, database), max_attempts=None)
-    return request_pending_runs(requester, TRIGGER_EVENT) or dg.SkipReason("Nothing is pending that is not on its way.")
+    return request_pending_runs(requester, TRIGGER_EVENT) or dg.SkipReason(
+        "No work is pending that no run in progress processes."
+    )
 
 
 @dg.schedule(
@@ -111,12 +116,12 @@ def run_pending_work(
     cron_schedule="* * * * *",
     job=pipeline_job,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Reads the sources of sources.yaml that are due; what they bring wakes the pipeline.",
+    description="Reads the sources of sources.yaml that are due; new rows wake the pipeline.",
 )
 def pull_due_sources(
     context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Database]
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a pull of the sources whose time has come."""
+    """Request a pull of the sources that are due."""
     configured = load_sources(database.settings)
     now = dt.datetime.now(dt.UTC)
     pulled, reconciled = due_sources(database, configured, now), due_reconciles(database, configured, now)
@@ -143,7 +148,7 @@ def _requester(context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContex
 
 
 def build_sensors(interval_seconds: int) -> list[dg.SensorDefinition]:
-    """All sensors, the ones of events looking every `interval_seconds`."""
+    """Build all sensors; those of events evaluate every `interval_seconds`."""
     return [
         *(build_event_sensor(asset, interval_seconds) for asset in TRIGGER_EVENT),
         build_inbox_sensor(interval_seconds),
@@ -156,7 +161,7 @@ health_report: Final = dg.ScheduleDefinition(
     cron_schedule="0 * * * *",
     job=health_job,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Renews the page of pipeline_health every hour: a run that fails does not come as far as that.",
+    description="Materialises pipeline_health every hour: a run that fails does not reach it.",
 )
 
 whole_tables: Final = dg.ScheduleDefinition(
@@ -164,7 +169,7 @@ whole_tables: Final = dg.ScheduleDefinition(
     cron_schedule="30 3 * * *",
     job=whole_tables_job,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Looks once a day at what no run has changed: somebody else may have.",
+    description="Checks whole tables once a day: other programs may have changed rows that no run touched.",
 )
 
 ALL_SCHEDULES: Final = (run_pending_work, pull_due_sources, health_report, whole_tables)

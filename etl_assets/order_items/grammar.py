@@ -60,7 +60,7 @@ def split_segments(text: pl.Expr, separators: str, protected: str = "") -> pl.Ex
 
 
 def split_texts(texts: pl.DataFrame, key: str, pieces: pl.Expr, most: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Make a row of each segment: the ``key``, a number, and what the segments (of `split_segments`) are called.
+    """Make a row of each segment: the ``key``, a number, and the segment, under the name of ``pieces``.
 
     Returns:
         The segments, and the keys of the texts that have more than ``most`` and yield none.
@@ -77,7 +77,7 @@ def count_text(segment: pl.Expr, pattern: str) -> pl.Expr:
 
 
 def without_count(segment: pl.Expr, pattern: str) -> pl.Expr:
-    """Take off what `count_text` reads."""
+    """Remove the count that `count_text` extracts."""
     groups = "".join(f"${{{number}}}" for number in range(1, re.compile(pattern).groups + 1))
     return segment.str.replace(pattern, groups).str.strip_chars()
 

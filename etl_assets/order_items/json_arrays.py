@@ -1,8 +1,8 @@
-"""Reading of JSON arrays of objects from a text column, so that no malformed row can harm another one.
+"""Decoding of JSON arrays of objects in a text column, in which no malformed row harms another one.
 
-Hazard: Polars decodes a column as one document, so a malformed row fails it, and one with a stray bracket can even
-shift its neighbours. Therefore only texts that are known to be one JSON value each get there. Nothing that is specific
-to items or to processes belongs here.
+The hazard is Polars, which decodes a column as one document: a malformed row fails it, and one with a stray bracket
+shifts its neighbours. Therefore only texts that are known to be one JSON value each are decoded there. The keys and
+values of items or of processes do not belong here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COMMA = rf"{_SPACE},{_SPACE}"
 _COLON = rf"{_SPACE}:{_SPACE}"
 _BLOCK_BYTES = 1 << 20
 _PARTS = 8
-"""Halving would decode each text twice as often where all are misfits, and thrice as often where one is."""
+"""Two parts would decode each text twice as often where all are misfits, and three times as often where one is."""
 
 
 def _array_of(pair: str) -> str:
@@ -55,7 +55,7 @@ def decode_exact(texts: pl.DataFrame, column: str, dtype: pa.DataType) -> pl.Dat
     Args:
         texts: any columns besides ``column``.
         column: JSON without line breaks, with no other type of value than ``dtype`` has.
-        dtype: what to decode to; keys that it does not name are left out.
+        dtype: the type to decode to; keys that it does not have are left out.
 
     Returns:
         The frame with ``decoded``.
@@ -80,7 +80,7 @@ def _read_documents(documents: pl.Series, schema: pa.Schema) -> pa.Table:
 
 
 def looks_like_json(text: pl.Expr) -> pl.Expr:
-    """Decide whether a text is meant as JSON: it starts with ``{`` or ``[``.
+    """Test that a text is meant as JSON: it starts with ``{`` or ``[``.
 
     Except for ``[白色]杯子``: a bracket that closes, with no quote, brace or bracket in it, and more text behind it.
     """
@@ -101,7 +101,7 @@ def quote_numbers(text: pl.Expr, keys: tuple[str, ...], decimal: str = ".") -> p
 
 
 class Decoded(NamedTuple):
-    """A text column decoded, in frames with the columns of the source."""
+    """A decoded text column, in frames with the columns of the input."""
 
     arrays: pl.DataFrame
     """The rows that fit the type, and ``decoded``."""
@@ -127,9 +127,9 @@ def decode_arrays(
     Args:
         texts: any columns besides ``column``.
         column: the texts.
-        dtype: what to decode to.
+        dtype: the type to decode to.
         plain: pattern of texts that certainly are JSON that fits: these, nearly all, take a short way.
-        prepare: what to do to a valid text before it is decoded.
+        prepare: rewrites a valid text before it is decoded.
         most: how many elements an array may have; longer ones are not decoded.
     """
     text = pl.col(column)
@@ -138,8 +138,8 @@ def decode_arrays(
         part.drop("is_long") for part in (counted.filter("is_long"), counted.filter(~pl.col("is_long")))
     )
     marked = within.with_columns(is_plain=text.str.contains(rf"^{_SPACE}(?:{plain}){_SPACE}$"))
-    # The path is matched by serde_json, which refuses what is nested deeper than 127 levels: no text is too deep for
-    # the stack of those who read it after this.
+    # The path is matched by serde_json, which refuses more than 127 levels of nesting: no text that passes can overflow
+    # the stack of a later parser.
     is_valid = text.str.contains(r"^\s*\[\s*[{\]n]") & text.str.json_path_match("$").is_not_null()
     rare = marked.filter(~pl.col("is_plain")).with_columns(is_valid=is_valid)
     prepared = [
@@ -152,8 +152,8 @@ def decode_arrays(
 
 
 def _has_more(text: pl.Expr, most: int) -> pl.Expr:
-    """Decide whether a text is a JSON array of more than ``most`` elements."""
-    # An element and its comma take two bytes at least. A path finds no null, but finds what stands in its place.
+    """Test that a text is a JSON array of more than ``most`` elements."""
+    # An element and its comma take two bytes at least. A path does not find null, so 0 is put in its place.
     counted = pl.when(text.str.len_bytes() > 2 * most).then(text).str.replace_all("null", "0", literal=True)
     return counted.str.json_path_match(f"$[{most}]").is_not_null()
 
@@ -176,7 +176,7 @@ def _decode_piece(piece: pl.DataFrame, column: str, dtype: pl.DataType) -> tuple
 
 
 def _misfits(texts: pl.Series, dtype: pl.DataType, start: int) -> list[int]:
-    """Return the places of the texts that don't fit the type, counted from ``start``, found in ever smaller parts."""
+    """Return the positions of the texts that don't fit the type, from ``start``, by decoding ever smaller parts."""
     try:
         texts.str.json_decode(dtype)
     except ComputeError:
@@ -214,7 +214,7 @@ def split_elements(texts: pl.DataFrame, key: str, column: str, number: str) -> p
         texts: a ``key``, a number, and ``column``.
         key: the name of the key.
         column: the texts.
-        number: what the element's number is to be called.
+        number: the name of the column of the element's number.
     """
     mark, depth = pl.col(column), pl.col("depth")
     opens, closes = mark.is_in(["[", "{"]).cast(pl.Int32), mark.is_in(["]", "}"]).cast(pl.Int32)

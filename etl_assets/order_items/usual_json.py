@@ -1,9 +1,9 @@
 """JSON items as programs write them: read by a fast decoder, and each distinct item once.
 
 Saves decoding: nearly all items of an export come from a program that writes keys in one order, and a catalogue's items
-repeat a lot. Measured in CPU seconds of the client per million orders (docs/performance.md, "How each gain was got"):
-pyarrow after a pattern has vouched for the text 5.5 instead of 10.6, each distinct item once 2.0 instead of 5.9 (8.1
-instead of 6.4 where no item occurs twice).
+repeat a lot. Measured in CPU seconds of the client per million orders (docs/performance.md, "Gain of each
+optimisation"): pyarrow after a pattern has vouched for the text 5.5 instead of 10.6, each distinct item once 2.0
+instead of 5.9 (8.1 instead of 6.4 where no item occurs twice).
 
 Hazard: pyarrow decodes a column as one document, so one malformed text would fail it or shift its neighbours. A text is
 only decoded here if a pattern matches each of its items as a whole; all others are left to `transform`, whose result

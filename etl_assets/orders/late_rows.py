@@ -2,8 +2,8 @@
 
 The rule is that the newest version wins, by (time in the source, raw id), and that a good row resolves earlier bad
 ones. So an order has to remember the latest raw row that was processed for it, also one that changed nothing; it does
-so only while older rows are pending, because a rerun with nothing new must change no row (docs/decisions.md, "Unchanged
-orders are not rewritten, not even `raw_id`" and "`latest_raw_id` is memory, not data").
+so only while older rows are pending, because a rerun with nothing new must change no row (docs/decisions.md,
+"Unchanged orders" and "Late rows").
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Reading and writing, in the order of the contract (design §4); the rules are in `orders.transform`. Apart from it: the
 look-up of stored versions (`stored_versions`), rows that come late (`late_rows`), changes that downstream assets may
-skip (`skip_downstream`).
+skip (`skip_consumers`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import RawIdRange, max_rows
 from etl_assets.ledger.range_sql import imported_rows
 from etl_assets.orders.late_rows import REPEATED, has_older_pending, store_latest_raw_id, store_repeated
-from etl_assets.orders.skip_downstream import downstream_overrides
+from etl_assets.orders.skip_consumers import downstream_overrides
 from etl_assets.orders.stored_versions import read_stored_versions
 from etl_assets.orders.transform import (
     ORDER_KEY,
@@ -139,7 +139,7 @@ def _write_newest(
 
     Hazard: a constraint or trigger of a user may refuse the newest version of an order, and the next older one is then
     the version that counts. So refused versions are taken away and the rest is compared anew, until the store takes one
-    of each order or none is left (docs/decisions.md, "Of the versions that the database takes, the newest wins").
+    of each order or none is left (docs/decisions.md, "Refused versions").
 
     Returns:
         The written versions with their `change`, and the refused ones. All others are older than a written one.

@@ -1,6 +1,6 @@
 """The stored versions of the orders of a batch, read with as few look-ups as possible.
 
-Saves look-ups, in three ways (docs/performance.md, "How each gain was got"):
+Saves look-ups, in three ways (docs/performance.md, "Gain of each optimisation"):
 
 - Order ids mostly grow, so an id beyond the last one of its shop is new: stored orders of a first load of a million
   took 1.8 s before, and nothing since. Ids are compared as bytes, by Polars and by the server (`COLLATE "C"`).

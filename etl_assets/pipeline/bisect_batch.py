@@ -2,8 +2,7 @@
 
 The last resort behind `write_bisecting`: it works whatever statement is refused and whatever library gives up, because
 each half is loaded as a batch of its own, in its own transaction. A row that is refused alone is put into quarantine
-(`reject_row`). Why halves of the ranges and no savepoints: docs/decisions.md, "A refused batch is halved by its
-ranges".
+(`reject_row`). Why halves of the ranges and no savepoints: docs/decisions.md, "Bisecting refused batches".
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """Large batches of whole customers, read and loaded bucket by bucket, so that memory does not grow with them.
 
 Saves repeated work: `customers` and `leads` read all orders of a customer at once, so the fewer batches a customer is
-in, the less is read, written and corrected twice. Measured (docs/performance.md, "How each gain was got"): batches ten
-times as large, in buckets, took leads of a million orders from 18 s to 12 s and peak memory from 1,300 to 800 MB; a
+in, the less is read, written and corrected twice. Measured (docs/performance.md, "Gain of each optimisation"): batches
+ten times as large, in buckets, took leads of a million orders from 18 s to 12 s and peak memory from 1,300 to 800 MB; a
 hundred times as large, at `ETL_BATCH_SIZE=10000`, customers and leads from 60.1 s to 23.0 s. Without buckets the memory
-of a batch would grow with `batch_factor`. Why buckets are ranges of ids: docs/decisions.md, "Buckets of customers are
-ranges of their ids".
+of a batch would grow with `batch_factor`. Why buckets are ranges of ids: docs/decisions.md, "Customer buckets".
 
 Rules of customers and leads don't belong here, nor the SQL condition of a bucket (`ledger.range_sql`).
 """

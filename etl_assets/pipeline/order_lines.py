@@ -97,8 +97,7 @@ def sync_lines(connection: sa.Connection, table: OrderChildTable, read: ParsedLi
     """Make the stored lines of orders equal to those that were read; quarantine and resolve accordingly.
 
     Hazard: where the store refuses one line, its order must not keep a mix of old and new lines. So an order's lines
-    are refused together, and the old ones go as well (docs/decisions.md, "An order whose items can't be read has no
-    lines").
+    are refused together, and the old ones go as well (docs/decisions.md, "Order lines replaced as a set").
 
     Returns:
         The counts, in lines; an unreadable order counts as one.

@@ -34,7 +34,7 @@ class RejectRow(Step):
 
     Hazard: the batch may have failed for a reason that has nothing to do with the row, and every row would go into
     quarantine one by one. So everything that a batch does whatever its rows are is rehearsed first, without the row
-    (docs/decisions.md, "Data-error classes are the row's fault, unless the same transaction fails without the row").
+    (docs/decisions.md, "Rehearsal before a rejection").
     """
 
     def __init__(self, step: Step, rejected: Rejected) -> None:

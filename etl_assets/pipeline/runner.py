@@ -70,7 +70,7 @@ class StepRunner:
     Hazard: a run plans several batches ahead, so between the planning of a batch and its commit the asset's epoch (its
     fencing token, the number of its commits) is moved on by this run itself. A batch therefore remembers the commits of
     *other* runs only (`base_epoch`, the epoch less this run's own batches); at its commit these and this run's batches
-    until then must make up the epoch, or another run has come between (docs/architecture.md, "Two runs at once").
+    until then must make up the epoch, or another run has come between (docs/decisions.md, "Fencing token").
     """
 
     def __init__(self, step: Step, services: Services, run_id: str | None, read_ahead: ReadAhead) -> None:
@@ -179,8 +179,8 @@ class StepRunner:
         Hazards: a kill at any moment must leave all of it or nothing, and two runs of the asset must not both commit
         what they made of the same rows. So the asset's epoch is moved on first, under its row lock, and only if it is
         the expected one; then the ranges are taken off the queue, which fails if another run has done so
-        (docs/architecture.md, "One batch, one transaction"; docs/decisions.md, "Ranges of numbers as the queue").
-        The first bucket is read before the lock is taken, so that other runs wait for the writing only.
+        (docs/architecture.md, "One batch, one transaction"; docs/decisions.md, "Queue as a set of ranges"). The first
+        bucket is read before the lock is taken, so that other runs wait for the writing only.
         """
         asset, ranges = self.step.asset, planned.ranges
         self.read_ahead.wait_for(planned)

@@ -1,4 +1,7 @@
-"""Finds presets: the ones that come with the package (the YAML files beside this module) and a user's mapping files."""
+"""Catalogue of presets: those of the package (the YAML files beside this module) and mapping files of users.
+
+A new preset of the package is a YAML file here; its keys are in `model`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ REMEDY: Final = "See docs/importing.md for the format of mapping files."
 
 
 class PresetError(EtlError):
-    """A preset is unknown, or a mapping file can't be used: names the file, the key and the remedy."""
+    """Error of an unknown preset or an unusable mapping file: names the file, the key and the remedy."""
 
 
 def list_presets() -> list[Preset]:
@@ -38,7 +41,7 @@ def get_preset(name: str) -> Preset:
 
 
 def load_mapping(path: Path) -> Preset:
-    """Read a mapping file (YAML). Whatever is wrong with it raises `PresetError` with the file and the keys."""
+    """Read a mapping file (YAML). Raises `PresetError` with the file and the keys."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -51,7 +54,7 @@ def load_mapping(path: Path) -> Preset:
 
 
 def parse_mapping(text: str, origin: str) -> Preset:
-    """Validate the text of a mapping file; `origin` is what messages call it. Raises `PresetError`."""
+    """Validate the text of a mapping file; `origin` names it in messages. Raises `PresetError`."""
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -71,7 +74,7 @@ def parse_mapping(text: str, origin: str) -> Preset:
 
 
 def detect_preset(headers: Iterable[str]) -> Preset | None:
-    """Return the preset whose `detect_headers` are all there; of several the one that asks for most, else None."""
+    """Return the preset whose `detect_headers` are all present, of several the one with most of them; else None."""
     present = set(headers)
     fitting = [preset for preset in list_presets() if preset.detect_headers and present >= set(preset.detect_headers)]
     return max(fitting, key=lambda preset: len(preset.detect_headers), default=None)

@@ -1,7 +1,7 @@
-"""What a preset says: how one export format becomes raw orders, and how its values are to be read.
+"""Model of a preset: the mapping of an export format to raw orders, and the notation of its values.
 
-A preset and a user's own mapping file are the same thing: one YAML file validated by `Preset`. The preset in force is
-stored with each import, so that its rows are read the same way for ever.
+A preset and a user's mapping file are the same: one YAML file, validated by `Preset`. It is stored with each import, so
+that its rows are always read the same way: a change of a key must keep what stored mappings mean.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ RAW_COLUMNS: Final[tuple[RawColumn, ...]] = RawColumn.__args__  # type: ignore[a
 
 ItemColumn = Literal["name", "variant", "sku", "quantity", "unit_price", "processes"]
 ITEM_COLUMNS: Final[tuple[ItemColumn, ...]] = ItemColumn.__args__  # type: ignore[attr-defined]  # as above
-"""What one line item may carry; the keys of the objects in `raw_orders.items`."""
+"""Columns of a line item; the keys of the objects in `raw_orders.items`."""
 
 
 def is_timezone(name: str) -> bool:
-    """Whether times can be read in a zone of this name."""
+    """Test that Polars can read times in a zone of this name."""
     try:
-        pl.select(pl.datetime(2000, 1, 1, time_zone=name))  # whose reader it is has to know it
+        pl.select(pl.datetime(2000, 1, 1, time_zone=name))  # Polars reads the times, with zones of its own
     except pl.exceptions.ComputeError:
         return False
     return name != ""
@@ -70,15 +70,15 @@ class _Strict(BaseModel):
 
 
 class ValueRule(_Strict):
-    """Where the text of column `when` matches the pattern, the value is `value`."""
+    """Rule of a column: `value`, where the text of column `when` matches the pattern."""
 
     when: str
     matches: Regex
     value: str
 
 
-class ColumnSource(_Strict):
-    """Where a value comes from: the first matching rule, else the first non-empty of the columns, else the constant."""
+class ColumnMapping(_Strict):
+    """Mapping of one column: the first matching rule, else the first non-empty of the columns, else the constant."""
 
     columns: tuple[str, ...] = ()
     rules: tuple[ValueRule, ...] = ()
@@ -94,7 +94,7 @@ class ColumnSource(_Strict):
         return value
 
     @model_validator(mode="after")
-    def _says_something(self) -> ColumnSource:
+    def _is_not_empty(self) -> ColumnMapping:
         if not (self.columns or self.rules or self.constant is not None):
             msg = "name a column, a list of columns, rules or a constant"
             raise ValueError(msg)
@@ -102,12 +102,12 @@ class ColumnSource(_Strict):
 
     @property
     def headers(self) -> tuple[str, ...]:
-        """All headers of the file that this value may be taken from."""
+        """Return all headers of the file that the value is taken from."""
         return (*self.columns, *(rule.when for rule in self.rules))
 
 
 class Preset(_Strict):
-    """One export format. See docs/importing.md for the file format with examples."""
+    """Export format. docs/importing.md describes the file, with examples."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     description: str = ""
@@ -116,8 +116,8 @@ class Preset(_Strict):
     encodings: tuple[Encoding, ...] = Field(default=("utf-8",), min_length=1)
     """Tried in this order; a UTF-8 byte order mark is always accepted."""
     delimiter: str = Field(default=",", min_length=1, max_length=1)
-    columns: dict[RawColumn, ColumnSource]
-    item: dict[ItemColumn, ColumnSource] = Field(default_factory=dict)
+    columns: dict[RawColumn, ColumnMapping]
+    item: dict[ItemColumn, ColumnMapping] = Field(default_factory=dict)
     """The columns of a line item (shape `line_item` only)."""
     amount_from_items: bool = False
     """The order's amount is the sum of quantity × unit price of its lines (shape `line_item` only)."""
@@ -152,11 +152,11 @@ class Preset(_Strict):
     def with_overrides(
         self, *, platform: str | None = None, shop: str | None = None, timezone: str | None = None
     ) -> Preset:
-        """The preset with a platform, shop or time zone given for one import instead of what the file says."""
+        """Return the preset with a platform, shop or time zone that replaces that of the file, for one import."""
         columns = dict(self.columns)
         if platform is not None:
-            columns["platform"] = ColumnSource(constant=platform)
+            columns["platform"] = ColumnMapping(constant=platform)
         if shop is not None:
-            columns["shop"] = ColumnSource(constant=shop)
+            columns["shop"] = ColumnMapping(constant=shop)
         changed = self.model_dump() | {"columns": columns, "timezone": timezone or self.timezone}
         return Preset.model_validate(changed)

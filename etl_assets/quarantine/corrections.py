@@ -18,12 +18,13 @@ from etl_assets.presets.model import RAW_COLUMNS, Preset
 from etl_assets.quarantine.open_rows import split_not_open
 from etl_assets.quarantine.requeue import REPLAY_LOCK_ID
 from etl_assets.quarantine.spreadsheet import RAW_TEXTS
+from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.load import ImportResult, land_raw_orders
-from etl_assets.raw_orders.readers.opened_file import HALF_CHARACTER, NUL_SYMBOL
+from etl_assets.raw_orders.readers.columns import HALF_CHARACTER, NUL_SYMBOL
 from etl_assets.raw_orders.transform import blank_to_null
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from etl_assets.database.database import Database
@@ -213,21 +214,6 @@ def _require_agreement(both: pl.DataFrame, differs: Mapping[RawColumn, pl.Expr])
         raise CorrectionError(msg)
 
 
-class _Rows:
-    """The corrected rows of one mapping, as they are landed."""
-
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self.frame = frame
-        self.lines = self.rows = frame.height
-        self.unmatched: tuple[str, ...] = ()
-
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        yield self.frame
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 def _land_corrections(database: Database, source: Path, rows: pl.DataFrame, run_id: str | None) -> ImportResult:
     """Land the corrected rows of one mapping as an import."""
     ids = rows["quarantine_ids"].explode().to_list()
@@ -238,9 +224,10 @@ def _land_corrections(database: Database, source: Path, rows: pl.DataFrame, run_
         database,
         source,
         Preset.model_validate_json(rows["mapping"][0]),
-        _Rows(frame),
+        [frame],
+        ReadCounts(lines=frame.height),
         run_id=run_id,
-        claim=lambda connection, _: _resolve_replaced(connection, ids, raw_ids, corrected_before),
+        before_rows=lambda connection, _: _resolve_replaced(connection, ids, raw_ids, corrected_before),
     )
 
 

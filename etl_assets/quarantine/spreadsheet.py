@@ -16,9 +16,9 @@ from etl_assets.database.frames import fetch_frame
 from etl_assets.errors import EtlError
 from etl_assets.limits import MAX_SHEET_CELL_CHARACTERS, MAX_SHEET_ROWS, READER_MEMORY_MB
 from etl_assets.presets.model import RAW_COLUMNS
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER
 from etl_assets.raw_orders.transform import blank_to_null
 
 if TYPE_CHECKING:
@@ -109,14 +109,14 @@ def read_corrections(path: Path, memory_mb: int = READER_MEMORY_MB) -> pl.DataFr
         ImportFileError: the file can't be read or is no such file.
     """
     with FileReader(memory_mb) as reader, reader.open(path) as file:
-        source = file.source(None)
-        columns = [column for column in RAW_COLUMNS if column in source.headers]
-        if "quarantine_id" not in source.headers or not columns:
+        content = file.content(None)
+        columns = [column for column in RAW_COLUMNS if column in content.headers]
+        if "quarantine_id" not in content.headers or not columns:
             remedy = "Change a file that `etl-assets quarantine export` wrote, and keep its header"
             raise ImportFileError(path, None, "it has no column 'quarantine_id' or none of the raw columns", remedy)
         wanted = [LINE_NUMBER, "quarantine_id", *columns]
         empty = pl.DataFrame(schema={LINE_NUMBER: pl.Int64(), **dict.fromkeys(wanted[1:], pl.String())})
-        texts = pl.concat([empty, *(frame.select(wanted) for frame in source.frames)])
+        texts = pl.concat([empty, *(frame.select(wanted) for frame in content.frames)])
     rows = texts.select(
         pl.col("quarantine_id").str.strip_chars().cast(pl.Int64, strict=False),
         pl.col(LINE_NUMBER).cast(pl.Int32).alias("row_no"),

@@ -1,7 +1,11 @@
-"""Reads an import file as raw orders, ready to be landed, in bounded memory."""
+"""Extraction of raw orders from an import file, in bounded memory: content, mapping, grouping of lines, chunks.
+
+The rules are in `transform` and `group_lines`, the formats in `readers/`, the writing in `load`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -14,86 +18,65 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from etl_assets.presets.model import ColumnSource, Preset
-    from etl_assets.raw_orders.readers.opened_file import ImportFile
+    from etl_assets.presets.model import ColumnMapping, Preset
+    from etl_assets.raw_orders.readers.file_reader import ImportFile
 
 CHUNK_ROWS: Final = 50_000
 
 
-class RawOrderFrames:
-    """The raw orders of one file: an iterator of frames that also counts. Close it if it is not used up."""
+@dataclass(slots=True)
+class ReadCounts:
+    """Counts of one import, kept while its rows are read."""
 
-    def __init__(
-        self,
-        file: ImportFile,
-        preset: Preset,
-        *,
-        chunk_rows: int,
-        is_detected: bool,
-        on_progress: Callable[[int], None] | None,
-    ) -> None:
-        """Prepare; nothing is read before the first frame is asked for."""
-        self.lines = 0
-        """How many rows of the file were read so far; empty ones don't count."""
-        self.rows = 0
-        """How many raw orders were handed out so far."""
-        self.unmatched: tuple[str, ...] = ()
-        """The columns that the mapping takes from headers that the file lacks (after the first frame)."""
-        self._is_detected = is_detected
-        self._on_progress = on_progress
-        self._frames = _resized(self._read(file, preset), chunk_rows)
-
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        """Return itself: a file is read once."""
-        return self
-
-    def __next__(self) -> pl.DataFrame:
-        """Read on. Raises `ImportFileError`."""
-        frame = next(self._frames)
-        self.rows += frame.height
-        return frame
-
-    def close(self) -> None:
-        """Stop reading, and remove what was put aside on disk."""
-        self._frames.close()
-
-    def _read(self, file: ImportFile, preset: Preset) -> Iterator[pl.DataFrame]:
-        source = file.source(preset)
-        check_required(file.path, source.headers, preset)
-        if not self._is_detected:
-            self.unmatched = unmatched_columns(source.headers, preset)
-        counted = self._counted(source.frames)
-        if preset.shape == "line_item":
-            yield from group_lines(counted, preset)
-        else:
-            yield from (to_raw_orders(frame, preset) for frame in counted)
-
-    def _counted(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        for frame in frames:
-            self.lines += frame.height
-            yield frame
-            if self._on_progress is not None:
-                self._on_progress(self.lines)
+    lines: int = 0
+    """Rows read from the file or the source so far; empty ones don't count."""
+    unmatched: tuple[str, ...] = ()
+    """The columns that the mapping takes from headers that the file lacks, where the user should know."""
 
 
-def extract_raw_orders(
+def extract_raw_orders(  # the options of one import
     file: ImportFile,
     preset: Preset,
+    counts: ReadCounts | None = None,
     *,
     chunk_rows: int = CHUNK_ROWS,
     is_detected: bool = False,
     on_progress: Callable[[int], None] | None = None,
-) -> RawOrderFrames:
-    """Read a file as frames of `RAW_ORDER_SCHEMA` (at most `chunk_rows` rows each), whatever its format and shape.
+) -> Generator[pl.DataFrame]:
+    """Yield the raw orders of a file as frames of `RAW_ORDER_SCHEMA`, for every format and shape.
 
-    `on_progress` is called with the number of lines read so far. The result counts lines and rows, and knows the
-    columns that the file lacks; not where the preset `is_detected`: its format may well leave some of them out.
+    Args:
+        file: the file.
+        preset: its format.
+        counts: kept up to date while the file is read.
+        chunk_rows: the most rows of a frame.
+        is_detected: the preset was detected, so the file may well lack some of its headers: `unmatched` stays empty.
+        on_progress: called with the number of lines read so far.
 
     Raises:
-        ImportFileError: from the iterator. Some frames may have been handed out by then: land them in one transaction.
-
+        ImportFileError: some frames may have been yielded by then: land them in one transaction.
     """
-    return RawOrderFrames(file, preset, chunk_rows=chunk_rows, is_detected=is_detected, on_progress=on_progress)
+    counts = ReadCounts() if counts is None else counts
+    content = file.content(preset)
+    check_required(file.path, content.headers, preset)
+    if not is_detected:
+        counts.unmatched = unmatched_columns(content.headers, preset)
+    lines = _counted(content.frames, counts, on_progress)
+    if preset.shape == "line_item":
+        orders = group_lines(lines, preset)
+    else:
+        orders = (to_raw_orders(frame, preset) for frame in lines)
+    yield from _resized(orders, chunk_rows)
+
+
+def _counted(
+    frames: Iterable[pl.DataFrame], counts: ReadCounts, on_progress: Callable[[int], None] | None
+) -> Iterator[pl.DataFrame]:
+    for frame in frames:
+        counts.lines += frame.height
+        yield frame
+        if on_progress is not None:
+            on_progress(counts.lines)
 
 
 def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:
@@ -101,9 +84,9 @@ def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:
     missing = {
         column
         for column in ("order_id", "shop")
-        if (source := preset.columns.get(column)) is not None
-        and source.constant is None
-        and not set(source.headers).intersection(headers)
+        if (mapping := preset.columns.get(column)) is not None
+        and mapping.constant is None
+        and not set(mapping.headers).intersection(headers)
     }
     if "order_id" in missing:
         wanted = _quoted(preset.columns["order_id"].headers)
@@ -116,17 +99,18 @@ def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:
 
 
 def unmatched_columns(headers: Sequence[str], preset: Preset) -> tuple[str, ...]:
-    """Return the mapped columns that name headers of which a file with these headers lacks what matters.
+    """Return the mapped columns whose value the file can't give.
 
-    That is: all that the value could be copied from, or one that a rule looks at.
+    It lacks all headers that the value is copied from, or one that a rule reads.
     """
-    sources: list[tuple[str, ColumnSource]] = [*preset.columns.items()]
-    sources += ((f"item.{column}", source) for column, source in preset.item.items())
+    mappings: list[tuple[str, ColumnMapping]] = [*preset.columns.items()]
+    mappings += ((f"item.{column}", mapping) for column, mapping in preset.item.items())
     present = set(headers)
     return tuple(
         column
-        for column, source in sources
-        if (source.columns and present.isdisjoint(source.columns)) or any(r.when not in present for r in source.rules)
+        for column, mapping in mappings
+        if (mapping.columns and present.isdisjoint(mapping.columns))
+        or any(rule.when not in present for rule in mapping.rules)
     )
 
 
@@ -134,12 +118,13 @@ def _quoted(headers: Sequence[str]) -> str:
     return " or ".join(repr(header) for header in headers)
 
 
-def _resized(frames: Iterable[pl.DataFrame], rows: int) -> Generator[pl.DataFrame]:
-    waiting: pl.DataFrame | None = None
+def _resized(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Join and cut frames so that each but the last has so many rows; none is empty."""
+    joined: pl.DataFrame | None = None
     for frame in frames:
-        waiting = frame if waiting is None else pl.concat([waiting, frame])
-        while waiting.height > rows:
-            yield waiting.head(rows)
-            waiting = waiting.slice(rows)
-    if waiting is not None and waiting.height:
-        yield waiting
+        joined = frame if joined is None else pl.concat([joined, frame])
+        while joined.height > rows:
+            yield joined.head(rows)
+            joined = joined.slice(rows)
+    if joined is not None and joined.height:
+        yield joined

@@ -1,7 +1,8 @@
-"""Gathers the lines of an export with a row per line item into one raw row per order.
+"""Grouping of the lines of an export with a row per line item into one raw order per order.
 
-An order's lines may lie anywhere in the file. Small files are gathered in memory; larger ones are spread over bucket
-files by a hash of the order's number, so that one bucket, which then holds all lines of its orders, fits in memory.
+The lines of an order may lie anywhere in the file. Small files are grouped in memory; larger ones are spilled into
+partition files by a hash of the order number: one partition holds all lines of its orders, and fits in memory.
+The notation of numbers does not belong here (`values.numbers`), nor does the grammar of items (`order_items`).
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ import polars as pl
 import pyarrow as pa
 
 from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.transform import (
     RAW_ORDER_SCHEMA,
     blank_to_null,
     file_headers,
     json_object,
+    mapped_value,
     order_constant,
     order_value,
-    source_value,
     unmapped_headers,
 )
 from etl_assets.values.numbers import format_money, parse_money, parse_quantity
@@ -36,13 +37,13 @@ if TYPE_CHECKING:
 
 IN_MEMORY_LINES: Final = 200_000
 IN_MEMORY_CELLS: Final = 20_000_000
-"""Of files with hundreds of columns, so many lines are too many."""
-BUCKETS: Final = 64
+"""Fewer lines fit in memory where a file has hundreds of columns."""
+PARTITIONS: Final = 64
 ORDER: Final = "__order"
-"""String, never null: the order's number once cleaned; what lines without one have is their own."""
+"""String, never null: the cleaned order number; a line without one has a value of its own."""
 PLATFORM: Final = "__platform"
 SHOP: Final = "__shop"
-"""String: the platform and the shop once cleaned; null where the line does not say."""
+"""String: the cleaned platform and shop; null where the line has none."""
 KEY: Final = (ORDER, PLATFORM, SHOP)
 _NUMBER: Final = "__number"
 _EXTRA: Final = "extra."
@@ -59,40 +60,40 @@ def group_lines(
     preset: Preset,
     *,
     in_memory_lines: int = IN_MEMORY_LINES,
-    buckets: int = BUCKETS,
+    partitions: int = PARTITIONS,
     spill_folder: Path | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Yield frames of `RAW_ORDER_SCHEMA`, each sorted by row_no, from frames of lines as the readers make them.
 
-    Up to `in_memory_lines` lines are gathered at once. More are spread over `buckets` files in a temporary folder (in
-    `spill_folder`, by default the system's), gone when the iterator is exhausted or closed.
+    Up to `in_memory_lines` lines are grouped at once. More are spilled into `partitions` files in a temporary folder
+    (in `spill_folder`, by default the system's), removed when the iterator is exhausted or closed.
     """
-    batches = _batches((map_lines(frame, preset) for frame in frames), in_memory_lines)
-    first = next(batches, None)
+    chunks = _chunks((map_lines(frame, preset) for frame in frames), in_memory_lines)
+    first = next(chunks, None)
     if first is None:
         return
-    second = next(batches, None)
+    second = next(chunks, None)
     if second is None:
         yield group_by_order(first, preset)
         return
     with tempfile.TemporaryDirectory(prefix="etl-assets-", dir=spill_folder) as folder:
-        _spill((first, second), batches, Path(folder), buckets)
+        _spill((first, second), chunks, Path(folder), partitions)
         del first, second
         for file in sorted(Path(folder).iterdir()):
-            yield group_by_order(_read_bucket(file), preset)
+            yield group_by_order(_read_partition(file), preset)
             file.unlink()
 
 
 def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     """Map lines to the order's columns, ``item.…`` and ``extra.…`` (all String, null where empty), and to the `KEY`.
 
-    Constants of the order's columns are left out: they are for orders of which no line says anything.
+    Constants of the order's columns are left out: they are for orders of which no line has a value.
     """
     headers = file_headers(lines)
     mapped = lines.select(
         pl.col(LINE_NUMBER, ROW_ERROR),
         *(order_value(preset, column, headers, with_constant=False) for column in RAW_COLUMNS),
-        *(source_value(preset.item.get(column), headers).alias(_ITEM + column) for column in ITEM_COLUMNS),
+        *(mapped_value(preset.item.get(column), headers).alias(_ITEM + column) for column in ITEM_COLUMNS),
         *(blank_to_null(pl.col(header)).alias(_EXTRA + header) for header in unmapped_headers(headers, preset)),
     )
     number = pl.when(is_not_blank(pl.col("order_id"))).then(clean_text(pl.col("order_id")))
@@ -104,7 +105,7 @@ def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
 
 
 def group_by_order(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
-    """Gather all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no."""
+    """Group all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no."""
     lines, key = fill_missing_shop(mapped.sort(LINE_NUMBER))
     lines = lines.with_columns(_split_variant(preset.item_variant_separator))
     items = json_object({column: pl.col(_ITEM + column) for column in ITEM_COLUMNS})
@@ -113,7 +114,7 @@ def group_by_order(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
         column for column in lines.columns if column.startswith(_EXTRA) and lines[column].null_count() < lines.height
     ]
     first_of = [column for column in RAW_COLUMNS if column not in {"items", "amount"}]
-    gathered = (
+    grouped = (
         lines.with_columns(items.alias("items"), *line_amounts)
         .group_by(key, maintain_order=True)
         .agg(
@@ -127,37 +128,37 @@ def group_by_order(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
         )
     )
     extra = json_object({column.removeprefix(_EXTRA): pl.col(column) for column in extras})
-    return gathered.with_columns(extra.alias("extra"), pl.col(ROW_ERROR).alias("defect")).select(
+    return grouped.with_columns(extra.alias("extra"), pl.col(ROW_ERROR).alias("defect")).select(
         RAW_ORDER_SCHEMA.names()
     )
 
 
 def fill_missing_shop(lines: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Find the orders of lines that leave out platform or shop, as many exports do after an order's first line.
+    """Find the orders of lines without platform or shop: many exports name them on an order's first line only.
 
-    Such a line belongs to the one shop that has an order of this number in the file and that agrees with what the line
-    says. Where several do, it stays as it is. `lines` must hold all lines of an order; their order is kept.
+    Such a line belongs to the one shop that has an order of this number in the file and does not contradict the line.
+    Where several shops do, it stays as it is. `lines` must hold all lines of an order; their order is kept.
 
     Returns:
         The lines, and the columns that all lines of an order have in common.
     """
     if all(lines[column].null_count() in {0, lines.height} for column in (PLATFORM, SHOP)):
-        return lines, KEY  # all lines say it, or none does
+        return lines, KEY  # all lines have them, or none has
     stated = lines.select(KEY).unique().with_row_index(_NUMBER)
     has_shop = pl.col(SHOP).is_not_null()
     platforms = pl.col(PLATFORM).filter(has_shop)  # with null: one that is not named may be any
-    of_shop = pl.when(has_shop).then(_only(pl.col(PLATFORM).drop_nulls(), ORDER, SHOP))
-    of_order = pl.when(~has_shop).then(_only(platforms, ORDER))
+    of_shop = pl.when(has_shop).then(_single_value(pl.col(PLATFORM).drop_nulls(), ORDER, SHOP))
+    of_order = pl.when(~has_shop).then(_single_value(platforms, ORDER))
     completed = stated.with_columns(pl.coalesce(PLATFORM, of_shop, of_order).alias("platform_found")).with_columns(
-        pl.coalesce(SHOP, _only(pl.col(SHOP).drop_nulls(), ORDER, "platform_found")).alias("shop_found")
+        pl.coalesce(SHOP, _single_value(pl.col(SHOP).drop_nulls(), ORDER, "platform_found")).alias("shop_found")
     )
-    # A number: the name of a shop that one line gives would be copied for all lines that leave it out.
+    # A number instead of the shop: its text would be copied for each line without it.
     numbers = completed.select(*KEY, pl.col(_NUMBER).first().over(ORDER, "platform_found", "shop_found"))
     return lines.join(numbers, on=KEY, how="left", nulls_equal=True, maintain_order="left"), (_NUMBER,)
 
 
-def _only(values: pl.Expr, *by: str) -> pl.Expr:
-    """The value that is the only one among `values` of a group, null where there are several or none."""
+def _single_value(values: pl.Expr, *by: str) -> pl.Expr:
+    """Return the one value among `values` of a group; null where there are several or none."""
     return pl.when(values.n_unique().over(by) == 1).then(values.first().over(by))
 
 
@@ -198,8 +199,8 @@ def _line_amounts(preset: Preset) -> list[pl.Expr]:
 def _order_amount(preset: Preset) -> pl.Expr:
     """Return the amount of an order: the first that a line names, or the exact sum of its lines.
 
-    A computed sum is text in the notation of the preset, as every amount of `raw_orders` is (docs/decisions.md, "A
-    computed amount is text in the notation of its export").
+    A computed sum is text in the notation of the preset, as every amount of `raw_orders` is (docs/decisions.md,
+    "Notation of computed amounts").
     """
     if not preset.amount_from_items:
         return pl.col("amount").first(ignore_nulls=True).fill_null(order_constant(preset, "amount"))
@@ -211,33 +212,33 @@ def _order_amount(preset: Preset) -> pl.Expr:
     return pl.coalesce(invalid_number, pl.when(amount.is_not_null().any()).then(total)).alias("amount")
 
 
-def _batches(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
-    """Join frames until they have more than `size` rows, or too many cells; each batch but the last has."""
-    waiting: list[pl.DataFrame] = []
+def _chunks(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
+    """Join frames until they have more than `size` rows, or too many cells; each chunk but the last has."""
+    joined: list[pl.DataFrame] = []
     for frame in frames:
-        waiting.append(frame)
-        if sum(part.height for part in waiting) > min(size, IN_MEMORY_CELLS // frame.width):
-            yield pl.concat(waiting)
-            waiting = []
-    if waiting:
-        yield pl.concat(waiting)
+        joined.append(frame)
+        if sum(part.height for part in joined) > min(size, IN_MEMORY_CELLS // frame.width):
+            yield pl.concat(joined)
+            joined = []
+    if joined:
+        yield pl.concat(joined)
 
 
-def _spill(first: Iterable[pl.DataFrame], further: Iterable[pl.DataFrame], folder: Path, buckets: int) -> None:
+def _spill(first: Iterable[pl.DataFrame], further: Iterable[pl.DataFrame], folder: Path, partitions: int) -> None:
     with ExitStack() as stack:
         writers: dict[int, pa.RecordBatchStreamWriter] = {}
-        for batches in (first, further):
-            for lines in batches:
-                numbered = lines.with_columns((pl.col(ORDER).hash() % buckets).alias("__bucket"))
-                for (bucket,), part in numbered.partition_by("__bucket", as_dict=True, include_key=False).items():
+        for chunks in (first, further):
+            for lines in chunks:
+                numbered = lines.with_columns((pl.col(ORDER).hash() % partitions).alias("__partition"))
+                for (partition,), part in numbered.partition_by("__partition", as_dict=True, include_key=False).items():
                     table = part.to_arrow()
-                    if bucket not in writers:
+                    if partition not in writers:
                         options = pa.ipc.IpcWriteOptions(compression="lz4")
-                        file = str(folder / f"{bucket:06}.arrow")
-                        writers[bucket] = stack.enter_context(pa.ipc.new_stream(file, table.schema, options=options))
-                    writers[bucket].write_table(table)
+                        file = str(folder / f"{partition:06}.arrow")
+                        writers[partition] = stack.enter_context(pa.ipc.new_stream(file, table.schema, options=options))
+                    writers[partition].write_table(table)
 
 
-def _read_bucket(file: Path) -> pl.DataFrame:
+def _read_partition(file: Path) -> pl.DataFrame:
     with pa.OSFile(str(file)) as opened, pa.ipc.open_stream(opened) as reader:
         return cast("pl.DataFrame", pl.from_arrow(reader.read_all()))

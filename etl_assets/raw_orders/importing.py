@@ -1,4 +1,7 @@
-"""One file, one import: chooses its preset, reads it and lands it. The whole way for anybody who has a path."""
+"""Import of one file: chooses its preset, reads it and lands it. The entry for commands that have a path.
+
+The inbox has an entry of its own (`inbox.ingest`), which imports each content once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl_assets.errors import EtlError
 from etl_assets.presets.catalog import detect_preset, list_presets
-from etl_assets.raw_orders.extract import extract_raw_orders
+from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
@@ -20,12 +23,12 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
-    from etl_assets.raw_orders.readers.opened_file import ImportFile
+    from etl_assets.raw_orders.readers.file_reader import ImportFile
 
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What is given for one import instead of what the file or its preset says."""
+    """Values of one import that replace those of the file and of its preset."""
 
     platform: str | None = None
     shop: str | None = None
@@ -35,7 +38,7 @@ class Overrides:
 NO_OVERRIDES: Final = Overrides()
 
 
-def import_file(  # noqa: PLR0913  # what may be said of one import
+def import_file(  # noqa: PLR0913  # the options of one import
     database: Database,
     path: Path,
     preset: Preset | None,
@@ -45,7 +48,7 @@ def import_file(  # noqa: PLR0913  # what may be said of one import
     run_id: str | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> ImportResult:
-    """Land one file. Whatever is wrong with the file makes a failed import without rows, not an exception.
+    """Land one file. An error of the file is a failed import without rows, not an exception.
 
     Args:
         database: the store.
@@ -53,7 +56,7 @@ def import_file(  # noqa: PLR0913  # what may be said of one import
         preset: its format; without one it is detected from the headers. Headers that a given one names and that the
             file lacks are in the result's `unmatched`.
         reader: reads it; where several files are imported, one reader for all of them.
-        overrides: what to replace in the preset for this import.
+        overrides: replace values of the preset for this import.
         run_id: the Dagster run, for the ledger.
         on_progress: called with the number of lines read so far.
     """
@@ -64,12 +67,13 @@ def import_file(  # noqa: PLR0913  # what may be said of one import
         except EtlError as error:
             return record_failed_import(database, path, error)
         chosen = found.with_overrides(platform=overrides.platform, shop=overrides.shop, timezone=overrides.timezone)
-        frames = extract_raw_orders(file, chosen, is_detected=preset is None, on_progress=on_progress)
-        return land_raw_orders(database, path, chosen, frames, run_id=run_id)
+        counts = ReadCounts()
+        frames = extract_raw_orders(file, chosen, counts, is_detected=preset is None, on_progress=on_progress)
+        return land_raw_orders(database, path, chosen, frames, counts, run_id=run_id)
 
 
 def require_preset(file: ImportFile) -> Preset:
-    """The preset that fits the headers of a file. Raises `ImportFileError` where none does."""
+    """Detect the preset of a file from its headers. Raises `ImportFileError` where none fits."""
     path, headers = file.path, file.headers()
     if "quarantine_id" in headers:  # it has the columns of the generic preset too
         remedy = "Correct its rows and pass it to `etl-assets quarantine replay --file`"

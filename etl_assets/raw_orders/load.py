@@ -1,10 +1,16 @@
-"""Lands files as raw orders: one import per file, its rows and its `completed` status in one transaction."""
+"""Landing of raw orders: one import per file, its rows and its `completed` status in one transaction.
+
+The hazard is the half import: a process that dies leaves a pending import without rows, which the next one marks failed
+(`fail_interrupted_imports`; docs/decisions.md, "One transaction per import"). Reading files, and finding
+the new orders of a source, do not belong here.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 import polars as pl
@@ -15,41 +21,25 @@ from etl_assets.database.database import sqlstate_of
 from etl_assets.database.frames import copy_rows
 from etl_assets.database.schema import import_tasks
 from etl_assets.database.sqlstates import meaning_of
-from etl_assets.errors import DatabaseUnavailableError, EtlError
+from etl_assets.errors import ConcurrentRunError, DatabaseUnavailableError, EtlError
 from etl_assets.ledger import queue
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.queue import RawIdRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
+    from etl_assets.raw_orders.extract import ReadCounts
 
 INTERRUPTED: Final = "The import was interrupted before it ended; import the file again."
 
 
-class Landable(Protocol):
-    """Raw orders to be landed: an iterator of frames that counts what it has read and handed out."""
-
-    lines: int
-    rows: int
-    unmatched: tuple[str, ...]
-    """Columns that the mapping takes from headers that the source lacks, where the user should know; else empty."""
-
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        """Frames of columns of `raw_orders` but import_id and raw_id; `replaces_raw_id` where rows correct others."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what is open."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What one import came to. `lines` were read from the source, `rows` are the raw orders landed."""
+    """Result of one import. `lines` were read from the file or source, `rows` are the raw orders landed."""
 
     import_id: UUID
     source: str
@@ -62,7 +52,7 @@ class ImportResult:
     """The columns that the mapping takes from headers that the file lacks; never those of a detected preset."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as the commands print it; `error` and `unmatched` only where there is something to say."""
+        """Return the result as the commands print it; `error` and `unmatched` only where there are any."""
         result: dict[str, Any] = {
             "import_id": str(self.import_id),
             "source": self.source,
@@ -78,52 +68,60 @@ class ImportResult:
         return result
 
 
-def land_raw_orders(
+def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources and corrections
     database: Database,
     path: Path | str,
     preset: Preset,
-    frames: Landable,
+    frames: Iterable[pl.DataFrame],
+    counts: ReadCounts,
     *,
     run_id: str | None = None,
-    claim: Callable[[sa.Connection, UUID], None] | None = None,
+    before_rows: Callable[[sa.Connection, UUID], None] | None = None,
+    keep: Callable[[sa.Connection, pl.DataFrame], pl.DataFrame] | None = None,
 ) -> ImportResult:
-    """Land the raw orders of one file.
+    """Land the raw orders of one import, in one transaction.
 
     Args:
         database: the store.
-        path: the file, or what else the rows came from, named in the ledger.
+        path: the file, or another name of where the rows are from, for the ledger.
         preset: the format it was read with; stored with the import.
-        frames: the file's raw orders.
+        frames: columns of `raw_orders` but import_id and raw_id; with `replaces_raw_id` where rows correct others.
+            A generator is closed at the end.
+        counts: of the rows read, as `frames` keep them.
         run_id: the Dagster run, for the ledger.
-        claim: called first in the transaction of the rows, with the import's id; its `EtlError` fails the import.
+        before_rows: called first in the transaction, with the import's id; its `EtlError` fails the import.
+        keep: called in the transaction with each frame; returns the rows of it that are landed.
 
     Returns:
         The completed import, or the failed one with its error when the file can't be read: then it has no rows.
 
     Raises:
         DatabaseUnavailableError: the server can't be reached; nothing was landed.
+        ConcurrentRunError: `before_rows` found that another process was first; nothing was landed.
     """
     import_id = register_import(database, str(path), preset)
     try:
         with database.transaction() as connection:
-            # The file is read inside: hours may pass before the first rows. Nobody waits for its only lock till then.
+            # The file is read inside: hours may pass before the first rows, and nothing waits for the one lock so long
+            # (docs/decisions.md, "Time-outs of imports").
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-            if claim is not None:
-                claim(connection, import_id)
-            batch_id = _land(connection, import_id, frames, run_id)
-            lines, rows, unmatched = frames.lines, frames.rows, frames.unmatched
-            _complete(connection, import_id, batch_id=batch_id, lines=lines, rows=rows, unmatched=unmatched)
+            if before_rows is not None:
+                before_rows(connection, import_id)
+            kept = frames if keep is None else (keep(connection, frame) for frame in frames)
+            batch_id, rows = copy_raw_orders(connection, import_id, kept, run_id)
+            complete_import(connection, import_id, batch_id, rows, counts)
     except EtlError as error:
         fail_import(database, import_id, str(error))
-        if isinstance(error, DatabaseUnavailableError):
-            raise  # no fault of the file
-        return ImportResult(import_id, str(path), preset.name, frames.lines, 0, "failed", str(error))
+        if isinstance(error, DatabaseUnavailableError | ConcurrentRunError):
+            raise  # no fault of the rows
+        return ImportResult(import_id, str(path), preset.name, counts.lines, 0, "failed", str(error))
     except BaseException as error:
-        fail_import(database, import_id, _why(error))
+        fail_import(database, import_id, _describe(error))
         raise
     finally:
-        frames.close()
-    return ImportResult(import_id, str(path), preset.name, lines, rows, "completed", unmatched=unmatched)
+        if isinstance(frames, Generator):
+            frames.close()
+    return ImportResult(import_id, str(path), preset.name, counts.lines, rows, "completed", unmatched=counts.unmatched)
 
 
 def record_failed_import(database: Database, path: Path, error: EtlError) -> ImportResult:
@@ -159,30 +157,21 @@ def fail_import(database: Database, import_id: UUID, error: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LandedTotals:
-    """How many imports there are, and how many raw orders the completed ones landed."""
-
-    completed: int
-    failed: int
-    rows: int
-
-
-def landed_totals(database: Database) -> LandedTotals:
-    """Count the imports and their rows."""
+def count_imports(database: Database) -> dict[str, int]:
+    """Count the `completed` and the `failed` imports, and the raw `rows` that were landed."""
     with database.transaction() as connection:
-        return LandedTotals(
-            *connection.execute(
-                sa.text(
-                    "SELECT count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'failed'),"
-                    " CAST(coalesce(sum(row_count), 0) AS bigint) FROM import_tasks"
-                )
-            ).one()
+        counted = connection.execute(
+            sa.text(
+                "SELECT count(*) FILTER (WHERE status = 'completed') AS completed,"
+                " count(*) FILTER (WHERE status = 'failed') AS failed,"
+                " CAST(coalesce(sum(row_count), 0) AS bigint) AS rows FROM import_tasks"
+            )
         )
+        return dict(counted.mappings().one())
 
 
 def fail_interrupted_imports(database: Database) -> int:
-    """Mark imports failed whose process is gone: pending ones whose row nobody holds. Returns how many."""
+    """Mark pending imports failed whose process is gone, so that no session locks their row; return how many."""
     with database.transaction() as connection:
         return connection.execute(
             sa.text(
@@ -194,8 +183,14 @@ def fail_interrupted_imports(database: Database) -> int:
         ).rowcount
 
 
-def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFrame], run_id: str | None) -> int:
-    """COPY the rows and put them on the queue of the assets that read imports. Returns the ledger's batch."""
+def copy_raw_orders(
+    connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFrame], run_id: str | None
+) -> tuple[int, int]:
+    """COPY the rows and put them on the queue of the assets that read imports.
+
+    Returns:
+        The batch of the ledger, and the number of rows.
+    """
     connection.execute(
         sa.select(import_tasks.c.import_id).where(import_tasks.c.import_id == import_id).with_for_update()
     )
@@ -204,37 +199,20 @@ def _land(connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFr
     ).scalar_one()
     rows, started = 0, time.perf_counter()
     for frame in frames:
-        rows += copy_rows(connection, "raw_orders", frame.with_columns(import_id=pl.lit(str(import_id))))
-    # Other imports wait for the lock that comes now: one that hangs from here on has to let go of it.
+        if frame.height:
+            rows += copy_rows(connection, "raw_orders", frame.with_columns(import_id=pl.lit(str(import_id))))
+    # Other imports wait for the lock that comes now: one that hangs from here on has to release it.
     connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = DEFAULT"))
     record = open_batch(connection, "raw_orders", run_id, expected_epoch=None, started=started)
     if rows:
         high = connection.execute(sa.text("SELECT currval('raw_orders_raw_id_seq')")).scalar_one()
         queue.enqueue(connection, DOWNSTREAM["raw_orders"], [RawIdRange(record.batch_id, low, high)])
     close_batch(connection, record, BatchCounts(inserted=rows), [import_id])
-    return record.batch_id
+    return record.batch_id, rows
 
 
-def _why(error: BaseException) -> str:
-    """Word the error of an import that failed for a reason that is not its file's."""
-    state = sqlstate_of(error)
-    return f"The database refused it (SQLSTATE {state}): {meaning_of(state)}." if state else INTERRUPTED
-
-
-def _storable(text: str) -> str:
-    """The text without what no database holds: bytes in the name of a file that are not UTF-8."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _complete(
-    connection: sa.Connection,
-    import_id: UUID,
-    *,
-    batch_id: int,
-    lines: int,
-    rows: int,
-    unmatched: Sequence[str] = (),
-) -> None:
+def complete_import(connection: sa.Connection, import_id: UUID, batch_id: int, rows: int, counts: ReadCounts) -> None:
+    """Record that an import is completed, in the transaction of its rows."""
     connection.execute(
         sa.update(import_tasks)
         .where(import_tasks.c.import_id == import_id)
@@ -242,8 +220,19 @@ def _complete(
             status="completed",
             batch_id=batch_id,
             row_count=rows,
-            line_count=lines,
-            unmatched=list(unmatched),
+            line_count=counts.lines,
+            unmatched=list(counts.unmatched),
             completed_at=sa.func.now(),
         )
     )
+
+
+def _describe(error: BaseException) -> str:
+    """Describe the error of an import that failed for a reason that is not its file's."""
+    state = sqlstate_of(error)
+    return f"The database refused it (SQLSTATE {state}): {meaning_of(state)}." if state else INTERRUPTED
+
+
+def _storable(text: str) -> str:
+    """Replace bytes in the name of a file that are not UTF-8, which PostgreSQL refuses."""
+    return text.encode("utf-8", "replace").decode()

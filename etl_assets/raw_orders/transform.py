@@ -1,6 +1,7 @@
-"""Maps the columns of an export to the columns of `raw_orders`. Pure expressions on frames: no reading, no cleaning.
+"""Rules of the mapping from the columns of an export to those of `raw_orders`, as pure expressions on frames.
 
-Frames come in with the file's own headers (all String), `LINE_NUMBER` and `ROW_ERROR`, as the readers make them.
+Frames have the file's own headers (all String), `LINE_NUMBER` and `ROW_ERROR`, as the readers make them. Reading files
+and cleaning texts do not belong here: raw orders keep the text of the export.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.presets.model import RAW_COLUMNS, ColumnSource
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
+from etl_assets.presets.model import RAW_COLUMNS, ColumnMapping
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.values.text import is_not_blank
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ RAW_ORDER_SCHEMA: Final = pl.Schema(
         *((column, pl.String) for column in (*RAW_COLUMNS, "extra", "defect")),
     ]
 )
-"""What an import lands, but for its import_id and raw_id. `extra` is the text of a JSON object."""
+"""Columns of a raw order but import_id and raw_id. `extra` is the text of a JSON object."""
 
 _JSON_ESCAPES: Final = {
     "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t",
@@ -51,37 +52,37 @@ def file_headers(lines: pl.DataFrame) -> tuple[str, ...]:
 
 def unmapped_headers(headers: Iterable[str], preset: Preset) -> list[str]:
     """Return the headers that the preset does not name anywhere."""
-    sources = (*preset.columns.values(), *preset.item.values())
-    named = {header for source in sources for header in source.headers}
+    mappings = (*preset.columns.values(), *preset.item.values())
+    named = {header for mapping in mappings for header in mapping.headers}
     return [header for header in headers if header not in named]
 
 
 def order_value(preset: Preset, column: str, headers: Collection[str], *, with_constant: bool = True) -> pl.Expr:
-    """Value one column of `raw_orders` (String, null where the export says nothing)."""
-    source = _order_source(preset, column)
-    if source is not None and not with_constant:
-        source = source.model_copy(update={"constant": None})
-    return source_value(source, headers).alias(column)
+    """Return the expression of one column of `raw_orders` (String); null where the export has no value."""
+    mapping = _order_mapping(preset, column)
+    if mapping is not None and not with_constant:
+        mapping = mapping.model_copy(update={"constant": None})
+    return mapped_value(mapping, headers).alias(column)
 
 
 def order_constant(preset: Preset, column: str) -> pl.Expr:
-    """What a column of `raw_orders` is where the export says nothing: the constant, if there is one (String)."""
-    source = _order_source(preset, column)
-    return pl.lit(source.constant if source else None, pl.String)
+    """Return the constant of a column of `raw_orders` (String), for rows without a value; null where there is none."""
+    mapping = _order_mapping(preset, column)
+    return pl.lit(mapping.constant if mapping else None, pl.String)
 
 
-def _order_source(preset: Preset, column: str) -> ColumnSource | None:
-    default = ColumnSource(constant=preset.name) if column == "platform" else None
+def _order_mapping(preset: Preset, column: str) -> ColumnMapping | None:
+    default = ColumnMapping(constant=preset.name) if column == "platform" else None
     return dict(preset.columns).get(column, default)  # type: ignore[call-overload,no-any-return]  # any name may be asked for
 
 
-def source_value(source: ColumnSource | None, headers: Collection[str]) -> pl.Expr:
-    """Value one column source: the first matching rule, else the first filled column, else the constant."""
-    if source is None:
+def mapped_value(mapping: ColumnMapping | None, headers: Collection[str]) -> pl.Expr:
+    """Return the value of a mapping: the first matching rule, else the first filled column, else the constant."""
+    if mapping is None:
         return pl.lit(None, pl.String)
-    columns = [blank_to_null(pl.col(column)) for column in source.columns if column in headers]
-    value = pl.coalesce(*columns, pl.lit(source.constant, pl.String))
-    for rule in reversed(source.rules):
+    columns = [blank_to_null(pl.col(column)) for column in mapping.columns if column in headers]
+    value = pl.coalesce(*columns, pl.lit(mapping.constant, pl.String))
+    for rule in reversed(mapping.rules):
         if rule.when in headers:
             matches = pl.col(rule.when).fill_null("").str.contains(rule.matches)
             value = pl.when(matches).then(pl.lit(rule.value)).otherwise(value)
@@ -89,12 +90,12 @@ def source_value(source: ColumnSource | None, headers: Collection[str]) -> pl.Ex
 
 
 def blank_to_null(text: pl.Expr) -> pl.Expr:
-    """Keep the text as it is; where it says nothing, null."""
+    """Return the text as it is; null where it is blank."""
     return pl.when(is_not_blank(text)).then(text)
 
 
 def json_object(values: dict[str, pl.Expr]) -> pl.Expr:
-    """Text of a JSON object of the values (String) that are not null; null where none is left."""
+    """Write a JSON object of the values (String) that are not null; null where none is left."""
     if not values:
         return pl.lit(None, pl.String)
     pairs = [pl.lit(json_text_literal(key) + ":") + json_text(value) for key, value in values.items()]
@@ -103,10 +104,10 @@ def json_object(values: dict[str, pl.Expr]) -> pl.Expr:
 
 
 def json_text(text: pl.Expr) -> pl.Expr:
-    """Text as a JSON string, quotes included."""
+    """Write text as a JSON string, quotes included."""
     return '"' + text.str.replace_many(list(_JSON_ESCAPES), list(_JSON_ESCAPES.values())) + '"'
 
 
 def json_text_literal(text: str) -> str:
-    """Text as a JSON string, quotes included."""
+    """Write text as a JSON string, quotes included."""
     return '"' + "".join(_JSON_ESCAPES.get(char, char) for char in text) + '"'

@@ -1,4 +1,7 @@
-"""What the asset `raw_orders` lands by itself: finished files of the inbox, and what changed in the sources."""
+"""Ingestion of the asset `raw_orders`: complete files of the inbox, and changed rows of the sources.
+
+Not here: how a file is imported (`inbox`, `raw_orders`) or a source pulled (`sources`), and Dagster.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Landed:
-    """What was landed; `problems` are those of single files and sources, in words."""
+    """Counts of ingested inputs; `problems` are those of single files and sources, in words."""
 
     files: int = 0
     failed_files: int = 0
@@ -30,7 +33,7 @@ class Landed:
 def ingest_pending_inputs(
     database: Database, *, run_id: str, pulled: Sequence[str] = (), reconciled: Sequence[str] = ()
 ) -> Landed:
-    """Take in the inbox and read the named sources. A problem of one of them stops no other.
+    """Ingest the inbox and the named sources. A problem of one of them stops no other.
 
     Args:
         database: the store.
@@ -61,6 +64,6 @@ def _collect_problems(problems: list[str]) -> Iterator[None]:
     except DatabaseUnavailableError:
         raise
     except ConcurrentRunError:
-        pass  # somebody else has just done the same
+        pass  # another run has just ingested the same
     except EtlError as error:
         problems.append(str(error))

@@ -1,4 +1,7 @@
-"""What each kind of database must know how to do for a source; the modules beside this one do it."""
+"""Interface of the kinds of databases that are sources; `postgresql`, `mysql` and `sqlite` implement it.
+
+A new kind of database is a module with a `Backend`, an entry in `model.BACKENDS` and one in `session.open_backend`.
+"""
 
 # ruff: noqa: S608  # only quoted names and integers are put into SQL here
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a source, as its driver describes it."""
+    """Column of a source, as its driver describes it."""
 
     name: str
     type: str
@@ -29,27 +32,27 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is to be read next.
+    """Window of changes: the rows to read next.
 
     Conditions are SQL on the relation `q`, made of quoted names and integers.
     """
 
     position: dict[str, Any]
-    """Where the source stands once the window is landed."""
+    """Position of the source when the window is landed."""
     changed: str | None
-    """Which rows changed since the last position; None where that can't be told."""
+    """Condition of the rows that changed since the last position; None where that is unknown."""
     pending: str
-    """Which rows the next ordinary pull would have brought: those are not missed."""
+    """Condition of the rows that the next ordinary pull would have brought: those are not missed."""
     why_full: str | None = None
-    """Why all of the source has to be read."""
+    """Reason to read all of the source."""
     is_empty: bool = False
-    """Whether nothing changed."""
+    """No row changed."""
     claimed: tuple[int, ...] = field(default=(), repr=False)
-    """The change rows to delete once the window is landed."""
+    """Numbers of the change rows to delete when the window is landed."""
 
 
 class Statements(Protocol):
-    """Runs small statements in the source, each in a transaction of its own."""
+    """Function that runs small statements in the source, each in a transaction of its own."""
 
     def __call__(self, *statements: str) -> list[list[list[Any]]]:
         """Return the rows of each."""
@@ -57,54 +60,54 @@ class Statements(Protocol):
 
 
 class Backend(Protocol):
-    """One kind of database."""
+    """Kind of database."""
 
     before: tuple[str, ...]
 
     def driver_url(self) -> URL:
-        """The URL for SQLAlchemy."""
+        """Return the URL for SQLAlchemy."""
         ...
 
     def reader_uri(self) -> str:
-        """The URL for ConnectorX."""
+        """Return the URL for ConnectorX."""
         ...
 
     def quote(self, name: str) -> str:
-        """A name of a table (its parts separated by points stay so) or column, quoted."""
+        """Quote the name of a column, or of a table, part by part where it has points."""
         ...
 
     def as_text(self, column: Column) -> str:
-        """The expression that makes text of a column of `q`."""
+        """Return the SQL expression that converts a column of `q` to text."""
         ...
 
     def decode(self, cells: pl.Expr) -> pl.Expr:
-        """The text of what `as_text` gave; null where it was NULL or can't be text."""
+        """Decode the result of `as_text`; null where the cell was NULL or is not valid text."""
         ...
 
-    def spelled(self, cells: pl.Expr) -> pl.Expr:
-        """What stands for a cell that `decode` can't make text of."""
+    def replacement(self, cells: pl.Expr) -> pl.Expr:
+        """Return the replacement of a cell that `decode` can't decode."""
         ...
 
     def window(self, run: Statements, source: SourceConfig, position: dict[str, Any] | None) -> Window:
-        """What to read next, from a position of this kind of source or from none."""
+        """Find the window that begins at a position of this kind of source, or at none."""
         ...
 
     def release(self, source: SourceConfig, claimed: Sequence[int]) -> Iterable[str]:
-        """The statements that delete change rows that have been landed."""
+        """Return the statements that delete change rows that have been landed."""
         ...
 
     def setup(self, source: SourceConfig) -> str:
-        """The SQL that the owner of the source runs once, so that its changes can be found."""
+        """Return the SQL that the owner of the source runs once, so that its changes can be found."""
         ...
 
 
 def quoted(name: str, mark: str) -> str:
-    """Each part of a name between quotation marks."""
+    """Put each part of a name between quotation marks."""
     return ".".join(mark + part.replace(mark, mark * 2) + mark for part in name.split("."))
 
 
 def relation(source: SourceConfig, backend: Backend) -> str:
-    """The table or query of a source, to be read as `q`."""
+    """Return the table or query of a source, as the relation `q`."""
     if source.table is not None:
         return f"{backend.quote(source.table)} q"
     query = (source.query or "").strip().rstrip(";")
@@ -112,7 +115,7 @@ def relation(source: SourceConfig, backend: Backend) -> str:
 
 
 def tables_with_keys(source: SourceConfig, changes: ChangeTable | ChangeSequence) -> dict[str, tuple[str, ...]]:
-    """The tables that get triggers, each with the columns of the source's key; by default the source's own.
+    """Return the tables that get triggers, each with the columns of the source's key; by default the source's own.
 
     Raises:
         SourceConfigError: the source is a query, and its tables are not named.
@@ -125,13 +128,13 @@ def tables_with_keys(source: SourceConfig, changes: ChangeTable | ChangeSequence
 
 
 def key_list(backend: Backend, columns: Sequence[str], prefix: str = "q.") -> str:
-    """The columns of a key: one, or a row value."""
+    """Return the columns of a key as SQL: one, or a row value."""
     names = ", ".join(prefix + backend.quote(column) for column in columns)
     return names if len(columns) == 1 else f"({names})"
 
 
 def bare_list(backend: Backend, columns: Sequence[str], prefix: str = "") -> str:
-    """Columns separated by commas."""
+    """Return columns separated by commas."""
     return ", ".join(prefix + backend.quote(column) for column in columns)
 
 

@@ -1,7 +1,7 @@
-"""What is remembered of a source: how far it was read, and what each of its orders said last.
+"""State of the sources in the store: the position up to which each was read, and the last hash of each of its orders.
 
-Both change in the transaction that lands the rows. Of two pulls that began at the same point the second to commit finds
-the epoch raised and writes nothing.
+Both change in the transaction that lands the rows. The hazard is two pulls from the same position: the second to commit
+finds the epoch, a fencing token, raised, and writes nothing (docs/decisions.md, "Source row hashes").
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a source was read, and when (None: never)."""
+    """Position up to which a source was read, and the times of that (None: never)."""
 
     position: dict[str, Any] | None
     epoch: int
@@ -34,7 +34,7 @@ class Progress:
 
 
 def begin(database: Database, source: str) -> Progress:
-    """Read how far a source was read, before anything is read from it."""
+    """Return the progress of a source, before anything is read from it."""
     with database.transaction() as connection:
         connection.execute(
             sa.text("INSERT INTO source_progress (source, epoch) VALUES (:source, 0) ON CONFLICT DO NOTHING"),
@@ -44,18 +44,18 @@ def begin(database: Database, source: str) -> Progress:
 
 
 def progress_of_all(database: Database) -> dict[str, Progress]:
-    """How far each source was read that was ever pulled."""
+    """Return the progress of each source that was ever pulled."""
     with database.transaction() as connection:
         return _progress(connection)
 
 
 def advance(connection: sa.Connection, source: str, epoch: int, position: dict[str, Any], *, full: bool) -> None:
-    """Note that a source was read up to `position`.
+    """Record that a source was read up to `position`.
 
     Raises:
         ConcurrentRunError: another pull of it has committed since `epoch` was read.
     """
-    touched = connection.execute(
+    updated = connection.execute(
         sa.text(
             "UPDATE source_progress SET position = CAST(:position AS jsonb), epoch = epoch + 1, pulled_at = now(),"
             " reconciled_at = CASE WHEN :full THEN now() ELSE reconciled_at END"
@@ -63,13 +63,13 @@ def advance(connection: sa.Connection, source: str, epoch: int, position: dict[s
         ),
         {"source": source, "epoch": epoch, "position": json.dumps(position), "full": full},
     ).rowcount
-    if touched != 1:
+    if updated != 1:
         msg = f"Source {source}: another pull of it committed while this one read; nothing of this one was written."
         raise ConcurrentRunError(msg)
 
 
-def remember(connection: sa.Connection, source: str, orders: pl.DataFrame) -> pl.DataFrame:
-    """Note what orders say; returns those that are new or say something else than before."""
+def record_orders(connection: sa.Connection, source: str, orders: pl.DataFrame) -> pl.DataFrame:
+    """Record the hashes of orders; return the orders that are new or have changed."""
     _stage(connection, source, orders)
     changed = fetch_frame(
         connection,
@@ -83,8 +83,8 @@ def remember(connection: sa.Connection, source: str, orders: pl.DataFrame) -> pl
     return orders.join(changed, on=ROW_KEY, how="semi", maintain_order="left")
 
 
-def is_anything_new(connection: sa.Connection, source: str, orders: pl.DataFrame) -> bool:
-    """Whether `remember` would return any of the orders."""
+def has_new_orders(connection: sa.Connection, source: str, orders: pl.DataFrame) -> bool:
+    """Test that `record_orders` would return any of the orders."""
     _stage(connection, source, orders)
     found: bool = connection.execute(
         sa.text(

@@ -1,9 +1,9 @@
-"""The process that touches a source's database, so that no driver can hang or kill the one that loads.
+"""Child process that connects to the database of a source, so that no driver can hang or crash the parent.
 
-Its role is ``driver`` (small statements, through SQLAlchemy) or ``reader`` (bulk reads, through ConnectorX): one never
-does the other's work, because two SQLite libraries in a process drop each other's locks. How it is started and talked
-to is in `etl_assets.children`. Answers to failures hold the kind of error and its code, never its text, which quotes
-values.
+Its role is ``driver`` (small statements, through SQLAlchemy) or ``reader`` (bulk reads, through ConnectorX). The hazard
+of one process for both is SQLite: two libraries of it in a process drop each other's locks. `process` is the parent
+side (docs/decisions.md, "Source processes"). Answers to failures hold the kind
+of error and its code, never its text, which quotes values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from etl_assets.child_process.child import serve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BATCH_ROWS: Final = 20_000
+CHUNK_ROWS: Final = 20_000
 CONNECT_SECONDS: Final = 5
 CODES_OF_TEXTS: Final = {
     "password authentication failed": "28P01",
@@ -29,8 +29,8 @@ CODES_OF_TEXTS: Final = {
 
 
 def run_statements(request: dict[str, Any]) -> dict[str, Any]:
-    """Run statements one after the other, each in a transaction of its own; returns columns and rows of each."""
-    import sqlalchemy as sa  # noqa: PLC0415  # the other kind of child does not need it
+    """Run statements one after the other, each in a transaction of its own; return columns and rows of each."""
+    import sqlalchemy as sa  # noqa: PLC0415  # the other role does not need it
 
     url = sa.make_url(request["url"])
     seconds = int(request["seconds"])
@@ -54,23 +54,23 @@ def run_statements(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_into_file(request: dict[str, Any]) -> dict[str, Any]:
-    """Read a query through ConnectorX into an Arrow file, batch by batch; returns the number of rows."""
+    """Read a query through ConnectorX into an Arrow file, chunk by chunk; return the number of rows."""
     import connectorx  # noqa: PLC0415  # as above
     import pyarrow as pa  # noqa: PLC0415  # as above
 
-    batches: Any = connectorx.read_sql(
+    chunks: Any = connectorx.read_sql(
         request["uri"],
         request["query"],
         return_type="arrow_stream",
         pre_execution_query=request["before"] or None,
-        batch_size=BATCH_ROWS,
+        batch_size=CHUNK_ROWS,
     )
     rows = 0
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.OSFile(request["file"], "wb") as file, pa.ipc.new_stream(file, batches.schema, options=options) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-            rows += batch.num_rows
+    with pa.OSFile(request["file"], "wb") as file, pa.ipc.new_stream(file, chunks.schema, options=options) as writer:
+        for chunk in chunks:
+            writer.write_batch(chunk)
+            rows += chunk.num_rows
     return {"rows": rows}
 
 
@@ -81,17 +81,17 @@ ROLES: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 
 
 class ConnectFailedError(Exception):
-    """The server could not be reached, or refused us."""
+    """Error of a server that could not be reached, or refused the connection."""
 
 
 def describe_failure(error: BaseException) -> dict[str, Any]:
-    """What may be said about an error: its kind and its code."""
+    """Describe an error by its kind and its code, which hold no values."""
     stage = "connect" if isinstance(error, ConnectFailedError) else "statement"
     if isinstance(error, ConnectFailedError):
         error = error.args[0]
     original = getattr(error, "orig", None) or error
     if original.args and isinstance(original.args[0], int):
-        code: str | None = str(original.args[0])  # PyMySQL: says more than its SQLSTATE
+        code: str | None = str(original.args[0])  # PyMySQL: more exact than its SQLSTATE
     else:
         code = getattr(original, "sqlstate", None)
     if code is None:
@@ -100,7 +100,7 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
 
 
 def _code_in(text: str) -> str | None:
-    """The code that ConnectorX and libpq only have in their texts."""
+    """Find the code that ConnectorX and libpq have in their texts only."""
     for part, code in CODES_OF_TEXTS.items():
         if part in text:
             return code

@@ -1,4 +1,4 @@
-"""Reads `sources.yaml`, and the URLs of the sources from the environment."""
+"""Configuration of sources: reads `sources.yaml`, and the URLs of the sources from the environment."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def load_sources(settings: Settings) -> list[SourceConfig]:
 
 
 def source_url(source: SourceConfig) -> URL:
-    """The URL of a source's database, from the environment or the file `.env`.
+    """Return the URL of a source's database, from the environment or the file `.env`.
 
     Raises:
         SourceConfigError: it is missing, no URL, or of a database that the source's `changes` is not made for. The

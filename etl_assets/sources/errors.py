@@ -1,4 +1,4 @@
-"""What can go wrong with a source: its description, its database, a read of it."""
+"""Errors of sources: of a description, of its database, of a read."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from etl_assets.errors import EtlError, ReadError
 
 
 class SourceConfigError(EtlError):
-    """`sources.yaml` or the URL of a source can't be used: names the source, the key and the remedy."""
+    """Error of `sources.yaml` or of the URL of a source: names the source, the key and the remedy."""
 
 
 class SourceError(EtlError):
-    """A source does not hold what its description says, or its position can't be used."""
+    """Error of a source that does not match its description."""
 
 
 class SourceReadError(ReadError):
-    """A source could not be read: refused, cut off, or not answered in time. Nothing of the pull was written."""
+    """Error of a read: refused, cut off, or not answered in time. Nothing of the pull was written."""

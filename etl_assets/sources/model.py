@@ -1,4 +1,4 @@
-"""What `sources.yaml` says about one source: where its rows are, how they are mapped, how changes are found.
+"""Model of one source in `sources.yaml`: its table or query, its mapping, and the way to find changes.
 
 No secrets: a source names the environment variable that holds its URL.
 """
@@ -54,7 +54,7 @@ class Xmin(_Strict):
 
 
 class ChangeTable(_Strict):
-    """MariaDB and MySQL: triggers note the keys of changed rows in a table; what has been landed is deleted. Exact."""
+    """MariaDB and MySQL: triggers record the keys of changed rows in a table; landed ones are deleted. Exact."""
 
     kind: Literal["change_table"]
     table: TableName = "etl_changes"
@@ -73,7 +73,7 @@ class ChangeSequence(_Strict):
 
 
 class Reconcile(_Strict):
-    """Any database: read everything each time and compare it with what was seen."""
+    """Any database: read all rows each time and compare them with the last read."""
 
     kind: Literal["reconcile"]
 
@@ -98,7 +98,7 @@ BACKENDS: Final[dict[str, tuple[str, ...]]] = {
 
 
 class SourceConfig(_Strict):
-    """One source. See docs/sources.md for the file with examples."""
+    """Source. docs/sources.md describes the file, with examples."""
 
     name: SourceName
     url_env: VariableName
@@ -106,15 +106,15 @@ class SourceConfig(_Strict):
     table: TableName | None = None
     query: str | None = Field(default=None, min_length=1)
     key: Columns
-    """The columns that say which order a row belongs to; unique where the mapping's shape is `order`; never NULL."""
+    """Columns that identify the order of a row; unique where the mapping's shape is `order`; never NULL."""
     changes: Annotated[Changes, BeforeValidator(_accept_short_form)]
     mapping: Preset
     every_seconds: int = Field(default=60, ge=1)
     """How often the schedule pulls it."""
     reconcile_seconds: int | None = Field(default=86_400, ge=60)
-    """How often the schedule reads all of it, to find what was missed; null: never."""
+    """Interval at which the schedule reads all of it, to find missed rows; null: never."""
     timeout_seconds: int = Field(default=600, ge=1)
-    """After so long a read is given up, and the process that does it is killed."""
+    """Time limit of a read, after which its process is killed."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> SourceConfig:

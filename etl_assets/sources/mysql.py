@@ -1,4 +1,8 @@
-"""MariaDB and MySQL as a source: triggers note changed keys; the committed notes are read as a set, then deleted."""
+"""MariaDB and MySQL as a source: triggers record changed keys; the committed records are read as a set, then deleted.
+
+The hazard is the order of commits: numbers are given out before the commit, so a record with a lower number may become
+visible later (docs/sources.md).
+"""
 
 # ruff: noqa: S608  # only quoted names and integers are put into SQL here
 
@@ -28,22 +32,22 @@ if TYPE_CHECKING:
     from etl_assets.sources.model import SourceConfig
 
 CLAIM_ROWS: Final = 100_000
-"""Change rows taken by one pull; the rest is the next one's."""
+"""Most change rows of one pull; the next one takes the rest."""
 DELETE_ROWS: Final = 5_000
 KEPT: Final = frozenset({"unix_socket", "charset"})
 BINARY: Final = 63
-"""The number of the character set that means bytes."""
+"""Number of the character set of bytes."""
 TIMESTAMP, BIT, GEOMETRY = "7", "16", "255"
 STRINGS: Final = frozenset({"249", "250", "251", "252", "253", "254"})
 
 
 class MySQL(Backend):
-    """A MariaDB or MySQL server."""
+    """MariaDB or MySQL server."""
 
     before: tuple[str, ...]
 
     def __init__(self, source: SourceConfig, url: URL) -> None:
-        """Refuse what the bulk reader would ignore: encryption asked for, above all."""
+        """Refuse parameters that the bulk reader would ignore, such as encryption."""
         unknown = sorted(url.query.keys() - KEPT)
         if unknown:
             msg = (
@@ -56,22 +60,22 @@ class MySQL(Backend):
         self.before = ("set time_zone = '+00:00'", "set session transaction read only")
 
     def driver_url(self) -> URL:
-        """PyMySQL."""
+        """Return the URL for SQLAlchemy, with PyMySQL."""
         url = self._url.set(drivername="mysql+pymysql")
         return url.update_query_dict({"charset": "utf8mb4"})
 
     def reader_uri(self) -> str:
-        """The same for ConnectorX."""
+        """Return the URL for ConnectorX."""
         socket = self._url.query.get("unix_socket")
         url = self._url.set(drivername="mysql", query={"socket": socket} if socket else {})
         return (url if url.host else url.set(host="localhost")).render_as_string(hide_password=False)
 
     def quote(self, name: str) -> str:
-        """In backticks."""
+        """Quote a name in backticks."""
         return quoted(name, "`")
 
     def as_text(self, column: Column) -> str:
-        r"""A cast; bytes as ``\x6869``, bits as a number; a TIMESTAMP, an instant, with the session's offset (UTC)."""
+        r"""Cast a column; bytes become ``\x6869``, bits a number, a TIMESTAMP has the session's offset (UTC)."""
         name = f"q.{self.quote(column.name)}"
         if column.type == BIT:
             return f"cast({name} + 0 as char)"
@@ -81,15 +85,15 @@ class MySQL(Backend):
         return f"concat({text}, '+00:00')" if column.type == TIMESTAMP else text
 
     def decode(self, cells: pl.Expr) -> pl.Expr:
-        """The text itself."""
+        """Return the text unchanged."""
         return cells
 
-    def spelled(self, cells: pl.Expr) -> pl.Expr:
-        """The text itself."""
+    def replacement(self, cells: pl.Expr) -> pl.Expr:
+        """Return the text unchanged."""
         return cells
 
     def window(self, run: Statements, source: SourceConfig, position: dict[str, Any] | None) -> Window:
-        """The keys in the committed change rows."""
+        """Find the keys in the committed change rows."""
         changes = source.changes
         [[version]] = run("select version()")[0]
         limit = f"max_statement_time = {self._seconds}"
@@ -102,10 +106,10 @@ class MySQL(Backend):
         # As a set, never as "greater than the last": numbers are not committed in their order.
         found = run(f"select seq from {table} order by seq limit {CLAIM_ROWS}")[0]
         claimed = tuple(int(seq) for (seq,) in found)
-        noted = f"{key_list(self, source.key)} in (select {bare_list(self, source.key)} from {table}"
-        # Rows up to the last claimed one are more than the set; what is read too often is found unchanged.
-        changed = f"{noted} where seq <= {claimed[-1] if claimed else 0})"
-        pending = f"coalesce({noted}), false)"
+        in_changes = f"{key_list(self, source.key)} in (select {bare_list(self, source.key)} from {table}"
+        # Rows up to the last claimed one are more than the set; rows read again are found unchanged.
+        changed = f"{in_changes} where seq <= {claimed[-1] if claimed else 0})"
+        pending = f"coalesce({in_changes}), false)"
         if position is None:
             return Window({}, None, pending, "first pull", claimed=claimed)
         return Window({}, changed, pending, is_empty=not claimed, claimed=claimed)
@@ -120,7 +124,7 @@ class MySQL(Backend):
             yield f"delete from {table} where seq in ({numbers})"
 
     def setup(self, source: SourceConfig) -> str:
-        """The table of changes and the triggers that fill it."""
+        """Return the SQL of the table of changes and of the triggers that fill it."""
         changes = source.changes
         if not isinstance(changes, ChangeTable):
             return f"-- Nothing to set up for changes: {changes.kind}.\n"

@@ -1,4 +1,7 @@
-"""PostgreSQL as a source: windows of transaction numbers below the oldest open one, so no late commit is lost."""
+"""PostgreSQL as a source: windows of transaction numbers below the oldest open one.
+
+The hazard is a transaction with a low number that commits late: no window may pass it (docs/sources.md).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ SESSION: Final = (
     " -c intervalstyle=postgres -c lock_timeout=30s"
 )
 KEPT: Final = frozenset({"host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey"})
-"""What a URL may say that both drivers understand."""
+"""Parameters of a URL that both drivers understand."""
 TURN: Final = 2**32
 """System columns hold transaction numbers modulo this."""
 
@@ -36,12 +39,12 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
 
 
 class PostgreSQL(Backend):
-    """A PostgreSQL server, version 13 or newer."""
+    """PostgreSQL server, version 13 or newer."""
 
     before: tuple[str, ...] = ()
 
     def __init__(self, source: SourceConfig, url: URL) -> None:
-        """Refuse what only one of the two drivers would understand."""
+        """Refuse parameters that only one of the two drivers would understand."""
         unknown = sorted(url.query.keys() - KEPT)
         if unknown:
             msg = f"Source {source.name}: the URL in {source.url_env} has {unknown[0]}; only {', '.join(sorted(KEPT))}."
@@ -58,11 +61,11 @@ class PostgreSQL(Backend):
         self._options = f"{SESSION} -c statement_timeout={source.timeout_seconds}s"
 
     def driver_url(self) -> URL:
-        """SQLAlchemy's, with psycopg 3."""
+        """Return the URL for SQLAlchemy, with psycopg 3."""
         return self._url.set(drivername="postgresql+psycopg").update_query_dict({"options": self._options})
 
     def reader_uri(self) -> str:
-        """The same for ConnectorX, which must find a host and reads '+' literally."""
+        """Return the URL for ConnectorX, which needs a host and reads '+' literally."""
         parameters = {"options": self._options, "sslmode": self._reader_mode}
         url = self._url.set(drivername="postgresql").update_query_dict(parameters)
         if not url.host:
@@ -71,23 +74,23 @@ class PostgreSQL(Backend):
         return f"{base}?{query.replace('+', '%20')}"
 
     def quote(self, name: str) -> str:
-        """In double quotation marks."""
+        """Quote a name in double quotation marks."""
         return quoted(name, '"')
 
     def as_text(self, column: Column) -> str:
-        r"""A cast, which every type has; bytes come as ``\x6869``, JSON and UUID as they are written."""
+        r"""Cast a column, which every type allows; bytes become ``\x6869``."""
         return f"q.{self.quote(column.name)}::text"
 
     def decode(self, cells: pl.Expr) -> pl.Expr:
-        """The text itself."""
+        """Return the text unchanged."""
         return cells
 
-    def spelled(self, cells: pl.Expr) -> pl.Expr:
-        """The text itself."""
+    def replacement(self, cells: pl.Expr) -> pl.Expr:
+        """Return the text unchanged."""
         return cells
 
     def window(self, run: Statements, source: SourceConfig, position: dict[str, Any] | None) -> Window:
-        """[lo, hi): from the last horizon to the oldest transaction that is open now."""
+        """Find the window [lo, hi): from the last horizon to the oldest transaction that is open now."""
         [[horizon, system, timeline, encoding]] = run(HORIZON)[0]
         if encoding == "SQL_ASCII":
             msg = f"Source {source.name}: its database has the encoding SQL_ASCII, so its texts can't be read reliably."
@@ -104,18 +107,18 @@ class PostgreSQL(Backend):
         if position is None:
             return Window(reached, None, "true", "first pull")
         lo = int(position["horizon"])
-        why_full = _broken(position, reached)
+        why_full = _reason_for_full_read(position, reached)
         if why_full is not None:
             return Window(reached, None, "true", why_full)
         changed = with_whole_orders(source, self, self._between(source, lo, horizon))
         return Window(reached, changed, self._between(source, lo, None), is_empty=horizon == lo)
 
     def release(self, source: SourceConfig, claimed: Sequence[int]) -> Iterable[str]:  # noqa: ARG002  # nothing is claimed
-        """Nothing: the position alone says what has been read."""
+        """Return no statement: the position alone records the rows that have been read."""
         return ()
 
     def setup(self, source: SourceConfig) -> str:
-        """The column and its triggers; without rewriting the table."""
+        """Return the SQL of the column and its triggers; it does not rewrite the table."""
         changes = source.changes
         if not isinstance(changes, XidColumn):
             return f"-- Nothing to set up for changes: {changes.kind}.\n"
@@ -147,13 +150,13 @@ class PostgreSQL(Backend):
             column = f"q.{self.quote(source.changes.column)}"
             until = "" if hi is None else f" and {column} < '{int(hi)}'::xid8"
             return f"coalesce({column} >= '{int(lo)}'::xid8{until}, false)"
-        # Subtraction modulo 2^32; that it comes round only makes some rows be read again.
+        # Subtraction modulo 2^32: where it wraps around, some rows are read again.
         width = TURN // 2 if hi is None else int(hi) - int(lo)
         return f"((q.xmin::text::bigint - {int(lo) % TURN}) & {TURN - 1}) < {width}"
 
 
-def _broken(old: dict[str, Any], new: dict[str, Any]) -> str | None:
-    """Why a window from an old position to a new one would not hold all that changed."""
+def _reason_for_full_read(old: dict[str, Any], new: dict[str, Any]) -> str | None:
+    """Return the reason why a window between two positions would lack changes; None where it is complete."""
     if (old["system"], old["timeline"]) != (new["system"], new["timeline"]):
         return "the source is another server, or was restored"
     lo, hi = int(old["horizon"]), int(new["horizon"])

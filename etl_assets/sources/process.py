@@ -1,4 +1,4 @@
-"""Talks to the processes that touch a source's database. A call has a deadline, after which its process is killed."""
+"""Parent side of the child processes of sources (`child`). A call has a deadline, after which its process is killed."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ KINDS_OF_CODE: Final = {
     "1969": "it took longer than timeout_seconds",
     "2003": "the server can't be reached",
 }
-"""What SQLSTATEs of PostgreSQL and error numbers of MariaDB mean to the user."""
+"""Meanings of SQLSTATEs of PostgreSQL and of error numbers of MariaDB, for the user."""
 
 
 class ChildFailedError(SourceReadError):
-    """The child answered with a failure; `code` is the database's, where there is one."""
+    """Error that the child answered with; `code` is the database's, where there is one."""
 
     def __init__(self, source: str, failed: str, error: str, code: str | None) -> None:
-        """Build the text from what the child may say."""
+        """Build the text from the kind of error and its code."""
         self.code = code
-        what = "does not accept the connection" if failed == "connect" else "could not be read"
+        failure = "does not accept the connection" if failed == "connect" else "could not be read"
         meaning = KINDS_OF_CODE.get(code or "", "see the database's log")
         kind = f"{error}, code {code}" if code else error
-        super().__init__(f"Source {source}: its database {what}: {meaning} ({kind}). Nothing was imported.")
+        super().__init__(f"Source {source}: its database {failure}: {meaning} ({kind}). Nothing was imported.")
 
 
 class Child:
-    """One process of `etl_assets.sources.child`, started at once; use it as a context manager."""
+    """Process of `etl_assets.sources.child`, started at once; a context manager."""
 
     def __init__(self, source: str, role: Literal["driver", "reader"]) -> None:
         """Start it."""

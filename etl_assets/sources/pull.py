@@ -1,8 +1,8 @@
-"""Pulls what changed in a source into an import, once; or all of it, to find what was missed.
+"""Pull of a source: its changes become an import, once; a reconcile reads all of it and lands missed rows.
 
-The rows, what is remembered of them and the new position commit together. A pull that dies before leaves nothing; one
-that dies after, before it has released what it claimed in the source, makes the next one read the same rows again,
-which the ledger knows.
+The rows, their hashes and the new position commit together. The hazard is a kill: a pull that dies before the commit
+leaves nothing; one that dies between the commit and the release of its change rows makes the next pull read the same
+rows again, whose hashes are known (docs/sources.md).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from etl_assets.errors import ConcurrentRunError
+from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.load import land_raw_orders
 from etl_assets.sources import bookmarks
 from etl_assets.sources.config import source_url
@@ -28,7 +28,7 @@ from etl_assets.sources.rows import ADDED, PENDING, raw_order_frames
 from etl_assets.sources.session import SourceSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from etl_assets.database.database import Database
-    from etl_assets.sources.backend import Backend, Window
+    from etl_assets.raw_orders.load import ImportResult
+    from etl_assets.sources.backend import Window
     from etl_assets.sources.bookmarks import Progress
     from etl_assets.sources.model import SourceConfig
     from etl_assets.sources.session import RowFile
@@ -47,7 +48,7 @@ RELEASE_ATTEMPTS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class PullResult:
-    """What one pull came to."""
+    """Result of one pull."""
 
     source: str
     mode: str
@@ -56,21 +57,21 @@ class PullResult:
     read: int
     """Rows read from the source."""
     landed: int
-    """Raw orders landed: new ones, and those that say something else than before."""
+    """Raw orders landed: new and changed ones."""
     missed: int | None
-    """Of those, the ones that earlier pulls should have brought; None where nothing can be said about it."""
+    """Of those, the ones that earlier pulls should have brought; None where that is unknown."""
     import_id: UUID | None
-    """The import; None where there was nothing new."""
+    """The import; None where no order was new."""
     duration: float = field(compare=False)
     """Seconds."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as the commands print it."""
+        """Return the result as the commands print it."""
         return {**asdict(self), "import_id": None if self.import_id is None else str(self.import_id)}
 
 
 def pull(database: Database, source: SourceConfig, run_id: str | None = None) -> PullResult:
-    """Land what changed in a source since the last pull; all of it where that can't be told.
+    """Land the changes of a source since the last pull; all of it where they are unknown.
 
     Args:
         database: the store.
@@ -78,14 +79,14 @@ def pull(database: Database, source: SourceConfig, run_id: str | None = None) ->
         run_id: the Dagster run, for the ledger.
 
     Raises:
-        ConcurrentRunError: another pull of the source committed first; nothing is lost, and nothing to be done.
+        ConcurrentRunError: another pull of the source committed first; nothing is lost, and there is nothing to do.
         EtlError: the source can't be read or used; nothing was written.
     """
     return _pull(database, source, run_id, full=False)
 
 
 def reconcile(database: Database, source: SourceConfig, run_id: str | None = None) -> PullResult:
-    """Read all of a source and land what is not known of it; `missed` says how much pulls should have brought.
+    """Read all of a source and land its new and changed orders; `missed` counts those that pulls should have brought.
 
     Arguments and errors as for `pull`.
     """
@@ -93,7 +94,7 @@ def reconcile(database: Database, source: SourceConfig, run_id: str | None = Non
 
 
 def due_sources(database: Database, sources: Sequence[SourceConfig], now: datetime) -> list[str]:
-    """The names of the sources whose last pull is `every_seconds` ago, in their order."""
+    """Return the names of the sources whose last pull is `every_seconds` ago, in their order."""
     progress = bookmarks.progress_of_all(database)
     return [
         source.name
@@ -103,7 +104,7 @@ def due_sources(database: Database, sources: Sequence[SourceConfig], now: dateti
 
 
 def due_reconciles(database: Database, sources: Sequence[SourceConfig], now: datetime) -> list[str]:
-    """The names of the sources that were read as a whole `reconcile_seconds` ago, or never, in their order."""
+    """Return the names of the sources last read as a whole `reconcile_seconds` ago, or never, in their order."""
     progress = bookmarks.progress_of_all(database)
     return [
         source.name
@@ -113,49 +114,6 @@ def due_reconciles(database: Database, sources: Sequence[SourceConfig], now: dat
             progress[source.name].reconciled_at if source.name in progress else None, source.reconcile_seconds, now
         )
     ]
-
-
-class _NewOrders:
-    """The raw orders of a read that the ledger does not know, to be landed; a `Landable`."""
-
-    def __init__(self, source: SourceConfig, file: RowFile, backend: Backend, claim: Callable[[Any], None]) -> None:
-        self.lines = file.rows
-        self.rows = 0
-        self.missed = 0
-        self.unmatched: tuple[str, ...] = ()
-        self.is_fenced = False
-        self._frames: Callable[[], Iterator[pl.DataFrame]] = lambda: raw_order_frames(source, file, backend)
-        self._source = source.name
-        self._advance = claim
-        self._connection: sa.Connection | None = None
-
-    def is_empty(self, connection: sa.Connection) -> bool:
-        """Whether the ledger knows them all."""
-        return not any(bookmarks.is_anything_new(connection, self._source, frame) for frame in self._frames())
-
-    def claim(self, connection: sa.Connection, import_id: UUID | None = None) -> None:  # noqa: ARG002  # none needed
-        """Take the next position, first in the transaction."""
-        self._connection = connection
-        try:
-            self._advance(connection)
-        except ConcurrentRunError:
-            self.is_fenced = True
-            raise
-
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        """The frames to be landed, noted in the ledger as they are handed out."""
-        if self._connection is None:
-            msg = "claim comes before the rows"
-            raise RuntimeError(msg)
-        for frame in self._frames():
-            new = bookmarks.remember(self._connection, self._source, frame)
-            self.rows += new.height
-            self.missed += new.height - int(new[PENDING].sum())
-            if new.height:
-                yield new.drop(ADDED)
-
-    def close(self) -> None:
-        """Nothing is open between frames."""
 
 
 def _pull(database: Database, source: SourceConfig, run_id: str | None, *, full: bool) -> PullResult:
@@ -169,19 +127,19 @@ def _pull(database: Database, source: SourceConfig, run_id: str | None, *, full:
         is_full = full or window.changed is None
         position = {"kind": source.changes.kind, "definition": definition, **window.position}
 
-        def claim(connection: sa.Connection) -> None:
+        def record_position(connection: sa.Connection) -> None:
             bookmarks.advance(connection, source.name, progress.epoch, position, full=is_full)
 
         read, landed, missed, import_id = 0, 0, 0, None
         if is_full or not window.is_empty:
             file = session.read(window, Path(folder), full=is_full)
-            orders = _NewOrders(source, file, session.backend, claim)
+            result, missed = _land_new_orders(database, session, file, record_position, run_id)
             read = file.rows
-            import_id = _land(database, source, orders, run_id)
-            landed, missed = orders.rows, orders.missed
+            if result is not None:
+                landed, import_id = result.rows, result.import_id
         else:
             with database.transaction() as connection:
-                claim(connection)
+                record_position(connection)
         _release(session, window)
     is_measured = is_full and known is not None and source.changes.kind != "reconcile"
     return PullResult(
@@ -196,18 +154,45 @@ def _pull(database: Database, source: SourceConfig, run_id: str | None, *, full:
     )
 
 
-def _land(database: Database, source: SourceConfig, orders: _NewOrders, run_id: str | None) -> UUID | None:
-    """Land what is new; where nothing is, only take the next position. Returns the import."""
+def _land_new_orders(
+    database: Database,
+    session: SourceSession,
+    file: RowFile,
+    record_position: Callable[[sa.Connection], None],
+    run_id: str | None,
+) -> tuple[ImportResult | None, int]:
+    """Land the new and changed orders of a read; where there are none, only record the position.
+
+    Returns:
+        The import, and how many of its orders earlier pulls should have brought.
+    """
+    source = session.source
     with database.transaction() as connection:
-        if orders.is_empty(connection):
-            orders.claim(connection)
-            return None
+        frames = raw_order_frames(source, file, session.backend)
+        if not any(bookmarks.has_new_orders(connection, source.name, frame) for frame in frames):
+            record_position(connection)
+            return None, 0
+    missed = 0
+
+    def new_orders(connection: sa.Connection, frame: pl.DataFrame) -> pl.DataFrame:
+        nonlocal missed
+        new = bookmarks.record_orders(connection, source.name, frame)
+        missed += new.height - int(new[PENDING].sum())
+        return new.drop(ADDED)
+
     result = land_raw_orders(
-        database, f"source:{source.name}", source.mapping, orders, run_id=run_id, claim=orders.claim
+        database,
+        f"source:{source.name}",
+        source.mapping,
+        raw_order_frames(source, file, session.backend),
+        ReadCounts(lines=file.rows),
+        run_id=run_id,
+        before_rows=lambda connection, _: record_position(connection),
+        keep=new_orders,
     )
     if result.status == "failed":
-        raise (ConcurrentRunError if orders.is_fenced else SourceError)(result.error)
-    return result.import_id
+        raise SourceError(result.error)
+    return result, missed
 
 
 def _release(session: SourceSession, window: Window) -> None:
@@ -230,7 +215,7 @@ def _why_full(window: Window, progress: Progress, known: dict[str, Any] | None) 
 
 
 def _definition(source: SourceConfig) -> str:
-    """A hash of what decides which rows there are and what they become: none of it may change between positions."""
+    """Hash the description of a source, as far as it decides its rows: a position holds for one description only."""
     url = source_url(source)
     content = source.model_dump(mode="json", include={"table", "query", "key", "changes", "mapping"})
     place = [url.host, url.port, url.database]

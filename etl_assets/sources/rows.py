@@ -1,4 +1,4 @@
-"""Rows of a source as raw orders, each with what identifies it and a hash of what it says, in frames."""
+"""Conversion of the rows of a source to raw orders, each with its key and a hash of its content."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.group_lines import group_lines
-from etl_assets.raw_orders.readers.opened_file import BAD_TEXT, LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.row_errors import with_row_errors
 from etl_assets.raw_orders.transform import order_value, to_raw_orders
 from etl_assets.sources.errors import SourceError
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from etl_assets.sources.session import RowFile
 
 ROW_KEY: Final = "row_key"
-"""String (a UUID): which order of the source it is."""
+"""String (a UUID): the key of the order in the source."""
 ROW_HASH: Final = "row_hash"
-"""String (a UUID): of everything that the raw order says."""
+"""String (a UUID): hash of all texts of the raw order."""
 PENDING: Final = "pending"
 """Boolean: the next ordinary pull would have brought it."""
 ADDED: Final = (ROW_KEY, ROW_HASH, PENDING)
@@ -36,8 +36,8 @@ FRAME_ROWS: Final = 50_000
 NAMESPACE: Final = UUID("0b6f3c0e-6d5c-5b0e-9a52-3d1b7e2f4a61")
 _CONTENT: Final = (*RAW_COLUMNS, "extra", "defect")
 _IDENTITY: Final = ("platform", "shop", "order_id")
-_BETWEEN: Final = "\x1f"
-_NOTHING: Final = "\x1e"
+_SEPARATOR: Final = "\x1f"
+_NULL: Final = "\x1e"
 
 
 def raw_order_frames(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
@@ -46,8 +46,8 @@ def raw_order_frames(source: SourceConfig, file: RowFile, backend: Backend) -> I
     Raises:
         SourceError: two rows have the same key, where each row is an order.
     """
-    frames = _gathered(source, file, backend) if source.mapping.shape == "line_item" else _rows(source, file, backend)
-    for frame in frames:
+    convert = _grouped_rows if source.mapping.shape == "line_item" else _single_rows
+    for frame in convert(source, file, backend):
         if frame[ROW_KEY].is_duplicated().any():
             msg = f"Source {source.name}: several rows have the same {', '.join(source.key)}. Its key must be unique."
             raise SourceError(msg)
@@ -57,18 +57,18 @@ def raw_order_frames(source: SourceConfig, file: RowFile, backend: Backend) -> I
 def line_frames(file: RowFile, backend: Backend) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
     """Yield frames of lines as file readers make them (`LINE_NUMBER` counts the rows read), with their `PENDING`."""
     first = 1
-    for cells in _batches(file):
+    for cells in _frames(file):
         pending = (cells[cells.columns[-1]] == "1").rename(PENDING)
         cells = cells.select(cells.columns[:-1]).rename(dict(zip(cells.columns, file.headers, strict=False)))  # noqa: PLW2901
         texts = cells.select(backend.decode(pl.col(name)).alias(name) for name in file.headers)
-        spelled = cells.select(backend.spelled(pl.col(name)).alias(name) for name in file.headers)
+        replacements = cells.select(backend.replacement(pl.col(name)).alias(name) for name in file.headers)
         lines = with_row_errors(
-            pl.DataFrame([texts[name].fill_null(spelled[name]) for name in file.headers]), file.headers
+            pl.DataFrame([texts[name].fill_null(replacements[name]) for name in file.headers]), file.headers
         )
         unreadable = [
-            texts[name].is_null() & spelled[name].is_not_null()
+            texts[name].is_null() & replacements[name].is_not_null()
             for name in file.headers
-            if texts[name].null_count() > spelled[name].null_count()
+            if texts[name].null_count() > replacements[name].null_count()
         ]
         if unreadable:
             bad = pl.DataFrame([column.alias(str(at)) for at, column in enumerate(unreadable)])
@@ -80,56 +80,56 @@ def line_frames(file: RowFile, backend: Backend) -> Iterator[tuple[pl.DataFrame,
         first += lines.height
 
 
-def _batches(file: RowFile) -> Iterator[pl.DataFrame]:
-    """Join the reader's batches to frames of about `FRAME_ROWS`."""
+def _frames(file: RowFile) -> Iterator[pl.DataFrame]:
+    """Join the reader's chunks to frames of about `FRAME_ROWS`."""
     if not file.rows:
         return
     with pa.OSFile(str(file.path)) as opened, pa.ipc.open_stream(opened) as reader:
-        waiting: list[pa.RecordBatch] = []
-        for batch in reader:
-            waiting.append(batch)
-            if sum(one.num_rows for one in waiting) >= FRAME_ROWS:
-                yield _frame(waiting)
-                waiting = []
-        if waiting:
-            yield _frame(waiting)
+        chunks: list[pa.RecordBatch] = []
+        for chunk in reader:
+            chunks.append(chunk)
+            if sum(one.num_rows for one in chunks) >= FRAME_ROWS:
+                yield _joined_frame(chunks)
+                chunks = []
+        if chunks:
+            yield _joined_frame(chunks)
 
 
-def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
-    frame = cast("pl.DataFrame", pl.from_arrow(pa.Table.from_batches(batches)))
+def _joined_frame(chunks: list[pa.RecordBatch]) -> pl.DataFrame:
+    frame = cast("pl.DataFrame", pl.from_arrow(pa.Table.from_batches(chunks)))
     return frame.with_columns(pl.all().cast(pl.String))
 
 
-def _rows(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
+def _single_rows(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
     for lines, pending in line_frames(file, backend):
         keyed = lines.select(_joined(source.key), pl.all_horizontal(pl.col(*source.key).is_not_null()).alias("whole"))
         raw = to_raw_orders(lines, source.mapping)
-        yield _identified(raw, keyed["key"], keyed["whole"]).with_columns(pending)
+        yield _with_identity(raw, keyed["key"], keyed["whole"]).with_columns(pending)
 
 
-def _gathered(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
-    """An order is pending if a line with its number is."""
+def _grouped_rows(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
+    """Yield raw orders of several rows each; an order is pending if a row with its number is."""
     preset, number = source.mapping, clean_text(pl.col("order_id"))
     pending_numbers = [pl.Series("order_id", [], pl.String)]
 
-    def noted() -> Iterator[pl.DataFrame]:
+    def all_lines() -> Iterator[pl.DataFrame]:
         for lines, pending in line_frames(file, backend):
             numbers = lines.filter(pending).select(order_value(preset, "order_id", file.headers)).select(number)
             pending_numbers.append(numbers.to_series().unique())
             yield lines
 
-    for raw in group_lines(noted(), preset):
+    for raw in group_lines(all_lines(), preset):
         key = raw.select(_identity()).to_series()
         is_pending = raw.select(number.is_in(pl.concat(pending_numbers).unique().implode()).fill_null(value=True))
         named = raw["order_id"].is_not_null() & ~key.is_duplicated()
-        yield _identified(raw, key, named).with_columns(is_pending.to_series().alias(PENDING))
+        yield _with_identity(raw, key, named).with_columns(is_pending.to_series().alias(PENDING))
 
 
-def _identified(raw: pl.DataFrame, key: pl.Series, is_whole: pl.Series) -> pl.DataFrame:
-    """Add `ROW_KEY` and `ROW_HASH`; what has no key is known by what it says, and is there once."""
+def _with_identity(raw: pl.DataFrame, key: pl.Series, is_whole: pl.Series) -> pl.DataFrame:
+    """Add `ROW_KEY` and `ROW_HASH`; rows without a key are identified by their content, and deduplicated."""
     content = raw.select(_joined(_CONTENT)).to_series()
     hashed = pl.DataFrame({"content": content, "key": key, "whole": is_whole}).select(
-        _uuid(pl.when("whole").then("key").otherwise(_NOTHING + pl.col("content"))).alias(ROW_KEY),
+        _uuid(pl.when("whole").then("key").otherwise(_NULL + pl.col("content"))).alias(ROW_KEY),
         _uuid(pl.col("content")).alias(ROW_HASH),
         "whole",
     )
@@ -140,13 +140,13 @@ def _identified(raw: pl.DataFrame, key: pl.Series, is_whole: pl.Series) -> pl.Da
 
 
 def _identity() -> pl.Expr:
-    return pl.concat_str([clean_text(pl.col(name)).fill_null("") for name in _IDENTITY], separator=_BETWEEN).alias(
+    return pl.concat_str([clean_text(pl.col(name)).fill_null("") for name in _IDENTITY], separator=_SEPARATOR).alias(
         "key"
     )
 
 
 def _joined(columns: tuple[str, ...]) -> pl.Expr:
-    return pl.concat_str([pl.col(name).fill_null(_NOTHING) for name in columns], separator=_BETWEEN).alias("key")
+    return pl.concat_str([pl.col(name).fill_null(_NULL) for name in columns], separator=_SEPARATOR).alias("key")
 
 
 def _uuid(text: pl.Expr) -> pl.Expr:

@@ -1,4 +1,4 @@
-"""One source, opened: its description checked against its database, its rows read into a file of plain text."""
+"""Session with one source: checks its description against its database, and reads its rows into a file of text."""
 
 # ruff: noqa: S608  # only quoted names and integers are put into SQL here
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from etl_assets.raw_orders.extract import check_required
-from etl_assets.raw_orders.readers.opened_file import named_headers
+from etl_assets.raw_orders.readers.columns import named_headers
 from etl_assets.sources.backend import Backend, Column, Window, bare_list, relation
 from etl_assets.sources.config import source_url
 from etl_assets.sources.errors import SourceError
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 FURTHER_SECONDS = 10
-"""How much longer than the server's own limit a call may take before its process is killed."""
+"""Time that a call may take beyond the server's own limit before its process is killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowFile:
-    """What was read: an Arrow stream of texts, the columns in order, then whether the row is pending ('1' or '0')."""
+    """Rows read: an Arrow stream of texts, the columns in order, then '1' for a pending row, else '0'."""
 
     path: Path
     headers: tuple[str, ...]
@@ -38,7 +38,7 @@ class RowFile:
 
 
 def open_backend(source: SourceConfig, url: URL) -> Backend:
-    """What knows the source's kind of database. Raises `SourceConfigError` where the URL can't be used."""
+    """Return the backend of the source's kind of database. Raises `SourceConfigError` where the URL can't be used."""
     match url.get_backend_name():
         case "postgresql":
             return PostgreSQL(source, url)
@@ -49,7 +49,7 @@ def open_backend(source: SourceConfig, url: URL) -> Backend:
 
 
 class SourceSession:
-    """A source while it is pulled; use it as a context manager. All access is in processes of their own."""
+    """Session of a pull; a context manager. All access is in child processes."""
 
     def __init__(self, source: SourceConfig) -> None:
         """Check the URL; the processes start when they are needed."""
@@ -69,11 +69,11 @@ class SourceSession:
             self._driver.kill()
 
     def run(self, *statements: str) -> list[list[list[Any]]]:
-        """Run small statements; returns the rows of each. Raises `SourceReadError`."""
+        """Run small statements; return the rows of each. Raises `SourceReadError`."""
         return [result["rows"] for result in self._call(statements)]
 
     def columns(self) -> tuple[Column, ...]:
-        """The columns of the source, without the one that only tells the transaction.
+        """Return the columns of the source, without the one that holds the transaction.
 
         Raises:
             SourceError: the key is not among them.
@@ -113,7 +113,7 @@ class SourceSession:
         return RowFile(file, tuple(column.name.strip() for column in columns), answer["rows"])
 
     def count_doubtful_keys(self) -> int:
-        """How many keys are NULL or, where each row is an order, not unique. Reads the whole source."""
+        """Count the keys that are NULL or, where each row is an order, not unique. Reads the whole source."""
         keys = bare_list(self.backend, self.source.key, "q.")
         empty = " or ".join(f"q.{self.backend.quote(column)} is null" for column in self.source.key)
         of = relation(self.source, self.backend)

@@ -1,4 +1,4 @@
-"""SQLite as a source: one writer at a time, so a counter that triggers raise has the order of the commits."""
+"""SQLite as a source: it has one writer at a time, so a counter that triggers raise is in the order of the commits."""
 
 # ruff: noqa: S608  # only quoted names and integers are put into SQL here
 
@@ -33,16 +33,16 @@ UTF_8_IN_HEX: Final = (
     "^(?:[0-7].|(?:C[2-9A-F]|D.)[89AB].|E0[AB].[89AB].|E[1-9ABCEF][89AB].[89AB].|ED[89].[89AB]."
     "|F0[9AB].(?:[89AB].){2}|F[1-3](?:[89AB].){3}|F48.(?:[89AB].){2})*$"
 )
-"""SQLite's texts may be any bytes; a cast of one cell that is no UTF-8 would fail the column."""
+"""Pattern of UTF-8 in hex: a text of SQLite may be any bytes, and casting one bad cell would fail the column."""
 
 
 class SQLite(Backend):
-    """A SQLite file that other programs write to."""
+    """SQLite file that other programs write to."""
 
     before: tuple[str, ...] = ()
 
     def __init__(self, source: SourceConfig, url: URL) -> None:
-        """Refuse what is no file: the reader would make an empty database of it."""
+        """Refuse a missing file: the reader would create an empty database."""
         self._path = Path(url.database or "").resolve()
         if not self._path.is_file():
             msg = f"Source {source.name}: {source.url_env} names {self._path}, which is no file. Check the path."
@@ -52,19 +52,19 @@ class SQLite(Backend):
             raise SourceConfigError(msg)
 
     def driver_url(self) -> URL:
-        """Python's own library, for reading only."""
+        """Return the URL for SQLAlchemy, with Python's own library, read-only."""
         return URL.create("sqlite", database=f"file:{quote(str(self._path))}", query={"mode": "ro", "uri": "true"})
 
     def reader_uri(self) -> str:
-        """The path, which ConnectorX reads with %XX."""
+        """Return the URL for ConnectorX, which decodes %XX in the path."""
         return f"sqlite://{quote(str(self._path))}"
 
     def quote(self, name: str) -> str:
-        """In double quotation marks."""
+        """Quote a name in double quotation marks."""
         return quoted(name, '"')
 
     def as_text(self, column: Column) -> str:
-        """The storage class of the cell and its text: a column may mix them, and none must fail the read."""
+        """Return the storage class of the cell and its text: a column may mix classes, and none may fail the read."""
         name = f"q.{self.quote(column.name)}"
         return (
             f"case typeof({name}) when 'null' then 'n' when 'blob' then 'b'||hex({name})"
@@ -73,7 +73,7 @@ class SQLite(Backend):
         )
 
     def decode(self, cells: pl.Expr) -> pl.Expr:
-        r"""Text, numbers as SQLite writes them, bytes as ``\x6869``; null for text that is no UTF-8."""
+        r"""Decode text, numbers as SQLite writes them, bytes as ``\x6869``; null for text that is no UTF-8."""
         tag, body = cells.str.head(1), cells.str.slice(1)
         is_text = (tag == "t") & body.str.contains(UTF_8_IN_HEX)
         text = pl.when(is_text).then(body).str.decode("hex").cast(pl.String)
@@ -86,12 +86,12 @@ class SQLite(Backend):
             .then(body)
         )
 
-    def spelled(self, cells: pl.Expr) -> pl.Expr:
-        """Text that is no UTF-8 is shown as its bytes."""
+    def replacement(self, cells: pl.Expr) -> pl.Expr:
+        """Show text that is no UTF-8 as its bytes."""
         return pl.when(cells != "n").then("\\x" + cells.str.slice(1).str.to_lowercase())
 
     def window(self, run: Statements, source: SourceConfig, position: dict[str, Any] | None) -> Window:
-        """Keys whose number is above the last one seen."""
+        """Find the keys with a number above the last one."""
         [[encoding]] = run("pragma encoding")[0]
         if encoding != "UTF-8":
             msg = f"Source {source.name}: its file holds {encoding}; only UTF-8 can be read."
@@ -106,18 +106,18 @@ class SQLite(Backend):
         lo = int(position["value"])
         if position["id"] != identity or value < lo:
             return Window(reached, None, "true", "the source is another file, or was restored")
-        noted = (
+        in_changes = (
             f"{key_list(self, source.key)} in (select {bare_list(self, source.key)} from {self.quote(changes.table)}"
             f" where seq > {lo}"
         )
-        return Window(reached, f"{noted} and seq <= {int(value)})", f"{noted})", is_empty=value == lo)
+        return Window(reached, f"{in_changes} and seq <= {int(value)})", f"{in_changes})", is_empty=value == lo)
 
     def release(self, source: SourceConfig, claimed: Sequence[int]) -> Iterable[str]:  # noqa: ARG002  # nothing is claimed
-        """Nothing: the position alone says what has been read."""
+        """Return no statement: the position alone records the rows that have been read."""
         return ()
 
     def setup(self, source: SourceConfig) -> str:
-        """The counter, the table of changed keys, and the triggers."""
+        """Return the SQL of the counter, the table of changed keys, and the triggers."""
         changes = source.changes
         if not isinstance(changes, ChangeSequence):
             return f"-- Nothing to set up for changes: {changes.kind}.\n"
@@ -144,13 +144,13 @@ class SQLite(Backend):
         return [
             f"CREATE TRIGGER {self.quote(f'etl_{table}_{event.lower()}')} AFTER {event} ON {self.quote(table)} BEGIN\n"
             f"  UPDATE {self.quote(changes.sequence)} SET value = value + 1;\n"
-            + "".join(self._note(source, changes, columns, side) for side in sides)
+            + "".join(self._record_key(source, changes, columns, side) for side in sides)
             + "END;"
             for event, sides in events.items()
         ]
 
-    def _note(self, source: SourceConfig, changes: ChangeSequence, columns: Sequence[str], side: str) -> str:
-        """Delete and insert, no upsert: the caller's OR IGNORE would apply to one."""
+    def _record_key(self, source: SourceConfig, changes: ChangeSequence, columns: Sequence[str], side: str) -> str:
+        """Return the SQL that records a key: delete and insert, for a caller's OR IGNORE would apply to an upsert."""
         table, pairs = self.quote(changes.table), zip(source.key, columns, strict=True)
         same = " AND ".join(f"{self.quote(ours)} IS {side}.{self.quote(theirs)}" for ours, theirs in pairs)
         values = bare_list(self, columns, f"{side}.")

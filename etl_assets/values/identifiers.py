@@ -1,4 +1,7 @@
-"""Deterministic identifiers: the same on every machine and in every rebuilt database, for ever."""
+"""Deterministic identifiers (UUIDv5 of names): the same on every machine and in every rebuilt database.
+
+The hazard is any change here: it gives every customer and lead another identifier.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,24 @@ import polars as pl
 import polars_hash as plh
 
 CUSTOMER_NAMESPACE: Final = UUID("0c0d6f0e-52c9-5e5e-9a3c-6a1f5d6f6b01")
-"""The UUIDv5 namespace of customers. Never change it: it would rename every customer."""
+"""UUIDv5 namespace of customers. Never change it: that would rename every customer."""
 
 LEAD_NAMESPACE: Final = UUID("0c0d6f0e-52c9-5e5e-9a3c-6a1f5d6f6b02")
-"""The UUIDv5 namespace of leads. Never change it."""
+"""UUIDv5 namespace of leads. Never change it."""
 
 
 def customer_key(platform: pl.Expr, shop_name: pl.Expr, nickname: pl.Expr) -> pl.Expr:
-    r"""``platform:shop_name:nickname`` with ``\`` and ``:`` inside a part escaped by ``\``; null where a part is."""
+    r"""Return ``platform:shop_name:nickname`` with ``\`` and ``:`` in a part escaped by ``\``; null if a part is."""
     return pl.concat_str(_escaped(platform), _escaped(shop_name), _escaped(nickname), separator=":")
 
 
 def customer_global_id(key: pl.Expr) -> pl.Expr:
-    """The customer's UUID as text, from its `customer_key`."""
+    """Return the customer's UUID as text, from its `customer_key`."""
     return _uuid5(CUSTOMER_NAMESPACE, key)
 
 
 def lead_id(customer: pl.Expr, previous_leads: pl.Expr) -> pl.Expr:
-    """The lead's UUID as text: UUIDv5 of ``"{customer_global_id}:{n}"``, n = leads that the customer had before."""
+    """Return the lead's UUID as text: UUIDv5 of ``"{customer_global_id}:{n}"``, n = earlier leads of the customer."""
     return _uuid5(LEAD_NAMESPACE, pl.format("{}:{}", customer, previous_leads))
 
 

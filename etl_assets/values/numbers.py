@@ -1,6 +1,7 @@
-"""Numbers as text: the one module that knows their notation, and reads and writes amounts and quantities in it.
+"""Numbers as text: their notation in an export, and reading and writing of amounts and quantities in it.
 
-All of it is exact: no number goes through a float. How an amount is rounded, added or stored does not belong here.
+No other module has rules of notation: a new key of a preset's ``numbers`` is a field of `NumberFormat`, used here only.
+All of it is exact: no number goes through a float. Sums and their overflow do not belong here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TOTAL: Final = pl.Decimal(38, 4)
 
 
 class NumberFormat(BaseModel):
-    """The notation of numbers in an export. Characters are compared after NFKC (``￥`` is ``¥``)."""
+    """Notation of numbers in an export. Characters are compared after NFKC (``￥`` is ``¥``)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,13 +39,13 @@ class NumberFormat(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _swap_with_decimal_comma(cls, value: object) -> object:
-        """Where only a decimal comma is named, the point groups the thousands."""
+        """Make the point the mark of thousands where only a decimal comma is given."""
         if isinstance(value, dict) and value.get("decimal") == "," and "thousands" not in value:
             return {**value, "thousands": "."}
         return value
 
     @model_validator(mode="after")
-    def _tells_them_apart(self) -> NumberFormat:
+    def _has_two_marks(self) -> NumberFormat:
         if self.decimal == self.thousands:
             msg = f"decimal and thousands are both {self.decimal!r}: name two different characters, or thousands: ''"
             raise ValueError(msg)
@@ -99,7 +100,7 @@ class NumberFormat(BaseModel):
 
 
 PLAIN_NUMBERS: Final = NumberFormat(decimal=".", thousands="", currency_signs=())
-"""The notation of numbers that are in no export's: a decimal point, no groups, no signs of currencies."""
+"""Notation outside exports: a decimal point, no groups, no currency signs."""
 
 
 def parse_money(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
@@ -124,8 +125,8 @@ def format_money(amount: pl.Expr, number_format: NumberFormat) -> pl.Expr:
 def parse_quantity(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
     """Read a quantity as `QUANTITY`; null where the text is empty, not a number, or has more than four decimals.
 
-    The one reading of a line's quantity, for the line and for the amount of its order (docs/decisions.md, "A quantity
-    is read once"). A quantity has no currency sign: a text with one is of another column.
+    The one reading of a line's quantity, for the line and for the amount of its order (docs/decisions.md, "Quantities").
+    A text with a currency sign is not a quantity: it belongs to another column.
     """
     bare = clean_text(text)
     is_plain = bare.str.contains("^[+-]?[0-9]+$")  # the same in every notation

@@ -1,4 +1,4 @@
-"""How text is cleaned before it is matched or compared: the one rule for every key, name and status.
+"""Cleaning of text before it is matched or compared: one rule for every key, name and status.
 
 Raw orders keep the text of their export untouched; every rule that compares text goes through `clean_text`.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _MASKS: Final = "[*＊﹡]"
-"""A platform replaces part of a buyer's name with ``*`` in any of its forms; a masked name identifies nobody."""
+"""Forms of ``*``, with which a platform masks part of a buyer's name."""
 
 
 def clean_text(text: pl.Expr) -> pl.Expr:
@@ -38,16 +38,16 @@ def clean_text(text: pl.Expr) -> pl.Expr:
 
 
 MAX_KEY_BYTES: Final = 2600
-"""How long a key may be to fit into PostgreSQL's indexes, which take 2704 bytes with all that belongs to an entry."""
+"""Size of a key that fits into an index of PostgreSQL: 2704 bytes, less the overhead of an entry."""
 
 
 def fits_an_index(*parts: pl.Expr) -> pl.Expr:
-    """Whether an index can hold these cleaned texts as one entry (never null); how well they compress says nothing."""
+    """Test that an index can hold these cleaned texts as one entry, however they compress (never null)."""
     return pl.sum_horizontal(part.str.len_bytes().fill_null(0) for part in parts) <= MAX_KEY_BYTES
 
 
 _ODD: Final = r"^['=\s]|\s$|[^\x20-\x7e]|^$"
-"""Texts that cleaning may change; most are plain ASCII, and leaving those alone makes it fifty times faster."""
+"""Pattern of texts that cleaning may change; the others, most of all, are skipped, which is fifty times faster."""
 
 
 def normalize_case(text: pl.Expr) -> pl.Expr:
@@ -56,28 +56,28 @@ def normalize_case(text: pl.Expr) -> pl.Expr:
 
 
 def normalize_case_str(text: str) -> str | None:
-    """One text as `normalize_case` makes it; None where it says nothing."""
+    """Return one text as `normalize_case` does; None where it is blank."""
     result: str | None = pl.select(normalize_case(pl.lit(text, pl.String))).item()
     return result
 
 
 def clean_name(text: pl.Expr) -> pl.Expr:
-    """Clean a customer's name; a masked one (``张**``) names nobody and becomes null."""
+    """Clean a customer's name; a masked one (``张**``) identifies no customer and becomes null."""
     return pl.when(~text.str.contains(_MASKS)).then(clean_text(text))
 
 
 def is_not_blank(text: pl.Expr) -> pl.Expr:
-    """Whether the text says anything once it is cleaned (never null): what `clean_text` would tell, but cheaper."""
-    says_nothing = text.str.contains(r'^\s*(?:[=＝⁼₌﹦]["＂]\s*["＂]\s*)?$')
-    return text.is_not_null() & ~says_nothing.fill_null(value=True)
+    """Test that `clean_text` would leave something of the text (never null), at less cost."""
+    is_blank = text.str.contains(r'^\s*(?:[=＝⁼₌﹦]["＂]\s*["＂]\s*)?$')
+    return text.is_not_null() & ~is_blank.fill_null(value=True)
 
 
 def cut_by_bytes(frame: pl.DataFrame, columns: Sequence[str], size: int) -> Iterator[pl.DataFrame]:
-    """Cut a frame about where the texts of ``columns`` have come to ``size`` bytes, but never within a row.
+    """Cut a frame into pieces of about ``size`` bytes of text in ``columns``, between rows.
 
-    For what takes many times the length of a text while it is done. An empty frame has no pieces.
+    For operations that take many times the length of a text in memory. An empty frame has no pieces.
     """
-    at_most = frame.height * frame.estimated_size() if columns else 0  # were all texts shared by all rows in memory
+    at_most = frame.height * frame.estimated_size() if columns else 0  # if all rows shared their texts
     if at_most <= size:
         return iter([frame] if frame.height else [])
     ends = pl.sum_horizontal(pl.col(columns).str.len_bytes().cast(pl.Int64)).cum_sum()

@@ -1,4 +1,7 @@
-"""How points in time are read from text: explicit formats only, naive ones in a given time zone."""
+"""Reading of timestamps from text: explicit formats only, naive ones in a given time zone.
+
+The rules for clocks that are set forward or back, leap seconds and fractions are in docs/decisions.md ("Orders").
+"""
 
 from __future__ import annotations
 
@@ -22,19 +25,19 @@ ISO_FORMATS: Final = (
     "%Y-%m-%d %H:%M",
     "%Y-%m-%d",
 )
-"""Understood in every export, with ``T`` or a blank before the time, ``-`` or ``/`` in the date, ``Z`` or an offset."""
+"""Formats of every export, with ``T`` or a blank before the time, ``-`` or ``/`` in the date, ``Z`` or an offset."""
 
 _SECONDS: Final = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 _SECONDS_LENGTH: Final = 19
 _NO_DATE: Final = "0000-00-00"
-"""What MySQL calls no date."""
+"""Begin of MySQL's empty dates."""
 _EARLIEST: Final = pl.datetime(1, 1, 1, time_zone="UTC")
 _AFTER_LATEST: Final = pl.datetime(9999, 12, 31, 23, 59, 59, 999_999, time_zone="UTC")
 _LONGEST_GAP: Final = pl.duration(hours=3)
 
 
 def has_timestamp(text: pl.Expr) -> pl.Expr:
-    """Whether the text means to give a time: empty and ``0000-00-00 …`` do not."""
+    """Test that the text has a timestamp, readable or not: empty ones and ``0000-00-00 …`` have none."""
     cleaned = clean_text(text)
     return cleaned.is_not_null() & ~cleaned.str.starts_with(_NO_DATE)
 
@@ -112,15 +115,15 @@ def _with_iso(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _try_format(frame: pl.DataFrame, strptime: str, text: pl.Expr) -> pl.DataFrame:
-    """Fill the instants still missing with what this format reads."""
+    """Fill the instants still missing that this format reads."""
     missing = pl.col("instant").is_null() & pl.col("text").is_not_null()
     if not frame.select(missing.any()).item():
         return frame
-    source = pl.when(missing).then(text)
+    unread = pl.when(missing).then(text)
     if "z" in strptime:
-        read = source.str.to_datetime(strptime, time_unit="us", time_zone="UTC", strict=False, exact=True)
+        read = unread.str.to_datetime(strptime, time_unit="us", time_zone="UTC", strict=False, exact=True)
         return frame.with_columns(pl.coalesce("instant", read))
-    local = source.str.to_datetime(strptime, time_unit="us", strict=False, exact=True).cast(_LOCAL)
+    local = unread.str.to_datetime(strptime, time_unit="us", strict=False, exact=True).cast(_LOCAL)
     frame = frame.with_columns(local=local)
     for zone in frame.filter(pl.col("local").is_not_null())["zone"].unique().drop_nulls():
         frame = frame.with_columns(

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import parquet
 
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets_tests.fuzz.layouts import GOOD
 from etl_assets_tests.helpers.reference_files import Line, without_nul
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -173,6 +174,10 @@ def wait_for_file(path: Path) -> None:
         time.sleep(0.1)
 
 
+PLAIN: Final[dict[str, Any]] = {"timeout": 60, "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
+"""Options of a request by plain HTTP: with httpx's own, each reads all certificate authorities."""
+
+
 def graphql(address: str, query: str, **options: Any) -> httpx.Response:
     """POST a query as the UI does."""
-    return httpx.post(f"{address}/graphql", json={"query": query}, timeout=60, **options)
+    return httpx.post(f"{address}/graphql", json={"query": query}, **PLAIN, **options)

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from etl_assets.raw_orders.readers.file_reader import FileReader
-from etl_assets.raw_orders.readers.open_file import OpenFile
-from etl_assets.raw_orders.readers.opened_file import OpenedFile, TextFormat
+from etl_assets.raw_orders.readers.file_reader import FileContent, FileReader, ImportFile
+from etl_assets.raw_orders.readers.open_file import OpenFile, TextFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from etl_assets.presets.model import Preset
-    from etl_assets.raw_orders.readers.opened_file import Tables
+    from etl_assets.raw_orders.readers.open_file import TableStream
 
 
 class FilesHere(FileReader):
@@ -28,8 +27,8 @@ class FilesHere(FileReader):
         yield FileHere(path)
 
 
-class FileHere:
-    """`ImportFile` without a child process."""
+class FileHere(ImportFile):
+    """An import file that is read without a child process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,20 +40,20 @@ class FileHere:
         finally:
             file.close()
 
-    def source(self, preset: Preset | None) -> OpenedFile:
+    def content(self, preset: Preset | None) -> FileContent:
         file = OpenFile(self.path)
         text = None
         if preset is not None:
             text = TextFormat(preset.encodings, preset.delimiter, preset.columns["order_id"].headers)
         try:
-            tables = file.read(text)
+            stream = file.read(text)
         except BaseException:
             file.close()
             raise
-        return OpenedFile(tables.headers, self._frames(file, tables))
+        return FileContent(stream.headers, self._frames_of(file, stream))
 
-    def _frames(self, file: OpenFile, tables: Tables) -> Iterator[pl.DataFrame]:
+    def _frames_of(self, file: OpenFile, stream: TableStream) -> Iterator[pl.DataFrame]:
         try:
-            yield from (cast("pl.DataFrame", pl.from_arrow(table)) for table in tables.tables)
+            yield from (cast("pl.DataFrame", pl.from_arrow(table)) for table in stream.tables)
         finally:
             file.close()

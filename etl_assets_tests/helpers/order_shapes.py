@@ -33,7 +33,7 @@ from etl_assets.presets.model import RAW_COLUMNS, Preset
 from etl_assets.process_items.transform import read_processes
 from etl_assets.quarantine.corrections import changed_rows
 from etl_assets.raw_orders.group_lines import group_lines
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.transform import file_headers, to_raw_orders
 from etl_assets.shop.transform import distinct_shops, new_shops
 from etl_assets.values.numbers import NumberFormat

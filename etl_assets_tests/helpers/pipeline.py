@@ -12,7 +12,8 @@ from etl_assets.asset_graph import STEP_ASSETS, TABLES_OF
 from etl_assets.database.schema import metadata
 from etl_assets.errors import BatchFailedError
 from etl_assets.presets.model import RAW_COLUMNS, Preset
-from etl_assets.raw_orders.load import _complete, _land, register_import
+from etl_assets.raw_orders.extract import ReadCounts
+from etl_assets.raw_orders.load import complete_import, copy_raw_orders, register_import
 from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE, LEAD_NAMESPACE
@@ -74,10 +75,8 @@ def land_frames(services: Services, frames: Iterable[pl.DataFrame], preset: Pres
     """Land frames of raw orders as one import."""
     import_id = register_import(services.database, "test", preset)
     with services.database.transaction() as connection:
-        batch_id = _land(connection, import_id, frames, None)
-        statement = "SELECT count(*) FROM raw_orders WHERE import_id = :import_id"
-        rows = connection.execute(sa.text(statement), {"import_id": import_id}).scalar_one()
-        _complete(connection, import_id, batch_id=batch_id, lines=rows, rows=rows)
+        batch_id, rows = copy_raw_orders(connection, import_id, frames, None)
+        complete_import(connection, import_id, batch_id, rows, ReadCounts(lines=rows))
     return import_id
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Final
 
-from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS, ColumnSource
+from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS, ColumnMapping
 from etl_assets_tests.helpers.reference_values import clean_text, read_amount, read_quantity, write_amount
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ _NO_CHARACTER: Final = "[\ud800-\udfff]"
 """Half a surrogate pair."""
 
 
-def _source(preset: Preset, column: str) -> ColumnSource | None:
+def _source(preset: Preset, column: str) -> ColumnMapping | None:
     named = {str(name): source for name, source in preset.columns.items()}
-    default = ColumnSource(constant=preset.name) if column == "platform" else None
+    default = ColumnMapping(constant=preset.name) if column == "platform" else None
     return named.get(column, default)
 
 
-def _value(source: ColumnSource | None, cells: Cells, *, with_constant: bool = True, name: str = "") -> str | None:
+def _value(source: ColumnMapping | None, cells: Cells, *, with_constant: bool = True, name: str = "") -> str | None:
     if source is None:
         return None
     for rule in source.rules:

@@ -1,7 +1,6 @@
-"""The process that reads import files: whatever is in them can only harm it. `reading` starts it and talks to it.
+"""The child process that reads import files; `file_reader` starts it and talks to it.
 
-It has one file open at a time. Requests: `headers` of a path (which opens it, unless it is open), its `frames`,
-`close`.
+It has one file open at a time. Commands: `headers` of a path (opens it, unless it is open), its `frames`, `close`.
 """
 
 from __future__ import annotations
@@ -15,35 +14,34 @@ import pyarrow as pa
 
 from etl_assets.child_process.child import serve
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.readers.open_file import OpenFile, load_reader
-from etl_assets.raw_orders.readers.opened_file import TextFormat
+from etl_assets.raw_orders.readers.open_file import OpenFile, TextFormat, load_format
 
 if TYPE_CHECKING:
     from etl_assets.child_process.child import Answers
-    from etl_assets.raw_orders.readers.opened_file import Tables
+    from etl_assets.raw_orders.readers.open_file import TableStream
 
 
-class _Worker:
-    """The state of the process: the file that it has open, and the tables that are left to send."""
+class _OpenFileState:
+    """State of the child: the file that is open, and the tables left to send."""
 
     def __init__(self) -> None:
         self._file: OpenFile | None = None
-        self._tables: Tables | None = None
+        self._stream: TableStream | None = None
 
-    def work(self, request: dict[str, Any], answers: Answers) -> None:
-        match request["ask"]:
+    def handle(self, request: dict[str, Any], answers: Answers) -> None:
+        match request["command"]:
             case "headers":
                 if self._file is None:
                     self._file = OpenFile(Path(request["path"]), answers.progress)
-                text = request["text"] and TextFormat(
-                    tuple(request["text"]["encodings"]),
-                    request["text"]["delimiter"],
-                    tuple(request["text"]["order_headers"]),
+                prescribed = request["text_format"] and TextFormat(
+                    tuple(request["text_format"]["encodings"]),
+                    request["text_format"]["delimiter"],
+                    tuple(request["text_format"]["order_headers"]),
                 )
-                self._tables = self._file.read(text)
-                answers.send({"headers": self._tables.headers})
-            case "frames" if self._tables is not None:
-                for table in self._tables.tables:
+                self._stream = self._file.read(prescribed)
+                answers.send({"headers": self._stream.headers})
+            case "frames" if self._stream is not None:
+                for table in self._stream.tables:
                     answers.send({"frame": True}, _as_stream(table))
                     answers.progress()
                 answers.send({"end": True})
@@ -51,17 +49,17 @@ class _Worker:
             case "close":
                 self._close()
             case _:
-                msg = "no such request now"
+                msg = "no such command now"
                 raise ValueError(msg)
 
     def _close(self) -> None:
         if self._file is not None:
             self._file.close()
-        self._file = self._tables = None
+        self._file = self._stream = None
 
 
 def describe_failure(error: BaseException) -> dict[str, Any]:
-    """Tell what is wrong with the file, or what kind of error it was: its text may quote the file."""
+    """Describe an error of the file, or name the kind of any other: the text of that may quote the file."""
     if isinstance(error, ImportFileError):
         return {"refused": {"line": error.line, "problem": error.problem, "remedy": error.remedy}}
     return {"failed": "MemoryError" if isinstance(error, MemoryError) else type(error).__name__}
@@ -70,15 +68,15 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
 def main() -> None:
     """Answer requests until the process that started this one ends.
 
-    Arguments: its id, the most memory in MiB, the suffix of a file that will come, so that its reader is there.
+    Arguments: the id of that process; the memory limit in MiB; the suffix of the first file, to import its format now.
     """
     parent, memory, suffix = sys.argv[1:]
     limit = int(memory) << 20
-    # Not of addresses (RLIMIT_AS): allocators reserve far more of those than they ever use.
+    # Not RLIMIT_AS: allocators reserve far more addresses than they ever use.
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    load_reader(suffix)
-    serve(int(parent), _Worker().work, describe_failure)
+    load_format(suffix)
+    serve(int(parent), _OpenFileState().handle, describe_failure)
 
 
 def _as_stream(table: pa.Table) -> memoryview:

@@ -1,4 +1,8 @@
-"""Reads delimited text (.csv, .tsv, .txt) as tables of untouched text, a few MiB at a time."""
+"""Format of delimited text (.csv, .tsv, .txt): tables of untouched text, one block of the file at a time.
+
+Arrow's reader is fast and lenient; `csv_dialect` finds encoding and delimiter, and refuses faults that Arrow ignores.
+Polars is not imported here but for a NUL in the file: that import takes longer than the rest of the child's start.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +12,42 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR, SHORTER
 from etl_assets.raw_orders.readers.csv_dialect import check_text, choose_dialects
 from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR, SHORTER, Tables
+from etl_assets.raw_orders.readers.open_file import TableStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from etl_assets.raw_orders.readers.csv_dialect import Dialect
-    from etl_assets.raw_orders.readers.opened_file import Opened, TextFormat
+    from etl_assets.raw_orders.readers.open_file import FileInput, TextFormat
 
 BLOCK_BYTES: Final = 4 << 20
-"""A row has to fit in."""
+"""A row has to fit in one block."""
 MANY_BORDERS: Final = 1000
 DOS_END_OF_FILE: Final = "\x1a"
 TOO_LONG: Final = "straddling object"
-"""Arrow's words for a row that does not fit in a block."""
+"""Part of Arrow's message about a row that does not fit in a block."""
 
 
-def open_tables(file: Opened, text_format: TextFormat | None) -> Tables:
-    """Open delimited text; its headers are read at once, its rows as the tables are asked for."""
+def open_tables(file: FileInput, text_format: TextFormat | None) -> TableStream:
+    """Open delimited text; its headers are read at once, its rows as the tables are iterated."""
     dialects = choose_dialects(file.handle, file.path, text_format)
-    return Tables(dialects[0].headers, _tables(file, dialects))
+    return TableStream(dialects[0].headers, _tables(file, dialects))
 
 
-def _tables(file: Opened, dialects: list[Dialect]) -> Iterator[pa.Table]:
+def _tables(file: FileInput, dialects: list[Dialect]) -> Iterator[pa.Table]:
     dialect = check_text(file.handle, file.path, dialects)
     file.handle.seek(0)
     lines = _LineCounter(file.path, len(dialect.headers))
     remedy = "Export the file again, or save it as CSV in UTF-8"
     header_is_due = True
     with reported_as_file_error(file.path, (pa.ArrowException,), "it can't be read as delimited text", remedy):
-        for batch in _batches(file, dialect, lines):
+        for block in _blocks(file, dialect, lines):
             file.progress()
-            table = lines.numbered(batch)
+            table = lines.numbered(block)
             if header_is_due and table.num_rows:
                 header_is_due, table = False, table.slice(1)
             if table.num_rows:
@@ -50,7 +55,7 @@ def _tables(file: Opened, dialects: list[Dialect]) -> Iterator[pa.Table]:
         lines.finish()
 
 
-def _batches(file: Opened, dialect: Dialect, lines: _LineCounter) -> Iterator[pa.RecordBatch]:
+def _blocks(file: FileInput, dialect: Dialect, lines: _LineCounter) -> Iterator[pa.RecordBatch]:
     try:
         yield from _open_stream(file.handle, dialect, lines)
     except pa.ArrowInvalid as error:
@@ -82,7 +87,7 @@ def _open_stream(handle: IO[bytes], dialect: Dialect, lines: _LineCounter) -> ar
 
 
 class _LineCounter:
-    """Knows the line that each row starts at: rows may span lines, and blank ones are left out."""
+    """Counts the line that each row starts at: rows may span lines, and blank ones are left out."""
 
     def __init__(self, path: Path, width: int) -> None:
         self._path = path
@@ -95,7 +100,7 @@ class _LineCounter:
         self._bad_rows.append((row.number or 0, row.actual_columns, row.text))
         return "skip"
 
-    def numbered(self, batch: pa.RecordBatch) -> pa.Table:
+    def numbered(self, block: pa.RecordBatch) -> pa.Table:
         """Add `LINE_NUMBER` and `ROW_ERROR` and leave out empty rows.
 
         A row with too few or too many cells raises `ImportFileError`.
@@ -103,10 +108,10 @@ class _LineCounter:
         parts = []
         while True:
             bad_at = self._bad_rows[0][0] if self._bad_rows else None
-            length = batch.num_rows if bad_at is None else min(batch.num_rows, max(bad_at - self._next_row, 0))
-            parts.append(self._numbered_run(batch.slice(0, length)))
-            batch = batch.slice(length)
-            if not batch.num_rows:
+            length = block.num_rows if bad_at is None else min(block.num_rows, max(bad_at - self._next_row, 0))
+            parts.append(self._numbered_run(block.slice(0, length)))
+            block = block.slice(length)
+            if not block.num_rows:
                 return pa.concat_tables(parts)
             self._pass_bad_row()
 
@@ -115,18 +120,18 @@ class _LineCounter:
         while self._bad_rows:
             self._pass_bad_row()
 
-    def _numbered_run(self, batch: pa.RecordBatch) -> pa.Table:
-        texts = _Texts(batch)
+    def _numbered_run(self, rows: pa.RecordBatch) -> pa.Table:
+        texts = _TextSizes(rows)
         further = texts.breaks + 1
         after = self._next_line + np.cumsum(further)
-        table = pa.Table.from_batches([batch]).append_column(LINE_NUMBER, pa.array(after - further))
-        table = table.append_column(ROW_ERROR, pa.nulls(batch.num_rows, pa.large_string()))
-        if batch.num_rows:
+        table = pa.Table.from_batches([rows]).append_column(LINE_NUMBER, pa.array(after - further))
+        table = table.append_column(ROW_ERROR, pa.nulls(rows.num_rows, pa.large_string()))
+        if rows.num_rows:
             self._next_line = int(after[-1])
-            self._next_row += batch.num_rows
+            self._next_row += rows.num_rows
         if not texts.sizes.all():
             table = _without(table, texts.sizes == 0)
-        return _with_row_errors(table, batch.schema.names) if texts.has_nul else table
+        return _with_row_errors(table, rows.schema.names) if texts.has_nul else table
 
     def _pass_bad_row(self) -> None:
         _, cells, text = self._bad_rows.pop(0)
@@ -138,16 +143,16 @@ class _LineCounter:
         self._next_row += 1
 
 
-class _Texts:
-    """Measure the texts of each row of a batch, all columns together: bytes, line breaks, anywhere a NUL."""
+class _TextSizes:
+    """Bytes and line breaks of each row, all columns together, and whether there is a NUL in any."""
 
-    def __init__(self, batch: pa.RecordBatch) -> None:
-        self.sizes = np.zeros(batch.num_rows, np.int64)
-        self.breaks = np.zeros(batch.num_rows, np.int64)
+    def __init__(self, rows: pa.RecordBatch) -> None:
+        self.sizes = np.zeros(rows.num_rows, np.int64)
+        self.breaks = np.zeros(rows.num_rows, np.int64)
         self.has_nul = False
-        for column in batch.columns if batch.num_rows else ():
+        for column in rows.columns if rows.num_rows else ():
             _, offsets, data = column.buffers()
-            ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + batch.num_rows + 1]
+            ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + rows.num_rows + 1]
             self.sizes += np.diff(ends)
             if data is None or ends[0] == ends[-1]:
                 continue
@@ -155,12 +160,12 @@ class _Texts:
             self.has_nul = self.has_nul or text.min() == 0
             is_break = text == ord("\n")
             if is_break.any():
-                rows = np.searchsorted(ends - ends[0], np.flatnonzero(is_break), side="right") - 1
-                self.breaks += np.bincount(rows, minlength=batch.num_rows)
+                at_rows = np.searchsorted(ends - ends[0], np.flatnonzero(is_break), side="right") - 1
+                self.breaks += np.bincount(at_rows, minlength=rows.num_rows)
 
 
 def _without(table: pa.Table, is_left_out: np.ndarray[Any, Any]) -> pa.Table:
-    """The other rows; in slices where these are few, as nearly always: Arrow's filters take long to load."""
+    """Leave out rows; by slices where they are few, as nearly always: Arrow's filters take long to import."""
     borders = np.flatnonzero(np.diff(is_left_out, prepend=True, append=True))
     if len(borders) > MANY_BORDERS:
         return table.filter(pa.array(~is_left_out))

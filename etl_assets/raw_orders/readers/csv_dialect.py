@@ -1,6 +1,7 @@
-"""How a delimited text file is written: its encoding, its delimiter, its header, and whether its quoting is sound.
+"""Dialect of delimited text: encoding, delimiter and header are found, and the quoting of the whole file is checked.
 
-The reader itself (csv.py) is lenient and fast; what it would swallow silently is found here first.
+The hazard is Arrow's reader (`csv`): it takes a quote that is never closed, or text behind a closing quote, for part
+of a cell, and rows would be lost without an error.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
 from etl_assets.limits import MAX_CELL_CHARACTERS
+from etl_assets.raw_orders.readers.columns import named_headers
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.readers.opened_file import named_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from etl_assets.raw_orders.readers.opened_file import TextFormat
+    from etl_assets.raw_orders.readers.open_file import TextFormat
 
 DEFAULT_ENCODINGS: Final = ("utf-8", "gb18030")
 DELIMITERS: Final = (",", "\t", ";", "|")
@@ -34,7 +35,7 @@ QUOTE_REMEDY: Final = (
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one file is written."""
+    """Notation of one file."""
 
     encoding: str
     delimiter: str
@@ -42,7 +43,7 @@ class Dialect:
 
 
 def choose_dialects(handle: IO[bytes], path: Path, text_format: TextFormat | None) -> list[Dialect]:
-    """Find the ways to read the file that its beginning allows, the likeliest first (never none).
+    """Find the dialects that the beginning of the file allows, the likeliest first (never none).
 
     An encoding in which the header shows the order number is preferred: bytes of one encoding are often valid
     in another, but they don't spell its header.

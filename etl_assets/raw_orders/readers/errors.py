@@ -1,4 +1,7 @@
-"""The one error an import file can cause, and the guard that turns every library's own failure into it."""
+"""The error of an import file, and the context manager that turns failures of libraries into it.
+
+The hazard is their texts, which quote cells: no customer data may reach an error or a log.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class ImportFileError(EtlError):
-    """A file can't be imported: names the file, the line where one is known, the problem and the remedy.
+    """Error of a file that can't be imported: names the file, the line where one is known, the problem and the remedy.
 
-    The text never holds anything that stands in the file except column names that the preset asks for.
+    The text holds nothing of the file but column names that the preset asks for.
     """
 
     def __init__(self, path: Path, line: int | None, problem: str, remedy: str) -> None:
@@ -32,12 +35,12 @@ class ImportFileError(EtlError):
 def reported_as_file_error(path: Path, kinds: tuple[type[Exception], ...], problem: str, remedy: str) -> Iterator[None]:
     """Turn the given kinds of exception, and panics of Rust code, into `ImportFileError`.
 
-    The original is dropped, not chained: readers quote the cells that they stumble over.
+    The original is dropped, not chained: its text may quote a cell.
     """
     try:
         yield
     except (ImportFileError, MemoryError):
-        raise  # the latter is a limit of the process, which says so itself
+        raise  # the child reports the latter as its memory limit
     except kinds as error:
         raise ImportFileError(path, None, f"{problem} ({type(error).__name__})", remedy) from None
     except BaseException as error:

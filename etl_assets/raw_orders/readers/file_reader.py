@@ -1,6 +1,11 @@
-"""Reads import files in a process of its own: whatever a file does to that process is one failed import.
+"""Reads import files through a child process: the entry of this folder, and the one way to a file's headers and rows.
 
-The one way to a file's headers and rows. This process only takes in what the other one sends: frames of text.
+The hazard is the file: it may crash a library, hang it, or take all memory. In the child that is one failed import
+(docs/decisions.md, "Reader process"). This process receives frames of text only.
+
+In the order in which a file passes them: `FileReader` (here) starts the child and talks to it, `ImportFile` (here) is
+one file that it reads; `child` answers, `open_file` opens the file once and chooses its format by its suffix: `csv`
+(with `csv_dialect`), `xlsx`, `parquet`, `jsonl` (with `json_lines`). They share `columns`, `row_errors` and `limits`.
 """
 
 from __future__ import annotations
@@ -8,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 import polars as pl
@@ -15,8 +21,8 @@ import pyarrow as pa
 
 from etl_assets.child_process.parent import ChildEndedError, ChildProcess, ChildSilentError
 from etl_assets.limits import READER_MEMORY_MB, SILENCE_SECONDS
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, ROW_ERROR, OpenedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,19 +33,19 @@ if TYPE_CHECKING:
 
 MODULE: Final = "etl_assets.raw_orders.readers.child"
 INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH")
-"""The environment of the process that reads foreign files: no password of a database is in it."""
+"""Environment variables of the child: no password of a database is among them."""
 FRUGAL: Final = {
     "POLARS_MAX_THREADS": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2", "MIMALLOC_ARENA_RESERVE": "65536",
 }  # fmt: skip
-"""Few threads and small arenas: their reservations count as the process's memory, many on a large machine."""
+"""Few threads and small arenas: reservations of allocators count as memory of the process, and grow with its cores."""
 IN_PARTS: Final = "Save it as CSV in several files"
 
 
 class FileReader:
-    """Reads files, one after the other, in one process, which is replaced after any failure; a context manager.
+    """Reads files, one after the other, in one child process, which is replaced after a failure; a context manager.
 
-    Start and use it in one thread: the process ends with the thread that started it.
+    Start and use it in one thread: the child ends with the thread that started it.
     """
 
     def __init__(self, memory_mb: int = READER_MEMORY_MB, silence_seconds: float = SILENCE_SECONDS) -> None:
@@ -65,7 +71,7 @@ class FileReader:
         self.stop()
 
     def start(self, path: Path) -> None:
-        """Start the process, so that it is ready when the file is to be read: that takes a third of a second."""
+        """Start the child before it is needed: it takes a third of a second to be ready."""
         if self._process is not None and self._process.has_ended:
             self.stop()
         if self._process is None:
@@ -81,37 +87,37 @@ class FileReader:
         self._process, self._is_busy = None, False
 
     @contextmanager
-    def open(self, path: Path) -> Iterator[ForeignFile]:
-        """Read a file: it is opened with the first question that is asked about it. One at a time."""
+    def open(self, path: Path) -> Iterator[ImportFile]:
+        """Read a file, one at a time; the child opens it with the first request."""
         try:
-            yield ForeignFile(self, path)
+            yield ImportFile(self, path)
         finally:
             if self._is_busy:
                 self.stop()
             elif self._process is not None:
                 with suppress(ChildEndedError, ChildSilentError):
-                    self._process.send({"ask": "close"})
+                    self._process.send({"command": "close"})
 
-    def ask(self, path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
-        """Send a request about a file and return the answer; `ForeignFile` knows which there are.
+    def request(self, path: Path, message: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        """Send a request about a file and return the answer and its payload.
 
         Raises:
-            ImportFileError: whatever went wrong.
+            ImportFileError: the file can't be read; or the child has ended, or was killed at a limit.
         """
         self.start(path)
         self._is_busy = True
-        return self._answer(path, request)
+        return self._answer(path, message)
 
     def next_answer(self, path: Path) -> tuple[dict[str, Any], bytearray]:
-        """Wait for a further answer to the last request. Raises as `ask` does."""
+        """Wait for a further answer to the last request. Raises as `request` does."""
         return self._answer(path, None)
 
-    def _answer(self, path: Path, request: dict[str, Any] | None) -> tuple[dict[str, Any], bytearray]:
+    def _answer(self, path: Path, message: dict[str, Any] | None) -> tuple[dict[str, Any], bytearray]:
         if self._process is None:
             raise self._ended(path, None)
         try:
-            if request is not None:
-                self._process.send(request)
+            if message is not None:
+                self._process.send(message)
             answer, payload = self._process.receive(self._silence_seconds)
         except ChildSilentError:
             self._fail(self._silent(path))
@@ -121,12 +127,12 @@ class FileReader:
             self._fail(ImportFileError(path, **answer["refused"]))
         if "failed" in answer:
             error = answer["failed"]
-            self._fail(self._too_large(path) if error == "MemoryError" else self._given_up(path, error))
+            self._fail(self._out_of_memory(path) if error == "MemoryError" else self._crashed(path, error))
         self._is_busy = "frame" in answer
         return answer, payload
 
     def _fail(self, error: ImportFileError) -> NoReturn:
-        """Raise the error; who has had one file that went wrong reads no other."""
+        """Raise the error, and end the child: its state after a failure is unknown."""
         self.stop()
         raise error from None
 
@@ -134,11 +140,11 @@ class FileReader:
         problem = f"reading it made no progress for {self._silence_seconds:g} s, and was ended"
         return ImportFileError(path, None, problem, f"Check the disk that it is on and the file itself. {IN_PARTS}")
 
-    def _too_large(self, path: Path) -> ImportFileError:
+    def _out_of_memory(self, path: Path) -> ImportFileError:
         problem = f"reading it takes more than {self.memory_mb:,} MiB of memory"
         return ImportFileError(path, None, problem, f"{IN_PARTS}, or raise ETL_READER_MEMORY_MB")
 
-    def _given_up(self, path: Path, error: str) -> ImportFileError:
+    def _crashed(self, path: Path, error: str) -> ImportFileError:
         return ImportFileError(path, None, f"the reader gave up ({error})", f"Export it again. {IN_PARTS}")
 
     def _ended(self, path: Path, returncode: int | None) -> ImportFileError:
@@ -150,28 +156,36 @@ class FileReader:
         return ImportFileError(path, None, problem, f"Export it again. {IN_PARTS}, or raise ETL_READER_MEMORY_MB")
 
 
-class ForeignFile:
-    """A file that the other process has open, from the first question about it; an `ImportFile`."""
+@dataclass(frozen=True)
+class FileContent:
+    """Content of an import file: its headers, and frames of rows (String) with `LINE_NUMBER` and `ROW_ERROR`."""
+
+    headers: tuple[str, ...]
+    frames: Iterator[pl.DataFrame]
+
+
+class ImportFile:
+    """Import file in the parent process; the child opens it once, with the first request."""
 
     def __init__(self, reader: FileReader, path: Path) -> None:
-        """Remember the file."""
+        """Keep the path; nothing is read yet."""
         self.path = path
         self._reader = reader
         self._headers: tuple[str, ...] | None = None
 
     def headers(self) -> tuple[str, ...]:
-        """The headers as they are without a preset, for finding one. Raises `ImportFileError`."""
+        """Return the headers as they are without a preset, for detecting one. Raises `ImportFileError`."""
         if self._headers is None:
-            self._headers = self._ask_headers(None)
+            self._headers = self._request_headers(None)
         return self._headers
 
-    def source(self, preset: Preset | None) -> OpenedFile:
-        """The file as a preset says that it is written; without one that is guessed.
+    def content(self, preset: Preset | None) -> FileContent:
+        """Read the file in the notation that a preset prescribes; without one that is guessed.
 
         Raises:
             ImportFileError: here or from the frames.
         """
-        text = (
+        text_format = (
             None
             if preset is None
             else {
@@ -180,15 +194,15 @@ class ForeignFile:
                 "order_headers": preset.columns["order_id"].headers,
             }
         )
-        return OpenedFile(self._ask_headers(text), self._frames())
+        return FileContent(self._request_headers(text_format), self._frames())
 
-    def _ask_headers(self, text: dict[str, Any] | None) -> tuple[str, ...]:
-        request = {"ask": "headers", "path": os.path.abspath(self.path), "text": text}  # noqa: PTH100  # links stay
-        answer, _ = self._reader.ask(self.path, request)
+    def _request_headers(self, text_format: dict[str, Any] | None) -> tuple[str, ...]:
+        path = os.path.abspath(self.path)  # noqa: PTH100  # links stay
+        answer, _ = self._reader.request(self.path, {"command": "headers", "path": path, "text_format": text_format})
         return tuple(answer["headers"])
 
     def _frames(self) -> Iterator[pl.DataFrame]:
-        answer, payload = self._reader.ask(self.path, {"ask": "frames"})
+        answer, payload = self._reader.request(self.path, {"command": "frames"})
         while "frame" in answer:
             with pa.ipc.open_stream(pa.py_buffer(payload)) as stream:
                 frame = cast("pl.DataFrame", pl.from_arrow(stream.read_all()))

@@ -1,7 +1,7 @@
-"""Reads JSON lines (.jsonl, .ndjson) as tables of text; nested values stay JSON text, as they stand in the file.
+"""Format of JSON lines (.jsonl, .ndjson): tables of text; nested values stay JSON text, as they stand in the file.
 
-A key may first appear anywhere, so all lines are read before the first one is handed on. What has been read waits in a
-temporary file, in memory where it is small.
+A key may first appear anywhere, so all lines are read before the first table is returned. Frames that have been read
+are spooled to a temporary file, in memory where it is small. The decoding of lines is in `json_lines`.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import polars as pl
 import pyarrow as pa
 
 from etl_assets.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS, MAX_LINE_BYTES, PIECE_CELLS
-from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.readers.json_lines import UNREADABLE, TooManyKeysError, problem_of, read_block
-from etl_assets.raw_orders.readers.opened_file import (
+from etl_assets.raw_orders.readers.columns import (
     LINE_NUMBER,
     ROW_ERROR,
-    Tables,
     named_headers,
     too_long_cell,
     too_many_columns,
 )
+from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
+from etl_assets.raw_orders.readers.json_lines import UNREADABLE, TooManyKeysError, problem_of, read_block
+from etl_assets.raw_orders.readers.open_file import TableStream
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from etl_assets.raw_orders.readers.opened_file import Opened, TextFormat
+    from etl_assets.raw_orders.readers.open_file import FileInput, TextFormat
 
 BLOCK_BYTES: Final = 8 << 20
 IN_MEMORY_BYTES: Final = 32 << 20
@@ -39,36 +39,36 @@ BOM: Final = b"\xef\xbb\xbf"
 
 
 def open_tables(
-    file: Opened,
+    file: FileInput,
     text_format: TextFormat | None,  # noqa: ARG001  # of delimited text
-) -> Tables:
-    """Open JSON lines and read them."""
+) -> TableStream:
+    """Open JSON lines and read them all."""
     path = file.path
     with reported_as_file_error(path, (pl.exceptions.PolarsError, pa.ArrowException), PROBLEM, REMEDY):
         spool = SpooledTemporaryFile(IN_MEMORY_BYTES, prefix="etl-assets-")  # noqa: SIM115  # closed with the file
-        waiting = _Waiting(path, file.closing.enter_context(spool))
+        spooled = _SpooledFrames(path, file.resources.enter_context(spool))
         for first_line, block in _blocks(file.handle, path):
             try:
                 for frame in read_block(block, first_line):
-                    waiting.put(frame)
+                    spooled.put(frame)
                     file.progress()
             except TooManyKeysError as error:
                 raise too_many_columns(path, None, error.keys) from None
-        keys = waiting.keys()
+        keys = spooled.keys()
     headers = named_headers(path, keys, None)
-    return Tables(headers, _tables(waiting, dict(zip(keys, headers, strict=True)), path))
+    return TableStream(headers, _tables(spooled, dict(zip(keys, headers, strict=True)), path))
 
 
-def _tables(waiting: _Waiting, headers: dict[str, str], path: Path) -> Iterator[pa.Table]:
+def _tables(spooled: _SpooledFrames, headers: dict[str, str], path: Path) -> Iterator[pa.Table]:
     with reported_as_file_error(path, (pl.exceptions.PolarsError, pa.ArrowException), PROBLEM, REMEDY):
-        for frame in waiting.frames(max(1, PIECE_CELLS // len(headers))):
+        for frame in spooled.frames(max(1, PIECE_CELLS // len(headers))):
             lacking = [pl.lit(None, pl.String).alias(key) for key in headers if key not in frame.columns]
             whole = frame.with_columns(lacking).select(*headers, LINE_NUMBER, ROW_ERROR).rename(headers)
             yield as_table(with_row_errors(whole, list(headers.values())))
 
 
-class _Waiting:
-    """The frames that have been read, until all keys are known."""
+class _SpooledFrames:
+    """Frames that have been read, kept until all keys are known."""
 
     def __init__(self, path: Path, file: SpooledTemporaryFile[bytes]) -> None:
         self._path = path
@@ -78,26 +78,26 @@ class _Waiting:
         self._unreadable: ImportFileError | None = None
 
     def put(self, frame: pl.DataFrame) -> None:
-        """Keep the rows that say something."""
+        """Keep the rows that are not empty."""
         keys = [name for name in frame.columns if name not in {LINE_NUMBER, ROW_ERROR}]
         if not keys:
             return
-        says = pl.any_horizontal((pl.col(key) != "").fill_null(value=False) for key in keys)
-        frame = frame.filter(says | pl.col(ROW_ERROR).is_not_null())
-        self._note(frame, keys)
+        has_value = pl.any_horizontal((pl.col(key) != "").fill_null(value=False) for key in keys)
+        frame = frame.filter(has_value | pl.col(ROW_ERROR).is_not_null())
+        self._record_keys(frame, keys)
         table = as_table(frame)
         with pa.ipc.new_stream(self._file, table.schema) as writer:
             writer.write_table(table)
 
     def keys(self) -> list[str]:
-        """All keys, in the order in which they came. Raises `ImportFileError` where no line could be read."""
+        """Return all keys, in the order of their first lines. Raises `ImportFileError` where no line could be read."""
         if not self._has_object:
             nothing = ImportFileError(self._path, None, "no line holds a JSON object with values", REMEDY)
             raise self._unreadable or nothing
         return list(self._keys)
 
     def frames(self, rows: int) -> Iterator[pl.DataFrame]:
-        """The frames, cut to so many rows."""
+        """Yield the frames, cut to so many rows."""
         end = self._file.tell()
         self._file.seek(0)
         while self._file.tell() < end:
@@ -105,7 +105,7 @@ class _Waiting:
                 frame = cast("pl.DataFrame", pl.from_arrow(reader.read_all()))
             yield from frame.iter_slices(rows)
 
-    def _note(self, frame: pl.DataFrame, keys: list[str]) -> None:
+    def _record_keys(self, frame: pl.DataFrame, keys: list[str]) -> None:
         self._keys.update(dict.fromkeys(keys))
         if len(self._keys) > MAX_COLUMNS:
             raise too_many_columns(self._path, None, len(self._keys))

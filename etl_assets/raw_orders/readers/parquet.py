@@ -1,4 +1,4 @@
-"""Reads Parquet as tables of text, one batch of rows at a time; typed values become the text a person would write."""
+"""Format of Parquet files: tables of text, one chunk of rows at a time; typed values become exact text."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from etl_assets.limits import MAX_CELL_CHARACTERS, MAX_ROWS_PER_BYTE, PIECE_CELLS, UNCHECKED_ROWS
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, named_headers, too_long_cell
 from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.readers.opened_file import LINE_NUMBER, Tables, named_headers, too_long_cell
+from etl_assets.raw_orders.readers.open_file import TableStream
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors, without_empty_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from etl_assets.raw_orders.readers.opened_file import Opened, TextFormat
+    from etl_assets.raw_orders.readers.open_file import FileInput, TextFormat
 
-BATCH_ROWS: Final = 50_000
+CHUNK_ROWS: Final = 50_000
 FAILURES: Final = (pa.ArrowException, pl.exceptions.PolarsError, OSError)
 PROBLEM: Final = "it can't be read as Parquet"
 REMEDY: Final = "Write the file again; it may be cut off or of another format"
@@ -28,32 +29,32 @@ WRAPPER: Final = "value"
 
 
 def open_tables(
-    opened: Opened,
+    file: FileInput,
     text_format: TextFormat | None,  # noqa: ARG001  # of delimited text
-) -> Tables:
+) -> TableStream:
     """Open Parquet; `LINE_NUMBER` is the number of the row, from 1."""
-    path = opened.path
+    path = file.path
     with reported_as_file_error(path, FAILURES, PROBLEM, REMEDY):
-        file = parquet.ParquetFile(opened.handle, pre_buffer=False, buffer_size=1 << 20)
-        headers = named_headers(path, file.schema_arrow.names, None)
-    most = max(UNCHECKED_ROWS, MAX_ROWS_PER_BYTE * os.fstat(opened.handle.fileno()).st_size)
-    if file.metadata.num_rows > most:
-        problem = f"it has {file.metadata.num_rows:,} rows, at most {most:,} are read of a file of its size"
+        parquet_file = parquet.ParquetFile(file.handle, pre_buffer=False, buffer_size=1 << 20)
+        headers = named_headers(path, parquet_file.schema_arrow.names, None)
+    most = max(UNCHECKED_ROWS, MAX_ROWS_PER_BYTE * os.fstat(file.handle.fileno()).st_size)
+    if parquet_file.metadata.num_rows > most:
+        problem = f"it has {parquet_file.metadata.num_rows:,} rows, at most {most:,} are read of a file of its size"
         raise ImportFileError(path, None, problem, "Its rows are all alike: export the orders again")
-    return Tables(headers, _tables(file, opened, headers))
+    return TableStream(headers, _tables(parquet_file, file, headers))
 
 
-def _tables(file: parquet.ParquetFile, opened: Opened, headers: tuple[str, ...]) -> Iterator[pa.Table]:
+def _tables(parquet_file: parquet.ParquetFile, file: FileInput, headers: tuple[str, ...]) -> Iterator[pa.Table]:
     rows = 0
-    size = max(1, min(BATCH_ROWS, PIECE_CELLS // max(1, len(headers))))
-    with reported_as_file_error(opened.path, FAILURES, PROBLEM, REMEDY):
-        for batch in file.iter_batches(size, use_threads=False):
-            opened.progress()
-            batch.validate(full=True)  # or bytes that are not UTF-8 would first be met by the server
-            typed = cast("pl.DataFrame", pl.from_arrow(batch.rename_columns(list(headers))))
+    size = max(1, min(CHUNK_ROWS, PIECE_CELLS // max(1, len(headers))))
+    with reported_as_file_error(file.path, FAILURES, PROBLEM, REMEDY):
+        for chunk in parquet_file.iter_batches(size, use_threads=False):
+            file.progress()
+            chunk.validate(full=True)  # or bytes that are not UTF-8 would first be met by the server
+            typed = cast("pl.DataFrame", pl.from_arrow(chunk.rename_columns(list(headers))))
             lines = pl.int_range(rows + 1, rows + 1 + pl.len(), dtype=pl.Int64).alias(LINE_NUMBER)
             frame = as_text(typed)
-            _check_lengths(opened.path, frame, rows + 1)
+            _check_lengths(file.path, frame, rows + 1)
             rows += frame.height
             frame = with_row_errors(without_empty_rows(frame.with_columns(lines), headers), headers)
             yield as_table(frame)
@@ -78,7 +79,7 @@ def _text_of(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if dtype.is_float():
         text = column.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
-        # Beyond 15 digits a float is no longer what was typed: its exponent stays, and shows it.
+        # Beyond 15 digits a float has lost digits: its exponent stays, so that the row is rejected.
         return text.str.replace("e+", "E+", literal=True)
     if isinstance(dtype, pl.Datetime):
         zone = "%z" if dtype.time_zone else ""

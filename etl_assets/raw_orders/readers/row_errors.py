@@ -1,4 +1,4 @@
-"""Defects and empty rows in frames of text: the former are marked, the latter left out, by every reader."""
+"""Errors of single rows, shared by the formats: rows with a NUL are marked, empty rows are left out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from etl_assets.raw_orders.readers.opened_file import BAD_TEXT, NUL, NUL_SYMBOL, ROW_ERROR
+from etl_assets.raw_orders.readers.columns import BAD_TEXT, NUL, NUL_SYMBOL, ROW_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +32,10 @@ def with_row_errors(frame: pl.DataFrame, headers: Sequence[str]) -> pl.DataFrame
 
 
 def without_empty_rows(frame: pl.DataFrame, headers: Sequence[str]) -> pl.DataFrame:
-    """Drop the rows that say nothing in any column."""
+    """Drop the rows that are empty in every column."""
     return frame.filter(pl.any_horizontal((pl.col(header) != "").fill_null(value=False) for header in headers))
 
 
 def as_table(frame: pl.DataFrame) -> pa.Table:
-    """The frame in the form that goes through a pipe: each text once, and nothing of other frames."""
+    """Convert a frame to the Arrow table that goes through the pipe: each text once, and no buffer of other frames."""
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())

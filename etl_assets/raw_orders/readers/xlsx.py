@@ -1,6 +1,7 @@
-"""Reads the first sheet of a workbook (.xlsx) as tables of text, in chunks of rows and within fixed limits.
+"""Format of workbooks (.xlsx): tables of text of the first sheet, in chunks of rows and within fixed limits.
 
-A workbook is a zip file of XML: a small one can unpack to gigabytes, so its table of contents is checked first.
+The hazard is the zip file that a workbook is: a small one can unpack to gigabytes, so its table of contents is checked
+first.
 """
 
 from __future__ import annotations
@@ -26,14 +27,9 @@ from etl_assets.limits import (
     PIECE_CELLS,
     UNCHECKED_BYTES,
 )
+from etl_assets.raw_orders.readers.columns import LINE_NUMBER, named_headers, too_long_cell, too_many_columns
 from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.readers.opened_file import (
-    LINE_NUMBER,
-    Tables,
-    named_headers,
-    too_long_cell,
-    too_many_columns,
-)
+from etl_assets.raw_orders.readers.open_file import TableStream
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors
 
 if TYPE_CHECKING:
@@ -42,7 +38,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from etl_assets.raw_orders.readers.opened_file import Opened, TextFormat
+    from etl_assets.raw_orders.readers.open_file import FileInput, TextFormat
 
 CHUNK_ROWS: Final = 10_000
 EXACT_FLOATS_BELOW: Final = 1e15
@@ -55,15 +51,15 @@ Cell = object
 
 
 def open_tables(
-    file: Opened,
+    file: FileInput,
     text_format: TextFormat | None,  # noqa: ARG001  # of delimited text
-) -> Tables:
+) -> TableStream:
     """Open the first sheet of a workbook; formulas count as their saved values."""
     path = file.path
     with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
         _check_size(file.handle, path)
         reader = ExcelReader(file.handle, read_only=True, data_only=True, keep_links=False)
-        reader.archive = file.closing.enter_context(_WatchedArchive(file.handle, file.progress))
+        reader.archive = file.resources.enter_context(_WatchedArchive(file.handle, file.progress))
         reader.read()
         if not reader.wb.worksheets:
             raise ImportFileError(path, None, "the workbook has no sheet", REMEDY)
@@ -72,11 +68,11 @@ def open_tables(
         if not header:
             raise ImportFileError(path, None, "the first sheet is empty", "Put the sheet to import first")
         headers = named_headers(path, header, line)
-    return Tables(headers, _tables(rows, file, headers))
+    return TableStream(headers, _tables(rows, file, headers))
 
 
 class _WatchedArchive(zipfile.ZipFile):
-    """A zip file that tells when something of it is unpacked: much may come out of little that is read."""
+    """Zip file that calls back when a part of it is unpacked: little that is read may unpack to much."""
 
     def __init__(self, handle: IO[bytes], progress: Callable[[], None]) -> None:
         super().__init__(handle)
@@ -119,7 +115,9 @@ def _rows(sheet: Any, path: Path) -> Iterator[tuple[int, Sequence[Cell]]]:  # no
             yield line, row
 
 
-def _tables(rows: Iterator[tuple[int, Sequence[Cell]]], file: Opened, headers: tuple[str, ...]) -> Iterator[pa.Table]:
+def _tables(
+    rows: Iterator[tuple[int, Sequence[Cell]]], file: FileInput, headers: tuple[str, ...]
+) -> Iterator[pa.Table]:
     path = file.path
     width = len(headers)
     schema = {LINE_NUMBER: pl.Int64, **dict.fromkeys(headers, pl.String)}
@@ -175,7 +173,7 @@ def _text_of(cell: Cell) -> str:
         case bool():
             return "true" if cell else "false"
         case float():
-            # Beyond 15 digits a spreadsheet has rounded the number: its exponent stays, and shows it.
+            # Beyond 15 digits a spreadsheet has rounded the number: its exponent stays, so that the row is rejected.
             is_whole = cell.is_integer() and abs(cell) < EXACT_FLOATS_BELOW
             return str(int(cell)) if is_whole else repr(cell).replace("e+", "E+")
         case dt.datetime():

@@ -2,12 +2,12 @@
 
 Saves most of the work of changed orders, which are shipped ones mostly: reading all other orders of their customers, to
 find the same customers and leads, was two thirds of the time, and 1,000 shipped orders on ten million took
-`order_items` and `process_items` 390 ms before and 2 ms since (docs/performance.md, "How each gain was got").
+`order_items` and `process_items` 390 ms before and 2 ms since (docs/performance.md, "Gain of each optimisation").
 
 Hazard: an order that is skipped wrongly keeps old lines or figures for ever. So an order is skipped only if its version
 before has been processed and checked downstream, has nothing in quarantine there, and its customer and lead are stored
-(docs/decisions.md, "An order is handed on only to what its change concerns"). A new downstream asset gets all changed
-orders, until it has a query here. This is the only module of an upstream asset that reads tables of downstream ones.
+(docs/decisions.md, "Skipped consumers"). A new downstream asset gets all changed orders, until it has a query here.
+This is the only module of an upstream asset that reads tables of downstream ones.
 """
 
 from __future__ import annotations

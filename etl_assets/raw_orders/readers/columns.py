@@ -1,0 +1,49 @@
+"""The columns of the tables that the formats make: the ones added to each row, and checks of headers and cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from etl_assets.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS
+from etl_assets.raw_orders.readers.errors import ImportFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+LINE_NUMBER: Final = "__line"
+"""Int64: the line of the file (text and spreadsheets: the header is line 1), or the number of the row (Parquet)."""
+ROW_ERROR: Final = "__defect"
+"""String: why the row can't be an order as it stands (`BAD_TEXT`); null for nearly every row."""
+BAD_TEXT: Final = "BAD_TEXT"
+
+NUL: Final = "\0"
+NUL_SYMBOL: Final = "␀"
+HALF_CHARACTER: Final = "\ufffd"
+"""Replaces half a surrogate pair and bytes of another encoding."""
+WITHOUT_THEM: Final = "Leave out the columns that orders do not need, or import the sheet of orders only"
+SHORTER: Final = "Shorten the text, or leave the column out"
+
+
+def named_headers(path: Path, names: Iterable[str], line: int | None) -> tuple[str, ...]:
+    """Trim headers and name unnamed ones ``column_7``; too many, or two of one name, raise `ImportFileError`."""
+    headers = tuple(name.strip().replace(NUL, NUL_SYMBOL) or f"column_{at}" for at, name in enumerate(names, start=1))
+    if len(headers) > MAX_COLUMNS:
+        raise too_many_columns(path, line, len(headers))
+    first_at: dict[str, int] = {LINE_NUMBER: 0, ROW_ERROR: 0}
+    for at, header in enumerate(headers, start=1):
+        if header in first_at:
+            problem = f"columns {first_at[header]} and {at} have the same header"
+            raise ImportFileError(path, line, problem, "Rename or remove one of the two columns")
+        first_at[header] = at
+    return headers
+
+
+def too_many_columns(path: Path, line: int | None, columns: int) -> ImportFileError:
+    """Return the error of a file with more columns than a file may have."""
+    return ImportFileError(path, line, f"it has {columns:,} columns, at most {MAX_COLUMNS:,} are read", WITHOUT_THEM)
+
+
+def too_long_cell(path: Path, line: int | None, most: int = MAX_CELL_CHARACTERS) -> ImportFileError:
+    """Return the error of a file with a cell longer than a cell may be."""
+    return ImportFileError(path, line, f"a cell has more than {most:,} characters", SHORTER)
