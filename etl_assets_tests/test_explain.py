@@ -134,7 +134,7 @@ def test_a_withdrawn_lead_can_still_be_explained(services: Services) -> None:
     assert found["history"][-1]["figures_before"]["total_amount"] == 10
     shown = CliRunner().invoke(app, ["explain", "lead", gone])
     assert shown.exit_code == 0
-    assert "withdrawn by the pipeline" in shown.stdout
+    assert "deleted by the pipeline" in shown.stdout
 
 
 def test_cooling_down_is_told(services: Services) -> None:

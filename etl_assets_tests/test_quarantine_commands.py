@@ -43,7 +43,7 @@ etsy,,A5,Eve,-8.00,2025-01-02,Bag,-5,
 def run_without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the assets without importing Dagster."""
 
-    def run_in_process(settings: Settings, **_: object) -> SimpleNamespace:
+    def run_in_process(settings: Settings, _build_defs: object, **_: object) -> SimpleNamespace:
         services = build_services(settings)
         assets = {asset: run_asset(asset, services).as_dict() for asset in STEPS}
         services.database.dispose()
