@@ -9,6 +9,9 @@ WORKERS ?= 3
 export ETL_HOME ?= $(CURDIR)/.etl
 export DAGSTER_HOME ?= $(ETL_HOME)/dagster
 
+# Byte code is kept, whatever the environment says: else each process of the tests compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo dev test test-fast test-new-module fuzz chaos bench bench-full lint format typecheck check clean
 
 help: ## Show this list

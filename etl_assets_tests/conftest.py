@@ -43,8 +43,13 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 @pytest.hookimpl(trylast=True)  # after the shuffling
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the slow tests begin, so that none of them is left alone at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Let the slow tests begin, first those with a timeout of their own, so that none is left alone at the end."""
+
+    def order(item: pytest.Item) -> tuple[bool, float]:
+        timeout = item.get_closest_marker("timeout")
+        return item.get_closest_marker("slow") is None, 0.0 if timeout is None else -timeout.args[0]
+
+    items.sort(key=order)
 
 
 RAM_DISK = Path("/dev/shm")  # noqa: S108  # made by `mkdtemp`, for this user alone

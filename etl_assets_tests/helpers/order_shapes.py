@@ -21,6 +21,7 @@ from etl_assets.leads.transform import (
     LEAD_ORDER_SCHEMA,
     attach_orders,
     empty_figures,
+    figures_and_withdrawals,
     lead_figures,
     withdrawn_leads,
 )
@@ -290,6 +291,9 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
         lead_orders(2 * n, pl.lit("x"), lead_id=pl.lit("x"), currency=pl.when(N == 0).then(pl.lit("x" * (50 * n))))
     ),
     "empty_figures": lambda n: empty_figures(leads(10 * n)),
+    "figures_and_withdrawals": lambda n: figures_and_withdrawals(
+        leads(10 * n).select("lead_id"), lead_orders(5 * n, N_TEXT, lead_id=N_TEXT), leads(10 * n)
+    ),
     "withdrawn_leads": lambda n: withdrawn_leads(leads(10 * n), leads(10 * n)),
     "parse_lines": lambda n: read_parts(10 * n),
     "diff_rows": lambda n: diff_rows(lines(10 * n, "o"), lines(10 * n, "o" * (20 * n)), ORDER_ITEMS.key),
