@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from etl_assets.database.embedded import SERVER_SETTINGS
+from etl_assets.database.data_directory import SETTINGS
 
 
 def describe_machine(server_version: str) -> dict[str, str]:
@@ -18,7 +18,7 @@ def describe_machine(server_version: str) -> dict[str, str]:
         "processor": _processor(),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "PostgreSQL": f"{server_version}, embedded, {', '.join(f'{k} = {v}' for k, v in SERVER_SETTINGS.items())}",
+        "PostgreSQL": f"{server_version}, embedded, {', '.join(f'{k} = {v}' for k, v in SETTINGS.items())}",
         "libraries": ", ".join(f"{name} {version(name)}" for name in ("polars", "connectorx", "psycopg", "SQLAlchemy")),
     }
 
