@@ -199,7 +199,6 @@ def test_without_the_proxy_no_ui_obeys_another_page_or_answers_to_another_name(d
                 f"{address}/graphql",
                 params={"query": delete(run_id)},
                 headers=headers,
-                timeout=60,
                 **PLAIN,
             )
             assert answer.status_code == 403
