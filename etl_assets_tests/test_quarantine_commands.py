@@ -41,7 +41,7 @@ etsy,,A5,Eve,-8.00,2025-01-02,Bag,-5,
 def run_without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs the assets as Dagster would, without waiting for it."""
 
-    def run_in_process(settings: Settings, **_: object) -> SimpleNamespace:
+    def run_in_process(settings: Settings, build_defs: object, **_: object) -> SimpleNamespace:
         services = build_services(settings)
         assets = {asset: run_asset(asset, services).as_dict() for asset in STEPS}
         services.database.dispose()
