@@ -28,7 +28,6 @@ from etl_assets.settings import Settings
 from etl_assets.vectorized_queries import VectorizedQueries
 from etl_assets_tests.helpers.database_pool import TEMPLATE, DatabasePool
 from etl_assets_tests.helpers.pipeline import (
-    TABLES,
     assert_same,
     comparable,
     land,
@@ -355,13 +354,20 @@ def assert_run_again_as_undisturbed(services: Services, undisturbed: Undisturbed
     assert_the_ledger_is_exact(services)
 
 
+WRITTEN: Final = {
+    *("shop_configs", "orders", "order_items", "process_items", "customers", "business_leads", "lead_orders"),
+    *("quarantine", "order_moves", "lead_changes", "deleted_leads"),
+}
+"""Tables that the disturbed runs write to, at the least: a further module may have no rows of these orders."""
+
+
 def test_a_row_that_is_refused_at_any_write_is_set_aside_and_the_others_load(
     database_pool: DatabasePool, undisturbed: Undisturbed
 ) -> None:
     """At every table and operation one row is refused for ever, and besides the first statement that comes."""
     draw = random.Random(SEED)  # noqa: S311  # not a secret
     writes = sorted(write for write, rows in undisturbed.written.items() if rows)
-    assert {write.table for write in writes} >= {*TABLES, "quarantine", "order_moves", "lead_changes", "deleted_leads"}
+    assert {write.table for write in writes} >= WRITTEN
     for write in writes:
         column, value = identity(draw.choice(undisturbed.written[write])) or ("", "")
         state, at_first = draw.sample(DATA_STATES, 2)
@@ -483,12 +489,14 @@ def test_a_row_that_a_library_gives_up_on_is_set_aside_alone(
     assert (refused["asset"], refused["raw_id"], refused["reason_code"]) == (asset, 5, "DB_REJECTED")
     assert "Ann" not in refused["reason"]
     table = TABLE_OF[asset]
-    assert scalar(services, f"SELECT count(*) FROM {table}") == 8  # noqa: S608  # a table of ours
+    loaded = scalar(services, f"SELECT count(*) FROM {table}")  # noqa: S608  # a table of ours
     assert scalar(services, "SELECT count(*) FROM etl_work") == 0
     requeue(services.database)
     run_all(services)
     assert [row["resolution"] for row in quarantine(services)] == ["replayed"]
-    assert scalar(services, f"SELECT count(*) FROM {table}") == 9  # noqa: S608  # as above
+    stored = scalar(services, f"SELECT count(*) FROM {table}")  # noqa: S608  # as above
+    assert (loaded, stored) == ((8, 9) if stored else (0, 0)), "a further module may have no rows of these orders"
+    assert stored or asset not in ("orders", "order_items", "process_items", "customers", "leads")
 
 
 def test_a_row_that_shop_gives_up_on_goes_on_to_orders(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
