@@ -107,15 +107,14 @@ def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
 def group_by_order(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     """Group all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no."""
     lines, key = fill_missing_shop(mapped.sort(LINE_NUMBER))
-    lines = lines.with_columns(_split_variant(preset.item_variant_separator))
+    lines = _with_line_amounts(lines.with_columns(_split_variant(preset.item_variant_separator)), preset)
     items = json_object({column: pl.col(_ITEM + column) for column in ITEM_COLUMNS})
-    line_amounts = _line_amounts(preset)
     extras = [
         column for column in lines.columns if column.startswith(_EXTRA) and lines[column].null_count() < lines.height
     ]
     first_of = [column for column in RAW_COLUMNS if column not in {"items", "amount"}]
     grouped = (
-        lines.with_columns(items.alias("items"), *line_amounts)
+        lines.with_columns(items.alias("items"))
         .group_by(key, maintain_order=True)
         .agg(
             pl.col(LINE_NUMBER).first().cast(pl.Int32).alias("row_no"),
@@ -178,22 +177,27 @@ def _regex_literal(text: str) -> str:
     return "".join(rf"\x{{{ord(char):x}}}" for char in text)
 
 
-def _line_amounts(preset: Preset) -> list[pl.Expr]:
-    """Return the amount of a line, and its quantity or price where that is no number."""
+def _with_line_amounts(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
+    """Add the amount of each line, and its quantity or price where that is no number.
+
+    In steps: an expression that is used twice is computed twice.
+    """
     if not preset.amount_from_items:
-        return []
+        return lines
     quantity_text, price_text = pl.col(f"{_ITEM}quantity"), pl.col(f"{_ITEM}unit_price")
-    quantity, price = parse_quantity(quantity_text, preset.numbers), parse_money(price_text, preset.numbers)
-    no_quantity = pl.when(quantity_text.is_not_null() & quantity.is_null()).then(quantity_text)
-    no_price = pl.when(price_text.is_not_null() & price.is_null()).then(price_text)
-    # Such as "$3": as an amount, it would be read.
-    reads_as_amount = parse_money(no_quantity, preset.numbers).is_not_null()
-    marked = pl.when(reads_as_amount).then("quantity " + no_quantity).otherwise(no_quantity)
-    counted = pl.when(quantity_text.is_null()).then(pl.lit(1, _EXACT)).otherwise(quantity.cast(_EXACT))
-    return [
-        (counted * price.cast(_EXACT)).alias("line_amount"),
-        pl.coalesce(marked, no_price).alias("invalid_number"),
-    ]
+    parsed = lines.with_columns(
+        quantity=parse_quantity(quantity_text, preset.numbers), price=parse_money(price_text, preset.numbers)
+    ).with_columns(
+        no_quantity=pl.when(quantity_text.is_not_null() & pl.col("quantity").is_null()).then(quantity_text),
+        no_price=pl.when(price_text.is_not_null() & pl.col("price").is_null()).then(price_text),
+    )
+    # Such as "$3": as the amount of the order, it would be read.
+    reads_as_amount = parse_money(pl.col("no_quantity"), preset.numbers).is_not_null()
+    no_quantity = pl.when(reads_as_amount).then("quantity " + pl.col("no_quantity")).otherwise("no_quantity")
+    counted = pl.when(quantity_text.is_null()).then(pl.lit(1, _EXACT)).otherwise(pl.col("quantity").cast(_EXACT))
+    return parsed.with_columns(
+        line_amount=counted * pl.col("price").cast(_EXACT), invalid_number=pl.coalesce(no_quantity, "no_price")
+    )
 
 
 def _order_amount(preset: Preset) -> pl.Expr:

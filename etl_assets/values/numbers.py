@@ -130,9 +130,9 @@ def parse_quantity(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
     """
     bare = clean_text(text)
     is_plain = bare.str.contains("^[+-]?[0-9]+$")  # the same in every notation
-    digits = pl.when(is_plain).then(bare).otherwise(number_format.with_decimal_point(pl.when(~is_plain).then(bare)))
+    digits = number_format.with_decimal_point(pl.when(~is_plain).then(bare))
     is_exact = digits.str.contains(r"^[^.]*(?:\.[0-9]{0,4}0*)?$")
-    return pl.when(is_exact).then(digits).cast(QUANTITY, strict=False)
+    return pl.when(is_plain).then(bare).when(is_exact).then(digits).cast(QUANTITY, strict=False)
 
 
 def whole_number(quantity: pl.Expr) -> pl.Expr:
