@@ -96,7 +96,7 @@ def run_in_process(
 
 
 def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Sequence[AssetName]) -> RunReport:
-    """What the ledger says of this run, and what Dagster says of its steps."""
+    """Combine the ledger's figures of this run with Dagster's outcome of its steps."""
     errors = {
         event.step_key: event.step_failure_data.user_failure_data.description
         if event.step_failure_data.user_failure_data

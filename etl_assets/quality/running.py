@@ -27,7 +27,7 @@ MAX_VIOLATIONS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome:
-    """Whether a check passed, and the first rows that speak against it."""
+    """Outcome of a check: passed or not, and the first violations."""
 
     passed: bool
     violations: Sequence[Row]

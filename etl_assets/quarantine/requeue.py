@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
 
 REPLAY_LOCK_ID: Final = 7_305_461_903
-"""The advisory lock of replays: two at once would land the same corrected rows."""
+"""Advisory lock of replays: two at once would land the same corrected rows."""
 
 _OPEN_SCHEMA: Final = {
     "quarantine_id": pl.Int64(),
@@ -49,16 +49,16 @@ _OPEN: Final = f"""
 
 @dataclass(frozen=True, slots=True)
 class Requeued:
-    """What became of rows of quarantine that are to run again, as quarantine ids."""
+    """Outcome of a requeue, as quarantine ids."""
 
     queued: tuple[int, ...]
-    """They are pending now."""
+    """Pending now."""
     outdated: tuple[int, ...]
     """Their order has come from another raw row since, or their asset is no longer in the graph: nothing to run."""
     resolved: tuple[int, ...]
-    """They were resolved before."""
+    """Resolved before."""
     unknown: tuple[int, ...]
-    """There are no such rows."""
+    """Not in quarantine."""
 
 
 def requeue(database: Database, quarantine_ids: Sequence[int] | None = None) -> Requeued:
