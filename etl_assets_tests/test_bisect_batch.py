@@ -135,11 +135,11 @@ def test_load_the_others_singles_out_so_many_rows_and_leaves_the_rest_pending(mo
     ("rejected_rows", "stuck", "is_over", "summary"),
     [
         pytest.param(0, 0, False, "", id="nothing found"),
-        pytest.param(3, 0, False, ", 3 refused rows were singled out", id="some found"),
-        pytest.param(3, MAX_STUCK - 1, False, ", 3 refused rows were singled out", id="not yet stuck"),
+        pytest.param(3, 0, False, ", 3 rows were rejected one by one", id="some found"),
+        pytest.param(3, MAX_STUCK - 1, False, ", 3 rows were rejected one by one", id="not yet stuck"),
         pytest.param(
             MAX_REJECTED_ROWS, 0, True,
-            f", after {MAX_REJECTED_ROWS} refused rows were singled out, as many as one run does",
+            f", after {MAX_REJECTED_ROWS} rows were rejected one by one, the limit of one run",
             id="as many as one run does",
         ),
         pytest.param(

@@ -58,7 +58,7 @@ def test_compare_rows_of_nothing_is_nothing(stored: pl.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fates", "besides", "expected"),
+    ("changes", "extra_counts", "expected"),
     [
         pytest.param([], {}, BatchCounts(), id="nothing"),
         pytest.param(
@@ -69,17 +69,19 @@ def test_compare_rows_of_nothing_is_nothing(stored: pl.DataFrame) -> None:
         pytest.param(
             ["inserted"], {"quarantined": 3, "deleted": 2, "anonymous_orders": 1},
             BatchCounts(inserted=1, quarantined=3, deleted=2, anonymous_orders=1),
-            id="with what is counted besides",
+            id="with extra counts",
         ),
         pytest.param(
             ["superseded"], {"superseded": 4}, BatchCounts(superseded=5),
-            id="what is counted besides is added to the fates",
+            id="extra counts are added to those of rows",
         ),
     ],
 )  # fmt: skip
-def test_count_fates_counts_rows_by_fate(fates: list[str], besides: dict[str, int], expected: BatchCounts) -> None:
-    decided = frame_of({"change": pl.String()}, [(change,) for change in fates])
-    assert count_changes(decided, **besides) == expected
+def test_count_changes_counts_rows_by_change(
+    changes: list[str], extra_counts: dict[str, int], expected: BatchCounts
+) -> None:
+    decided = frame_of({"change": pl.String()}, [(change,) for change in changes])
+    assert count_changes(decided, **extra_counts) == expected
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def _break(services: Services, asset: str, order_id: str) -> None:
 
 
 @pytest.mark.parametrize("asset", list(BROKEN))
-def test_what_breaks_a_changed_row_is_found_until_it_is_mended(checked: Services, asset: str) -> None:
+def test_what_breaks_a_changed_row_is_found_until_it_is_corrected(checked: Services, asset: str) -> None:
     _break(checked, asset, "7")
     expected = (asset, BROKEN[asset][0])
     assert expected in _failed(checked)

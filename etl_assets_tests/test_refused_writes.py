@@ -561,7 +561,7 @@ def test_a_run_singles_out_so_many_rows_and_the_next_one_goes_on(
     land(services, [{**row, "order_type": types.get(one, "good")} for one, row in enumerate(some_orders(), start=1)])
     run_asset("shop", services)
     for rejected_rows, loaded in ((2, 2), (4, 4)):
-        with pytest.raises(BatchFailedError, match="2 refused rows were singled out, as many as one run does"):
+        with pytest.raises(BatchFailedError, match="2 rows were rejected one by one, the limit of one run"):
             run_asset("orders", services)
         assert scalar(services, "SELECT count(*) FROM quarantine") == rejected_rows
         assert scalar(services, "SELECT count(*) FROM orders") >= loaded - 1

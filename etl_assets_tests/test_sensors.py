@@ -184,7 +184,7 @@ def test_a_failed_run_is_asked_for_again_after_longer_and_longer_and_not_for_eve
     assert isinstance(tick("shop", services, instance), dg.RunRequest)
 
 
-def test_a_failed_blocking_check_upstream_holds_the_asset_back_until_it_is_mended(
+def test_a_failed_blocking_check_upstream_holds_the_asset_back_until_it_is_corrected(
     services: Services, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     land(services, tmp_path, 1)

@@ -80,8 +80,8 @@ class BatchBisection:
         if self.stuck >= MAX_STUCK:
             return ", and it is no row's fault: refused rows can't be put into quarantine either"
         if self.is_over:
-            return f", after {self.rejected_rows} refused rows were singled out, as many as one run does"
-        return f", {self.rejected_rows} refused rows were singled out" if self.rejected_rows else ""
+            return f", after {self.rejected_rows} rows were rejected one by one, the limit of one run"
+        return f", {self.rejected_rows} rows were rejected one by one" if self.rejected_rows else ""
 
     @property
     def is_over(self) -> bool:
@@ -103,7 +103,7 @@ class BatchBisection:
         raw_ids = self.database.read(query, {"raw_id": pl.Int64()})["raw_id"].unique().sort()
         if raw_ids.is_empty() or self.is_over:
             return list(ranges)
-        logger.warning("%s: a batch is refused for some of its rows: they are singled out", self.asset)
+        logger.warning("%s: some rows of a batch are refused: it is bisected to find them", self.asset)
         whole = _Part(ranges, raw_ids)
         waiting = [whole] if raw_ids.len() == 1 else [*whole.halves()][::-1]
         left: list[RawIdRange] = []
