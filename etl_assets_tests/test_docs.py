@@ -162,8 +162,10 @@ def test_the_new_module_works_when_its_page_is_followed(tmp_path: Path) -> None:
             target.write_text(block.text, encoding="utf-8")
     (tmp_path / "etl_assets" / "invoices" / "__init__.py").touch()
     tests = ["etl_assets_tests/test_invoices.py", "etl_assets_tests/test_schema.py"]
+    # Without --basetemp it would close pytest's folder to servers of other tests that run as another user.
+    options = ("--basetemp", tmp_path / "of-tests", "-p", "no:cacheprovider", "-p", "no:xdist")
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests],
+        [sys.executable, "-m", "pytest", "-q", *options, *tests],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
