@@ -42,8 +42,8 @@ def test_what_is_wrong_is_found_kept_and_made_small(
     monkeypatch.setattr(reference_values, "LEAP_SECOND", 59)  # as if the pipeline were wrong about these
     said: list[str] = []
     session = session_of(services, tmp_path, said)
-    drawn = Round("generic", [Import("csv", 1, good_rows(LAYOUTS["generic"])[:8]) for _ in range(2)])
-    drawn.imports[1].rows[5] = {**drawn.imports[1].rows[5], "ordered_at": "2016-12-31 23:59:60"}
+    drawn = Round("generic", [Import("csv", 1, good_rows(LAYOUTS["generic"])[:4]) for _ in range(2)])
+    drawn.imports[1].rows[2] = {**drawn.imports[1].rows[2], "ordered_at": "2016-12-31 23:59:60"}
     session.try_round(drawn, "planted")
     assert len(session.failures) == 1
     smallest = Round.load(tmp_path / "planted" / "smallest.json")
