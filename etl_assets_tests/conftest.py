@@ -8,7 +8,7 @@ import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory, gettempdir, mkdtemp
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +39,19 @@ for _profile, _examples in (("fast", 5), ("default", 25), ("thorough", 1000)):
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses a folder itself
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each session temporary files of its own.
+
+    pytest's usual folder is one for all sessions of a user, and each session closes it to other users anew. As root, the
+    servers of tests run as another user: a second session would take the files away from those of the first.
+    """
+    if config.option.basetemp is None and not hasattr(config, "workerinput"):
+        folder = mkdtemp(prefix="etl-assets-pytest-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+        config.option.basetemp = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.hookimpl(trylast=True)  # after the shuffling

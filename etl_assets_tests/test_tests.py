@@ -57,18 +57,8 @@ def test_after(services):
 @pytest.mark.slow
 def test_a_server_that_dies_fails_one_test_and_is_started_anew(tmp_path: Path) -> None:
     (tmp_path / "test_session.py").write_text(A_SESSION, encoding="utf-8")
-    arguments = (
-        "--basetemp",
-        tmp_path / "of-tests",
-        "-p",
-        "etl_assets_tests.conftest",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-    )
+    plugins = ("etl_assets_tests.conftest", "no:randomly", "no:cacheprovider", "no:xdist")
+    arguments = [argument for plugin in plugins for argument in ("-p", plugin)]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rA", *arguments, "--rootdir", tmp_path, tmp_path],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
