@@ -45,8 +45,8 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 def pytest_configure(config: pytest.Config) -> None:
     """Give each session temporary files of its own.
 
-    pytest's usual folder is one for all sessions of a user, and each session closes it to other users anew. As root, the
-    servers of tests run as another user: a second session would take the files away from those of the first.
+    pytest's usual folder is one for all sessions of a user, and each session closes it to other users anew. As root,
+    the servers of tests run as another user: a second session would take the files away from those of the first.
     """
     if config.option.basetemp is None and not hasattr(config, "workerinput"):
         folder = mkdtemp(prefix="etl-assets-pytest-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
