@@ -62,6 +62,8 @@ def copy_project(target: Path) -> Path:
         shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in FILES:
         shutil.copy(ROOT / file, target)
+    if (ROOT / ".mypy_cache").is_dir():  # of unchanged modules, which would take a minute to check again
+        shutil.copytree(ROOT / ".mypy_cache", target / ".mypy_cache")
     return target
 
 
