@@ -84,6 +84,12 @@ class NumberFormat(BaseModel):
         return bare.str.replace(rf"(?i)^([+-]?)\s*(?:{signs})\s*", "${1}").str.replace(rf"(?i)\s*(?:{signs})$", "")
 
     @property
+    def quantity_pattern(self) -> str:
+        """Pattern of a number with at most four decimals; zeros behind those do not count."""
+        point = re.escape(self.decimal)
+        return rf"[+-]?(?:{self._whole_pattern}(?:{point}[0-9]{{0,4}}0*)?|{point}[0-9]{{1,4}}0*)"
+
+    @property
     def _whole_pattern(self) -> str:
         """Pattern of digits, alone or in complete groups of thousands."""
         if not self.thousands:
@@ -128,14 +134,13 @@ def parse_quantity(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
     The one reading of a line's quantity, for the line and for the amount of its order (docs/decisions.md,
     "Quantities"). A text with a currency sign is not a quantity: it belongs to another column.
     """
-    bare = clean_text(text)
-    is_plain = bare.str.contains("^[+-]?[0-9]+$")  # the same in every notation
-    digits = number_format.with_decimal_point(pl.when(~is_plain).then(bare))
-    is_exact = digits.str.contains(r"^[^.]*(?:\.[0-9]{0,4}0*)?$")
-    return pl.when(is_plain).then(bare).when(is_exact).then(digits).cast(QUANTITY, strict=False)
+    # A chain that names each step once: an expression used twice is computed twice, which small batches would notice.
+    digits = clean_text(text).str.extract(f"^({number_format.quantity_pattern})$")
+    if number_format.thousands:
+        digits = digits.str.replace_all(number_format.thousands, "", literal=True)
+    return digits.str.replace(number_format.decimal, ".", literal=True).cast(QUANTITY, strict=False)
 
 
 def whole_number(quantity: pl.Expr) -> pl.Expr:
     """Convert a `QUANTITY` to Int32; null where it has decimals or is out of range."""
-    whole = quantity.cast(pl.Int64)
-    return pl.when(whole.cast(QUANTITY) == quantity).then(whole).cast(pl.Int32, strict=False)
+    return quantity.cast(pl.String).str.strip_suffix(".0000").cast(pl.Int32, strict=False)
