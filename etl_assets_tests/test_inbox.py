@@ -332,6 +332,23 @@ def test_a_file_that_takes_the_name_of_an_imported_one_is_not_moved_with_it(
     assert path.read_text() == "shop,order_id\ns,9\n"
 
 
+def test_a_file_that_is_gone_at_the_last_moment_is_not_moved_and_no_error(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = drop(inbox)
+    stamp = ready_files.stamp_of(path)
+    assert stamp is not None
+    reserve = archive._reserve
+
+    def delete_at_the_last_moment(folder: Path, name: str) -> Path:
+        path.unlink()
+        return reserve(folder, name)
+
+    monkeypatch.setattr(archive, "_reserve", delete_at_the_last_moment)
+    assert move_to_done(path, stamp) is None
+    assert tree(inbox) == []
+
+
 def test_the_inbox_is_free_before_the_connection_that_held_it_is_closed(services: Services) -> None:
     # A server notices the end of a connection some time later: the next one to ask must not be refused until then.
     held = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()")

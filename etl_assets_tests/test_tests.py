@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 A_SESSION: Final = """
-import os
-import signal
+import psutil
 
 from etl_assets_tests.helpers.pipeline import land, raw_fields, run_all, scalar
+
+
+def kill_server(directory):
+    process = psutil.Process(int((directory / "postmaster.pid").read_text().split()[0]))
+    process.kill()
+    process.wait(60)  # or it would be taken for one that runs
 
 
 def check(services):
@@ -41,12 +46,12 @@ def test_before(services):
 
 def test_that_loses_its_server(services, server_directory):
     check(services)
-    os.kill(int((server_directory / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    kill_server(server_directory)
     check(services)
 
 
 def test_that_leaves_its_server_dead(services, server_directory):
-    os.kill(int((server_directory / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    kill_server(server_directory)
 
 
 def test_after(services):

@@ -23,7 +23,7 @@ MAX_NAME_BYTES: Final = 255 - len(ERROR_ENDING)
 
 
 def move_to_done(path: Path, stamp: FileStamp) -> Path | None:
-    """Move an imported file; return its new path, or None where it stays because it has changed since `stamp`."""
+    """Move an imported file; return its new path, or None if it has changed since `stamp` or is gone."""
     return _move(path, stamp, path.parent / DONE)
 
 
@@ -48,6 +48,10 @@ def _move(path: Path, stamp: FileStamp, folder: Path) -> Path | None:
     target = _reserve(folder, path.name)
     try:
         path.replace(target)
+    except FileNotFoundError:
+        target.unlink()
+        logger.info("%a is gone: it was moved or deleted at the last moment.", path.name)
+        return None
     except OSError:
         target.unlink()
         raise
