@@ -230,6 +230,7 @@ def test_a_file_that_hangs_lies_in_failed_and_the_others_of_the_inbox_are_import
         process_of(reader).suspend()
         with monkeypatch.context() as patch:
             patch.setattr("etl_assets.child_process.parent.START_SECONDS", 1)
+            patch.setattr(reader, "_silence_seconds", 0.5)
             return real(reader, path, message)
 
     monkeypatch.setattr(FileReader, "request", request)
