@@ -22,6 +22,7 @@ from etl_assets.inbox.ready_files import InboxError, find_ready_files
 from etl_assets_tests.helpers.pipeline import query, scalar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from etl_assets.pipeline.protocol import Services
@@ -313,39 +314,36 @@ def test_a_file_that_changes_while_it_is_imported_stays_and_is_imported_as_it_is
     assert tree(inbox) == ["done/a.csv"]
 
 
-def test_a_file_that_takes_the_name_of_an_imported_one_is_not_moved_with_it(
-    inbox: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = drop(inbox)
+def move_interrupted_by(interrupt: Callable[[], object], path: Path, monkeypatch: pytest.MonkeyPatch) -> Path | None:
+    """Move a file to `done`; `interrupt` is called between the last look at it and the move."""
     stamp = ready_files.stamp_of(path)
     assert stamp is not None
     reserve = archive._reserve
 
-    def replace_at_the_last_moment(folder: Path, name: str) -> Path:
+    def reserve_late(folder: Path, name: str) -> Path:
         if folder.name == "done":
-            drop(inbox, "new.tmp", "shop,order_id\ns,9\n").replace(path)
+            interrupt()
         return reserve(folder, name)
 
-    monkeypatch.setattr(archive, "_reserve", replace_at_the_last_moment)
-    assert move_to_done(path, stamp) is None
+    monkeypatch.setattr(archive, "_reserve", reserve_late)
+    return move_to_done(path, stamp)
+
+
+def test_a_file_that_takes_the_name_of_an_imported_one_is_not_moved_with_it(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = drop(inbox)
+    other = "shop,order_id\ns,9\n"
+    assert move_interrupted_by(lambda: drop(inbox, "new.tmp", other).replace(path), path, monkeypatch) is None
     assert tree(inbox) == ["a.csv"]
-    assert path.read_text() == "shop,order_id\ns,9\n"
+    assert path.read_text() == other
 
 
 def test_a_file_that_is_gone_at_the_last_moment_is_not_moved_and_no_error(
     inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = drop(inbox)
-    stamp = ready_files.stamp_of(path)
-    assert stamp is not None
-    reserve = archive._reserve
-
-    def delete_at_the_last_moment(folder: Path, name: str) -> Path:
-        path.unlink()
-        return reserve(folder, name)
-
-    monkeypatch.setattr(archive, "_reserve", delete_at_the_last_moment)
-    assert move_to_done(path, stamp) is None
+    assert move_interrupted_by(path.unlink, path, monkeypatch) is None
     assert tree(inbox) == []
 
 

@@ -56,7 +56,7 @@ def _failed(services: Services, *, whole_tables: bool = False) -> list[tuple[str
 
 
 def _looked_at(services: Services, asset: AssetName) -> dict[str, bool]:
-    return {check.name: outcome.full_table_only for check, outcome in run_checks(services.database, asset)}
+    return {check.name: outcome.is_of_full_tables for check, outcome in run_checks(services.database, asset)}
 
 
 BROKEN: Final = {

@@ -39,7 +39,7 @@ def _result(check: Check, outcome: CheckOutcome, mode: SampleRows) -> dg.AssetCh
         severity=dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR,
         metadata={
             "violation_count": len(records),
-            "looked_at": "whole tables" if outcome.full_table_only else "what changed",
+            "looked_at": "whole tables" if outcome.is_of_full_tables else "what changed",
             **metadata,
         },
     )

@@ -31,7 +31,7 @@ class CheckOutcome:
 
     passed: bool
     violations: Sequence[Row]
-    full_table_only: bool
+    is_of_full_tables: bool
     """False: only what has changed since the checks of the asset last held was looked at."""
 
 
@@ -74,7 +74,7 @@ def run_check(database: Database, check: Check, ranges: Sequence[RawIdRange] | N
         found = [dict(row) for row in (result.fetchmany(MAX_VIOLATIONS) if check.post_filter is None else result)]
     if check.post_filter is not None:
         found = check.post_filter(database, found)[:MAX_VIOLATIONS]
-    return CheckOutcome(not found, found, full_table_only=ranges is None or check.table is None)
+    return CheckOutcome(not found, found, is_of_full_tables=ranges is None or check.table is None)
 
 
 def scope_condition(table: str, ranges: Sequence[RawIdRange] | None) -> str:
