@@ -76,12 +76,11 @@ def land_with_progress(
 
 
 def show_imports(results: Sequence[ImportResult], *, as_json: bool) -> None:
-    """Print the results of imports; on stderr, missing headers and, without `--json`, the errors."""
+    """Print the results of imports; on stderr, findings and, without `--json`, the errors."""
     records = [result.as_dict() for result in results]
     for result in results:
-        if result.unmatched:
-            columns = ", ".join(result.unmatched)
-            note(f"{result.source}: the file lacks the headers that the mapping names for {columns}.", "yellow")
+        for finding in result.findings:
+            note(f"{result.source}: {finding.message}", "yellow")
     if as_json:
         print_json({"imports": records})
         return

@@ -50,9 +50,22 @@ import_tasks: Final = Table(
     Column("batch_id", BigInteger, unique=True, comment="the ledger's batch of a completed import"),
     Column("error", Text),
     Column("unmatched", ARRAY(Text), comment="columns that the mapping takes from headers that the source lacks"),
+    Column("headers", ARRAY(Text), comment="headers of the source, in its order"),
     now_column("created_at"),
     timestamp_column("completed_at"),
 )
+
+import_findings: Final = Table(
+    "import_findings",
+    metadata,
+    Column("import_id", UUID(as_uuid=True), primary_key=True),
+    Column("code", Text, primary_key=True, comment="kind of finding: see raw_orders.findings"),
+    Column("subject", Text, primary_key=True, comment="the header, column or status that it is about"),
+    Column("row_count", BigInteger, nullable=False, comment="rows, lines or columns concerned"),
+    Column("first_line", Integer, comment="line of the source at which it was first met"),
+)
+
+PLATFORM_ORDER_ID: Final = "the platform's own id of the order, where the mapping names an identity"
 
 raw_orders: Final = Table(
     "raw_orders",
@@ -70,6 +83,7 @@ raw_orders: Final = Table(
     Column("extra", JSONB, comment="columns that no mapping named"),
     Column("defect", Text, comment="why the row can't be loaded as it was (its text had to be changed to be stored)"),
     Column("replaces_raw_id", BigInteger, comment="the quarantined row that this one corrects"),
+    Column("platform_order_id", Text, comment=PLATFORM_ORDER_ID),
     Index(None, "replaces_raw_id", postgresql_where=text("replaces_raw_id IS NOT NULL")),
 )  # fmt: skip
 
@@ -82,6 +96,8 @@ shop_configs: Final = Table(
     Column("currency", Text),
     Column("timezone", Text, nullable=False),
     now_column("created_at"),
+    Column("default_currency", Text, comment="set by users: the currency of orders that name none"),
+    Column("shown_name", Text, comment="set by users: the name on pages"),
     UniqueConstraint("platform", "shop_name"),
 )
 
@@ -124,6 +140,7 @@ orders: Final = Table(
         BigInteger,
         comment="a later good raw row that was an older version, read before earlier rows; null where there is none",
     ),
+    Column("platform_order_id", Text, comment=PLATFORM_ORDER_ID),
     Index(None, "batch_id", "raw_id", info={DEFERRED_INDEX: True}),
     Index(
         None,

@@ -175,8 +175,8 @@ def _import_content(
     if result.status == "failed" and is_imported(database, content.digest):
         logger.info("%a was imported by another process meanwhile.", path.name)
         return None
-    if result.unmatched:
-        logger.warning("%a lacks headers that its mapping names for %s.", path.name, result.unmatched)
+    for finding in result.findings:
+        logger.warning("%a: %s", path.name, finding.message)
     return result
 
 

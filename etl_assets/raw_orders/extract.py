@@ -5,11 +5,12 @@ The rules are in `transform` and `group_lines`, the formats in `readers/`, the w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from etl_assets.raw_orders.findings import Finding
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.transform import to_raw_orders
@@ -30,8 +31,12 @@ class ReadCounts:
 
     lines: int = 0
     """Rows read from the file or the source so far; empty ones don't count."""
+    headers: tuple[str, ...] = ()
+    """The headers of the file, or the columns of the source."""
     unmatched: tuple[str, ...] = ()
     """The columns that the mapping takes from headers that the file lacks, where the user should know."""
+    findings: list[Finding] = field(default_factory=list)
+    """What the user should know about the import."""
 
 
 def extract_raw_orders(  # the options of one import
@@ -58,9 +63,13 @@ def extract_raw_orders(  # the options of one import
     """
     counts = ReadCounts() if counts is None else counts
     content = file.content(preset)
+    counts.headers = content.headers
     check_required(file.path, content.headers, preset)
     if not is_detected:
         counts.unmatched = unmatched_columns(content.headers, preset)
+        if counts.unmatched:
+            named = ", ".join(counts.unmatched)
+            counts.findings.append(Finding("MISSING_HEADERS", named, len(counts.unmatched)))
     lines = _counted(content.frames, counts, on_progress)
     if preset.shape == "line_item":
         orders = group_lines(lines, preset)

@@ -25,6 +25,7 @@ from etl_assets.errors import ConcurrentRunError, DatabaseUnavailableError, EtlE
 from etl_assets.ledger import queue
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.queue import RawIdRange
+from etl_assets.raw_orders.findings import store_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.extract import ReadCounts
+    from etl_assets.raw_orders.findings import Finding
 
 INTERRUPTED: Final = "The import was interrupted before it ended; import the file again."
 
@@ -50,9 +52,11 @@ class ImportResult:
     error: str | None = None
     unmatched: tuple[str, ...] = ()
     """The columns that the mapping takes from headers that the file lacks; never those of a detected preset."""
+    findings: tuple[Finding, ...] = ()
+    """What the user should know about the import."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the result as the commands print it; `error` and `unmatched` only where there are any."""
+        """Return the result as the commands print it; `error`, `unmatched`, `findings` only where there are any."""
         result: dict[str, Any] = {
             "import_id": str(self.import_id),
             "source": self.source,
@@ -65,6 +69,8 @@ class ImportResult:
             result["error"] = self.error
         if self.unmatched:
             result["unmatched"] = list(self.unmatched)
+        if self.findings:
+            result["findings"] = [finding.as_dict() for finding in self.findings]
         return result
 
 
@@ -121,7 +127,17 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
     finally:
         if isinstance(frames, Generator):
             frames.close()
-    return ImportResult(import_id, str(path), preset.name, counts.lines, rows, "completed", unmatched=counts.unmatched)
+    return ImportResult(
+        import_id,
+        str(path),
+        preset.name,
+        counts.lines,
+        rows,
+        "completed",
+        None,
+        counts.unmatched,
+        tuple(counts.findings),
+    )
 
 
 def record_failed_import(database: Database, path: Path, error: EtlError) -> ImportResult:
@@ -222,9 +238,11 @@ def complete_import(connection: sa.Connection, import_id: UUID, batch_id: int, r
             row_count=rows,
             line_count=counts.lines,
             unmatched=list(counts.unmatched),
+            headers=list(counts.headers),
             completed_at=sa.func.now(),
         )
     )
+    store_findings(connection, import_id, counts.findings)
 
 
 def _describe(error: BaseException) -> str:

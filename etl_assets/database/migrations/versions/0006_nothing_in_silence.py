@@ -1,0 +1,45 @@
+"""Imports keep their headers and findings, orders the platform's own id, shops what users set."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+_PLATFORM_ID = "the platform's own id of the order, where the mapping names an identity"
+
+
+def upgrade() -> None:
+    """Go to this revision: new columns are null, so no row is written."""
+    op.add_column("import_tasks", sa.Column("headers", ARRAY(sa.Text()), comment="headers of the source, in its order"))
+    op.add_column("raw_orders", sa.Column("platform_order_id", sa.Text(), comment=_PLATFORM_ID))
+    op.add_column("orders", sa.Column("platform_order_id", sa.Text(), comment=_PLATFORM_ID))
+    op.add_column(
+        "shop_configs",
+        sa.Column("default_currency", sa.Text(), comment="set by users: the currency of orders that name none"),
+    )
+    op.add_column("shop_configs", sa.Column("shown_name", sa.Text(), comment="set by users: the name on pages"))
+    op.create_table(
+        "import_findings",
+        sa.Column("import_id", UUID(as_uuid=True), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False, comment="kind of finding: see raw_orders.findings"),
+        sa.Column("subject", sa.Text(), nullable=False, comment="the header, column or status that it is about"),
+        sa.Column("row_count", sa.BigInteger(), nullable=False, comment="rows, lines or columns concerned"),
+        sa.Column("first_line", sa.Integer(), comment="line of the source at which it was first met"),
+        sa.PrimaryKeyConstraint("import_id", "code", "subject", name=op.f("pk_import_findings")),
+    )
+
+
+def downgrade() -> None:
+    """Go back to the revision before."""
+    op.drop_table("import_findings")
+    for column in ("shown_name", "default_currency"):
+        op.drop_column("shop_configs", column)
+    op.drop_column("orders", "platform_order_id")
+    op.drop_column("raw_orders", "platform_order_id")
+    op.drop_column("import_tasks", "headers")

@@ -1,0 +1,87 @@
+"""Findings of imports: what the user should know about an import although its rows landed.
+
+One finding is one code and one subject (a column, a header, a status, a reason), with the number of rows concerned and
+the first line of the file. Findings are stored with their import (`import_findings`), printed by `etl-assets import`,
+and given to programs with ``--json``. Steps that meet such a thing later add to the findings of the import.
+
+Rows that can't be loaded do not belong here (they are in quarantine), nor do errors of a whole import
+(`import_tasks.error`). A finding is logged and shown, so it holds no value of a row: headers, statuses and counts only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+FindingCode = Literal["MISSING_HEADERS"]
+"""Kinds of findings; `MESSAGES` has the sentence of each."""
+
+MESSAGES: Final[dict[FindingCode, str]] = {
+    "MISSING_HEADERS": "The file lacks the headers that the mapping names for {subject}.",
+}
+"""Sentence of each code; `{subject}` and `{count}` are filled in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding of an import."""
+
+    code: FindingCode
+    subject: str = ""
+    """The column, header or status that it is about; no value of a row."""
+    count: int = 1
+    """Rows, lines or columns concerned."""
+    first_line: int | None = None
+    """Line of the file at which it was first met; None where it is about the whole file."""
+
+    @property
+    def message(self) -> str:
+        """Return the sentence for the user."""
+        return MESSAGES[self.code].format(subject=self.subject, count=f"{self.count:,}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding as ``--json`` prints it."""
+        return {
+            "code": self.code,
+            "subject": self.subject,
+            "count": self.count,
+            "first_line": self.first_line,
+            "message": self.message,
+        }
+
+
+def store_findings(connection: sa.Connection, import_id: UUID, findings: Iterable[Finding]) -> None:
+    """Add findings to those of an import, in the transaction of the rows; counts of the same subject add up."""
+    rows = [
+        {"import_id": import_id, "code": one.code, "subject": one.subject, "count": one.count, "line": one.first_line}
+        for one in findings
+    ]
+    if rows:
+        connection.execute(_STORE, rows)
+
+
+def read_findings(connection: sa.Connection, import_ids: Sequence[UUID]) -> dict[UUID, list[Finding]]:
+    """Return the findings of imports, by import, sorted by code and subject."""
+    found = connection.execute(_READ, {"import_ids": list(import_ids)})
+    findings: dict[UUID, list[Finding]] = {import_id: [] for import_id in import_ids}
+    for row in found:
+        findings[row.import_id].append(Finding(row.code, row.subject, row.row_count, row.first_line))
+    return findings
+
+
+_STORE: Final = sa.text(
+    "INSERT INTO import_findings AS f (import_id, code, subject, row_count, first_line)"
+    " VALUES (:import_id, :code, :subject, :count, :line)"
+    " ON CONFLICT (import_id, code, subject) DO UPDATE SET row_count = f.row_count + excluded.row_count,"
+    " first_line = least(f.first_line, excluded.first_line)"
+)
+_READ: Final = sa.text(
+    "SELECT import_id, code, subject, row_count, first_line FROM import_findings"
+    " WHERE import_id = ANY(:import_ids) ORDER BY import_id, code, subject"
+)
