@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from etl_assets.presets.model import ColumnMapping, Preset
     from etl_assets.raw_orders.readers.file_reader import ImportFile
+    from etl_assets.raw_orders.shared_numbers import Disagreement
 
 CHUNK_ROWS: Final = 50_000
 
@@ -70,12 +71,14 @@ def extract_raw_orders(  # the options of one import
         if counts.unmatched:
             named = ", ".join(counts.unmatched)
             counts.findings.append(Finding("MISSING_HEADERS", named, len(counts.unmatched)))
+    disagreements: list[Disagreement] = []
     lines = _counted(content.frames, counts, on_progress)
     if preset.shape == "line_item":
-        orders = group_lines(lines, preset)
+        orders = group_lines(lines, preset, found=disagreements)
     else:
         orders = (to_raw_orders(frame, preset) for frame in lines)
     yield from _resized(orders, chunk_rows)
+    counts.findings += (Finding("DISAGREEING_ROWS", *one) for one in disagreements)
 
 
 def _counted(

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-FindingCode = Literal["MISSING_HEADERS"]
+FindingCode = Literal["MISSING_HEADERS", "DISAGREEING_ROWS"]
 """Kinds of findings; `MESSAGES` has the sentence of each."""
 
 MESSAGES: Final[dict[FindingCode, str]] = {
     "MISSING_HEADERS": "The file lacks the headers that the mapping names for {subject}.",
+    "DISAGREEING_ROWS": "Rows of one order have different values of {subject} ({count} orders): the first one counts"
+    " among lines, the newest row among rows.",
 }
 """Sentence of each code; `{subject}` and `{count}` are filled in."""
 
@@ -54,6 +56,17 @@ class Finding:
             "first_line": self.first_line,
             "message": self.message,
         }
+
+
+def merge_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Unite findings of the same code and subject: their counts add up, the first line is the lowest."""
+    merged: dict[tuple[FindingCode, str], Finding] = {}
+    for one in findings:
+        known = merged.get((one.code, one.subject))
+        lines = [line for line in (known.first_line if known else None, one.first_line) if line is not None]
+        count = one.count + (known.count if known else 0)
+        merged[one.code, one.subject] = Finding(one.code, one.subject, count, min(lines, default=None))
+    return tuple(merged.values())
 
 
 def store_findings(connection: sa.Connection, import_id: UUID, findings: Iterable[Finding]) -> None:
