@@ -158,11 +158,12 @@ class RepeatedOrders:
 
     def add(self, raw: pl.DataFrame) -> None:
         """Take note of landed raw orders."""
+        compared = [name for name in (IDENTITY, *AGREE_ON) if name in raw.columns]
         names = [clean_text(pl.col(name)).fill_null("") for name in ORDER_NAMES]
         self._seen.append(
             raw.filter(pl.col("order_id").is_not_null()).select(
                 pl.concat_str(names, separator=_SEPARATOR).hash().alias("number"),
-                pl.struct(IDENTITY, *AGREE_ON).hash().alias("content"),
+                pl.struct("order_id", *compared).hash().alias("content"),
                 "row_no",
             )
         )
