@@ -20,8 +20,10 @@ _FILTER: Final = """
     AND (CAST(:import_id AS uuid) IS NULL OR import_id = :import_id)
 """
 _LIST: Final = f"""
-    SELECT quarantine_id, asset, reason_code, reason, order_id, import_id, raw_id, quarantined_at FROM quarantine
-    WHERE {_FILTER} ORDER BY quarantine_id FETCH FIRST :limit ROWS ONLY
+    SELECT quarantine_id, asset, reason_code, reason, order_id, import_id, raw_id, quarantined_at,
+           (SELECT t.source FROM import_tasks t WHERE t.import_id = quarantine.import_id) AS source,
+           CAST(row ->> 'row_no' AS integer) AS line
+    FROM quarantine WHERE {_FILTER} ORDER BY quarantine_id FETCH FIRST :limit ROWS ONLY
 """  # noqa: S608  # a constant
 _COUNT: Final = f"SELECT count(*) FROM quarantine WHERE {_FILTER}"  # noqa: S608  # a constant
 _COUNTS_BY_REASON: Final = """
@@ -47,7 +49,7 @@ class NotOpen(NamedTuple):
 def list_open_rows(
     connection: sa.Connection, *, asset: str | None, limit: int, import_id: UUID | None = None
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return the oldest open rows (ids, codes and reasons), at most `limit`, and the number of all.
+    """Return the oldest open rows (ids, codes, reasons, file and line), at most `limit`, and the number of all.
 
     Args:
         connection: an open transaction.

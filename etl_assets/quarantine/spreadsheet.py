@@ -35,6 +35,8 @@ EXPORT_SCHEMA: Final = {
     "asset": pl.String(),
     "reason_code": pl.String(),
     "reason": pl.String(),
+    "source": pl.String(),
+    "line": pl.String(),
     **RAW_TEXTS,
 }
 
@@ -42,8 +44,9 @@ _FORMULA_START: Final = r"[=+\-@\t\r＝＋－＠]"
 _PLAIN_NUMBER: Final = r"^[+-]?\d+(\.\d+)?$"
 _NOT_IN_A_WORKBOOK: Final = r"[\x00-\x08\x0b-\x1f]"
 _OPEN_ROWS: Final = (
-    f"SELECT q.quarantine_id, q.asset, q.reason_code, q.reason, {', '.join('r.' + name for name in RAW_COLUMNS)}"  # noqa: S608  # constants
-    " FROM quarantine q JOIN raw_orders r USING (raw_id) WHERE q.resolved_at IS NULL ORDER BY q.quarantine_id"
+    "SELECT q.quarantine_id, q.asset, q.reason_code, q.reason, t.source, CAST(r.row_no AS text),"  # noqa: S608  # constants
+    f" {', '.join('r.' + name for name in RAW_COLUMNS)} FROM quarantine q JOIN raw_orders r USING (raw_id)"
+    " JOIN import_tasks t ON t.import_id = r.import_id WHERE q.resolved_at IS NULL ORDER BY q.quarantine_id"
 )
 
 
@@ -81,7 +84,7 @@ def export_quarantine(database: Database, path: Path, *, asset: str | None = Non
         rows = fetch_frame(connection, _OPEN_ROWS, EXPORT_SCHEMA)
     if asset is not None:
         rows = rows.filter(pl.col("asset") == asset)
-    texts = rows.with_columns(escape_formula(pl.col(name)).alias(name) for name in RAW_COLUMNS)
+    texts = rows.with_columns(escape_formula(pl.col(name)).alias(name) for name in ("source", *RAW_COLUMNS))
     if path.suffix.lower() == ".xlsx":
         _require_fit_for_workbook(path, texts)
     try:
