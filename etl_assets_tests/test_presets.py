@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from etl_assets.presets import catalog
 from etl_assets.presets.catalog import PresetError, detect_preset, get_preset, list_presets, load_mapping
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.extract import extract_raw_orders
@@ -26,11 +27,40 @@ def test_an_unknown_preset_names_the_known_ones() -> None:
 
 
 def test_the_most_specific_preset_is_detected() -> None:
-    shopify = get_preset("shopify").detect_headers
+    (shopify,) = get_preset("shopify").detect_headers
     assert detect_preset([*shopify, "Notes"]) == get_preset("shopify")
     assert detect_preset([*shopify, "shop", "order_id"]) == get_preset("shopify")
     assert detect_preset(["order_id", "shop", "x"]) == get_preset("generic")
     assert detect_preset(["order_id"]) is None
+
+
+def preset_of(**keys: object) -> Preset:
+    return Preset.model_validate({"name": "x", "columns": {"order_id": "id"}, **keys})
+
+
+def test_any_set_of_detect_headers_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = preset_of(detect_headers=[["id", "old"], ["id", "new", "newer"]])
+    one = preset_of(name="y", detect_headers=["id", "old", "older"])
+    monkeypatch.setattr(catalog, "list_presets", lambda: [two, one])
+    assert detect_preset(["id", "old", "x"]) == two
+    assert detect_preset(["id", "newer", "new"]) == two
+    assert detect_preset(["id", "old", "older"]) == one
+    assert detect_preset(["id", "old", "older", "new", "newer"]) in (two, one)
+    assert detect_preset(["id", "new"]) is None
+
+
+def test_a_stored_preset_with_one_set_of_detect_headers_still_parses() -> None:
+    stored = '{"name": "x", "columns": {"order_id": {"columns": ["id"]}}, "detect_headers": ["id", "b"]}'
+    assert Preset.model_validate_json(stored).detect_headers == (("id", "b"),)
+    assert preset_of(detect_headers=[]).detect_headers == ()
+
+
+def test_known_statuses_include_those_of_the_mapping_itself() -> None:
+    status = {"columns": ["state"], "constant": "open", "rules": [{"when": "end", "matches": ".", "value": "gone"}]}
+    columns = {"order_id": "id", "order_status": status}
+    preset = preset_of(columns=columns, known_statuses=["paid"], cancelled_statuses=["gone", "storno"])
+    assert preset.all_known_statuses() == ("paid", "gone", "storno", "open")
+    assert preset_of(columns=columns, cancelled_statuses=["storno"]).all_known_statuses() == ()
 
 
 def test_the_mapping_in_the_documentation_is_valid(tmp_path: Path) -> None:
@@ -52,6 +82,8 @@ def test_the_mapping_in_the_documentation_is_valid(tmp_path: Path) -> None:
         ("name: x\ncolumns: {order_id: A}\ntimezone: ''", "timezone: unknown time zone"),
         ("name: x\ncolumns: {order_id: A}\ntimezone: localtime", "timezone: unknown time zone"),
         ("name: x\ncolumns: {order_id: A}\nencodings: [utf-9]", "unknown encoding"),
+        ("name: x\ncolumns: {order_id: A}\nknown_statuses: [paid, ' ']", "holds an empty text"),
+        ("name: x\ncolumns: {order_id: A}\ndetect_headers: [[A], []]", "detect_headers.1"),
         ("name: x\ncolumns: {order_id: {rules: [{when: A, matches: '(?=x)', value: b}]}}", "look-around"),
         ("name: x\ncolumns: {order_id: A}\nshape: line_item", "name or sku"),
     ],

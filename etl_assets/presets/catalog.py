@@ -74,10 +74,12 @@ def parse_mapping(text: str, origin: str) -> Preset:
 
 
 def detect_preset(headers: Iterable[str]) -> Preset | None:
-    """Return the preset whose `detect_headers` are all present, of several the one with most of them; else None."""
+    """Return the preset with a set of `detect_headers` that are all present, of several the largest set; else None."""
     present = set(headers)
-    fitting = [preset for preset in list_presets() if preset.detect_headers and present >= set(preset.detect_headers)]
-    return max(fitting, key=lambda preset: len(preset.detect_headers), default=None)
+    fitting = [
+        (len(wanted), preset) for preset in list_presets() for wanted in preset.detect_headers if present >= set(wanted)
+    ]
+    return max(fitting, key=lambda one: one[0], default=(0, None))[1]
 
 
 @cache
