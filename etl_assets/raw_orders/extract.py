@@ -66,7 +66,7 @@ def extract_raw_orders(  # the options of one import
     counts.headers = content.headers
     check_required(file.path, content.headers, preset)
     if not is_detected:
-        counts.unmatched = unmatched_columns(content.headers, preset)
+        counts.unmatched = tuple(missing_headers(content.headers, preset))
         if counts.unmatched:
             named = ", ".join(counts.unmatched)
             counts.findings.append(Finding("MISSING_HEADERS", named, len(counts.unmatched)))
@@ -107,20 +107,22 @@ def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:
         raise ImportFileError(path, None, f"it has no {wanted}", "Name the shop with --shop or in the mapping")
 
 
-def unmatched_columns(headers: Sequence[str], preset: Preset) -> tuple[str, ...]:
-    """Return the mapped columns whose value the file can't give.
+def missing_headers(headers: Sequence[str], preset: Preset) -> dict[str, tuple[str, ...]]:
+    """Return the mapped columns whose value the file or source can't give, each with the headers that it lacks.
 
     It lacks all headers that the value is copied from, or one that a rule reads.
     """
     mappings: list[tuple[str, ColumnMapping]] = [*preset.columns.items()]
     mappings += ((f"item.{column}", mapping) for column, mapping in preset.item.items())
     present = set(headers)
-    return tuple(
-        column
+    lacking = {
+        column: (
+            *(mapping.columns if present.isdisjoint(mapping.columns) else ()),
+            *(rule.when for rule in mapping.rules if rule.when not in present),
+        )
         for column, mapping in mappings
-        if (mapping.columns and present.isdisjoint(mapping.columns))
-        or any(rule.when not in present for rule in mapping.rules)
-    )
+    }
+    return {column: names for column, names in lacking.items() if names}
 
 
 def _quoted(headers: Sequence[str]) -> str:
