@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from etl_assets.errors import EtlError
+from etl_assets.presets.headers import normal_header
 from etl_assets.presets.model import Preset
 
 if TYPE_CHECKING:
@@ -75,9 +76,12 @@ def parse_mapping(text: str, origin: str) -> Preset:
 
 def detect_preset(headers: Iterable[str]) -> Preset | None:
     """Return the preset with a set of `detect_headers` that are all present, of several the largest set; else None."""
-    present = set(headers)
+    present = {normal_header(header) for header in headers}
     fitting = [
-        (len(wanted), preset) for preset in list_presets() for wanted in preset.detect_headers if present >= set(wanted)
+        (len(wanted), preset)
+        for preset in list_presets()
+        for wanted in preset.detect_headers
+        if present >= set(map(normal_header, wanted))
     ]
     return max(fitting, key=lambda one: one[0], default=(0, None))[1]
 

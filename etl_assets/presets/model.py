@@ -124,6 +124,8 @@ class Preset(_Strict):
     encodings: tuple[Encoding, ...] = Field(default=("utf-8",), min_length=1)
     """Tried in this order; a UTF-8 byte order mark is always accepted."""
     delimiter: str = Field(default=",", min_length=1, max_length=1)
+    skip_rows_matching: tuple[Regex, ...] = ()
+    """Patterns of rows that are no orders, such as a footer; searched in the row's cells, joined by tabs."""
     columns: dict[RawColumn, ColumnMapping]
     item: dict[ItemColumn, ColumnMapping] = Field(default_factory=dict)
     """The columns of a line item (shape `line_item` only)."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl_assets.errors import EtlError
 from etl_assets.presets.catalog import detect_preset, list_presets
-from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
+from etl_assets.raw_orders.extract import ReadCounts, describe_headers, extract_raw_orders
 from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
@@ -82,5 +82,6 @@ def require_preset(file: ImportFile) -> Preset:
     if preset is None:
         names = ", ".join(preset.name for preset in list_presets())
         remedy = f"Name one with --preset ({names}), or describe the columns in a mapping file for --mapping"
-        raise ImportFileError(path, None, "its headers fit none of the presets", remedy)
+        seen = describe_headers(headers, file.header_line())
+        raise ImportFileError(path, None, f"its headers fit none of the presets; {seen}", remedy)
     return preset

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from etl_assets.presets.headers import nearest
 from etl_assets.raw_orders.extract import check_required, missing_headers
 from etl_assets.raw_orders.readers.columns import named_headers
+from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.sources.backend import Backend, Column, Window, bare_list, relation
 from etl_assets.sources.config import source_url
 from etl_assets.sources.errors import SourceError
@@ -87,7 +88,8 @@ class SourceSession:
         own = source.changes.column if isinstance(source.changes, XidColumn) else None
         found = tuple(Column(**column) for column in described["columns"] if column["name"] != own)
         origin = Path(f"source:{source.name}")
-        headers = named_headers(origin, (column.name for column in found), None)
+        names = tuple(column.name for column in found)
+        headers, _ = named_headers(origin, names, None, ExpectedFormat(mapped=names))
         missing = [column for column in source.key if column not in headers]
         if missing:
             msg = f"Source {source.name}: it has no column {missing[0]!r}, which key names."
