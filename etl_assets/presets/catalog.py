@@ -17,9 +17,11 @@ from etl_assets.presets.headers import normal_header
 from etl_assets.presets.model import Preset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+TO_DECIDE: Final = "DECIDE"
+"""Value of a key that a draft leaves to its reader."""
 REMEDY: Final = "See docs/importing.md for the format of mapping files."
 
 
@@ -66,6 +68,11 @@ def parse_mapping(text: str, origin: str) -> Preset:
     if not isinstance(content, dict):
         msg = f"{origin}: the mapping file must hold keys such as name and columns. {REMEDY}"
         raise PresetError(msg)
+    open_keys = list(_keys_to_decide(content))
+    if open_keys:
+        keys = " and ".join(open_keys)
+        msg = f"{origin}: {keys} is still to be decided: put a value for {TO_DECIDE}, as the comment above it says."
+        raise PresetError(msg)
     try:
         return Preset.model_validate(content)
     except ValidationError as error:
@@ -94,6 +101,15 @@ def _presets() -> dict[str, Preset]:
     )
     presets = (parse_mapping(file.read_text(encoding="utf-8"), file.name) for file in files)
     return {preset.name: preset for preset in presets}
+
+
+def _keys_to_decide(content: object, key: str = "") -> Iterator[str]:
+    """Yield the keys whose value is `TO_DECIDE`."""
+    if content == TO_DECIDE:
+        yield key
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            yield from _keys_to_decide(value, f"{key}.{name}" if key else str(name))
 
 
 def _problem(error: Mapping[str, Any]) -> str:
