@@ -11,9 +11,10 @@ import yaml
 from etl_assets.cli.output import FAILED, AsJson, WrongUseError, failures_reported, note, print_json, print_records, say
 from etl_assets.cli.session import load_settings
 from etl_assets.drafts.draft import DraftOptions, draft_mapping
-from etl_assets.presets.catalog import PresetError, get_preset, list_presets
+from etl_assets.presets.catalog import PresetError, get_preset, is_of_package, list_presets, own_presets
 from etl_assets.presets.model import is_timezone
-from etl_assets.raw_orders.importing import require_preset
+from etl_assets.presets.own import add_preset
+from etl_assets.raw_orders.importing import NoPresetError, require_preset
 from etl_assets.raw_orders.readers.file_reader import FileReader
 
 if TYPE_CHECKING:
@@ -26,13 +27,22 @@ app = typer.Typer(help="Known export formats.", no_args_is_help=True, add_comple
 def list_all(*, as_json: AsJson = False) -> None:
     """List the presets."""
     with failures_reported(as_json=as_json):
+        folder = load_settings().presets_folder
+        own = own_presets(folder)
         records = [
-            {"name": preset.name, "description": preset.description, "shape": preset.shape} for preset in list_presets()
+            {
+                "name": preset.name,
+                "description": preset.description,
+                "shape": preset.shape,
+                "file": own.get(preset.name),
+                "replaces_package": preset.name in own and is_of_package(preset.name),
+            }
+            for preset in list_presets(folder)
         ]
         if as_json:
             print_json({"presets": records})
         else:
-            print_records("Presets", records, ["name", "description", "shape"])
+            print_records("Presets", records, ["name", "description", "shape", "file"])
 
 
 @app.command("show")
@@ -40,7 +50,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, as_json: AsJso
     """Print a preset as a mapping file."""
     with failures_reported(as_json=as_json):
         try:
-            preset = get_preset(name)
+            preset = get_preset(name, load_settings().presets_folder)
         except PresetError as error:
             raise WrongUseError(str(error)) from None
         if as_json:
@@ -52,10 +62,17 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, as_json: AsJso
 
 @app.command("detect")
 def detect(file: Annotated[Path, typer.Argument(metavar="FILE")], *, as_json: AsJson = False) -> None:
-    """Print the name of the preset that fits a file."""
+    """Print the name of the preset that fits a file; where none does, those that come nearest, with exit code 1."""
     with failures_reported(as_json=as_json):
-        with FileReader(load_settings().reader_memory_mb) as reader, reader.open(file) as opened:
-            preset = require_preset(opened)
+        with _reader() as reader, reader.open(file) as opened:
+            try:
+                preset = require_preset(opened)
+            except NoPresetError as error:
+                if not as_json:
+                    raise
+                nearest = [near.as_dict() for near in error.near]
+                print_json({"file": str(file), "preset": None, "nearest": nearest, "error": str(error)})
+                raise typer.Exit(FAILED) from None
         if as_json:
             print_json({"file": str(file), "preset": preset.name})
         else:
@@ -81,7 +98,7 @@ def draft(  # noqa: PLR0913  # the options of the command
     """Draft a mapping from the headers and the values of a file; exit code 1 if something is left to decide."""
     with failures_reported(as_json=as_json):
         options = _draft_options(platform, shop, currency, timezone, day_first=day_first)
-        with FileReader(load_settings().reader_memory_mb) as reader, reader.open(file) as opened:
+        with _reader() as reader, reader.open(file) as opened:
             drafted = draft_mapping(opened, options)
         if out is not None:
             _write_new_file(out, drafted.text)
@@ -95,6 +112,32 @@ def draft(  # noqa: PLR0913  # the options of the command
             note(f"Note: {text}.", "yellow")
         if drafted.questions:
             raise typer.Exit(FAILED)
+
+
+@app.command("add")
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the preset of the same name.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a mapping file as a preset of your own, for detection, `--preset`, the inbox and sources."""
+    with failures_reported(as_json=as_json):
+        try:
+            added = add_preset(file, load_settings().presets_folder, replace=replace)
+        except PresetError as error:
+            raise WrongUseError(str(error)) from None
+        if as_json:
+            print_json({"preset": added.preset.name, "file": str(added.path), "replaces": added.replaces})
+        else:
+            say(f"{added.preset.name}: {added.path}")
+        if not added.preset.detect_headers:
+            note("It has no detect_headers, so that no file is taken for it: name it with --preset.", "yellow")
+
+
+def _reader() -> FileReader:
+    settings = load_settings()
+    return FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder)
 
 
 def _draft_options(

@@ -17,7 +17,7 @@ from etl_assets.drafts.notation import DateOrder, decide_numbers, decide_times
 from etl_assets.drafts.profile import ColumnProfile, FileProfile, measure_column, measure_repeats
 from etl_assets.drafts.text import Draft, FileFacts, write_draft
 from etl_assets.drafts.words import order_number_headers, says_cancelled
-from etl_assets.presets.catalog import list_presets
+from etl_assets.presets.catalog import is_of_package
 from etl_assets.presets.headers import show_headers
 from etl_assets.raw_orders.readers.content_type import find_format
 from etl_assets.raw_orders.readers.csv_dialect import DELIMITERS
@@ -175,4 +175,4 @@ def _currency(choice: Choice, money: Sequence[ColumnProfile], options: DraftOpti
 def _name(text: str) -> str:
     """Return the name of a preset from a platform or file, without the numbers, which differ from file to file."""
     words = re.sub(r"[^a-z]+", "_", text.lower()).strip("_") or "my_export"
-    return f"my_{words}" if words in {preset.name for preset in list_presets()} else words
+    return f"my_{words}" if is_of_package(words) else words
