@@ -150,6 +150,17 @@ def test_an_unchanged_draft_imports_its_file(tmp_path: Path, layout: str) -> Non
     assert orders["ordered_at"].null_count() == 0
 
 
+def test_a_row_that_explains_the_headers_is_left_out(tmp_path: Path) -> None:
+    headers, *rows = TIKTOK.splitlines(keepends=True)
+    explained = "Platform unique order ID.,Current order status.,,,,SKU sold quantity.,,It equals (a+b).,Time.,,,,\n"
+    path = written(tmp_path, headers + explained + "".join(rows))
+    draft = draft_of(path, shop="s")
+    assert draft.questions == []
+    mapping = parse_mapping(draft.text, "draft")
+    assert mapping.known_statuses == ("Completed",)
+    assert orders_of(path, mapping).height == 2
+
+
 def test_a_title_above_the_headers_is_no_header(tmp_path: Path) -> None:
     path = written(tmp_path, "Orders of May\n\n" + SPANISH)
     assert orders_of(path, parse_mapping(draft_of(path, shop="s").text, "draft")).height == 2
@@ -347,6 +358,11 @@ def test_a_draft_does_not_list_the_values_of_a_file_without_headers(tmp_path: Pa
     draft = draft_of(written(tmp_path, "1234567,ada@example.com,2026-05-13\n1234568,bo@example.com,2026-05-14\n"))
     assert "example.com" not in draft.text
     assert "1234567" not in draft.text
+
+
+def test_a_file_that_fits_a_preset_needs_no_draft_which_is_said(tmp_path: Path) -> None:
+    draft = draft_of(written(tmp_path, "shop,order_id,amount,currency\ns,1,2.00,EUR\n"))
+    assert draft.notes == ["the preset generic fits this file, which needs no mapping therefore"]
 
 
 def test_a_draft_does_not_overwrite_a_file(tmp_path: Path) -> None:

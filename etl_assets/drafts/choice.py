@@ -13,7 +13,7 @@ from etl_assets.drafts.notation import is_sign, is_time
 from etl_assets.drafts.words import fit_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from etl_assets.drafts.profile import ColumnProfile, FileProfile, Kind
 
@@ -43,6 +43,8 @@ MOST: Final = 0.8
 """Share of the values that must be of the kind; a file may have a line of explanations or a total."""
 HALF: Final = 0.5
 NEARLY: Final = 0.9
+LEAST_EXPLAINED: Final = 2
+_WORDS: Final = re.compile(r"[^\W\d_]\D{2,199}")
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,17 @@ def choose(found: dict[str, list[tuple[float, str]]], profile: FileProfile) -> C
         if target in chosen and profile.columns[chosen[target][0]].filled < profile.rows:
             chosen[target] += _fallbacks(fitting[target], chosen)
     return _with_shape(chosen, fitting["amount"], profile)
+
+
+def find_explanation(first: Mapping[str, str | None], found: dict[str, list[tuple[float, str]]]) -> str | None:
+    """Return the text that stands for the order number in a first row that explains the headers; None if none does.
+
+    It has words where the order number, the amount or the time would be: at least the first and another of them.
+    """
+    chosen = _assign(found)
+    cells = [first[chosen[target][0]] or "" for target in ("order_id", "amount", "ordered_at") if target in chosen]
+    words = [cell for cell in cells if _WORDS.fullmatch(cell.strip())]
+    return cells[0].strip() if "order_id" in chosen and len(words) == len(cells) >= LEAST_EXPLAINED else None
 
 
 def _assign(fitting: dict[str, list[tuple[float, str]]]) -> dict[str, tuple[str, ...]]:

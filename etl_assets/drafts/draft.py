@@ -12,12 +12,13 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from etl_assets.drafts.choice import candidates, choose, kinds_of_columns
+from etl_assets.drafts.choice import candidates, choose, find_explanation, kinds_of_columns
 from etl_assets.drafts.notation import DateOrder, decide_numbers, decide_times
 from etl_assets.drafts.profile import ColumnProfile, FileProfile, measure_column, measure_repeats
 from etl_assets.drafts.text import Draft, FileFacts, write_draft
 from etl_assets.drafts.words import order_number_headers, says_cancelled
 from etl_assets.presets.catalog import is_of_package
+from etl_assets.presets.detect import detect_preset
 from etl_assets.presets.headers import show_headers
 from etl_assets.raw_orders.readers.content_type import find_format
 from etl_assets.raw_orders.readers.csv_dialect import DELIMITERS
@@ -60,7 +61,11 @@ def draft_mapping(file: ImportFile, options: DraftOptions) -> Draft:
     encodings, delimiter = _text_notation(file.path)
     encoding, headers, profile = _read(file, encodings, delimiter)
     choice = choose(candidates(headers), profile)
-    return write_draft(_facts(file.path, headers, profile, choice, (encoding, delimiter), options))
+    draft = write_draft(_facts(file.path, headers, profile, choice, (encoding, delimiter), options))
+    fitting = detect_preset(headers, file.presets())
+    if fitting is not None:
+        draft.notes.insert(0, f"the preset {fitting.name} fits this file, which needs no mapping therefore")
+    return draft
 
 
 def _facts(  # all that is known
@@ -96,6 +101,7 @@ def _facts(  # all that is known
         currency=currency,
         currency_reason=currency_reason,
         timezone=options.timezone,
+        explanation=profile.explanation,
         repeated=profile.repeated,
         without_number=profile.rows - columns[number[0]].filled if number else 0,
     )
@@ -123,7 +129,11 @@ def _profile(content: FileContent) -> FileProfile:
     kinds = kinds_of_columns(found)
     profile = FileProfile({header: ColumnProfile() for header in kinds})
     order_id = ""
-    for frame in content.frames:
+    for rows in content.frames:
+        frame = rows
+        if not profile.rows and rows.height:
+            profile.explanation = find_explanation(rows.row(0, named=True), found)
+            frame = rows if profile.explanation is None else rows.slice(1)
         profile.rows += frame.height
         for header, wanted in kinds.items():
             measure_column(profile.columns[header], frame[header], wanted)

@@ -73,6 +73,8 @@ class FileProfile:
 
     columns: dict[str, ColumnProfile]
     rows: int = 0
+    explanation: str | None = None
+    """Text in the column of order numbers of a row under the headers that explains these."""
     repeated: int = 0
     """Order numbers that several rows have."""
     differing: Counter[str] = field(default_factory=Counter)

@@ -58,6 +58,7 @@ class FileFacts:
     currency: str | None = None
     currency_reason: str = ""
     timezone: str | None = None
+    explanation: str | None = None
     repeated: int = 0
     without_number: int = 0
 
@@ -134,6 +135,9 @@ def _head(found: FileFacts) -> list[str]:
     lines += [f"encodings: {_listed(found.encodings)}"]
     if found.delimiter != ",":
         lines.append(f"delimiter: {scalar(found.delimiter)}")
+    if found.explanation is not None:
+        pattern = re.sub(r"[^\w\s]", r"\\\g<0>", found.explanation)
+        lines.append(_line(f"skip_rows_matching: {_listed([pattern])}", "the row under the headers explains them"))
     return lines
 
 
