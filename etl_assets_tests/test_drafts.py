@@ -192,6 +192,24 @@ def test_a_draft_holds_no_value_of_a_row_but_statuses_and_currencies(tmp_path: P
         assert number not in draft.text
 
 
+@pytest.mark.parametrize(
+    "states",
+    [["NY", "CA"], ["call ada@example.com", "open"], ["05551234", "open"], [f"word{'x' * n}" for n in range(9)]],
+)
+def test_a_column_of_other_texts_is_no_status_and_none_of_them_is_written(tmp_path: Path, states: list[str]) -> None:
+    rows = "".join(f"{at},{state},2.00\n" for at, state in enumerate(states))
+    draft = draft_of(written(tmp_path, "Order ID,State,Total\n" + rows), shop="s", currency="EUR")
+    assert "order_status" not in draft.columns
+    assert not any(state in draft.text for state in states)
+
+
+def test_a_header_alone_and_a_file_of_json_lines_are_drafted(tmp_path: Path) -> None:
+    assert draft_of(written(tmp_path, "Order ID,Total,Date\n")).columns["ordered_at"] == ("Date",)
+    lines = written(tmp_path, '{"orderNumber": "7", "total": 2.5, "created_at": "2026-05-13"}\n', name="o.jsonl")
+    draft = draft_of(lines, shop="s", currency="EUR")
+    assert orders_of(lines, parse_mapping(draft.text, "draft"))["order_id"].to_list() == ["7"]
+
+
 def test_a_workbook_is_drafted(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     for row in yaml.safe_load("[[Order ID, Store, Email, Total, Date], ['7', Maple, a@example.com, 12.5, 2026-05-13]]"):

@@ -44,6 +44,9 @@ MOST: Final = 0.8
 HALF: Final = 0.5
 NEARLY: Final = 0.9
 LEAST_EXPLAINED: Final = 2
+MOST_UNREPEATED: Final = 8
+_CODE_OF_STATE: Final = re.compile("[A-Z]{2}")
+_LIKE_DATA: Final = re.compile(r"@|\d{4}")
 _WORDS: Final = re.compile(r"[^\W\d_]\D{2,199}")
 
 
@@ -169,10 +172,22 @@ def _are_currencies(column: ColumnProfile) -> bool:
     return column.is_listed and len(short) >= HALF * len(column.values)
 
 
+def _are_statuses(column: ColumnProfile) -> bool:
+    """Test that values may be statuses: a few that repeat, none of them a code of a state or like a customer's data."""
+    values = column.values
+    are_few = len(values) <= MOST_UNREPEATED or len(values) <= HALF * column.filled
+    return (
+        column.is_listed
+        and are_few
+        and not all(_CODE_OF_STATE.fullmatch(value) for value in values)
+        and not any(_LIKE_DATA.search(value) for value in values)
+    )
+
+
 _TESTS: Final[dict[str, Callable[[ColumnProfile], bool]]] = {
     "order_id": lambda column: column.with_digit >= MOST * column.filled,
     "customer_name": lambda column: column.masked <= HALF * column.filled,
-    "order_status": lambda column: column.is_listed,
+    "order_status": _are_statuses,
     "currency": _are_currencies,
     **dict.fromkeys(("amount", "line_total", "item.quantity", "item.unit_price"), _are_numbers),
     **dict.fromkeys(("ordered_at", "updated_at", "cancelled_at"), _are_times),

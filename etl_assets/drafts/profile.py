@@ -58,8 +58,8 @@ class ColumnProfile:
 
     @property
     def is_listed(self) -> bool:
-        """Test that all distinct values are known."""
-        return 0 < len(self.values) <= MOST_VALUES
+        """Test that all distinct values are known, each as a whole."""
+        return 0 < len(self.values) <= MOST_VALUES and all(len(value) <= LONGEST_VALUE for value in self.values)
 
     @property
     def numbers(self) -> int:
@@ -92,7 +92,7 @@ def measure_column(profile: ColumnProfile, text: pl.Series, kinds: Collection[Ki
     profile.masked += counts["masked"]
     profile.with_digit += counts["with_digit"]
     if "value" in kinds and len(profile.values) <= MOST_VALUES:
-        short = values.select(column.str.slice(0, LONGEST_VALUE).unique(maintain_order=True).head(MOST_VALUES + 1))
+        short = values.select(column.str.slice(0, LONGEST_VALUE + 1).unique(maintain_order=True).head(MOST_VALUES + 1))
         profile.values.update(short["text"].to_list())
     if "number" in kinds:
         _measure_numbers(profile, values)

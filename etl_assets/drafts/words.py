@@ -85,8 +85,10 @@ def _fit(form: str, words: _Words) -> float:
 
 def _share(form: str, phrase: str) -> float:
     """Return the share of a header that a phrase in it has; 0 where it is not in it as a whole."""
-    is_in = phrase in form if _WIDE.search(phrase) else f" {phrase} " in f" {form} "
-    return min(len(phrase) / len(form), 0.99) if is_in else 0.0
+    if phrase not in form:
+        return 0.0
+    is_whole = f" {phrase} " in f" {form} " or _WIDE.search(phrase)
+    return min(len(phrase) / len(form), 0.99) if is_whole else 0.0
 
 
 @cache
