@@ -341,6 +341,14 @@ def test_the_amount_of_a_line_is_not_taken_for_that_of_the_order(tmp_path: Path)
         parse_mapping(draft.text, "draft.yaml")
 
 
+def test_what_no_column_gives_is_told(tmp_path: Path) -> None:
+    draft = draft_of(written(tmp_path, TAOBAO_NEW, "gb18030"), currency="CNY", timezone="Asia/Shanghai")
+    assert [text for text in draft.notes if text.startswith("no column")] == [
+        "no column gives customer_name: the orders will have no customers, and make no leads"
+    ]
+    assert "  # customer_name: COLUMN" in draft.text
+
+
 def test_rows_without_an_order_number_are_told(tmp_path: Path) -> None:
     draft = draft_of(written(tmp_path, "Order ID,Total\n1,2.00\n,3.00\n"), shop="s", currency="EUR")
     assert any("1 rows have no order number" in text for text in draft.notes)
@@ -380,7 +388,7 @@ def test_a_draft_does_not_list_the_values_of_a_file_without_headers(tmp_path: Pa
 
 def test_a_file_that_fits_a_preset_needs_no_draft_which_is_said(tmp_path: Path) -> None:
     draft = draft_of(written(tmp_path, "shop,order_id,amount,currency\ns,1,2.00,EUR\n"))
-    assert draft.notes == ["the preset generic fits this file, which needs no mapping therefore"]
+    assert draft.notes[0] == "the preset generic fits this file, which needs no mapping therefore"
 
 
 def test_a_draft_does_not_overwrite_a_file(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def draft_mapping(file: ImportFile, options: DraftOptions) -> Draft:
     return draft
 
 
-def _facts(  # all that is known
+def _facts(
     path: Path,
     headers: tuple[str, ...],
     profile: FileProfile,

@@ -125,7 +125,9 @@ def _headers(headers: Sequence[str]) -> str:
 def _head(found: FileFacts) -> list[str]:
     choice = found.choice
     shape = "a row per line item" if choice.shape == "line_item" else "a row per order"
-    repeats = f"{found.repeated:,} order numbers stand in several rows" if found.repeated else "no order number repeats"
+    repeats = (
+        f"order numbers that stand in several rows: {found.repeated:,}" if found.repeated else "no order number repeats"
+    )
     lines = _comment(
         f"A mapping drafted from a file of {found.rows:,} rows. Check it; docs/importing.md describes the keys. "
         "Import a file with it with `etl-assets import FILE --mapping THIS`, or keep it as a preset of your own with "
@@ -153,10 +155,13 @@ def _order_columns(found: FileFacts, draft: Draft) -> list[str]:
     return lines
 
 
-def _plain_column(column: str, found: FileFacts, draft: Draft) -> list[str]:  # noqa: ARG001  # as the others
+def _plain_column(column: str, found: FileFacts, draft: Draft) -> list[str]:
     headers = found.choice.columns.get(column)
     if headers is None:
-        return [f"  # {column}: no header says it"] if column in {"customer_name", "ordered_at"} else []
+        if column not in _MISSED:
+            return []
+        draft.notes.append(f"no column gives {column}: {_MISSED[column]}")
+        return [_line(f"  # {column}: COLUMN", f"no column gives it: {_MISSED[column]}")]
     return [_line(f"  {column}: {_headers(headers)}", "the first that is not empty" if len(headers) > 1 else "")]
 
 
@@ -224,6 +229,11 @@ def _currency(column: str, found: FileFacts, draft: Draft) -> list[str]:
     return [_line("  # currency: {constant: EUR}", "not in the file: name it here")]
 
 
+_MISSED: Final = {
+    "customer_name": "the orders will have no customers, and make no leads",
+    "amount": "the orders will have no amounts",
+    "ordered_at": "the orders will have no times",
+}
 _ORDER_WRITERS: Final = {
     "order_id": _order_id, "order_status": _order_status, "amount": _amount, "currency": _currency,
 }  # fmt: skip
