@@ -136,6 +136,8 @@ def test_a_broken_own_preset_fails_what_needs_it_by_name_and_leaves_the_inbox_fi
 ) -> None:
     home.mkdir()
     written(home / "broken.yaml", "name: [")
+    checks = json.loads(call("doctor", "--json").stdout)["checks"]
+    assert [check["name"] for check in checks if not check["ok"]] == ["own presets"]
     for arguments in (["presets", "list"], ["presets", "detect", orders], ["import", orders]):
         result = call(*arguments)
         assert result.exit_code != 0
