@@ -49,10 +49,10 @@ def import_files(  # noqa: PLR0913  # the options of the command
 ) -> None:
     """Land files as raw orders. A file that can't be imported lands no row; the others are not affected."""
     with failures_reported(as_json=as_json):
-        chosen = _choose_preset(preset, mapping)
-        overrides = _require_overrides(platform, shop, timezone)
         settings = load_settings()
-        with FileReader(settings.reader_memory_mb) as reader:
+        chosen = _choose_preset(preset, mapping, settings.presets_folder)
+        overrides = _require_overrides(platform, shop, timezone)
+        with FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder) as reader:
             reader.start(paths[0])  # starts while the database is opened
             with opened_database(settings) as database:
                 fail_interrupted_imports(database)
@@ -90,14 +90,14 @@ def show_imports(results: Sequence[ImportResult], *, as_json: bool) -> None:
             note(f"Not imported: {result.error}", "red")
 
 
-def _choose_preset(preset: str | None, mapping: Path | None) -> Preset | None:
+def _choose_preset(preset: str | None, mapping: Path | None, presets_folder: Path) -> Preset | None:
     if preset is not None and mapping is not None:
         msg = "Give either --preset or --mapping, not both."
         raise WrongUseError(msg)
     try:
         if mapping is not None:
             return load_mapping(mapping)
-        return get_preset(preset) if preset is not None else None
+        return get_preset(preset, presets_folder) if preset is not None else None
     except PresetError as error:
         raise WrongUseError(str(error)) from None
 

@@ -23,7 +23,8 @@ from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import DatabaseUnavailableError, EtlError
 from etl_assets.inbox.archive import move_to_done, move_to_failed
 from etl_assets.inbox.ready_files import MAPPING_FILE, InboxError, find_ready_files, is_ready, stamp_of
-from etl_assets.presets.catalog import detect_preset, load_mapping
+from etl_assets.presets.catalog import load_mapping
+from etl_assets.presets.detect import detect_preset
 from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.importing import require_preset
 from etl_assets.raw_orders.load import fail_interrupted_imports, land_raw_orders, record_failed_import
@@ -97,7 +98,8 @@ def ingest_inbox(
         if not is_locked:
             logger.info("Another process is taking in the files of the inbox.")
             return []
-        reader = stack.enter_context(FileReader(database.settings.reader_memory_mb))
+        settings = database.settings
+        reader = stack.enter_context(FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder))
         for path in find_ready_files(folder, settle_seconds=settle_seconds):
             reader.start(path)  # it gets ready while the content is hashed
             on_lines = None if on_progress is None else partial(on_progress, path)
@@ -235,7 +237,7 @@ def prescribed_mapping(file: ImportFile, inbox: Path) -> Preset | None:
         return None
     if file.path.parent == inbox:
         try:
-            if detect_preset(file.headers()) is not None:
+            if detect_preset(file.headers(), file.presets()) is not None:
                 return None
         except ImportFileError:
             pass  # it can be read with the mapping at most

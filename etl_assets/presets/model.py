@@ -10,7 +10,7 @@ import codecs
 from typing import Annotated, Final, Literal
 
 import polars as pl
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from etl_assets.values.numbers import NumberFormat
 
@@ -60,6 +60,14 @@ def _known_encoding(name: str) -> str:
     return name
 
 
+def _accept_one_set(value: object) -> object:
+    """Make one set of a plain list of headers, as stored mappings have it."""
+    is_plain = isinstance(value, list | tuple) and value and all(isinstance(header, str) for header in value)
+    return (value,) if is_plain else value
+
+
+HeaderSet = Annotated[tuple[str, ...], Field(min_length=1)]
+HeaderSets = Annotated[tuple[HeaderSet, ...], BeforeValidator(_accept_one_set)]
 TimezoneName = Annotated[str, AfterValidator(_known_timezone)]
 Regex = Annotated[str, AfterValidator(_valid_regex)]
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
@@ -116,6 +124,8 @@ class Preset(_Strict):
     encodings: tuple[Encoding, ...] = Field(default=("utf-8",), min_length=1)
     """Tried in this order; a UTF-8 byte order mark is always accepted."""
     delimiter: str = Field(default=",", min_length=1, max_length=1)
+    skip_rows_matching: tuple[Regex, ...] = ()
+    """Patterns of rows that are no orders, such as a footer; searched in the row's cells, joined by tabs."""
     columns: dict[RawColumn, ColumnMapping]
     item: dict[ItemColumn, ColumnMapping] = Field(default_factory=dict)
     """The columns of a line item (shape `line_item` only)."""
@@ -130,11 +140,16 @@ class Preset(_Strict):
     """The time zone that new shops of this export get; naive timestamps are read in their shop's zone."""
     cancelled_statuses: tuple[str, ...] = ()
     """The order statuses that mean cancelled (compared cleaned and case-insensitively)."""
-    detect_headers: tuple[str, ...] = ()
-    """A file that has all of these headers is taken for this format."""
+    known_statuses: tuple[str, ...] = ()
+    """The order statuses that the export may have (compared as cancelled ones); where given, others are reported."""
+    detect_headers: HeaderSets = ()
+    """Sets of headers: a file that has all headers of any set is taken for this format."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Preset:
+        if not all(status.strip() for status in self.known_statuses):
+            msg = "known_statuses holds an empty text: leave it out, orders without a status are known"
+            raise ValueError(msg)
         if "order_id" not in self.columns:
             msg = "columns must say where order_id comes from"
             raise ValueError(msg)
@@ -148,6 +163,14 @@ class Preset(_Strict):
             msg = "amount_from_items needs item.quantity and item.unit_price"
             raise ValueError(msg)
         return self
+
+    def all_known_statuses(self) -> tuple[str, ...]:
+        """Return the statuses that the export is known to have; none where the preset does not list them."""
+        if not self.known_statuses:
+            return ()
+        mapping = self.columns.get("order_status", ColumnMapping(constant=""))
+        set_here = (*(rule.value for rule in mapping.rules), *filter(None, (mapping.constant,)))
+        return tuple(dict.fromkeys((*self.known_statuses, *self.cancelled_statuses, *set_here)))
 
     def with_overrides(
         self, *, platform: str | None = None, shop: str | None = None, timezone: str | None = None

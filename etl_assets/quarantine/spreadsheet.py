@@ -18,6 +18,7 @@ from etl_assets.limits import MAX_SHEET_CELL_CHARACTERS, MAX_SHEET_ROWS, READER_
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER
 from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.transform import blank_to_null
 
@@ -109,7 +110,7 @@ def read_corrections(path: Path, memory_mb: int = READER_MEMORY_MB) -> pl.DataFr
         ImportFileError: the file can't be read or is no such file.
     """
     with FileReader(memory_mb) as reader, reader.open(path) as file:
-        content = file.content(None)
+        content = file.content(ExpectedFormat(mapped=("quarantine_id", *RAW_COLUMNS)))
         columns = [column for column in RAW_COLUMNS if column in content.headers]
         if "quarantine_id" not in content.headers or not columns:
             remedy = "Change a file that `etl-assets quarantine export` wrote, and keep its header"

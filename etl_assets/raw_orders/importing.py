@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from etl_assets.errors import EtlError
-from etl_assets.presets.catalog import detect_preset, list_presets
-from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
+from etl_assets.presets.detect import detect_preset, nearest_presets
+from etl_assets.raw_orders.extract import ReadCounts, describe_headers, extract_raw_orders
 from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from etl_assets.database.database import Database
+    from etl_assets.presets.detect import NearPreset
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
     from etl_assets.raw_orders.readers.file_reader import ImportFile
@@ -36,6 +37,15 @@ class Overrides:
 
 
 NO_OVERRIDES: Final = Overrides()
+
+
+class NoPresetError(ImportFileError):
+    """Error of a file whose headers fit no preset; `near` are those that come nearest."""
+
+    def __init__(self, path: Path, problem: str, remedy: str, near: Sequence[NearPreset]) -> None:
+        """Build the text as for `ImportFileError`."""
+        super().__init__(path, None, problem, remedy)
+        self.near = tuple(near)
 
 
 def import_file(  # noqa: PLR0913  # the options of one import
@@ -60,8 +70,9 @@ def import_file(  # noqa: PLR0913  # the options of one import
         run_id: the Dagster run, for the ledger.
         on_progress: called with the number of lines read so far.
     """
-    own = FileReader(database.settings.reader_memory_mb) if reader is None else nullcontext(reader)
-    with own as files, files.open(path) as file:
+    settings = database.settings
+    own = FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder)
+    with own if reader is None else nullcontext(reader) as files, files.open(path) as file:
         try:
             found = preset or require_preset(file)
         except EtlError as error:
@@ -73,14 +84,18 @@ def import_file(  # noqa: PLR0913  # the options of one import
 
 
 def require_preset(file: ImportFile) -> Preset:
-    """Detect the preset of a file from its headers. Raises `ImportFileError` where none fits."""
+    """Detect the preset of a file from its headers. Raises `NoPresetError` where none fits."""
     path, headers = file.path, file.headers()
     if "quarantine_id" in headers:  # it has the columns of the generic preset too
         remedy = "Correct its rows and pass it to `etl-assets quarantine replay --file`"
         raise ImportFileError(path, None, "it is an export of quarantine, whose rows are not new orders", remedy)
-    preset = detect_preset(headers)
+    presets = file.presets()
+    preset = detect_preset(headers, presets)
     if preset is None:
-        names = ", ".join(preset.name for preset in list_presets())
-        remedy = f"Name one with --preset ({names}), or describe the columns in a mapping file for --mapping"
-        raise ImportFileError(path, None, "its headers fit none of the presets", remedy)
+        near = nearest_presets(headers, presets)
+        nearest = f"; nearest is {' or '.join(map(str, near))}" if near else ""
+        names = ", ".join(preset.name for preset in presets)
+        remedy = f"Name one with --preset ({names}), or draft a mapping with `etl-assets presets draft` for --mapping"
+        seen = describe_headers(headers, file.header_line())
+        raise NoPresetError(path, f"its headers fit none of the presets{nearest}; {seen}", remedy, near)
     return preset
