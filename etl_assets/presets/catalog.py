@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
 from pydantic import ValidationError
 
 from etl_assets.errors import EtlError
 from etl_assets.presets.headers import normal_header
-from etl_assets.presets.model import Preset
+from etl_assets.presets.model import WRITTEN, Preset
+from etl_assets.presets.plain_errors import describe_problems
+from etl_assets.presets.yaml_text import load_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
 REMEDY: Final = "See docs/importing.md for the format of mapping files."
@@ -57,7 +59,7 @@ def load_mapping(path: Path) -> Preset:
 def parse_mapping(text: str, origin: str) -> Preset:
     """Validate the text of a mapping file; `origin` names it in messages. Raises `PresetError`."""
     try:
-        content = yaml.safe_load(text)
+        content = load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -67,10 +69,9 @@ def parse_mapping(text: str, origin: str) -> Preset:
         msg = f"{origin}: the mapping file must hold keys such as name and columns. {REMEDY}"
         raise PresetError(msg)
     try:
-        return Preset.model_validate(content)
+        return Preset.model_validate(content, context=WRITTEN)
     except ValidationError as error:
-        problems = "; ".join(_problem(one) for one in error.errors(include_url=False))
-        msg = f"{origin}: {problems}. {REMEDY}"
+        msg = f"{origin}: {describe_problems(error, Preset)}. {REMEDY}"
         raise PresetError(msg) from None
 
 
@@ -94,10 +95,3 @@ def _presets() -> dict[str, Preset]:
     )
     presets = (parse_mapping(file.read_text(encoding="utf-8"), file.name) for file in files)
     return {preset.name: preset for preset in presets}
-
-
-def _problem(error: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    text = "there is no such key" if error["type"] == "extra_forbidden" else str(error["msg"])
-    text = text.removeprefix("Value error, ")
-    return f"{key}: {text}" if key else text
