@@ -54,7 +54,9 @@ def run_without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
         services = build_services(settings)
         assets = {asset: run_asset(asset, services).as_dict() for asset in STEPS}
         services.database.dispose()
-        return SimpleNamespace(status="success", run_id="a-run", assets=assets, failed_checks=())
+        return SimpleNamespace(
+            status="success", run_id="a-run", assets=assets, failed_checks=(), quarantined_imports=()
+        )
 
     launch = ModuleType("etl_assets.orchestration.run_in_process")
     launch.run_in_process = run_in_process  # type: ignore[attr-defined]  # a stand-in

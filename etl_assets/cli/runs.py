@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+SHOWN_IMPORTS: Final = 20
 COLUMNS: Final = (
     "status", "input_rows", "inserted", "updated", "unchanged", "superseded", "quarantined", "deleted", "duration",
 )  # fmt: skip
@@ -80,6 +81,8 @@ def report_dict(report: RunReport) -> dict[str, Any]:
         "run_id": report.run_id,
         "assets": report.assets,
         "failed_checks": list(report.failed_checks),
+        "unreadable_imports": [one.as_dict() for one in report.quarantined_imports if one.is_unreadable],
+        "partly_unreadable_imports": [one.as_dict() for one in report.quarantined_imports if not one.is_unreadable],
     }
 
 
@@ -96,8 +99,12 @@ def show_report(report: RunReport) -> None:
         note(f"Not run, because an asset or a blocking check before them failed: {', '.join(skipped)}", "yellow")
     if report.failed_checks:
         note(f"Failed checks: {', '.join(report.failed_checks)}", "red")
+    for one in report.quarantined_imports[:SHOWN_IMPORTS]:
+        note(one.message, "red" if one.is_unreadable else "yellow")
+    if len(report.quarantined_imports) > SHOWN_IMPORTS:
+        note(f"… and orders of {len(report.quarantined_imports) - SHOWN_IMPORTS:,} more imports.", "yellow")
     if any(entry.get("quarantined") for entry in report.assets.values()):
-        note("Some rows are in quarantine: `etl-assets quarantine list` shows them.", "yellow")
+        note("`etl-assets quarantine list` shows the rows in quarantine.", "yellow")
 
 
 def _require_known(names: Sequence[str]) -> list[AssetName]:

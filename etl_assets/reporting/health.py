@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import TABLE_OF
+from etl_assets.orders.import_outcomes import quarantined_imports_of_last_days
 from etl_assets.quarantine.open_rows import count_open_rows
 from etl_assets.reporting.pages import table
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.database.database import Database
+    from etl_assets.orders.import_outcomes import ImportOutcome
 
 FAILED_IMPORTS_SHOWN: Final = 5
 IMPORT_DAYS: Final = 7
@@ -67,6 +69,9 @@ class PipelineState:
     failed_imports: Sequence[dict[str, Any]]
     """Last ones of the week: `created_at`, `source`, `error`, and the number of all, `total`."""
 
+    quarantined_imports: Sequence[ImportOutcome]
+    """Those of the week with orders that could not be read."""
+
     @property
     def pending_rows(self) -> int:
         """Count the rows that are pending for any asset."""
@@ -89,10 +94,12 @@ def read_pipeline_state(database: Database) -> PipelineState:
         assets = connection.execute(sa.text(_ASSETS), {"assets": list(TABLE_OF)}).all()
         quarantine = sorted(count_open_rows(connection), key=lambda entry: -entry["rows"])
         failed_imports = connection.execute(sa.text(_FAILED_IMPORTS)).mappings().all()
+        quarantined_imports = quarantined_imports_of_last_days(connection, IMPORT_DAYS)
     return PipelineState(
         [AssetState(*row) for row in assets],
         quarantine,
         [dict(row) for row in failed_imports],
+        quarantined_imports,
     )
 
 
@@ -116,6 +123,10 @@ def state_sections(state: PipelineState) -> dict[str, str]:
         [_timestamp(one["created_at"]), PurePath(one["source"]).name, (one["error"] or "")[:300]]
         for one in state.failed_imports
     ]
+    unreadable = [
+        [PurePath(one.source).name, one.rows, one.unreadable, one.hint]
+        for one in state.quarantined_imports[:FAILED_IMPORTS_SHOWN]
+    ]
     correct = "Correct them with the jobs `export_quarantine` and `replay_quarantine`, or with `etl-assets quarantine`."
     return {
         "Freshness and backlog": table(
@@ -128,6 +139,9 @@ def state_sections(state: PipelineState) -> dict[str, str]:
             f"{state.failed_import_count} in all, the last ones:\n\n{table(['at (UTC)', 'file', 'error'], imports)}"
             if imports
             else NONE
+        ),
+        f"Imports of the last {IMPORT_DAYS} days with orders that could not be read": (
+            table(["file", "orders", "could not be read", "why"], unreadable) if unreadable else NONE
         ),
     }
 
