@@ -18,7 +18,7 @@ from etl_assets.orchestration.charts import chart_metadata
 from etl_assets.orchestration.check_specs import ALL_INPUTS_INGESTED, IMPORTS_ARE_READABLE, RUN_CHECKS
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.health import pipeline_health
-from etl_assets.orchestration.metadata import OWNERS, result_metadata, sample_rows, table_metadata
+from etl_assets.orchestration.metadata import INPUTS, OWNERS, result_metadata, sample_rows, table_metadata
 from etl_assets.orders.import_outcomes import ImportOutcome, quarantined_imports_of_run
 from etl_assets.pipeline.protocol import Services, StepResult
 from etl_assets.raw_orders.load import count_imports, fail_interrupted_imports
@@ -79,16 +79,18 @@ def raw_orders(
             "imports_completed": imports["completed"],
             "imports_failed": imports["failed"],
             "imports_interrupted": interrupted,
-            "files_taken_in": landed.files,
-            "files_failed": landed.failed_files,
+            "files_taken_in": len(landed.inbox.imports),
+            "files_failed": len(landed.inbox.refused),
+            "files_waiting": len(landed.inbox.waiting),
             "rows_pulled": landed.pulled_rows,
+            INPUTS: dg.MetadataValue.json(landed.as_dict()),
             **sample_rows(database, "raw_orders"),
         },
         check_results=[
             dg.AssetCheckResult(
                 check_name=ALL_INPUTS_INGESTED.name,
                 passed=not landed.problems,
-                metadata={"problems": "\n".join(landed.problems) or "none"},
+                metadata={"problems": "\n".join(landed.problems[:MESSAGES_SHOWN]) or "none"},
             )
         ],
     )

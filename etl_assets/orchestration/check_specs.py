@@ -12,7 +12,8 @@ import dagster as dg
 ALL_INPUTS_INGESTED: Final = dg.AssetCheckSpec(
     name="all_inputs_ingested",
     asset="raw_orders",
-    description="No file stays in the inbox and no source is unread for reasons that somebody has to correct.",
+    description="The run has refused no file, and no file stays in the inbox and no source is unread for reasons that"
+    " somebody has to correct.",
 )
 """Not blocking: rows that have landed are processed meanwhile."""
 

@@ -13,6 +13,7 @@ import polars as pl
 from etl_assets.raw_orders.findings import Finding
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.remedies import NAME_THE_SHOP, choose_mapping
 from etl_assets.raw_orders.transform import to_raw_orders
 
 if TYPE_CHECKING:
@@ -99,12 +100,12 @@ def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:
     }
     if "order_id" in missing:
         wanted = _quoted(preset.columns["order_id"].headers)
-        remedy = f"Choose another preset than {preset.name!r} or write a mapping; the header must be the first row"
-        raise ImportFileError(path, None, f"it has no column {wanted} for the order number", remedy)
+        problem = f"it has no column {wanted} for the order number"
+        raise ImportFileError(path, None, problem, choose_mapping(preset.name))
     if "shop" not in preset.columns or "shop" in missing:
         named = preset.columns.get("shop")
         wanted = f"column {_quoted(named.headers)} for the shop" if named else "column for the shop"
-        raise ImportFileError(path, None, f"it has no {wanted}", "Name the shop with --shop or in the mapping")
+        raise ImportFileError(path, None, f"it has no {wanted}", NAME_THE_SHOP)
 
 
 def unmatched_columns(headers: Sequence[str], preset: Preset) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from etl_assets.raw_orders.extract import check_required
 from etl_assets.raw_orders.readers.columns import named_headers
+from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.sources.backend import Backend, Column, Window, bare_list, relation
 from etl_assets.sources.config import source_url
 from etl_assets.sources.errors import SourceError
@@ -90,7 +91,11 @@ class SourceSession:
         if missing:
             msg = f"Source {source.name}: it has no column {missing[0]!r}, which key names."
             raise SourceError(msg)
-        check_required(origin, headers, source.mapping)
+        try:
+            check_required(origin, headers, source.mapping)
+        except ImportFileError as error:
+            worded = error.worded_for("source")
+            raise worded from None
         return found
 
     def read(self, window: Window, folder: Path, *, full: bool) -> RowFile:
