@@ -15,6 +15,7 @@ from etl_assets.raw_orders.extract import ReadCounts, describe_headers, extract_
 from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
+from etl_assets.raw_orders.remedies import REPLAY_THE_FILE, describe_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,12 +77,11 @@ def require_preset(file: ImportFile) -> Preset:
     """Detect the preset of a file from its headers. Raises `ImportFileError` where none fits."""
     path, headers = file.path, file.headers()
     if "quarantine_id" in headers:  # it has the columns of the generic preset too
-        remedy = "Correct its rows and pass it to `etl-assets quarantine replay --file`"
-        raise ImportFileError(path, None, "it is an export of quarantine, whose rows are not new orders", remedy)
+        problem = "it is an export of quarantine, whose rows are not new orders"
+        raise ImportFileError(path, None, problem, REPLAY_THE_FILE)
     preset = detect_preset(headers)
     if preset is None:
-        names = ", ".join(preset.name for preset in list_presets())
-        remedy = f"Name one with --preset ({names}), or describe the columns in a mapping file for --mapping"
+        remedy = describe_format(preset.name for preset in list_presets())
         seen = describe_headers(headers, file.header_line())
         raise ImportFileError(path, None, f"its headers fit none of the presets; {seen}", remedy)
     return preset
