@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
+from etl_assets.orders.transform import read_orders
+from etl_assets.orders.value_hints import unreadable_values_hint
 from etl_assets.presets.catalog import get_preset
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
@@ -380,6 +382,32 @@ def test_rows_that_the_mapping_names_are_left_out_and_counted(tmp_path: Path) ->
     rows, findings = read(write(tmp_path, "a.csv", explained + FOOTER), preset)
     assert rows == moved(GOOD, 1)
     assert summary(findings) == [("SKIPPED_ROWS", "", 3, 2)]
+
+
+# Times
+
+
+SERIAL = "Order no.,Customer,Total,Ordered on\nB-1,Mia Brandt,12.50,46143.5\nB-2,Jon Ek,8.00,46144\n"
+SHOPS = pl.DataFrame({"platform": ["own"], "shop_name": ["Alstadt"], "timezone": ["UTC"], "shop_id": [1]})
+
+
+def orders_of(path: Path, preset: Preset) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Return the raw orders of a file, and those that are read and that are rejected."""
+    raw = pl.concat(extract_raw_orders(FileHere(path), preset)).with_row_index("raw_id")
+    types = pl.DataFrame(schema={"order_type": pl.String(), "system_order_type": pl.String()})
+    return raw, *read_orders(raw, preset, SHOPS.cast({"shop_id": pl.Int32}), types)
+
+
+def test_serial_dates_of_a_spreadsheet_are_told_what_to_type_and_read_with_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", SERIAL)
+    raw, good, rejected = orders_of(path, OWN)
+    assert (good.height, rejected["reason_code"].to_list()) == (0, ["BAD_TIMESTAMP"] * 2)
+    assert unreadable_values_hint(raw, OWN) == (
+        "ordered_at looks like 99999, try 'excel' in timestamp_formats of the mapping"
+    )
+    _, good, rejected = orders_of(path, OWN.model_copy(update={"timestamp_formats": ("excel",)}))
+    assert rejected.is_empty()
+    assert [str(time) for time in good["ordered_at"]] == ["2026-05-01 12:00:00+00:00", "2026-05-02 00:00:00+00:00"]
 
 
 # Paths

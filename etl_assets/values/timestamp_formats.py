@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.values.text import clean_text
+from etl_assets.values.timestamps import EXCEL_SERIAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,12 @@ _TIMES: Final = (
 )  # fmt: skip
 
 
+_RECENT_SERIAL: Final = r"^[2-7]\d{4}(?:\.\d+)?$"
+"""Days of a spreadsheet from 1954 to 2118."""
+
+
 def fitting_formats(texts: pl.Series) -> list[str]:
-    """Return the strftime formats that read every text: one; two where day and month may be the other way; or none.
+    """Return the formats that read every text: one; two where day and month may be the other way round; or none.
 
     Args:
         texts: the texts; null and blank ones are passed over.
@@ -45,7 +50,8 @@ def fitting_formats(texts: pl.Series) -> list[str]:
 
 
 def _candidates() -> Iterator[str]:
-    return (date + time for date in _DATES for time in _TIMES)
+    yield from (date + time for date in _DATES for time in _TIMES)
+    yield EXCEL_SERIAL
 
 
 def _swapped(strptime: str) -> str:
@@ -54,5 +60,7 @@ def _swapped(strptime: str) -> str:
 
 
 def _reads_all(texts: pl.Series, strptime: str) -> bool:
+    if strptime == EXCEL_SERIAL:
+        return bool(texts.str.contains(_RECENT_SERIAL).all())
     zone = "UTC" if "%z" in strptime else None
     return not texts.str.to_datetime(strptime, time_zone=zone, strict=False, exact=True).has_nulls()
