@@ -86,7 +86,7 @@ def test_imports_and_the_inbox_use_an_added_preset(
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     shutil.copy(orders, inbox)
-    (result,) = ingest_inbox(services.database, inbox, settle_seconds=0)
+    (result,) = ingest_inbox(services.database, inbox, settle_seconds=0).imports
     assert result.preset == "ours"
     rows = query(services, "SELECT DISTINCT platform, shop, order_id, customer_name, amount FROM raw_orders")
     assert [tuple(row.values()) for row in rows] == [("ours", "Maple", "1", "Ada", "2.50")]

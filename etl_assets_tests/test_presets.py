@@ -144,8 +144,23 @@ def test_the_mapping_in_the_documentation_is_valid(tmp_path: Path) -> None:
         ("name: x\ncolumns: {order_id: A}\ntimezone: localtime", "timezone: unknown time zone"),
         ("name: x\ncolumns: {order_id: A}\nencodings: [utf-9]", "unknown encoding"),
         ("name: x\ncolumns: {order_id: A}\nknown_statuses: [paid, ' ']", "holds an empty text"),
-        ("name: x\ncolumns: {order_id: A}\ndetect_headers: [[A], []]", "detect_headers.1"),
+        ("name: x\ncolumns: {order_id: A}\ndetect_headers: [[A], []]", "detect_headers no. 2"),
         ("name: x\ncolumns: {order_id: {rules: [{when: A, matches: '(?=x)', value: b}]}}", "look-around"),
+        ("name: x\ncolumns: {order_id: A, custmer_name: B}", "no such key. Did you mean 'customer_name'?"),
+        ("name: x\ncolums: {order_id: A}", "Did you mean 'columns'?"),
+        ("name: x\ncolumns: {order_id: A}\nnumbers: {decimals: ','}", "Did you mean 'decimal'?"),
+        (
+            "name: x\ncolumns: {order_id: A, amount: {column: B}}",
+            "amount.column: there is no such key. Did you",
+        ),
+        ("name: My shop\ncolumns: {order_id: A}", "name: only a-z, 0-9, _ and - are allowed"),
+        ("name: x\ncolumns: {order_id: A}\nshape: lines", "shape: it must be order or line_item"),
+        ("name: x\ncolumns: {order_id: A}\nencodings: utf-8", "encodings: it must be a list, such as [a, b]"),
+        ("name: x\ncolumns: {order_id: A}\namount_from_items: maybe", "amount_from_items: it must be true or false"),
+        ("name: x\ncolumns: {order_id: {rules: [{when: A, value: b}]}}", "rules no. 1.matches: it is missing"),
+        ("name: x\ncolumns: {order_id: A}\ntimestamp_formats: [DD/MM/YY HH:mm]", "write '%d/%m/%y %H:%M'"),
+        ("name: x\ncolumns: {order_id: A}\ntimestamp_formats: [european]", "has no % codes"),
+        ("name: x\ncolumns: {order_id: A}\nname: y", "line 3: not valid YAML (the key 'name' is given twice)"),
         ("name: x\ncolumns: {order_id: A}\nshape: line_item", "name or sku"),
     ],
 )
@@ -157,6 +172,32 @@ def test_a_wrong_mapping_names_the_file_and_the_key(tmp_path: Path, text: str, e
     assert str(path) in str(caught.value)
     assert expected in str(caught.value)
     assert "docs/importing.md" in str(caught.value)
+
+
+def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text("name: x\ncolumns: {" + ", ".join(f"c{number}: a" for number in range(90)) + "}")
+    with pytest.raises(PresetError, match="and 84 more") as caught:
+        load_mapping(path)
+    assert len(str(caught.value)) < 800
+
+
+def test_scalars_of_a_mapping_are_the_text_that_stands_there(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "name: x\nshape: line_item\namount_from_items: yes\ntimestamp_formats: [excel]\n"
+        "columns: {order_id: 2024, platform: {constant: 007}, remark: {constant: yes}, shop: {constant: 1.50}}\n"
+        "item: {name: 1, quantity: 2, unit_price: 3}\n"
+    )
+    preset = load_mapping(path)
+    constants = [preset.columns[column].constant for column in ("platform", "remark", "shop")]
+    assert (constants, preset.columns["order_id"].columns) == (["007", "yes", "1.50"], ("2024",))
+    assert (preset.amount_from_items, preset.timestamp_formats) == (True, ("excel",))
+
+
+def test_a_stored_mapping_keeps_a_format_without_codes() -> None:
+    stored = {"name": "x", "columns": {"order_id": "A"}, "timestamp_formats": ["DD.MM.YYYY"]}
+    assert Preset.model_validate(stored).timestamp_formats == ("DD.MM.YYYY",)
 
 
 def test_a_missing_mapping_or_one_in_another_encoding_is_an_error(tmp_path: Path) -> None:

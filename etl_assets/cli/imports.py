@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from etl_assets.cli.import_paths import files_of
 from etl_assets.cli.output import (
     FAILED,
     AsJson,
@@ -36,7 +37,10 @@ app = typer.Typer(add_completion=False)
 
 @app.command("import")
 def import_files(  # noqa: PLR0913  # the options of the command
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files to import; each is one import.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH…", help="Files to import; each is one import."),
+    ],
     *,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="Format of the files. Default: detected.")] = None,
     mapping: Annotated[
@@ -49,14 +53,15 @@ def import_files(  # noqa: PLR0913  # the options of the command
 ) -> None:
     """Land files as raw orders. A file that can't be imported lands no row; the others are not affected."""
     with failures_reported(as_json=as_json):
+        files = files_of(paths)
         settings = load_settings()
         chosen = _choose_preset(preset, mapping, settings.presets_folder)
         overrides = _require_overrides(platform, shop, timezone)
         with FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder) as reader:
-            reader.start(paths[0])  # starts while the database is opened
+            reader.start(files[0])  # starts while the database is opened
             with opened_database(settings) as database:
                 fail_interrupted_imports(database)
-                results = land_with_progress(database, reader, [(path, chosen, overrides) for path in paths])
+                results = land_with_progress(database, reader, [(path, chosen, overrides) for path in files])
         show_imports(results, as_json=as_json)
         if any(result.status == "failed" for result in results):
             raise typer.Exit(FAILED)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
 from pydantic import ValidationError
 
 from etl_assets.errors import EtlError
 from etl_assets.presets.headers import did_you_mean
-from etl_assets.presets.model import Preset
+from etl_assets.presets.model import WRITTEN, Preset
+from etl_assets.presets.plain_errors import describe_problems
+from etl_assets.presets.yaml_text import load_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 TO_DECIDE: Final = "DECIDE"
@@ -93,7 +95,7 @@ def read_mapping(path: Path) -> str:
 def parse_mapping(text: str, origin: str) -> Preset:
     """Validate the text of a mapping file; `origin` names it in messages. Raises `PresetError`."""
     try:
-        content = yaml.safe_load(text)
+        content = load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -108,10 +110,9 @@ def parse_mapping(text: str, origin: str) -> Preset:
         msg = f"{origin}: {keys} is still to be decided: put a value for {TO_DECIDE}, as the comment above it says."
         raise PresetError(msg)
     try:
-        return Preset.model_validate(content)
+        return Preset.model_validate(content, context=WRITTEN)
     except ValidationError as error:
-        problems = "; ".join(_problem(one) for one in error.errors(include_url=False))
-        msg = f"{origin}: {problems}. {REMEDY}"
+        msg = f"{origin}: {describe_problems(error, Preset)}. {REMEDY}"
         raise PresetError(msg) from None
 
 
@@ -148,10 +149,3 @@ def _keys_to_decide(content: object, key: str = "") -> Iterator[str]:
     elif isinstance(content, dict):
         for name, value in content.items():
             yield from _keys_to_decide(value, f"{key}.{name}" if key else str(name))
-
-
-def _problem(error: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    text = "there is no such key" if error["type"] == "extra_forbidden" else str(error["msg"])
-    text = text.removeprefix("Value error, ")
-    return f"{key}: {text}" if key else text

@@ -7,12 +7,17 @@ that its rows are always read the same way: a change of a key must keep what sto
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Annotated, Final, Literal
 
 import polars as pl
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from etl_assets.values.numbers import NumberFormat
+from etl_assets.values.timestamps import EXCEL_SERIAL
+
+WRITTEN: Final = "written"
+"""Context of validating what someone writes now: stored mappings are read without, and keep what they meant."""
 
 RawColumn = Literal[
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency",
@@ -68,6 +73,31 @@ def _accept_one_set(value: object) -> object:
 
 HeaderSet = Annotated[tuple[str, ...], Field(min_length=1)]
 HeaderSets = Annotated[tuple[HeaderSet, ...], BeforeValidator(_accept_one_set)]
+
+
+def _timestamp_format(text: str, info: ValidationInfo) -> str:
+    if info.context == WRITTEN and "%" not in text and text != EXCEL_SERIAL:
+        msg = f"{text!r} has no % codes: write {_with_percent(text)!r} (or {EXCEL_SERIAL} for numbers of days, 45292.5)"
+        raise ValueError(msg)
+    return text
+
+
+def _with_percent(text: str) -> str:
+    """Return a format such as DD.MM.YYYY HH:mm in strftime codes."""
+    after_hour = False
+    codes = []
+    for part in _FORMAT_PARTS.split(text):
+        code = {"y": "%Y" if len(part) > 2 else "%y", "d": "%d", "h": "%H", "s": "%S"}.get(part[:1].lower())  # noqa: PLR2004  # yy or yyyy
+        if part[:1].lower() == "m":
+            code = "%M" if after_hour else "%m"
+        after_hour = after_hour or code == "%H"
+        codes.append(code or part)
+    found = "".join(codes)
+    return found if "%d" in found and "%m" in found else "%d.%m.%Y %H:%M"
+
+
+_FORMAT_PARTS: Final = re.compile(r"([Yy]+|[Mm]+|[Dd]+|[Hh]+|[Ss]+)")
+TimestampFormat = Annotated[str, AfterValidator(_timestamp_format)]
 TimezoneName = Annotated[str, AfterValidator(_known_timezone)]
 Regex = Annotated[str, AfterValidator(_valid_regex)]
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
@@ -134,8 +164,8 @@ class Preset(_Strict):
     item_variant_separator: str | None = None
     """Splits ``Product - Variant`` at the last occurrence, where the export has no variant column."""
     numbers: NumberFormat = NumberFormat()
-    timestamp_formats: tuple[str, ...] = ()
-    """strftime formats tried before the ISO ones that are always understood."""
+    timestamp_formats: tuple[TimestampFormat, ...] = ()
+    """strftime formats, or `EXCEL_SERIAL`, tried before the ISO ones that are always understood."""
     timezone: TimezoneName = "UTC"
     """The time zone that new shops of this export get; naive timestamps are read in their shop's zone."""
     cancelled_statuses: tuple[str, ...] = ()

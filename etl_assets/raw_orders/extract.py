@@ -15,6 +15,7 @@ from etl_assets.raw_orders.findings import Finding, add_up, finding_of
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.left_out_rows import without_left_out_rows
 from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.remedies import NAME_THE_SHOP, choose_mapping
 from etl_assets.raw_orders.transform import to_raw_orders, unmapped_headers
 
 if TYPE_CHECKING:
@@ -129,14 +130,12 @@ def check_required(path: Path, headers: Sequence[str], preset: Preset, header_li
         names = preset.columns["order_id"].headers
         problem = f"it has no column {_quoted(names)} for the order number; {describe_headers(headers, header_line)}"
         question = did_you_mean(names, headers) if show_headers(headers) else ""
-        remedy = f"Choose another preset than {preset.name!r}, or name the column in a mapping (order_id: HEADER)"
-        raise ImportFileError(path, None, problem, f"{question} {remedy}".strip())
+        raise ImportFileError(path, None, _with(question, problem), choose_mapping(preset.name))
     if "shop" not in preset.columns or "shop" in missing:
         named = preset.columns.get("shop")
         wanted = f"column {_quoted(named.headers)} for the shop" if named else "column for the shop"
         question = did_you_mean(named.headers, headers) if named else ""
-        remedy = f"{question} Name the shop with --shop or in the mapping".strip()
-        raise ImportFileError(path, None, f"it has no {wanted}", remedy)
+        raise ImportFileError(path, None, _with(question, f"it has no {wanted}"), NAME_THE_SHOP)
 
 
 def describe_headers(headers: Sequence[str], line: int | None) -> str:
@@ -162,6 +161,10 @@ def missing_headers(headers: Sequence[str], preset: Preset) -> dict[str, tuple[s
         for column, mapping in mappings
     }
     return {column: names for column, names in lacking.items() if names}
+
+
+def _with(question: str, problem: str) -> str:
+    return f"{problem}. {question}" if question else problem
 
 
 def _quoted(headers: Sequence[str]) -> str:

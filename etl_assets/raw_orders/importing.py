@@ -15,6 +15,7 @@ from etl_assets.raw_orders.extract import ReadCounts, describe_headers, extract_
 from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
+from etl_assets.raw_orders.remedies import REPLAY_THE_FILE, describe_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,15 +88,14 @@ def require_preset(file: ImportFile) -> Preset:
     """Detect the preset of a file from its headers. Raises `NoPresetError` where none fits."""
     path, headers = file.path, file.headers()
     if "quarantine_id" in headers:  # it has the columns of the generic preset too
-        remedy = "Correct its rows and pass it to `etl-assets quarantine replay --file`"
-        raise ImportFileError(path, None, "it is an export of quarantine, whose rows are not new orders", remedy)
+        problem = "it is an export of quarantine, whose rows are not new orders"
+        raise ImportFileError(path, None, problem, REPLAY_THE_FILE)
     presets = file.presets()
     preset = detect_preset(headers, presets)
     if preset is None:
         near = nearest_presets(headers, presets)
         nearest = f"; nearest is {' or '.join(map(str, near))}" if near else ""
-        names = ", ".join(preset.name for preset in presets)
-        remedy = f"Name one with --preset ({names}), or draft a mapping with `etl-assets presets draft` for --mapping"
+        remedy = describe_format(preset.name for preset in presets)
         seen = describe_headers(headers, file.header_line())
         raise NoPresetError(path, f"its headers fit none of the presets{nearest}; {seen}", remedy, near)
     return preset

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from etl_assets.presets.headers import nearest
 from etl_assets.raw_orders.extract import check_required, missing_headers
 from etl_assets.raw_orders.readers.columns import named_headers
+from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.sources.backend import Backend, Column, Window, bare_list, relation
 from etl_assets.sources.config import source_url
@@ -94,7 +95,11 @@ class SourceSession:
         if missing:
             msg = f"Source {source.name}: it has no column {missing[0]!r}, which key names."
             raise SourceError(msg)
-        check_required(origin, headers, source.mapping)
+        try:
+            check_required(origin, headers, source.mapping)
+        except ImportFileError as error:
+            worded = error.worded_for("source")
+            raise worded from None
         _check_mapped(source, headers)
         return found
 

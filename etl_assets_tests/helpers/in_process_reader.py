@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,7 +47,9 @@ class FileHere(ImportFile):
         except BaseException:
             file.close()
             raise
-        return FileContent(stream.headers, self._frames_of(file, stream), stream.findings, stream.header_line)
+        frames = self._frames_of(file, stream)
+        weakref.finalize(frames, file.close)  # where they are never asked for
+        return FileContent(stream.headers, frames, stream.findings, stream.header_line)
 
     def _detected(self) -> FileContent:
         file = OpenFile(self.path)

@@ -23,8 +23,10 @@ TOTAL_WORDS: Final = (
 LONGEST_TOTAL_WORD: Final = max(map(len, TOTAL_WORDS)) + 1
 LONGEST_NUMBER: Final = 40
 _WORDS: Final = frozenset(TOTAL_WORDS)
-_NUMBER: Final = re.compile(r"[^\W\d_]{0,4}[^\w]*\d[\d.,'’\s]*[^\w]*[^\W\d_]{0,4}")
-"""A number with an optional sign, currency code or per cent sign."""
+_NUMBER: Final = re.compile(
+    r"(?:[A-Z]{3}\s?|[$€£¥]\s?)?[-+(]?\s?[$€£¥]?\s?\d[\d.,'’\s]*[-)%]?(?:[$€£¥元]|[A-Z]{3}|kr|zł)?"
+)
+"""A number (after NFKC) with an optional sign, currency or per cent sign."""
 
 
 def spellings() -> list[str]:

@@ -33,10 +33,13 @@ def upgrade() -> None:
         sa.Column("first_line", sa.Integer(), comment="line of the source at which it was first met"),
         sa.PrimaryKeyConstraint("import_id", "code", "subject", name=op.f("pk_import_findings")),
     )
+    is_open = sa.text("resolved_at IS NULL")
+    op.create_index("ix_quarantine_open_import", "quarantine", ["import_id"], postgresql_where=is_open)
 
 
 def downgrade() -> None:
     """Go back to the revision before."""
+    op.drop_index("ix_quarantine_open_import", table_name="quarantine")
     op.drop_table("import_findings")
     for column in ("shown_name", "default_currency"):
         op.drop_column("shop_configs", column)
