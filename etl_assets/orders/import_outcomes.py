@@ -1,7 +1,7 @@
 """Outcomes of imports in `orders`: how many of an import's raw orders could not be read, and why.
 
-An import of which no order can be read is an error of the import, not of its rows: the run that read it fails. Only
-imports with open rows in quarantine are looked at, so a run without any asks one query at most.
+An import of which no order can be read is an error of the import, not of its rows: the run that read it fails
+(docs/decisions.md, "Imports of which no order can be read"). Only imports with open rows in quarantine are looked at.
 """
 
 from __future__ import annotations
