@@ -36,9 +36,18 @@ def clean_text(text: str | None) -> str | None:
 
 
 def clean_name(text: str | None) -> str | None:
-    """Clean a name; None for a masked one."""
+    """Clean a name; None for a masked one. An e-mail address is in lower case."""
     text = clean_text(text)
-    return None if text is None or "*" in text else text
+    if text is None or "*" in text:
+        return None
+    return unicodedata.normalize("NFKC", text.lower()) if _is_email(text) else text
+
+
+def _is_email(text: str) -> bool:
+    local, _, domain = text.partition("@")
+    host, _, top = domain.rpartition(".")
+    has_blank = any(character in _WHITE_SPACE for character in text)
+    return all((local, host, top)) and "@" not in domain and not has_blank
 
 
 def fold(text: str | None) -> str | None:

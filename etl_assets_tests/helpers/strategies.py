@@ -58,6 +58,7 @@ ORDER_IDS: Final = (
 CUSTOMERS: Final = (
     "张三", "Alice", "李四", "Ａｌｉｃｅ", " 张三\u3000", "alice", "b:c", "c", "\\", "a\\:b", 'O\'Brien "Bob"', "Zoë",
     "Zoe\u0308", "🧵👩‍👩‍👧", '="张三"', "13800000000", "'13800000000", "NULL", "a\tb", "line\nbreak", "\u200b",
+    "Kim@x.com", "kim@X.com", "ＫＩＭ＠x.com", "Kim @x.com", "Kim@home", "ÉVA@x.com",
 )  # fmt: skip
 NO_CUSTOMERS: Final = (None, "", "张**", "*", "a＊b", " \u3000 ", '=""')
 EMPTY: Final = (None, "", "   ", "\u3000", '=""', "\n\t", '="  "')
