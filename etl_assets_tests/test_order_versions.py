@@ -187,8 +187,8 @@ TEXTS: Final = (
 )  # fmt: skip
 RAW: Final = {"raw_id": pl.Int64(), **dict.fromkeys(TEXTS, pl.String())}
 SHOPS: Final = frame_of(
-    {"shop_id": pl.Int32(), **dict.fromkeys(("platform", "shop_name", "timezone"), pl.String())},
-    [(7, "taobao", "花间", "Asia/Shanghai"), (8, "shopify", "Mugs & more", "UTC")],
+    {"shop_id": pl.Int32(), **dict.fromkeys(("platform", "shop_name", "timezone", "default_currency"), pl.String())},
+    [(7, "taobao", "花间", "Asia/Shanghai", None), (8, "shopify", "Mugs & more", "UTC", "CAD")],
 )
 TYPES: Final = frame_of(
     dict.fromkeys(("order_type", "system_order_type"), pl.String()),
@@ -341,6 +341,15 @@ def test_read_orders_reads_a_time_in_the_zone_of_the_shop(
 )
 def test_read_orders_cleans_the_currency(text: str | None, currency: str | None) -> None:
     assert read(currency=text)["currency"] == currency
+
+
+@pytest.mark.parametrize(("text", "currency"), [(None, "CAD"), ("$", "CAD"), ("¥", "¥"), ("EUR", "EUR")])
+def test_read_orders_takes_the_currency_that_users_set_for_the_shop(text: str | None, currency: str) -> None:
+    assert read(platform="shopify", shop="Mugs & more", amount="3", currency=text)["currency"] == currency
+
+
+def test_read_orders_takes_the_word_of_the_mapping_for_a_symbol() -> None:
+    assert read(PRESET.model_copy(update={"currency_symbols": {"$": "AUD"}}), currency="$")["currency"] == "AUD"
 
 
 # --- read_orders: which rows are rejected -----------------------------------------------------------------------------

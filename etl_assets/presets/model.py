@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 import polars as pl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from etl_assets.values.currencies import CurrencyCode  # noqa: TC001  # Pydantic reads the annotations
 from etl_assets.values.numbers import NumberFormat
 
 RawColumn = Literal[
@@ -138,6 +139,8 @@ class Preset(_Strict):
     """strftime formats tried before the ISO ones that are always understood."""
     timezone: TimezoneName = "UTC"
     """The time zone that new shops of this export get; naive timestamps are read in their shop's zone."""
+    currency_symbols: dict[str, CurrencyCode] = Field(default_factory=dict)
+    """ISO codes of currency symbols in this export, for those that mean several currencies (``$``, ``¥``)."""
     cancelled_statuses: tuple[str, ...] = ()
     """The order statuses that mean cancelled (compared cleaned and case-insensitively)."""
     known_statuses: tuple[str, ...] = ()
