@@ -65,7 +65,7 @@ OLDEST_FIRST: Final = {
     "january 1, row 3": (january(1), 3),
     "january 1, row 8": (january(1), 8),
     "a microsecond later, row 4": (january(1) + timedelta(microseconds=1), 4),
-    "january 2, row 1": (january(2), 1),
+    "january 2, row 0": (january(2), 0),
 }
 """The total order of the versions of an order: by time of change, none before any; then by raw_id."""
 
@@ -89,6 +89,12 @@ def test_compare_with_stored_goes_by_the_same_order_whichever_version_comes_firs
     first, second = (version("1", raw_id, time, amount=Decimal(raw_id)) for time, raw_id in (older, newer))
     assert compare_with_stored(versions(second), stored(first))["change"].to_list() == ["updated"]
     assert compare_with_stored(versions(first), stored(second))["change"].to_list() == ["superseded"]
+
+
+@pytest.mark.parametrize("time", [None, january(1), january(3)], ids=["no time now", "an earlier time", "a later one"])
+def test_a_row_that_is_read_again_with_another_result_is_the_same_version(time: datetime | None) -> None:
+    decided = compare_with_stored(versions(version("1", 5, time)), stored(version("1", 5, january(2))))
+    assert decided["change"].to_list() == ["updated"]
 
 
 def test_newest_versions_are_one_of_each_order_of_each_shop() -> None:

@@ -153,7 +153,10 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
     # As integers: no timestamp is before all others, not even the year 1, which exports do name.
     new_time = pl.col("source_updated_at").to_physical().fill_null(_BEFORE_ANY_TIME)
     old_time = pl.col("source_updated_at_stored").to_physical().fill_null(_BEFORE_ANY_TIME)
-    is_older = (new_time < old_time) | ((new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored")))
+    # A row that is read again with other rules or in another zone is the same version, whatever its time is now.
+    is_same = pl.col("raw_id") == pl.col("raw_id_stored")
+    is_earlier = (new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored"))
+    is_older = ~is_same & ((new_time < old_time) | is_earlier)
     differing = {name: pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_VALUES}
     differs = pl.any_horizontal(pl.col("lines_differ"), *differing.values())
     change = (

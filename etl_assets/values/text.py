@@ -61,6 +61,12 @@ def normalize_case_str(text: str) -> str | None:
     return result
 
 
+def clean_text_str(text: str) -> str | None:
+    """Return one text as `clean_text` does; None where it is blank."""
+    result: str | None = pl.select(clean_text(pl.lit(text, pl.String))).item()
+    return result
+
+
 def clean_name(text: pl.Expr) -> pl.Expr:
     """Clean a customer's name; a masked one (``张**``) identifies no customer and becomes null.
 
