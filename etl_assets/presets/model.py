@@ -176,13 +176,21 @@ class Preset(_Strict):
         return tuple(dict.fromkeys((*self.known_statuses, *self.cancelled_statuses, *set_here)))
 
     def with_overrides(
-        self, *, platform: str | None = None, shop: str | None = None, timezone: str | None = None
+        self,
+        *,
+        platform: str | None = None,
+        shop: str | None = None,
+        timezone: str | None = None,
+        currency: str | None = None,
     ) -> Preset:
-        """Return the preset with a platform, shop or time zone that replaces that of the file, for one import."""
+        """Return the preset with values of one import: they replace those of the file; a currency fills blank ones."""
         columns = dict(self.columns)
         if platform is not None:
             columns["platform"] = ColumnMapping(constant=platform)
         if shop is not None:
             columns["shop"] = ColumnMapping(constant=shop)
-        changed = self.model_dump() | {"columns": columns, "timezone": timezone or self.timezone}
-        return Preset.model_validate(changed)
+        if currency is not None:
+            blank = columns.get("currency", ColumnMapping(constant=currency))
+            columns["currency"] = blank.model_copy(update={"constant": currency})
+        changed = {"columns": columns} | ({"timezone": timezone} if timezone else {})
+        return Preset.model_validate(self.model_dump(exclude_unset=True) | changed)
