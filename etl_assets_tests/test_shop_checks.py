@@ -65,6 +65,16 @@ def test_another_time_zone_for_a_known_shop_fails_the_import_and_names_the_comma
     assert land(orders, "--shop", "New", "--timezone", "Asia/Tokyo")["status"] == "completed"
 
 
+def test_a_shop_that_has_yet_to_be_made_has_the_time_zone_of_its_import(services: Services, orders: Path) -> None:
+    land(orders, "--timezone", "Europe/Rome")
+    assert land(orders, "--timezone", "Europe/Rome")["status"] == "completed"
+    assert land(orders, "--shop", "New", "--timezone", "Asia/Tokyo")["status"] == "completed"
+    refused = land(orders, "--timezone", "Asia/Tokyo")
+    assert refused["status"] == "failed"
+    assert "time zone Europe/Rome, not Asia/Tokyo" in refused["error"]
+    assert "run `etl-assets run`" in refused["error"]
+
+
 def test_another_time_zone_in_a_mapping_is_a_finding(services: Services, orders: Path) -> None:
     in_rome, in_tokyo = (f"{MAPPING}timezone: {zone}\n" for zone in ("Europe/Rome", "Asia/Tokyo"))
     assert "TIMEZONE_IGNORED" not in str(land(orders, mapping=in_rome))

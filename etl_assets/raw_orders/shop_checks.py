@@ -25,8 +25,15 @@ if TYPE_CHECKING:
     from etl_assets.raw_orders.findings import FindingCode
 
 _RAW_SHOP: Final = ("platform", "shop")
+_SHOP_KEY: Final = ("platform", "shop_name")
 _SHOPS: Final = "SELECT platform, shop_name, timezone, default_currency FROM shop_configs"
 _SHOP_SCHEMA: Final = dict.fromkeys(("platform", "shop_name", "timezone", "default_currency"), pl.String())
+_PENDING: Final = """
+    SELECT DISTINCT r.platform, r.shop, t.mapping ->> 'timezone'
+    FROM etl_work w JOIN import_tasks t USING (batch_id)
+    JOIN raw_orders r ON r.import_id = t.import_id AND r.raw_id BETWEEN w.low AND w.high
+    WHERE w.asset = 'shop'
+"""
 
 
 class ShopTimezoneError(EtlError):
@@ -57,7 +64,7 @@ class ShopChecks:
         if self._is_zone_checked:
             self._shops.append(raw.group_by(_RAW_SHOP).agg(**counted))
             if self.timezone is not None:
-                self._require_timezone(_with_settings(connection, self._shops[-1]))
+                self._require_timezone(connection, self._shops[-1])
         symbols = ambiguous_symbols(raw["currency"], self.preset.currency_symbols) if "currency" in raw.columns else []
         if symbols:
             undecided = raw.filter(pl.col("currency").is_in(symbols))
@@ -79,15 +86,20 @@ class ShopChecks:
             found += _findings("AMBIGUOUS_CURRENCY", undecided, "code")
         return found
 
-    def _require_timezone(self, shops: pl.DataFrame) -> None:
+    def _require_timezone(self, connection: sa.Connection, named: pl.DataFrame) -> None:
+        shops = _with_settings(connection, named)
+        is_known = pl.col("timezone").is_not_null()
+        if not shops.select(is_known.all()).item():
+            shops = pl.concat([shops.filter(is_known), _with_pending(connection, shops.filter(~is_known))])
         others = shops.filter(pl.col("timezone") != self.timezone).sort("shop_name")
         if others.is_empty():
             return
-        shop, zone = others.select("shop_name", "timezone").row(0)
-        command = f"etl-assets shops set {shlex.quote(shop)} --timezone {self.timezone}"
+        shop, zone, is_pending = others.select("shop_name", "timezone", "is_pending").row(0)
+        command = f"`etl-assets shops set {shlex.quote(shop)} --timezone {self.timezone}`"
+        first = "run `etl-assets run`, which makes the shop, and then " if is_pending else ""
         msg = (
             f"The shop {shop!r} has the time zone {zone}, not {self.timezone}: leave out --timezone, or change the"
-            f" shop's with `{command}`, which has its orders read again."
+            f" shop's: {first}{command}, which has its orders read again."
         )
         raise ShopTimezoneError(msg)
 
@@ -102,7 +114,16 @@ def _with_settings(connection: sa.Connection, named: pl.DataFrame) -> pl.DataFra
     """Add the settings of the shops that are named as in an export; null for shops that are not known yet."""
     cleaned = named.with_columns(clean_text(pl.col("platform")), shop_name=clean_text(pl.col("shop")))
     known = fetch_frame(connection, _SHOPS, _SHOP_SCHEMA)
-    return cleaned.join(known, on=["platform", "shop_name"], how="left")
+    return cleaned.join(known, on=_SHOP_KEY, how="left").with_columns(is_pending=pl.lit(value=False))
+
+
+def _with_pending(connection: sa.Connection, unknown: pl.DataFrame) -> pl.DataFrame:
+    """Give shops that are not known the time zone that an import has, of which they have yet to be made."""
+    schema = dict.fromkeys(("platform", "shop_name", "timezone"), pl.String())
+    pending = fetch_frame(connection, _PENDING, schema).with_columns(clean_text(pl.col(_SHOP_KEY)))
+    zones = pending.drop_nulls().group_by(_SHOP_KEY).agg(pl.col("timezone").min())
+    joined = unknown.drop("timezone").join(zones, on=_SHOP_KEY, how="left")
+    return joined.select(unknown.columns).with_columns(is_pending=pl.lit(value=True))
 
 
 def _findings(code: FindingCode, rows: pl.DataFrame, subject: str) -> list[Finding]:
