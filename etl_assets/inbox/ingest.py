@@ -38,6 +38,7 @@ from etl_assets.raw_orders.load import fail_interrupted_imports, land_raw_orders
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.readers.regular_file import open_regular_file
+from etl_assets.raw_orders.shop_checks import ShopChecks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -196,6 +197,7 @@ def _import_content(
         counts,
         run_id=ingestion.run_id,
         before_rows=lambda connection, import_id: record_content(connection, content, import_id, path),
+        shop_checks=ShopChecks(preset),
     )
     if result.status == "failed" and is_imported(database, content.digest):
         logger.info("%a was imported by another process meanwhile.", path.name)

@@ -30,6 +30,8 @@ FindingCode = Literal[
     "GUESSED_ENCODING",
     "TOTAL_ROWS",
     "SKIPPED_ROWS",
+    "TIMEZONE_IGNORED",
+    "AMBIGUOUS_CURRENCY",
 ]
 """Kinds of findings; `MESSAGES` has the sentence of each."""
 
@@ -52,6 +54,10 @@ MESSAGES: Final[dict[FindingCode, str]] = {
     ),
     "TOTAL_ROWS": "Rows that hold totals only were left out ({count}).",
     "SKIPPED_ROWS": "Rows that match skip_rows_matching of the mapping were left out ({count}).",
+    "TIMEZONE_IGNORED": "The shop {subject!r} has another time zone than the mapping, and keeps it ({count} orders):"
+    " `etl-assets shops set` changes it.",
+    "AMBIGUOUS_CURRENCY": "{count} orders have the currency {subject}, which may be one of several: name its code"
+    " in the mapping (currency_symbols), or set the currency of the shop with `etl-assets shops set`.",
 }
 """Sentence of each code; `{subject}` and `{count}` are filled in."""
 

@@ -6,7 +6,7 @@ The inbox has an entry of its own (`inbox.ingest`), which imports each content o
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from etl_assets.errors import EtlError
@@ -16,6 +16,7 @@ from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.remedies import REPLAY_THE_FILE, describe_format
+from etl_assets.raw_orders.shop_checks import ShopChecks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ class Overrides:
     platform: str | None = None
     shop: str | None = None
     timezone: str | None = None
+    currency: str | None = None
+    """Currency of orders that name none."""
 
 
 NO_OVERRIDES: Final = Overrides()
@@ -78,10 +81,11 @@ def import_file(  # noqa: PLR0913  # the options of one import
             found = preset or require_preset(file)
         except EtlError as error:
             return record_failed_import(database, path, error)
-        chosen = found.with_overrides(platform=overrides.platform, shop=overrides.shop, timezone=overrides.timezone)
+        chosen = found.with_overrides(**asdict(overrides))
         counts = ReadCounts()
         frames = extract_raw_orders(file, chosen, counts, is_detected=preset is None, on_progress=on_progress)
-        return land_raw_orders(database, path, chosen, frames, counts, run_id=run_id)
+        checks = ShopChecks(chosen, overrides.timezone)
+        return land_raw_orders(database, path, chosen, frames, counts, run_id=run_id, shop_checks=checks)
 
 
 def require_preset(file: ImportFile) -> Preset:
