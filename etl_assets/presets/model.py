@@ -22,10 +22,11 @@ WRITTEN: Final = "written"
 
 RawColumn = Literal[
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency",
-    "ordered_at", "updated_at", "items", "processes", "remark",
+    "ordered_at", "updated_at", "items", "processes", "remark", "platform_order_id",
 ]  # fmt: skip
 RAW_COLUMNS: Final[tuple[RawColumn, ...]] = RawColumn.__args__  # type: ignore[attr-defined]  # typing has no public way
-"""The text columns of `raw_orders`, in the order of the table."""
+"""The text columns of `raw_orders`. `platform_order_id` is the identity: the platform's own id of the order, which
+tells orders of two shops apart that share an order number."""
 
 ItemColumn = Literal["name", "variant", "sku", "quantity", "unit_price", "processes"]
 ITEM_COLUMNS: Final[tuple[ItemColumn, ...]] = ItemColumn.__args__  # type: ignore[attr-defined]  # as above

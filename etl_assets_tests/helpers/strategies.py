@@ -53,8 +53,9 @@ PLATFORMS: Final = ("taobao", "shopify", " taobao ", "ｔａｏｂａｏ", "Taob
 SHOPS: Final = ("花间定制", "A", "A:b", "Ａ：ｂ", " 花间定制\t", "A\\", "A\\:b", 'It\'s "our" 👕 shop, 店', "a")
 ORDER_IDS: Final = (
     "1001", "1002", "1003", '="1001"', "'1001", "１００１", "1001\t", "#1001", "10", "９", "A:1\\", "订单①", "É",
-    "E\u0301", "0", "😀", "\uffed1",
+    "E\u0301", "0", "😀", "\uffed1", "1.23E+17", "12E5",
 )  # fmt: skip
+IDENTITIES: Final = ("501", "501", "502", " 501", "５０２", "")
 CUSTOMERS: Final = (
     "张三", "Alice", "李四", "Ａｌｉｃｅ", " 张三\u3000", "alice", "b:c", "c", "\\", "a\\:b", 'O\'Brien "Bob"', "Zoë",
     "Zoe\u0308", "🧵👩‍👩‍👧", '="张三"', "13800000000", "'13800000000", "NULL", "a\tb", "line\nbreak", "\u200b",
@@ -245,6 +246,7 @@ def raw_fields(draw: DrawFn, cast: Cast) -> RawFields:
         "items": items(),
         "processes": processes(),
         "remark": _rarely(any_text(), st.none(), one_in=5),
+        "platform_order_id": _rarely(st.sampled_from(IDENTITIES), st.none(), one_in=4),
     }
     fields: RawFields = {column: draw(columns[column]) for column in RAW_COLUMNS}
     fields["defect"] = None
