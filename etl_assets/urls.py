@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import URL, make_url
@@ -90,13 +91,22 @@ def shown(url: URL) -> str:
     return url.update_query_dict(hidden).render_as_string(hide_password=url.password is not None)
 
 
+def _becomes_separator(authority: str) -> bool:
+    """Test for characters that are separators in Unicode's compatibility form: `urllib` refuses and quotes them."""
+    others = "".join(character for character in authority if not character.isascii())
+    return not set("/?#@:").isdisjoint(unicodedata.normalize("NFKC", others))
+
+
 def _is_unambiguous(scheme: str, rest: str, *, needs_host: bool) -> bool:
     if scheme in FILE_SCHEMES:
         return rest.startswith("/")
     authority = re.match(r"[^/?#]*", rest)
     after = rest[authority.end() :] if authority else ""
-    found = _AUTHORITY.fullmatch(rest[: len(rest) - len(after)])
+    before = rest[: len(rest) - len(after)]
+    found = _AUTHORITY.fullmatch(before)
     if found is None or (needs_host and not found["host"]):
+        return False
+    if _becomes_separator(before):
         return False
     if found["port"] is not None and not 0 < int(found["port"]) <= HIGHEST_PORT:
         return False

@@ -93,7 +93,7 @@ def world(tmp_path: Path, new_instance: Path, monkeypatch: pytest.MonkeyPatch, r
     )
     def checks() -> Iterator[dg.AssetCheckResult]:
         yield dg.AssetCheckResult(
-            check_name="sums", asset_key="orders", passed="sums" not in failing, metadata=BAD_ROWS
+            check_name="sums", asset_key="orders", passed="sums" not in failing, metadata=failing.get("sums", BAD_ROWS)
         )
         yield dg.AssetCheckResult(
             check_name="unmapped",
@@ -184,7 +184,7 @@ def test_an_alert_that_no_channel_took_is_sent_by_a_later_tick(
     world: World, receiver: Receiver, sensor: dg.SensorDefinition
 ) -> None:
     world.tick(sensor)
-    world.failing |= {"sums": True}
+    world.failing |= {"sums": BAD_ROWS}
     world.run()
     world.failing |= {"asset": dg.Failure("no")}
     world.run()
@@ -215,7 +215,7 @@ def test_where_one_channel_works_the_alert_is_not_sent_again_and_the_tick_names_
 
 
 def test_a_failed_check_causes_an_alert_when_it_changes_and_without_its_rows(world: World, receiver: Receiver) -> None:
-    world.failing["sums"] = True
+    world.failing["sums"] = BAD_ROWS
     world.run()
     assert "from now on" in world.tick(notify_failed_checks)
     assert world.tick(notify_failed_checks) == "0 alerts sent.", "what failed before is history"
@@ -225,7 +225,7 @@ def test_a_failed_check_causes_an_alert_when_it_changes_and_without_its_rows(wor
     assert world.tick(notify_failed_checks) == "0 alerts sent.", "it goes on failing"
     world.failing.clear()
     world.run()
-    world.failing["sums"] = True
+    world.failing["sums"] = BAD_ROWS
     world.run()
     assert world.tick(notify_failed_checks) == "1 alerts sent.", "it passed between the ticks, then failed again"
     got = receiver.received[0]
@@ -233,6 +233,14 @@ def test_a_failed_check_causes_an_alert_when_it_changes_and_without_its_rows(wor
     assert got["detail"].startswith("3 violations found.")
     assert got["url"] == "https://etl.example.com/assets/orders?view=checks&checkDetail=sums"
     assert CUSTOMER not in json.dumps(receiver.received)
+
+
+def test_the_alert_of_a_check_that_says_its_problems_has_them(world: World, receiver: Receiver) -> None:
+    world.tick(notify_failed_checks)
+    world.failing["sums"] = {"problems": "0 of 3 orders of may.csv could be read."}
+    world.run()
+    assert world.tick(notify_failed_checks) == "1 alerts sent."
+    assert receiver.received[0]["detail"].startswith("0 of 3 orders of may.csv could be read. See the page")
 
 
 def test_a_warning_causes_no_alert(world: World, receiver: Receiver) -> None:
@@ -245,7 +253,7 @@ def test_a_warning_causes_no_alert(world: World, receiver: Receiver) -> None:
 
 def test_a_check_that_a_later_run_has_only_planned_still_causes_an_alert(world: World, receiver: Receiver) -> None:
     world.tick(notify_failed_checks)
-    world.failing["sums"] = True
+    world.failing["sums"] = BAD_ROWS
     world.run()
     later = world.instance.create_run_for_job(world.defs.resolve_implicit_global_asset_job_def())
     key = dg.AssetCheckKey(dg.AssetKey("orders"), "sums")
@@ -255,7 +263,7 @@ def test_a_check_that_a_later_run_has_only_planned_still_causes_an_alert(world: 
 
 
 def test_a_failing_check_causes_another_alert_after_a_day(world: World, receiver: Receiver) -> None:
-    world.failing["sums"] = True
+    world.failing["sums"] = BAD_ROWS
     long_ago = time.time() - REMIND_AFTER_SECONDS - 1
     history = CheckHistory(since=0).after(Evaluation("orders:sums", failed=True, at=long_ago))
     world.cursors[notify_failed_checks.name] = history.model_dump_json()

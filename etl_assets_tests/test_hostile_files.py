@@ -239,7 +239,7 @@ def test_a_file_that_hangs_lies_in_failed_and_the_others_of_the_inbox_are_import
     for at, name in enumerate(("a.csv", "hangs.csv", "z.csv")):
         (inbox / name).write_text(f"shop,order_id\ns,{at}\n")
         os.utime(inbox / name, (at, at))
-    results = ingest_inbox(services.database, inbox, settle_seconds=0)
+    results = ingest_inbox(services.database, inbox, settle_seconds=0).imports
     assert [result.status for result in results] == ["completed", "failed", "completed"]
     found = sorted(str(path.relative_to(inbox)) for path in inbox.rglob("*") if path.is_file())
     assert found == ["done/a.csv", "done/z.csv", "failed/hangs.csv", "failed/hangs.csv.error.txt"]

@@ -15,6 +15,7 @@ from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets.raw_orders.readers import json_lines, jsonl
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets_tests.helpers.in_process_reader import FileHere
 from etl_assets_tests.helpers.pipeline import query, run_all
 
@@ -30,7 +31,7 @@ GOOD = b'{"shop":"s","order_id":"1","amount":2.50}'
 def rows_of(folder: Path, *lines: bytes) -> list[dict[str, Any]]:
     path = folder / "a.jsonl"
     path.write_bytes(b"\n".join(lines))
-    return [row for frame in FileHere(path).content(None).frames for row in frame.to_dicts()]
+    return [row for frame in FileHere(path).content(ExpectedFormat()).frames for row in frame.to_dicts()]
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,14 @@ import sqlalchemy as sa
 
 from etl_assets.asset_graph import LEAF_ASSETS, SPECS, STEP_ASSETS, SUBJECT_OF
 from etl_assets.batch_processor import BatchProcessor
-from etl_assets.cli.runs import show_report
+from etl_assets.cli.runs import report_dict, show_report
 from etl_assets.database.database import Database
 from etl_assets.definitions import build_defs
 from etl_assets.errors import BatchFailedError, ConcurrentRunError
 from etl_assets.ledger import queue
 from etl_assets.ledger.queue import RawIdRange
 from etl_assets.orchestration.assets import GROUP
+from etl_assets.orchestration.health import failed_checks
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.orphaned_runs import PROCESS_TAG, fail_orphaned_runs
 from etl_assets.orchestration.run_in_process import run_in_process
@@ -28,6 +29,7 @@ from etl_assets.presets.catalog import get_preset
 from etl_assets.quality.checks import CHECKS, Check
 from etl_assets.quality.running import run_check
 from etl_assets.raw_orders.importing import import_file
+from etl_assets.reporting.health import read_pipeline_state, state_sections
 from etl_assets.run.async_runs import run_etl_orders, run_etl_shop
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers.in_process_reader import FilesHere
@@ -132,6 +134,31 @@ def test_a_run_is_recorded_with_counts_metadata_and_check_results(landed: Servic
             connection.execute(sa.text("SELECT DISTINCT run_id FROM etl_batches WHERE asset = 'orders'")).scalar_one()
             == report.run_id
         )
+
+
+@pytest.mark.slow
+def test_an_import_of_which_no_order_can_be_read_fails_the_run_that_read_it(
+    landed: Services, settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    land(landed, [raw_fields(str(number), ordered_at=f"{number}/15/26") for number in range(1, 4)])
+    land(landed, [raw_fields(None), raw_fields(None), raw_fields("5", amount="five")])
+    report = run_in_process(settings, build_defs)
+    assert (report.status, report.failed_checks) == ("failed", ("orders:imports_are_readable",))
+    assert (report.assets["orders"]["status"], report.assets["leads"]["status"]) == ("partial_success", "success")
+    show_report(report)
+    said = capfd.readouterr().err
+    assert "0 of 3 orders of test could be read: ordered_at looks like 9/99/99, try '%m/%d/%y'" in said
+    assert "1 of 4 orders of" in said
+    assert "could not be read: amount looks like aaa a aaaaaa." in said
+    assert "0 of 3 orders of test could be read: The row has no order id." in said
+    unreadable, _ = report_dict(report)["unreadable_imports"]
+    assert (unreadable["source"], unreadable["rows"], unreadable["unreadable"]) == ("test", 3, 3)
+    with open_instance(settings) as instance:
+        assert ("orders", "imports_are_readable", "error", report.run_id[:8]) in failed_checks(instance)
+    state = read_pipeline_state(landed.database)
+    assert [(one.rows, one.unreadable) for one in state.quarantined_imports] == [(3, 3), (3, 3), (4, 1)]
+    assert "| test | 3 | 3 |" in state_sections(state)["Imports of the last 7 days with orders that could not be read"]
+    assert run_in_process(settings, build_defs).status == "success"
 
 
 @pytest.mark.slow

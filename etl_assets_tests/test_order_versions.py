@@ -66,7 +66,7 @@ OLDEST_FIRST: Final = {
     "january 1, row 3": (january(1), 3),
     "january 1, row 8": (january(1), 8),
     "a microsecond later, row 4": (january(1) + timedelta(microseconds=1), 4),
-    "january 2, row 1": (january(2), 1),
+    "january 2, row 0": (january(2), 0),
 }
 """The total order of the versions of an order: by time of change, none before any; then by raw_id."""
 
@@ -90,6 +90,12 @@ def test_compare_with_stored_goes_by_the_same_order_whichever_version_comes_firs
     first, second = (version("1", raw_id, time, amount=Decimal(raw_id)) for time, raw_id in (older, newer))
     assert compare_with_stored(versions(second), stored(first))["change"].to_list() == ["updated"]
     assert compare_with_stored(versions(first), stored(second))["change"].to_list() == ["superseded"]
+
+
+@pytest.mark.parametrize("time", [None, january(1), january(3)], ids=["no time now", "an earlier time", "a later one"])
+def test_a_row_that_is_read_again_with_another_result_is_the_same_version(time: datetime | None) -> None:
+    decided = compare_with_stored(versions(version("1", 5, time)), stored(version("1", 5, january(2))))
+    assert decided["change"].to_list() == ["updated"]
 
 
 def test_newest_versions_are_one_of_each_order_of_each_shop() -> None:
@@ -188,8 +194,8 @@ TEXTS: Final = (
 )  # fmt: skip
 RAW: Final = {"raw_id": pl.Int64(), **dict.fromkeys(TEXTS, pl.String())}
 SHOPS: Final = frame_of(
-    {"shop_id": pl.Int32(), **dict.fromkeys(("platform", "shop_name", "timezone"), pl.String())},
-    [(7, "taobao", "花间", "Asia/Shanghai"), (8, "shopify", "Mugs & more", "UTC")],
+    {"shop_id": pl.Int32(), **dict.fromkeys(("platform", "shop_name", "timezone", "default_currency"), pl.String())},
+    [(7, "taobao", "花间", "Asia/Shanghai", None), (8, "shopify", "Mugs & more", "UTC", "CAD")],
 )
 TYPES: Final = frame_of(
     dict.fromkeys(("order_type", "system_order_type"), pl.String()),
@@ -342,6 +348,15 @@ def test_read_orders_reads_a_time_in_the_zone_of_the_shop(
 )
 def test_read_orders_cleans_the_currency(text: str | None, currency: str | None) -> None:
     assert read(currency=text)["currency"] == currency
+
+
+@pytest.mark.parametrize(("text", "currency"), [(None, "CAD"), ("$", "CAD"), ("¥", "¥"), ("EUR", "EUR")])
+def test_read_orders_takes_the_currency_that_users_set_for_the_shop(text: str | None, currency: str) -> None:
+    assert read(platform="shopify", shop="Mugs & more", amount="3", currency=text)["currency"] == currency
+
+
+def test_read_orders_takes_the_word_of_the_mapping_for_a_symbol() -> None:
+    assert read(PRESET.model_copy(update={"currency_symbols": {"$": "AUD"}}), currency="$")["currency"] == "AUD"
 
 
 # --- read_orders: which rows are rejected -----------------------------------------------------------------------------

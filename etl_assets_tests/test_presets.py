@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from etl_assets.presets.catalog import PresetError, detect_preset, get_preset, list_presets, load_mapping
+from etl_assets.presets.catalog import PresetError, get_preset, list_presets, load_mapping
+from etl_assets.presets.detect import detect_preset, nearest_presets
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.extract import extract_raw_orders
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
@@ -26,11 +27,101 @@ def test_an_unknown_preset_names_the_known_ones() -> None:
 
 
 def test_the_most_specific_preset_is_detected() -> None:
-    shopify = get_preset("shopify").detect_headers
-    assert detect_preset([*shopify, "Notes"]) == get_preset("shopify")
-    assert detect_preset([*shopify, "shop", "order_id"]) == get_preset("shopify")
-    assert detect_preset(["order_id", "shop", "x"]) == get_preset("generic")
-    assert detect_preset(["order_id"]) is None
+    (shopify,) = get_preset("shopify").detect_headers
+    presets = list_presets()
+    assert detect_preset([*shopify, "Notes"], presets) == get_preset("shopify")
+    assert detect_preset([*shopify, "shop", "order_id"], presets) == get_preset("shopify")
+    assert detect_preset(["order_id", "shop", "x"], presets) == get_preset("generic")
+    assert detect_preset(["order_id"], presets) is None
+
+
+def preset_of(**keys: object) -> Preset:
+    return Preset.model_validate({"name": "x", "columns": {"order_id": "id"}, **keys})
+
+
+def test_any_set_of_detect_headers_suffices() -> None:
+    two = preset_of(detect_headers=[["id", "old"], ["id", "new", "newer"]])
+    one = preset_of(name="y", detect_headers=["id", "old", "older"])
+    presets = [two, one]
+    assert detect_preset(["id", "old", "x"], presets) == two
+    assert detect_preset(["id", "newer", "new"], presets) == two
+    assert detect_preset(["id", "old", "older"], presets) == one
+    assert detect_preset(["id", "old", "older", "new", "newer"], presets) == two
+    assert detect_preset(["id", "new"], presets) is None
+
+
+def test_the_nearest_presets_say_what_a_file_lacks() -> None:
+    (wanted,) = get_preset("shopify").detect_headers
+    headers = [*wanted[:-2], "Line item name"]
+    (near,) = nearest_presets(headers, list_presets())
+    assert near.as_dict() == {
+        "preset": "shopify",
+        "lacks": ("Lineitem name", "Lineitem quantity"),
+        "did_you_mean": {"Lineitem name": "Line item name"},
+    }
+    assert str(near) == (
+        "shopify, for which it lacks 'Lineitem name' (did you mean 'Line item name'?) and 'Lineitem quantity'"
+    )
+    assert nearest_presets(["colour", "size"], list_presets()) == []
+
+
+def own_preset(folder: Path, text: str, file_name: str = "mine.yaml") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / file_name).write_text(text, encoding="utf-8")
+    return folder
+
+
+MINE = "name: mine\ncolumns: {order_id: Nr}\ndetect_headers: [shop, order_id]\n"
+
+
+def test_own_presets_come_before_those_of_the_package_and_replace_those_of_their_name(tmp_path: Path) -> None:
+    folder = own_preset(tmp_path / "presets", MINE)
+    assert [preset.name for preset in list_presets(folder)] == ["mine", "generic", "shopify", "taobao"]
+    found = detect_preset(["shop", "order_id"], list_presets(folder))
+    assert found == get_preset("mine", folder)
+    own_preset(folder, MINE.replace("mine", "generic"), "other.yml")
+    assert get_preset("generic", folder).columns["order_id"].columns == ("Nr",)
+    assert [preset.name for preset in list_presets(folder)] == ["generic", "mine", "shopify", "taobao"]
+    assert get_preset("generic").columns["order_id"].columns == ("order_id",)
+
+
+def test_a_changed_own_preset_counts_at_once(tmp_path: Path) -> None:
+    folder = own_preset(tmp_path, MINE)
+    assert get_preset("mine", folder).timezone == "UTC"
+    own_preset(folder, MINE + "timezone: Asia/Shanghai\n")
+    assert get_preset("mine", folder).timezone == "Asia/Shanghai"
+
+
+def test_a_broken_own_preset_is_an_error_that_names_its_file(tmp_path: Path) -> None:
+    own_preset(tmp_path, MINE)
+    own_preset(tmp_path, "name: broken\ncolumns: {shop: A}\n", "broken.yaml")
+    with pytest.raises(PresetError, match=r"broken\.yaml: columns must say where order_id comes from"):
+        list_presets(tmp_path)
+    (tmp_path / "broken.yaml").unlink()
+    own_preset(tmp_path, MINE, "twice.yaml")
+    with pytest.raises(PresetError, match=r"twice\.yaml and .*mine\.yaml are both presets with the name 'mine'"):
+        list_presets(tmp_path)
+
+
+def test_a_folder_of_presets_need_not_exist_but_must_be_readable(tmp_path: Path) -> None:
+    assert len(list_presets(tmp_path / "none")) == 3
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PresetError, match="ETL_PRESETS"):
+        list_presets(tmp_path / "file")
+
+
+def test_a_stored_preset_with_one_set_of_detect_headers_still_parses() -> None:
+    stored = '{"name": "x", "columns": {"order_id": {"columns": ["id"]}}, "detect_headers": ["id", "b"]}'
+    assert Preset.model_validate_json(stored).detect_headers == (("id", "b"),)
+    assert preset_of(detect_headers=[]).detect_headers == ()
+
+
+def test_known_statuses_include_those_of_the_mapping_itself() -> None:
+    status = {"columns": ["state"], "constant": "open", "rules": [{"when": "end", "matches": ".", "value": "gone"}]}
+    columns = {"order_id": "id", "order_status": status}
+    preset = preset_of(columns=columns, known_statuses=["paid"], cancelled_statuses=["gone", "storno"])
+    assert preset.all_known_statuses() == ("paid", "gone", "storno", "open")
+    assert preset_of(columns=columns, cancelled_statuses=["storno"]).all_known_statuses() == ()
 
 
 def test_the_mapping_in_the_documentation_is_valid(tmp_path: Path) -> None:
@@ -52,7 +143,24 @@ def test_the_mapping_in_the_documentation_is_valid(tmp_path: Path) -> None:
         ("name: x\ncolumns: {order_id: A}\ntimezone: ''", "timezone: unknown time zone"),
         ("name: x\ncolumns: {order_id: A}\ntimezone: localtime", "timezone: unknown time zone"),
         ("name: x\ncolumns: {order_id: A}\nencodings: [utf-9]", "unknown encoding"),
+        ("name: x\ncolumns: {order_id: A}\nknown_statuses: [paid, ' ']", "holds an empty text"),
+        ("name: x\ncolumns: {order_id: A}\ndetect_headers: [[A], []]", "detect_headers no. 2"),
         ("name: x\ncolumns: {order_id: {rules: [{when: A, matches: '(?=x)', value: b}]}}", "look-around"),
+        ("name: x\ncolumns: {order_id: A, custmer_name: B}", "no such key. Did you mean 'customer_name'?"),
+        ("name: x\ncolums: {order_id: A}", "Did you mean 'columns'?"),
+        ("name: x\ncolumns: {order_id: A}\nnumbers: {decimals: ','}", "Did you mean 'decimal'?"),
+        (
+            "name: x\ncolumns: {order_id: A, amount: {column: B}}",
+            "amount.column: there is no such key. Did you",
+        ),
+        ("name: My shop\ncolumns: {order_id: A}", "name: only a-z, 0-9, _ and - are allowed"),
+        ("name: x\ncolumns: {order_id: A}\nshape: lines", "shape: it must be order or line_item"),
+        ("name: x\ncolumns: {order_id: A}\nencodings: utf-8", "encodings: it must be a list, such as [a, b]"),
+        ("name: x\ncolumns: {order_id: A}\namount_from_items: maybe", "amount_from_items: it must be true or false"),
+        ("name: x\ncolumns: {order_id: {rules: [{when: A, value: b}]}}", "rules no. 1.matches: it is missing"),
+        ("name: x\ncolumns: {order_id: A}\ntimestamp_formats: [DD/MM/YY HH:mm]", "write '%d/%m/%y %H:%M'"),
+        ("name: x\ncolumns: {order_id: A}\ntimestamp_formats: [european]", "has no % codes"),
+        ("name: x\ncolumns: {order_id: A}\nname: y", "line 3: not valid YAML (the key 'name' is given twice)"),
         ("name: x\ncolumns: {order_id: A}\nshape: line_item", "name or sku"),
     ],
 )
@@ -64,6 +172,32 @@ def test_a_wrong_mapping_names_the_file_and_the_key(tmp_path: Path, text: str, e
     assert str(path) in str(caught.value)
     assert expected in str(caught.value)
     assert "docs/importing.md" in str(caught.value)
+
+
+def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text("name: x\ncolumns: {" + ", ".join(f"c{number}: a" for number in range(90)) + "}")
+    with pytest.raises(PresetError, match="and 84 more") as caught:
+        load_mapping(path)
+    assert len(str(caught.value)) < 800
+
+
+def test_scalars_of_a_mapping_are_the_text_that_stands_there(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "name: x\nshape: line_item\namount_from_items: yes\ntimestamp_formats: [excel]\n"
+        "columns: {order_id: 2024, platform: {constant: 007}, remark: {constant: yes}, shop: {constant: 1.50}}\n"
+        "item: {name: 1, quantity: 2, unit_price: 3}\n"
+    )
+    preset = load_mapping(path)
+    constants = [preset.columns[column].constant for column in ("platform", "remark", "shop")]
+    assert (constants, preset.columns["order_id"].columns) == (["007", "yes", "1.50"], ("2024",))
+    assert (preset.amount_from_items, preset.timestamp_formats) == (True, ("excel",))
+
+
+def test_a_stored_mapping_keeps_a_format_without_codes() -> None:
+    stored = {"name": "x", "columns": {"order_id": "A"}, "timestamp_formats": ["DD.MM.YYYY"]}
+    assert Preset.model_validate(stored).timestamp_formats == ("DD.MM.YYYY",)
 
 
 def test_a_missing_mapping_or_one_in_another_encoding_is_an_error(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import openpyxl
 import polars as pl
@@ -16,7 +17,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
+from etl_assets.database.schema import import_tasks
+from etl_assets.ledger.import_ids import ImportIdError, find_import
+from etl_assets.order_items.transform import BAD_ITEMS
+from etl_assets.orders.faults import REASONS
+from etl_assets.process_items.transform import BAD_PROCESSES
 from etl_assets.quarantine.requeue import requeue
+from etl_assets.quarantine.row_filter import REASON_CODES
 from etl_assets.quarantine.spreadsheet import escape_formula, read_corrections, unescape_formula
 from etl_assets.run.registry import STEPS, build_services, run_asset
 
@@ -47,7 +54,8 @@ def run_without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
         services = build_services(settings)
         assets = {asset: run_asset(asset, services).as_dict() for asset in STEPS}
         services.database.dispose()
-        return SimpleNamespace(status="success", run_id="a-run", assets=assets, failed_checks=())
+        no_faults: dict[str, Any] = {"failed_checks": (), "quarantined_imports": (), "findings": (), "inputs": None}
+        return SimpleNamespace(status="success", run_id="a-run", assets=assets, **no_faults)
 
     launch = ModuleType("etl_assets.orchestration.run_in_process")
     launch.run_in_process = run_in_process  # type: ignore[attr-defined]  # a stand-in
@@ -322,14 +330,14 @@ def test_list_may_be_of_one_import(imported: Path, services: Services) -> None:
     assert (found["open"], {row["import_id"] for row in found["rows"]}) == (3, {str(second[0])})
     assert answer("quarantine", "list", "--import", first[0])["open"] == 4
     assert answer("quarantine", "list", "--import", first[0], "--asset", "order_items")["open"] == 1
-    assert call("quarantine", "list", "--import", "mine").exit_code == 2
+    assert answer("quarantine", "list", "--import", str(second[0])[:8].upper())["open"] == 3
 
 
 def test_dismissed_rows_are_closed_with_their_reason_and_never_run_again(imported: Path, services: Services) -> None:
     ids = {row["reason_code"]: row["quarantine_id"] for row in answer("quarantine", "list")["rows"]}
     chosen = [ids["BAD_AMOUNT"], ids["BAD_ITEMS"]]
     done = answer("quarantine", "dismiss", "--id", chosen[0], "--id", chosen[1], "--reason", " test orders ")
-    assert done == {"dismissed": sorted(chosen), "already_resolved": [], "unknown": []}
+    assert done == {"dismissed_rows": 2, "dismissed": sorted(chosen), "already_resolved": [], "unknown": []}
     assert open_codes(services) == ["MISSING_ORDER_ID", "MISSING_SHOP"]
     query = "SELECT DISTINCT resolution, note FROM quarantine WHERE resolved_at IS NOT NULL"
     assert fetch(services, query) == [("dismissed", "test orders")]
@@ -338,6 +346,56 @@ def test_dismissed_rows_are_closed_with_their_reason_and_never_run_again(importe
     assert fetch(services, query) == [("dismissed", "test orders")]
     again = answer("quarantine", "dismiss", "--id", chosen[0], "--reason", "once more")
     assert (again["dismissed"], again["already_resolved"]) == ([], [chosen[0]])
+
+
+def test_filters_choose_the_rows_of_every_command_and_can_be_combined(
+    imported: Path, services: Services, tmp_path: Path
+) -> None:
+    import_id = str(fetch(services, "SELECT import_id FROM import_tasks")[0][0])[:6]
+    of_amount = ("--import", import_id, "--reason-code", "BAD_AMOUNT", "--asset", "orders")
+    assert [row["reason_code"] for row in answer("quarantine", "list", *of_amount)["rows"]] == ["BAD_AMOUNT"]
+    assert answer("quarantine", "list", "--reason-code", "BAD_AMOUNT", "--asset", "order_items")["open"] == 0
+    assert answer("quarantine", "export", tmp_path / "rows.csv", "--reason-code", "BAD_ITEMS")["rows"] == 1
+    assert answer("quarantine", "replay", "--asset", "orders")["replayed"] == 3
+    dismissed = answer("quarantine", "dismiss", "--import", import_id, "--asset", "orders", "--reason", "a test")
+    assert dismissed == {"dismissed_rows": 3}
+    assert open_codes(services) == ["BAD_ITEMS"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("list", "--asset", "shop"), "use one of orders"),
+        (("list", "--reason-code", "bad"), "use one of BAD_AMOUNT, BAD_ITEMS"),
+        (("list", "--import", "mine"), "The last ones are: {import_id}"),
+        (("export", "{folder}/rows.csv", "--import", "0000000000"), "The last ones are: {import_id}"),
+        (("replay", "--reason-code", "bad"), "use one of BAD_AMOUNT"),
+        (("replay", "--id", 1, "--asset", "orders"), "Give --id, --file, or any of --import"),
+        (("dismiss", "--asset", "shop", "--reason", "x"), "use one of orders"),
+        (("dismiss", "--id", 1, "--asset", "orders", "--reason", "x"), "Name the rows"),
+    ],
+)
+def test_a_filter_that_fits_nothing_is_wrong_use_and_lists_what_there_is(
+    imported: Path, services: Services, tmp_path: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    import_id = fetch(services, "SELECT import_id FROM import_tasks")[0][0]
+    result = call("quarantine", *(str(argument).format(folder=tmp_path) for argument in arguments))
+    assert result.exit_code == 2
+    assert message.format(import_id=import_id) in result.stderr
+
+
+def test_a_prefix_that_several_imports_have_names_none(services: Services) -> None:
+    with services.database.transaction() as connection:
+        for digit in "12":
+            values = {"import_id": UUID(f"abc{digit}".ljust(32, "0")), "source": "x", "status": "completed"}
+            connection.execute(sa.insert(import_tasks).values(values))
+        assert find_import(connection, "ABC2") == UUID("abc2".ljust(32, "0"))
+        with pytest.raises(ImportIdError, match=r"Several imports .* Give more of it: abc1"):
+            find_import(connection, "abc")
+
+
+def test_every_code_that_a_rule_gives_can_be_asked_for() -> None:
+    assert {*REASONS, BAD_ITEMS, BAD_PROCESSES, "DB_REJECTED"} <= set(REASON_CODES)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,13 @@ def test_an_export_may_be_of_one_asset_and_is_named_after_the_time(bad: Services
     assert str(found["path"].value).endswith(".xlsx")
 
 
+def test_the_jobs_take_the_filters_of_the_commands(bad: Services) -> None:
+    import_id = str(scalar(bad, "SELECT import_id FROM import_tasks"))
+    config = {"reason_code": "BAD_AMOUNT", "import_id": import_id[:6]}
+    assert metadata(run_job(bad, "export_quarantine", **config))["dagster/row_count"].value == 1
+    assert metadata(run_job(bad, "replay_quarantine", **config))["queued"].value == 1
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -121,7 +128,7 @@ def test_an_export_may_be_of_one_asset_and_is_named_after_the_time(bad: Services
         ({"file_name": "a\\b"}, "not a plain file name"),
         ({"file_name": "mine", "format": "CSV"}, "may hold corrected rows"),
         ({"file_name": "link", "format": "CSV"}, "may hold corrected rows"),
-        ({"asset": "shop"}, "'shop' puts no rows into quarantine"),
+        ({"asset": "shop"}, "no row can be in quarantine for 'shop'"),
     ],
 )
 def test_an_export_that_would_go_elsewhere_or_replace_a_file_is_refused(
@@ -217,6 +224,8 @@ def test_rows_are_queued_as_they_are(bad: Services, which: str) -> None:
         ({"corrections": [{"quarantine_id": 4711, "amount": "1"}]}, "have the ids 4711"),
         ({"corrections": [{"quarantine_id": 1}]}, "at least one of platform"),
         ({"quarantine_ids": [1], "file": "rows.csv"}, "Give one of"),
+        ({"quarantine_ids": [1], "asset": "orders"}, "Give one of"),
+        ({"reason_code": "NONSENSE"}, "use one of BAD_AMOUNT"),
         ({"file": "nowhere.csv"}, "is not a file inside"),
     ],
 )

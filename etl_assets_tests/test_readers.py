@@ -20,6 +20,7 @@ from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.readers import csv, csv_dialect, xlsx
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets_tests.helpers.in_process_reader import FileHere
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def write(folder: Path, name: str, content: bytes | str) -> Path:
 
 
 def read_rows(path: Path, preset: Preset | None = None) -> list[dict[str, Any]]:
-    return [row for frame in FileHere(path).content(preset).frames for row in frame.to_dicts()]
+    return [row for frame in FileHere(path).content(preset or ExpectedFormat()).frames for row in frame.to_dicts()]
 
 
 def read_orders(path: Path, preset: Preset = GENERIC) -> pl.DataFrame:
@@ -122,7 +123,7 @@ def test_a_broken_utf8_file_is_not_taken_for_gbk(tmp_path: Path) -> None:
 
 
 def test_broken_bytes_far_into_a_file_are_found(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", b"shop,order_id\n" + b"shop,1234567\n" * 200_000 + b"s,\x80\n")
+    path = write(tmp_path, "a.csv", b"shop,order_id\n" + b"shop,1234567\n" * 200_000 + b"s,\xff\xff\n")
     assert error_of(path).line == 200_002
 
 

@@ -133,6 +133,7 @@ SOURCES: Final = (
 @given(password=PASSWORDS, escaped=st.booleans())
 @example(password="5432/Zq7@Xj9w", escaped=False)  # noqa: S106  # made up
 @example(password="Zq7@Xj9w", escaped=False)  # noqa: S106  # made up
+@example(password="Zq7：Xj9w", escaped=False)  # noqa: S106  # made up; a full-width colon
 def test_no_reader_of_a_url_shows_a_piece_of_its_password(
     password: str,
     tmp_path: Path,

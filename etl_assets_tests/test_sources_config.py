@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from etl_assets.cli.main import app
 from etl_assets.settings import Settings
 from etl_assets.sources.config import load_sources
-from etl_assets.sources.errors import SourceConfigError, SourceReadError
+from etl_assets.sources.errors import SourceConfigError, SourceError, SourceReadError
 from etl_assets.sources.process import Child
 from etl_assets.sources.pull import due_reconciles, due_sources, pull, reconcile
 from etl_assets_tests.helpers.pipeline import scalar
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
 
+ORDERS = "CREATE TABLE orders (id INTEGER, buyer TEXT, total TEXT, ordered_at TEXT)"
 EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "examples" / "sources.yaml"
 
 
@@ -50,7 +51,7 @@ def call(*arguments: str) -> Result:
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A SQLite file with two orders, and settings with it as the source `lite` and a broken one."""
     path = tmp_path / "shop.db"
-    execute(path, "CREATE TABLE orders (id INTEGER, buyer TEXT)", "INSERT INTO orders VALUES (1, 'a'), (2, 'b')")
+    execute(path, ORDERS, "INSERT INTO orders (id, buyer) VALUES (1, 'a'), (2, 'b')")
     lite = entry(name="lite", url_env="LITE_URL", changes="change_sequence", mapping=MAPPING)
     settings = settings_of(tmp_path, lite, entry(name="broken", url_env="BROKEN_URL"))
     monkeypatch.setenv("ETL_SOURCES", str(settings.sources))
@@ -152,10 +153,49 @@ def executescript(path: Path, script: str) -> None:
 
 def test_check_finds_keys_that_are_not_unique(services: Services, shop: Path) -> None:
     executescript(shop, json.loads(call("setup", "lite", "--json").stdout)["sql"])
-    execute(shop, "INSERT INTO orders VALUES (1, 'again'), (NULL, 'none')")
+    execute(shop, "INSERT INTO orders (id, buyer) VALUES (1, 'again'), (NULL, 'none')")
     result = call("check", "lite", "--json")
     assert result.exit_code == 1
     assert "2 keys (id) are NULL or not unique" in json.loads(result.stdout)["sources"][0]["problem"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reads", [{}, {"table": None, "query": "SELECT * FROM orders", "changes": "reconcile"}])
+def test_a_mapped_column_that_is_missing_fails_check_and_pull_and_names_the_nearest(
+    services: Services, shop: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reads: dict[str, Any]
+) -> None:
+    """Its customers would otherwise be read as missing, and taken away."""
+    misspelt = {**MAPPING, "columns": {**MAPPING["columns"], "customer_name": "buyr"}}
+    described = entry(name="lite", url_env="LITE_URL", mapping=misspelt, **reads)
+    monkeypatch.setenv("ETL_SOURCES", str(settings_of(tmp_path, described).sources))
+    checked, pulled = call("check", "--json"), call("pull", "--json")
+    problem = json.loads(checked.stdout)["sources"][0]["problem"]
+    assert "There is no column 'buyr' for customer_name; did you mean 'buyer'?" in problem
+    assert json.loads(pulled.stdout)["sources"][0]["error"] == problem
+    assert (checked.exit_code, pulled.exit_code) == (1, 1)
+    assert scalar(services, "SELECT count(*) FROM raw_orders") == 0
+    assert scalar(services, "SELECT position IS NULL AND pulled_at IS NULL FROM source_progress")
+
+
+@pytest.mark.slow
+def test_a_column_that_disappears_between_two_pulls_stops_the_second(
+    services: Services, shop: Path, tmp_path: Path
+) -> None:
+    (lite,) = load_sources(settings_of(tmp_path, entry(name="lite", url_env="LITE_URL")))
+    pull(services.database, lite)
+    before = scalar(services, "SELECT position FROM source_progress")
+    execute(shop, "ALTER TABLE orders RENAME COLUMN buyer TO customer", "UPDATE orders SET total = '5'")
+    with pytest.raises(SourceError, match="There is no column 'buyer' for customer_name"):
+        pull(services.database, lite)
+    assert newest(services, "customer_name") == {"1": ("a",), "2": ("b",)}
+    assert scalar(services, "SELECT position FROM source_progress") == before
+
+
+@pytest.mark.slow
+def test_of_alternative_columns_one_is_enough(services: Services, shop: Path, tmp_path: Path) -> None:
+    columns = {**MAPPING["columns"], "customer_name": ["login", "buyer"]}
+    (lite,) = load_sources(settings_of(tmp_path, entry(name="lite", url_env="LITE_URL", mapping={"columns": columns})))
+    assert pull(services.database, lite.model_copy(update={"name": "b"})).landed == 2
 
 
 @pytest.mark.parametrize("arguments", [["pull", "nonsense"], ["check", "nonsense"], ["setup", "nonsense"]])

@@ -13,7 +13,7 @@ import pytest
 
 from etl_assets.errors import ConcurrentRunError
 from etl_assets.sources import pull as pulling
-from etl_assets.sources.errors import SourceReadError
+from etl_assets.sources.errors import SourceError, SourceReadError
 from etl_assets.sources.process import Child, ChildFailedError
 from etl_assets.sources.pull import pull, reconcile
 from etl_assets.sources.session import SourceSession
@@ -56,6 +56,13 @@ def set_up(shop: MariaDB, described: SourceConfig) -> None:
         text = session.backend.setup(described)
     statements = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     shop.execute(*(statement for statement in statements.split(";\n") if statement.strip()))
+
+
+def test_a_mapped_column_that_is_missing_stops_the_pull(services: Services, shop: MariaDB) -> None:
+    shop.execute(ORDERS.replace("buyer", "buyers"), "INSERT INTO orders (buyers) VALUES ('a')")
+    with pytest.raises(SourceError, match="There is no column 'buyer' for customer_name; did you mean 'buyers'"):
+        pull(services.database, described(changes="reconcile"))
+    assert count(services, "raw_orders") == 0
 
 
 def test_every_type_arrives_as_text_or_is_marked(services: Services, shop: MariaDB) -> None:

@@ -299,9 +299,17 @@ def test_a_mapping_that_does_not_fit_is_refused(services: Services, shop: Shop) 
         pull(services.database, described("xmin", table="public.nonsense"))
 
 
+def test_a_mapped_column_that_is_missing_stops_the_pull(services: Services, shop: Shop) -> None:
+    shop.execute(ORDERS.replace("buyer", "custmer_name"), "INSERT INTO orders (custmer_name) VALUES ('a')")
+    mapping = {"columns": {**MAPPING["columns"], "customer_name": "customer_name"}}
+    with pytest.raises(SourceError, match="customer_name; did you mean 'custmer_name'"):
+        pull(services.database, described("xmin", mapping=mapping))
+    assert count(services, "raw_orders") == 0
+
+
 def test_a_source_is_never_written_to(services: Services, shop: Shop) -> None:
     shop.execute("CREATE SEQUENCE s")
-    query = "SELECT nextval('s')::text AS id"
+    query = "SELECT nextval('s')::text AS id, '' AS buyer, '' AS total, '' AS ordered_at"
     with pytest.raises(SourceReadError, match="would write"):
         pull(services.database, described("reconcile", table=None, query=query))
     assert shop.execute("SELECT is_called FROM s") == [(False,)]
@@ -342,7 +350,7 @@ def with_password(shop: Shop, role: str) -> None:
 
 def test_a_frozen_backend_costs_a_pull_its_time_and_no_more(services: Services, shop: Shop) -> None:
     shop.execute(ORDERS)
-    orders = described("reconcile", table=None, query="SELECT id, buyer FROM orders, pg_sleep(30)", timeout_seconds=2)
+    orders = described("reconcile", table=None, query="SELECT orders.* FROM orders, pg_sleep(30)", timeout_seconds=2)
     orders = orders.model_copy(update={"mapping": described().mapping})
     shop.execute("INSERT INTO orders (buyer) VALUES ('a')")
     stopped: list[int] = []
@@ -369,7 +377,7 @@ def test_a_frozen_backend_costs_a_pull_its_time_and_no_more(services: Services, 
 
 
 def test_a_read_that_takes_too_long_says_so(services: Services, shop: Shop) -> None:
-    query = "SELECT 1 AS id, pg_sleep(30)::text AS buyer"
+    query = "SELECT 1 AS id, pg_sleep(30)::text AS buyer, 1 AS total, '' AS ordered_at"
     orders = described("reconcile", table=None, query=query, timeout_seconds=1)
     with pytest.raises(SourceReadError, match="longer than timeout_seconds"):
         pull(services.database, orders)

@@ -63,6 +63,26 @@ def test_a_time_without_offset_is_read_in_the_zone(text: str, zone: str, expecte
     assert read_instant(text, zone) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("45292.5", datetime(2024, 1, 1, 11, tzinfo=UTC)),
+        ("45292.520833333336", datetime(2024, 1, 1, 11, 30, tzinfo=UTC)),
+        ("45474", datetime(2024, 6, 30, 22, tzinfo=UTC)),
+        ("2024-01-01 12:00", datetime(2024, 1, 1, 11, tzinfo=UTC)),
+        ("60", None),
+        ("4.52925E+04", None),
+        ("-45292", None),
+        ("99999999", None),
+        ("2958467", None),
+    ],
+)
+def test_the_days_of_a_spreadsheet_are_read_where_the_mapping_says_excel(text: str, expected: datetime | None) -> None:
+    assert read_instant(text, "Europe/Berlin", ("excel",)) == expected
+    if text == "45292.5":
+        assert read_instant(text, "Europe/Berlin") is None
+
+
 @pytest.mark.parametrize("formats", [(), ("%Y-%m-%d %H:%M:%S",), ("%Y-%m-%d %H:%M:%S %z",)])
 @pytest.mark.parametrize(
     ("text", "expected"),

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  # Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID  # noqa: TC003  # as above
 
 import typer
 
-from etl_assets.asset_graph import QUARANTINING_ASSETS
 from etl_assets.cli.output import (
     FAILED,
     AsJson,
@@ -23,9 +21,10 @@ from etl_assets.cli.output import (
 from etl_assets.cli.runs import report_dict, run_with_progress, show_report
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.quarantine.corrections import import_corrections
-from etl_assets.quarantine.dismiss import dismiss
+from etl_assets.quarantine.dismiss import Dismissed, dismiss, dismiss_chosen
 from etl_assets.quarantine.open_rows import list_open_rows, open_ids, open_raw_ids
 from etl_assets.quarantine.requeue import requeue
+from etl_assets.quarantine.row_filter import ALL_OPEN_ROWS, RowFilter, RowFilterError, build_filter
 from etl_assets.quarantine.spreadsheet import SUFFIXES, export_quarantine, read_corrections
 from etl_assets.reporting.status import is_anything_pending
 
@@ -43,21 +42,30 @@ app = typer.Typer(
 )
 
 
+OfAsset = Annotated[str | None, typer.Option("--asset", metavar="ASSET", help="Only rows rejected by this asset.")]
+OfImport = Annotated[
+    str | None, typer.Option("--import", metavar="ID", help="Only rows of this import; the first digits do.")
+]
+OfReason = Annotated[
+    str | None, typer.Option("--reason-code", metavar="CODE", help="Only rows with this code, such as BAD_AMOUNT.")
+]
+
+
 @app.command("list")
 def list_rows(
     *,
-    asset: Annotated[str | None, typer.Option(metavar="ASSET", help="Only rows rejected by this asset.")] = None,
-    import_id: Annotated[UUID | None, typer.Option("--import", metavar="ID", help="Only rows of this import.")] = None,
+    import_id: OfImport = None,
+    reason_code: OfReason = None,
+    asset: OfAsset = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows; the oldest come first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List open rows: ids, reasons and order ids."""
     with failures_reported(as_json=as_json):
-        if asset is not None and asset not in QUARANTINING_ASSETS:
-            msg = f"--asset: no row can be in quarantine for {asset!r}; use one of {', '.join(QUARANTINING_ASSETS)}."
-            raise WrongUseError(msg)
-        with opened_database(load_settings()) as database, database.transaction() as connection:
-            rows, total = list_open_rows(connection, asset=asset, limit=limit, import_id=import_id)
+        with opened_database(load_settings()) as database:
+            chosen = _choose(database, import_id, reason_code, asset)
+            with database.transaction() as connection:
+                rows, total = list_open_rows(connection, limit=limit, chosen=chosen)
         if as_json:
             print_json({"open": total, "rows": rows})
             return
@@ -80,6 +88,9 @@ def list_rows(
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .xlsx file.")],
     *,
+    import_id: OfImport = None,
+    reason_code: OfReason = None,
+    asset: OfAsset = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +103,7 @@ def export(
             msg = f"{file} exists and may hold corrected rows. Name another file, or pass --overwrite."
             raise WrongUseError(msg)
         with opened_database(load_settings()) as database:
-            rows = export_quarantine(database, file)
+            rows = export_quarantine(database, file, _choose(database, import_id, reason_code, asset))
         if as_json:
             print_json({"file": str(file), "rows": rows})
         else:
@@ -109,16 +120,22 @@ def replay(
     file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Corrected export: replay its changed rows.")
     ] = None,
+    import_id: OfImport = None,
+    reason_code: OfReason = None,
+    asset: OfAsset = None,
     as_json: AsJson = False,
 ) -> None:
     """Replay rows: as they are, or as corrected in an export. Safe to repeat."""
     with failures_reported(as_json=as_json):
-        if ids and file is not None:
-            msg = "Give either --id or --file: of a file, all changed rows are replayed."
+        if sum((bool(ids), file is not None, any((import_id, reason_code, asset)))) > 1:
+            msg = "Give --id, --file, or any of --import, --reason-code, --asset: of a file, all changes are replayed."
             raise WrongUseError(msg)
         settings = load_settings()
         with opened_database(settings) as database:
-            done = _land_file(database, file) if file is not None else _requeue(database, ids)
+            if file is not None:
+                done = _land_file(database, file)
+            else:
+                done = _requeue(database, ids, _choose(database, import_id, reason_code, asset))
             with database.transaction() as connection:
                 is_pending = is_anything_pending(connection)
             report = run_with_progress(settings) if is_pending else None
@@ -134,8 +151,11 @@ def replay(
 @app.command("dismiss")
 def dismiss_rows(
     *,
-    ids: Annotated[list[int], typer.Option("--id", metavar="N", help="Row to dismiss; repeatable.")],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Reason; stored with the row.")],
+    ids: Annotated[list[int] | None, typer.Option("--id", metavar="N", help="Row to dismiss; repeatable.")] = None,
+    import_id: OfImport = None,
+    reason_code: OfReason = None,
+    asset: OfAsset = None,
     as_json: AsJson = False,
 ) -> None:
     """Close rows that need no correction, such as test orders. They are not replayed."""
@@ -143,18 +163,21 @@ def dismiss_rows(
         if not reason.strip():
             msg = "--reason is empty: say why these rows are dismissed."
             raise WrongUseError(msg)
+        if bool(ids) == any((import_id, reason_code, asset)):
+            msg = "Name the rows: with --id, or with --import, --reason-code and --asset."
+            raise WrongUseError(msg)
         with opened_database(load_settings()) as database:
-            done = dismiss(database, ids, reason.strip())
+            if ids:
+                done = dismiss(database, ids, reason.strip())
+                rows = len(done.dismissed)
+            else:
+                done = Dismissed((), (), ())
+                rows = dismiss_chosen(database, _choose(database, import_id, reason_code, asset), reason.strip())
         if as_json:
-            print_json(
-                {
-                    "dismissed": list(done.dismissed),
-                    "already_resolved": list(done.resolved),
-                    "unknown": list(done.unknown),
-                }
-            )
+            named = {"dismissed": done.dismissed, "already_resolved": done.resolved, "unknown": done.unknown}
+            print_json({"dismissed_rows": rows, **({name: list(of) for name, of in named.items()} if ids else {})})
         else:
-            say(f"{len(done.dismissed):,} rows dismissed")
+            say(f"{rows:,} rows dismissed")
             _note_ids({"Already resolved": done.resolved, "Unknown ids": done.unknown})
         if done.unknown:
             raise typer.Exit(FAILED)
@@ -206,8 +229,19 @@ class _ReplayOutcome:
         }
 
 
-def _requeue(database: Database, ids: Sequence[int] | None) -> _ReplayOutcome:
-    found = requeue(database, ids or None)
+def _choose(database: Database, import_id: str | None, reason_code: str | None, asset: str | None) -> RowFilter:
+    """Return the filter of the options. Raises `WrongUseError` with the possible values."""
+    if not any((import_id, reason_code, asset)):
+        return ALL_OPEN_ROWS
+    try:
+        with database.transaction() as connection:
+            return build_filter(connection, asset=asset, import_id=import_id, reason_code=reason_code)
+    except RowFilterError as error:
+        raise WrongUseError(str(error)) from None
+
+
+def _requeue(database: Database, ids: Sequence[int] | None, chosen: RowFilter) -> _ReplayOutcome:
+    found = requeue(database, ids or None, chosen)
     return _ReplayOutcome(
         replayed=found.queued, outdated=found.outdated, already_resolved=found.resolved, unknown=found.unknown
     )

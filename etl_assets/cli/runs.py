@@ -21,7 +21,7 @@ from etl_assets.cli.output import (
 from etl_assets.cli.session import load_settings, opened_database
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.orchestration.run_in_process import RunReport
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+SHOWN_IMPORTS: Final = 20
 COLUMNS: Final = (
     "status", "input_rows", "inserted", "updated", "unchanged", "superseded", "quarantined", "deleted", "duration",
 )  # fmt: skip
@@ -80,11 +81,17 @@ def report_dict(report: RunReport) -> dict[str, Any]:
         "run_id": report.run_id,
         "assets": report.assets,
         "failed_checks": list(report.failed_checks),
+        "unreadable_imports": [one.as_dict() for one in report.quarantined_imports if one.is_unreadable],
+        "findings": list(report.findings),
+        "inputs": report.inputs,
+        "partly_unreadable_imports": [one.as_dict() for one in report.quarantined_imports if not one.is_unreadable],
     }
 
 
 def show_report(report: RunReport) -> None:
-    """Print a row per asset; failures on stderr."""
+    """Print what was ingested and a row per asset; failures on stderr."""
+    if report.inputs is not None:
+        show_inputs(report.inputs)
     rows = ([asset, *(entry.get(column) for column in COLUMNS)] for asset, entry in report.assets.items())
     print_table("Assets", ["asset", *COLUMNS], rows)
     say(f"Run {report.run_id}: {report.status}")
@@ -96,8 +103,37 @@ def show_report(report: RunReport) -> None:
         note(f"Not run, because an asset or a blocking check before them failed: {', '.join(skipped)}", "yellow")
     if report.failed_checks:
         note(f"Failed checks: {', '.join(report.failed_checks)}", "red")
+    for one in report.quarantined_imports[:SHOWN_IMPORTS]:
+        note(one.message, "red" if one.is_unreadable else "yellow")
+    if len(report.quarantined_imports) > SHOWN_IMPORTS:
+        note(f"… and orders of {len(report.quarantined_imports) - SHOWN_IMPORTS:,} more imports.", "yellow")
+    for found in report.findings:
+        note(f"{found['code']}: {found['rows']:,} in {found['imports']:,} imports", "yellow")
     if any(entry.get("quarantined") for entry in report.assets.values()):
-        note("Some rows are in quarantine: `etl-assets quarantine list` shows them.", "yellow")
+        note("`etl-assets quarantine list` shows the rows in quarantine.", "yellow")
+
+
+def show_inputs(inputs: Mapping[str, Any]) -> None:
+    """Print how many files and rows were ingested; refused and waiting ones on stderr."""
+    counts = {name: inputs[f"{name}_count"] for name in ("imported", "refused", "known", "stuck", "waiting")}
+    if any(counts.values()):
+        imported = f"{counts['imported']:,} files imported ({inputs['imported_rows']:,} orders)"
+        say(
+            f"Inbox: {imported}, {counts['refused']:,} refused, {counts['known']:,} imported before,"
+            f" {counts['stuck'] + counts['waiting']:,} waiting"
+        )
+    if inputs["pulled"]:
+        say(f"Sources: {inputs['pulled_rows']:,} orders pulled")
+    for one in inputs["imported"]:
+        for finding in one.get("findings", ()):
+            note(f"{one['source']}: {finding['message']}", "yellow")
+    for one in inputs["waiting"][:SHOWN_IMPORTS]:
+        note(f"Waiting: {one['source']}: {one['reason']}", "yellow")
+    for problem in inputs["problems"][:SHOWN_IMPORTS]:
+        note(problem, "red")
+    hidden = sum(max(inputs[f"{name}_count"] - SHOWN_IMPORTS, 0) for name in ("waiting", "problem"))
+    if hidden:
+        note(f"… and {hidden:,} more: see `inputs` of --json, or the metadata of raw_orders.", "yellow")
 
 
 def _require_known(names: Sequence[str]) -> list[AssetName]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from etl_assets.cli.output import AsJson, failures_reported, print_json, print_records, print_table
+from etl_assets.cli.output import AsJson, failures_reported, note, print_json, print_records, print_table, say
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.reporting.status import read_status
 
@@ -40,4 +40,13 @@ def show_status(status: Mapping[str, Any]) -> None:
     pending = [{"asset": asset, **entry} for asset, entry in status["pending"].items()]
     print_records("Pending", pending, ["asset", "ranges", "rows"])
     print_records("Open quarantine", status["quarantine"], ["asset", "reason_code", "open"])
+    print_records(f"Findings of the last {status['days']} days", status["findings"], ["code", "imports", "rows"])
+    failed, unreadable = status["failed_imports"], status["unreadable_orders"]
+    last = f"the last {status['days']} days"
+    say(f"{failed['count']:,} imports of {last} failed and were not corrected since")
+    for one in failed["last"]:
+        note(one["error"], "red")
+    say(f"{unreadable['orders']:,} orders of {unreadable['imports']:,} imports of {last} could not be read")
+    for one in unreadable["first"]:
+        note(one["message"], "yellow")
     print_table("Rows stored", ["table", "rows"], status["tables"].items())

@@ -307,6 +307,7 @@ quarantine: Final = Table(
     Column("note", Text, comment="reason of a dismissal"),
     UniqueConstraint("asset", "raw_id", "reason_code"),
     Index("ix_quarantine_open_order", "shop_id", "order_id", postgresql_where=text("resolved_at IS NULL")),
+    Index("ix_quarantine_open_import", "import_id", postgresql_where=text("resolved_at IS NULL")),
     Index("ix_quarantine_open_row", "raw_id", postgresql_where=text("resolved_at IS NULL")),
 )
 

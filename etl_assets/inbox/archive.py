@@ -8,6 +8,8 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from etl_assets.inbox.ready_files import DONE, ERROR_ENDING, FAILED, is_open_for_writing, stamp_of
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MAX_ERROR_CHARACTERS: Final = 8192
 MAX_NAME_BYTES: Final = 255 - len(ERROR_ENDING)
 
 
@@ -33,11 +36,45 @@ def move_to_failed(path: Path, stamp: FileStamp, error: str) -> Path | None:
     if target is not None:
         text = (
             f"{error}\n\nNothing of this file was imported. Once it is corrected, move it back to {path.parent}:"
-            " it is tried again.\nIf it is of a form that is not known, describe that in a mapping.yaml there first"
-            " (docs/inbox.md).\n"
+            " it is tried again, and this text goes once it is imported.\n"
         )
         (target.parent / (target.name + ERROR_ENDING)).write_text(text, encoding="utf-8", errors="replace")
     return target
+
+
+class OldErrors:
+    """Error texts of files that failed earlier, to be removed when the corrected file is imported.
+
+    A corrected file has the name of the failed one, perhaps with another suffix; the failed one may have got a number
+    in the archive, so its error is recognised by the name that it begins with. Each folder is listed once.
+    """
+
+    def __init__(self) -> None:
+        """Begin without having listed any folder."""
+        self._listed: dict[Path, dict[str, list[Path]]] = {}
+
+    def remove(self, path: Path) -> None:
+        """Remove the errors of a file of the inbox, in `failed` and beside it; the failed file itself stays."""
+        beside = path.parent / (path.name + ERROR_ENDING)
+        stem = path.stem.encode("utf-8", "replace").decode()
+        is_about = re.compile(rf"(?:^|.*/){re.escape(stem)}(?:\.[^./]*)?(?:: |, line )")
+        for error in (beside, *self._errors_of(path.parent / FAILED).get(path.stem, ())):
+            with suppress(OSError):  # gone meanwhile, or not ours to read or remove: it is only a text
+                with error.open(encoding="utf-8", errors="replace") as text:
+                    is_meant = is_about.match(text.readline(MAX_ERROR_CHARACTERS)) is not None
+                if is_meant:
+                    error.unlink()
+
+    def _errors_of(self, folder: Path) -> dict[str, list[Path]]:
+        """Return the error texts of a folder by the stem of the file, with and without a number at its end."""
+        if folder not in self._listed:
+            found: dict[str, list[Path]] = {}
+            for error in folder.glob(f"*{ERROR_ENDING}"):
+                stem = error.name.removesuffix(ERROR_ENDING).rpartition(".")[0] or error.name.removesuffix(ERROR_ENDING)
+                for name in {stem, re.sub(r"-\d+$", "", stem)}:
+                    found.setdefault(name, []).append(error)
+            self._listed[folder] = found
+        return self._listed[folder]
 
 
 def _move(path: Path, stamp: FileStamp, folder: Path) -> Path | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -21,15 +21,24 @@ from etl_assets.database.database import sqlstate_of
 from etl_assets.database.ledger_schema import inbox_files
 from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import DatabaseUnavailableError, EtlError
-from etl_assets.inbox.archive import move_to_done, move_to_failed
-from etl_assets.inbox.ready_files import MAPPING_FILE, InboxError, find_ready_files, is_ready, stamp_of
-from etl_assets.presets.catalog import detect_preset, load_mapping
+from etl_assets.inbox.archive import OldErrors, move_to_done, move_to_failed
+from etl_assets.inbox.ready_files import (
+    MAPPING_FILE,
+    find_ready_files,
+    find_waiting_files,
+    is_ready,
+    stamp_of,
+)
+from etl_assets.inbox.shop_file import with_shop_of_folder
+from etl_assets.presets.catalog import load_mapping
+from etl_assets.presets.detect import detect_preset
 from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.importing import require_preset
 from etl_assets.raw_orders.load import fail_interrupted_imports, land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.readers.regular_file import open_regular_file
+from etl_assets.raw_orders.shop_checks import ShopChecks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -39,7 +48,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from etl_assets.database.database import Database
-    from etl_assets.inbox.ready_files import FileStamp
+    from etl_assets.inbox.ready_files import FileStamp, WaitingFile
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
     from etl_assets.raw_orders.readers.file_reader import ImportFile
@@ -59,6 +68,34 @@ class Content:
     stamp: FileStamp
 
 
+@dataclass(slots=True)
+class InboxOutcome:
+    """Outcome of an ingestion of the inbox."""
+
+    imports: list[ImportResult] = field(default_factory=list)
+    """Completed imports, and failed ones."""
+    refused: list[ImportResult] = field(default_factory=list)
+    """The failed imports whose files are in `failed` with the error beside; others stay, as they changed meanwhile."""
+    known: list[Path] = field(default_factory=list)
+    """Files whose content was imported before: moved, not imported again."""
+    problems: dict[Path, str] = field(default_factory=dict)
+    """Files that had to stay for reasons that are not theirs, such as a bad mapping."""
+    waiting: list[WaitingFile] = field(default_factory=list)
+    """Whatever else lies in the inbox afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ingestion:
+    """Arguments of `ingest_inbox`, and what became of the files so far."""
+
+    database: Database
+    reader: FileReader
+    inbox: Path
+    run_id: str | None
+    outcome: InboxOutcome
+    old_errors: OldErrors = field(default_factory=OldErrors)
+
+
 class AlreadyImportedError(EtlError):
     """Error of an import whose content another process has imported meanwhile."""
 
@@ -70,7 +107,7 @@ def ingest_inbox(
     settle_seconds: float,
     run_id: str | None = None,
     on_progress: Callable[[Path, int], None] | None = None,
-) -> list[ImportResult]:
+) -> InboxOutcome:
     """Import the ready files of the inbox, one after the other, and move each to `done` or `failed` beside it.
 
     The content of a file is imported once: a file whose content is known is only moved. While another process ingests
@@ -83,85 +120,74 @@ def ingest_inbox(
         run_id: the Dagster run, for the ledger.
         on_progress: called with the file and the number of its lines read so far.
 
-    Returns:
-        The completed imports, and the failed ones, whose files are in `failed` with the error beside.
-
     Raises:
         DatabaseUnavailableError: the server can't be reached; files not imported yet stay.
-        InboxError: files had to stay for reasons that are not theirs (a bad mapping, a folder that can't be written).
+        InboxError: the inbox can't be read.
     """
     fail_interrupted_imports(database)
-    results: list[ImportResult] = []
-    problems: list[str] = []
+    outcome = InboxOutcome()
     with _lock(database) as is_locked, ExitStack() as stack:
         if not is_locked:
             logger.info("Another process is taking in the files of the inbox.")
-            return []
-        reader = stack.enter_context(FileReader(database.settings.reader_memory_mb))
+            return outcome
+        settings = database.settings
+        reader = stack.enter_context(FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder))
+        ingestion = _Ingestion(database, reader, folder, run_id, outcome)
         for path in find_ready_files(folder, settle_seconds=settle_seconds):
             reader.start(path)  # it gets ready while the content is hashed
             on_lines = None if on_progress is None else partial(on_progress, path)
             try:
                 if is_ready(path, settle_seconds=settle_seconds):
-                    result = _ingest_file(database, reader, path, folder, run_id, on_lines)
-                    results += [result] if result is not None else []
+                    _ingest_file(ingestion, path, on_lines)
             except DatabaseUnavailableError:
                 raise
             except (EtlError, OSError, SQLAlchemyError) as error:
-                problems.append(f"{path.name}: {_described(error)}")
-    if problems:
-        msg = f"Files stay in the inbox. {' '.join(problems)}"
-        raise InboxError(msg)
-    return results
+                outcome.problems[path] = _described(error)
+    stay = find_waiting_files(folder, settle_seconds=settle_seconds)
+    outcome.waiting = [one for one in stay if one.path not in outcome.problems]
+    return outcome
 
 
-def _ingest_file(  # as for `ingest_inbox`
-    database: Database,
-    reader: FileReader,
-    path: Path,
-    inbox: Path,
-    run_id: str | None,
-    on_progress: Callable[[int], None] | None,
-) -> ImportResult | None:
-    """Import a file unless its content is known, and move it; return the import, if there was one."""
+def _ingest_file(ingestion: _Ingestion, path: Path, on_progress: Callable[[int], None] | None) -> None:
+    """Import a file unless its content is known, and move it; adds what became of it to the outcome."""
+    database, outcome = ingestion.database, ingestion.outcome
     stamp = stamp_of(path)
     if stamp is None:
-        return None
+        return
     result = None
     try:
         digest = content_hash(path)
         if is_imported(database, digest):
             logger.info("%a holds what was imported before: it is not imported again.", path.name)
         else:
-            with reader.open(path) as file:
-                result = _import_content(database, file, inbox, Content(digest, stamp), run_id, on_progress)
+            with ingestion.reader.open(path) as file:
+                result = _import_content(ingestion, file, Content(digest, stamp), on_progress)
     except ImportFileError as error:
         if stamp_of(path) != stamp:
-            return None  # changed or gone while it was read
-        result = record_failed_import(database, path, error)
-    if result is None or result.error is None:
-        move_to_done(path, stamp)
+            return  # changed or gone while it was read
+        result = record_failed_import(database, path, error.worded_for("inbox"))
+    if result is None:
+        outcome.known.append(path)
     else:
-        move_to_failed(path, stamp, result.error)
-    return result
+        outcome.imports.append(result)
+    if result is not None and result.error is not None:
+        if move_to_failed(path, stamp, result.error) is not None:
+            outcome.refused.append(result)
+    elif move_to_done(path, stamp) is not None:
+        ingestion.old_errors.remove(path)
 
 
 def _import_content(
-    database: Database,
-    file: ImportFile,
-    inbox: Path,
-    content: Content,
-    run_id: str | None,
-    on_progress: Callable[[int], None] | None,
+    ingestion: _Ingestion, file: ImportFile, content: Content, on_progress: Callable[[int], None] | None
 ) -> ImportResult | None:
     """Import a file; return None where another process imports the same content at the same time.
 
     Raises:
         ImportFileError: the headers fit no preset, or can't be read.
     """
-    path, counts = file.path, ReadCounts()
-    named = prescribed_mapping(file, inbox)
-    preset = named or require_preset(file)
+    path, counts, database = file.path, ReadCounts(), ingestion.database
+    named = prescribed_mapping(file, ingestion.inbox)
+    preset = with_shop_of_folder(named or require_preset(file), file, ingestion.inbox)
     frames = extract_raw_orders(file, preset, counts, is_detected=named is None, on_progress=on_progress)
     result = land_raw_orders(
         database,
@@ -169,8 +195,9 @@ def _import_content(
         preset,
         _while_unchanged(frames, path, content.stamp),
         counts,
-        run_id=run_id,
+        run_id=ingestion.run_id,
         before_rows=lambda connection, import_id: record_content(connection, content, import_id, path),
+        shop_checks=ShopChecks(preset),
     )
     if result.status == "failed" and is_imported(database, content.digest):
         logger.info("%a was imported by another process meanwhile.", path.name)
@@ -182,7 +209,11 @@ def _import_content(
 
 def _while_unchanged(frames: Iterator[pl.DataFrame], path: Path, stamp: FileStamp) -> Generator[pl.DataFrame]:
     """Yield the raw orders of a file; at the end it must still be the file whose content was hashed."""
-    yield from frames
+    try:
+        yield from frames
+    except ImportFileError as error:
+        worded = error.worded_for("inbox")
+        raise worded from None
     if stamp_of(path) != stamp:
         remedy = "It is imported once it is complete"
         raise ImportFileError(path, None, "the file changed while it was read", remedy)
@@ -235,7 +266,7 @@ def prescribed_mapping(file: ImportFile, inbox: Path) -> Preset | None:
         return None
     if file.path.parent == inbox:
         try:
-            if detect_preset(file.headers()) is not None:
+            if detect_preset(file.headers(), file.presets()) is not None:
                 return None
         except ImportFileError:
             pass  # it can be read with the mapping at most

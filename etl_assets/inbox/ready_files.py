@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Final
 from etl_assets.errors import EtlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 MAPPING_FILE: Final = "mapping.yaml"
+SHOP_FILE: Final = "shop.txt"
+DESCRIPTIONS: Final = (MAPPING_FILE, SHOP_FILE)
+"""Files that say what the exports beside them do not; a sub-folder with one of them is part of the inbox."""
 DONE: Final = "done"
 FAILED: Final = "failed"
 ERROR_ENDING: Final = ".error.txt"
@@ -32,7 +35,15 @@ the file wait until that time comes again; it is ignored."""
 
 
 class InboxError(EtlError):
-    """Error of an unusable inbox, or of files that stay in it for reasons that are not their own."""
+    """Error of an inbox that can't be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFile:
+    """A file, or folder, that is not imported now, and why."""
+
+    path: Path
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +60,8 @@ class FileStamp:
 def find_ready_files(folder: Path, *, settle_seconds: float) -> list[Path]:
     """Return the files of the inbox that are ready to be imported, those modified first at first.
 
-    Searches the folder and its sub-folders with a mapping of their own. A file is ready when no process has it open for
-    writing (known on Linux only) and neither its content nor its name has changed for `settle_seconds`.
+    Searches the folder and its sub-folders that have a `mapping.yaml` or `shop.txt`. A file is ready when no process
+    has it open for writing (known on Linux only) and neither its content nor its name has changed for `settle_seconds`.
 
     Args:
         folder: the inbox; made where it is missing.
@@ -68,6 +79,47 @@ def find_ready_files(folder: Path, *, settle_seconds: float) -> list[Path]:
     ready = [path for path in candidates if is_ready(path, settle_seconds=settle_seconds)]
     stamps = ((stamp_of(path), path) for path in ready)
     return [path for _, path in sorted((stamp.modified, path) for stamp, path in stamps if stamp)]
+
+
+def find_waiting_files(folder: Path, *, settle_seconds: float) -> list[WaitingFile]:
+    """Return what lies in the inbox, by path, and why it is not imported now.
+
+    Not listed are hidden files and those of the inbox itself: descriptions, errors, the archive.
+    """
+    try:
+        return list(_waiting_in(folder, settle_seconds, is_inbox=True))
+    except OSError:
+        return []  # reported by `find_ready_files`
+
+
+def _waiting_in(folder: Path, settle_seconds: float, *, is_inbox: bool) -> Iterator[WaitingFile]:
+    with os.scandir(folder) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+    beside = {entry.name for entry in listed}
+    for entry in listed:
+        path, name = folder / entry.name, entry.name.lower()
+        if name in {*DESCRIPTIONS, DONE, FAILED} or name.startswith((".", "~$")) or name.endswith(ERROR_ENDING):
+            continue
+        if entry.is_symlink():
+            yield WaitingFile(path, "links are not followed: put the file itself here")
+        elif not entry.is_dir():
+            yield WaitingFile(path, _why_waiting(path, beside, settle_seconds))
+        elif not is_inbox:
+            yield WaitingFile(path, "folders in sub-folders are not looked at: move it into the inbox itself")
+        elif _is_described(path):
+            yield from _waiting_in(path, settle_seconds, is_inbox=False)
+        else:
+            yield WaitingFile(path, f"the folder has neither {' nor '.join(DESCRIPTIONS)}: put one of them there")
+
+
+def _why_waiting(path: Path, beside: Iterable[str], settle_seconds: float) -> str:
+    if not _has_importable_name(path.name, beside):
+        return "its name, or that of a file beside it, says that it is unfinished: rename it once it is complete"
+    if is_open_for_writing(path):
+        return "a program has it open for writing"
+    if not is_ready(path, settle_seconds=settle_seconds):
+        return f"it changed less than {settle_seconds:g} s ago"
+    return "it is complete: the next run imports it"
 
 
 def is_ready(path: Path, *, settle_seconds: float) -> bool:
@@ -131,7 +183,11 @@ def _sub_folders(folder: Path) -> list[Path]:
             and entry.name not in {DONE, FAILED}
             and not entry.name.startswith(".")
         ]
-    return [folder / name for name in names if (folder / name / MAPPING_FILE).is_file()]
+    return [folder / name for name in names if _is_described(folder / name)]
+
+
+def _is_described(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in DESCRIPTIONS)
 
 
 def _candidates(folder: Path) -> list[Path]:
@@ -142,7 +198,7 @@ def _candidates(folder: Path) -> list[Path]:
 
 def _has_importable_name(name: str, beside: Iterable[str]) -> bool:
     lower = name.lower()
-    if lower == MAPPING_FILE or lower.startswith((".", "~$")) or lower.endswith((*UNFINISHED_ENDINGS, ERROR_ENDING)):
+    if lower in DESCRIPTIONS or lower.startswith((".", "~$")) or lower.endswith((*UNFINISHED_ENDINGS, ERROR_ENDING)):
         return False
     # Some browsers put an empty file in place of the one that they download beside it.
     return not any(name + ending in beside for ending in UNFINISHED_ENDINGS)

@@ -176,8 +176,9 @@ def _evaluation_of(record: AssetCheckExecutionRecord) -> Evaluation:
 
 def _check_alert(record: AssetCheckExecutionRecord, evaluation: Evaluation, public_url: str | None) -> Alert:
     asset, check = record.key.asset_key.to_user_string(), record.key.name
-    count = record.evaluation.metadata.get("violation_count") if record.evaluation else None
-    found = f"{count.value} violations found. " if count is not None else ""
+    metadata = record.evaluation.metadata if record.evaluation else {}
+    count, problems = metadata.get("violation_count"), metadata.get("problems")
+    found = f"{count.value} violations found. " if count is not None else f"{problems.value} " if problems else ""
     return Alert(
         kind="check_failed",
         title=f"Check {check} of {asset} failed",

@@ -15,10 +15,12 @@ from etl_assets.asset_graph import SPECS, STEP_ASSETS, TABLE_OF, AssetName
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database
 from etl_assets.orchestration.charts import chart_metadata
+from etl_assets.orchestration.check_specs import ALL_INPUTS_INGESTED, IMPORTS_ARE_READABLE, RUN_CHECKS
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.health import pipeline_health
-from etl_assets.orchestration.metadata import OWNERS, result_metadata, sample_rows, table_metadata
-from etl_assets.pipeline.protocol import Services
+from etl_assets.orchestration.metadata import INPUTS, OWNERS, result_metadata, sample_rows, table_metadata
+from etl_assets.orders.import_outcomes import ImportOutcome, quarantined_imports_of_run
+from etl_assets.pipeline.protocol import Services, StepResult
 from etl_assets.raw_orders.load import count_imports, fail_interrupted_imports
 from etl_assets.run.landing import ingest_pending_inputs
 from etl_assets.run.registry import run_asset
@@ -29,19 +31,14 @@ RULES_VERSION: Final = "1"
 """Code version of all assets: raise it when a rule changes stored rows; the UI then marks assets out of date."""
 
 
+MESSAGES_SHOWN: Final = 20
+
+
 class EtlConfig(dg.Config):
     """Run configuration of an asset."""
 
     full_refresh: bool = False
     """Process everything again instead of what is pending, after a rule or a mapping changed."""
-
-
-ALL_INPUTS_INGESTED: Final = dg.AssetCheckSpec(
-    name="all_inputs_ingested",
-    asset="raw_orders",
-    description="No file stays in the inbox and no source is unread for reasons that somebody has to correct.",
-)
-"""Not blocking: rows that have landed are processed meanwhile."""
 
 
 class LandingConfig(dg.Config):
@@ -82,16 +79,18 @@ def raw_orders(
             "imports_completed": imports["completed"],
             "imports_failed": imports["failed"],
             "imports_interrupted": interrupted,
-            "files_taken_in": landed.files,
-            "files_failed": landed.failed_files,
+            "files_taken_in": len(landed.inbox.imports),
+            "files_failed": len(landed.inbox.refused),
+            "files_waiting": len(landed.inbox.waiting),
             "rows_pulled": landed.pulled_rows,
+            INPUTS: dg.MetadataValue.json(landed.as_dict()),
             **sample_rows(database, "raw_orders"),
         },
         check_results=[
             dg.AssetCheckResult(
                 check_name=ALL_INPUTS_INGESTED.name,
                 passed=not landed.problems,
-                metadata={"problems": "\n".join(landed.problems) or "none"},
+                metadata={"problems": "\n".join(landed.problems[:MESSAGES_SHOWN]) or "none"},
             )
         ],
     )
@@ -112,6 +111,7 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
         code_version=RULES_VERSION,
         metadata=table_metadata(asset),
         pool=asset,
+        check_specs=[spec for spec in RUN_CHECKS if spec.asset_key == dg.AssetKey(asset)],
     )
     def materialize_asset(
         context: dg.AssetExecutionContext,
@@ -119,15 +119,33 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
         database: dg.ResourceParam[Database],
         batch_processor: dg.ResourceParam[BatchProcessor],
         vectorized_queries: dg.ResourceParam[VectorizedQueries],
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # as for raw_orders
         services = Services(database, batch_processor, vectorized_queries)
         with reported_errors(asset):
             result = run_asset(asset, services, run_id=context.run.run_id, full_refresh=config.full_refresh)
         context.log.info("%s: %s", asset, result.as_dict())
-        counts = result_metadata(database, asset, TABLE_OF[asset], result)
-        return dg.MaterializeResult(metadata=chart_metadata(database, asset, context.log) | counts)
+        metadata = chart_metadata(database, asset, context.log)
+        metadata |= result_metadata(database, asset, TABLE_OF[asset], result)
+        checks = [_check_imports(database, context.run.run_id, result)] if asset == "orders" else []
+        return dg.MaterializeResult(metadata=metadata, check_results=checks)
 
     return materialize_asset
+
+
+def _check_imports(database: Database, run_id: str, result: StepResult) -> dg.AssetCheckResult:
+    """Name the imports of the run with orders that could not be read; fail where none of an import could be."""
+    found: list[ImportOutcome] = []
+    if result.counts.quarantined:
+        with database.transaction() as connection:
+            found = quarantined_imports_of_run(connection, run_id)
+    return dg.AssetCheckResult(
+        check_name=IMPORTS_ARE_READABLE.name,
+        passed=not any(one.is_unreadable for one in found),
+        metadata={
+            "imports_with_unreadable_orders": len(found),
+            "problems": "\n".join(one.message for one in found[:MESSAGES_SHOWN]) or "none",
+        },
+    )
 
 
 ALL_ASSETS: Final = (raw_orders, *(build_asset(asset) for asset in STEP_ASSETS), pipeline_health)

@@ -17,6 +17,7 @@ import dagster as dg
 
 from etl_assets.asset_graph import LEAF_ASSETS
 from etl_assets.database.database import Database, sqlstate_of
+from etl_assets.orchestration.check_specs import RUN_CHECKS
 from etl_assets.orchestration.metadata import OWNERS
 from etl_assets.quality.checks import CHECKS
 from etl_assets.reporting.health import NONE, PipelineState, read_pipeline_state, state_sections, summary
@@ -108,15 +109,14 @@ def pipeline_health(
 def failed_checks(instance: dg.DagsterInstance) -> list[tuple[str, str, str, str]]:
     """Return asset, check, severity and run of the checks whose last evaluation failed."""
     found: list[tuple[str, str, str, str]] = []
-    for check in CHECKS:
-        record = instance.get_latest_asset_check_evaluation_record(
-            dg.AssetCheckKey(dg.AssetKey(check.asset), check.name)
-        )
+    of_runs = ((spec.asset_key.to_user_string(), spec.name, "error") for spec in RUN_CHECKS)
+    for asset, name, severity in (*of_runs, *((check.asset, check.name, check.severity) for check in CHECKS)):
+        record = instance.get_latest_asset_check_evaluation_record(dg.AssetCheckKey(dg.AssetKey(asset), name))
         if record is None or record.event is None or record.event.dagster_event is None:
             continue
         if record.status.value in ("SUCCEEDED", "PLANNED"):
             continue
-        found.append((check.asset, check.name, check.severity, record.run_id[:8]))
+        found.append((asset, name, severity, record.run_id[:8]))
     return found
 
 
@@ -148,6 +148,7 @@ def _figures(state: PipelineState) -> dict[str, int]:
     return {
         "rows_pending": state.pending_rows,
         "open_quarantine": state.quarantined_rows,
-        "failed_imports": state.failed_import_count,
+        "failed_imports": state.failed_imports.total,
+        "unreadable_imports": sum(one.is_unreadable for one in state.quarantined_imports),
         "oldest_pending_minutes": round(max((one.waiting or 0.0 for one in state.assets), default=0.0) / 60),
     }

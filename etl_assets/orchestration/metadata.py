@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 OWNERS: Final = ("team:order_to_lead",)
 SAMPLE_ROWS: Final = 5
+INPUTS: Final = "inputs"
+"""Metadata of `raw_orders`: what a run ingested, refused and left, as `run` reports it."""
 _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 
 

@@ -22,6 +22,7 @@ from etl_assets.orchestration.failures import reported_errors
 from etl_assets.quarantine.corrections import CorrectionResult, build_corrections, import_corrections
 from etl_assets.quarantine.open_rows import list_open_rows
 from etl_assets.quarantine.requeue import requeue
+from etl_assets.quarantine.row_filter import REASON_CODES, RowFilter, build_filter
 from etl_assets.quarantine.spreadsheet import export_quarantine, read_corrections
 from etl_assets.settings import Settings
 
@@ -44,7 +45,24 @@ class FileFormat(Enum):
     CSV = "csv"
 
 
-class ExportConfig(dg.Config):
+class FilterConfig(dg.Config):
+    """Filter of open rows."""
+
+    import_id: str = Field(default="", description="Only rows of this import; the first digits do. Default: all.")
+    reason_code: str = Field(
+        default="", description=f"Only rows with this code: {', '.join(REASON_CODES)}. Default: all."
+    )
+    asset: str = Field(
+        default="", description=f"Only rows rejected by this asset: {', '.join(QUARANTINING_ASSETS)}. Default: all."
+    )
+
+    def chosen(self, database: Database) -> RowFilter:
+        """Return the filter. Raises `RowFilterError` with the possible values."""
+        with database.transaction() as connection:
+            return build_filter(connection, asset=self.asset, import_id=self.import_id, reason_code=self.reason_code)
+
+
+class ExportConfig(FilterConfig):
     """Configuration of `export_quarantine`."""
 
     file_name: str = Field(
@@ -52,9 +70,6 @@ class ExportConfig(dg.Config):
     )
     format: FileFormat = Field(
         default=FileFormat.XLSX, description="XLSX keeps cells as text; CSV also holds texts that a workbook can't."
-    )
-    asset: str = Field(
-        default="", description=f"Only rows rejected by this asset: {', '.join(QUARANTINING_ASSETS)}. Default: all."
     )
 
 
@@ -78,7 +93,7 @@ class Correction(dg.Config):
     platform_order_id: str | None = None
 
 
-class ReplayConfig(dg.Config):
+class ReplayConfig(FilterConfig):
     """Configuration of `replay_quarantine`. Empty: replays every open row as it is, after a rule or preset changed."""
 
     file: str = Field(
@@ -97,14 +112,11 @@ def _export_open_rows(
     context: dg.OpExecutionContext, config: ExportConfig, database: dg.ResourceParam[Database]
 ) -> None:
     with reported_errors("export"):
-        if config.asset and config.asset not in QUARANTINING_ASSETS:
-            msg = f"asset: {config.asset!r} puts no rows into quarantine; use one of {', '.join(QUARANTINING_ASSETS)}."
-            raise QuarantineJobError(msg)
-        asset = config.asset or None
+        chosen = config.chosen(database)
         path = _new_file(quarantine_folder(database.settings), config.file_name, config.format.value)
         with database.transaction() as connection:
-            listed, _ = list_open_rows(connection, asset=asset, limit=SHOWN_ROWS)
-        rows = export_quarantine(database, path, asset=asset)
+            listed, _ = list_open_rows(connection, limit=SHOWN_ROWS, chosen=chosen)
+        rows = export_quarantine(database, path, chosen)
     records = [dg.TableRecord({name: str(row[name]) for name in _SHOWN_COLUMNS}) for row in listed]
     schema = dg.TableSchema([dg.TableColumn(name, "text") for name in _SHOWN_COLUMNS])
     context.add_output_metadata(
@@ -120,8 +132,9 @@ def _export_open_rows(
 @dg.op(name="replay_rows")
 def _replay_rows(context: dg.OpExecutionContext, config: ReplayConfig, database: dg.ResourceParam[Database]) -> None:
     with reported_errors("replay"):
-        if sum(map(bool, (config.file, config.corrections, config.quarantine_ids))) > 1:
-            msg = "Give one of file, corrections and quarantine_ids, or none to replay all open rows as they are."
+        has_filter = any((config.import_id, config.reason_code, config.asset))
+        if sum(map(bool, (config.file, config.corrections, config.quarantine_ids, has_filter))) > 1:
+            msg = "Give one of file, corrections, quarantine_ids and a filter, or none to replay all open rows."
             raise QuarantineJobError(msg)
         if config.file:
             path = allowed_file(database.settings, config.file)
@@ -133,7 +146,7 @@ def _replay_rows(context: dg.OpExecutionContext, config: ReplayConfig, database:
             source = Path(f"corrections in Dagster run {context.run_id}")
             outcome = _correction_metadata(import_corrections(database, rows, source, run_id=context.run_id))
         else:
-            found = requeue(database, config.quarantine_ids or None)
+            found = requeue(database, config.quarantine_ids or None, config.chosen(database))
             outcome = {
                 "queued": len(found.queued),
                 "outdated": list(found.outdated),

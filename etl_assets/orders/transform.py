@@ -11,6 +11,7 @@ import polars as pl
 
 from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.orders.faults import reason, reason_code
+from etl_assets.values.currencies import currency_codes
 from etl_assets.values.identifiers import customer_global_id, customer_key
 from etl_assets.values.numbers import MONEY, parse_money
 from etl_assets.values.order_keys import RAW_SHOP, shops_by_raw_name
@@ -71,7 +72,7 @@ def read_orders(
     Args:
         raw: `raw_id`, `defect` and the text columns of `raw_orders`, of imports with one preset.
         preset: how the texts are to be read.
-        shops: `shop_id`, `platform`, `shop_name`, `timezone`.
+        shops: `shop_id`, `platform`, `shop_name`, `timezone`, `default_currency`.
         order_types: `order_type` (as in `raw`), `system_order_type`.
 
     Returns:
@@ -82,6 +83,9 @@ def read_orders(
         key=clean_text(pl.col("order_id")),
         ordered=parse_timestamps(named["ordered_at"], named["timezone"], preset.timestamp_formats),
         updated=parse_timestamps(named["updated_at"], named["timezone"], preset.timestamp_formats),
+        code_of_currency=currency_codes(
+            named["currency"], named["amount"], named["default_currency"], preset.currency_symbols
+        ),
         money=parse_money(pl.col("amount"), preset.numbers),
         nickname=clean_name(pl.col("customer_name")),
         status=clean_text(pl.col("order_status")),
@@ -106,7 +110,7 @@ def read_orders(
             order_type="type",
             system_order_type="system_order_type",
             amount="money",
-            currency=clean_text(pl.col("currency")).str.to_uppercase(),
+            currency="code_of_currency",
             ordered_at="ordered",
             source_updated_at="updated",
         )
@@ -148,7 +152,10 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
     # As integers: no timestamp is before all others, not even the year 1, which exports do name.
     new_time = pl.col("source_updated_at").to_physical().fill_null(_BEFORE_ANY_TIME)
     old_time = pl.col("source_updated_at_stored").to_physical().fill_null(_BEFORE_ANY_TIME)
-    is_older = (new_time < old_time) | ((new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored")))
+    # A row that is read again with other rules or in another zone is the same version, whatever its time is now.
+    is_same = pl.col("raw_id") == pl.col("raw_id_stored")
+    is_earlier = (new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored"))
+    is_older = ~is_same & ((new_time < old_time) | is_earlier)
     differing = {name: pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_VALUES}
     differs = pl.any_horizontal(pl.col("lines_differ"), *differing.values())
     change = (

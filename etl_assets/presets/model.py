@@ -7,12 +7,18 @@ that its rows are always read the same way: a change of a key must keep what sto
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Annotated, Final, Literal
 
 import polars as pl
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
+from etl_assets.values.currencies import CurrencyCode  # noqa: TC001  # Pydantic reads the annotations
 from etl_assets.values.numbers import NumberFormat
+from etl_assets.values.timestamps import EXCEL_SERIAL
+
+WRITTEN: Final = "written"
+"""Context of validating what someone writes now: stored mappings are read without, and keep what they meant."""
 
 RawColumn = Literal[
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency",
@@ -61,6 +67,39 @@ def _known_encoding(name: str) -> str:
     return name
 
 
+def _accept_one_set(value: object) -> object:
+    """Make one set of a plain list of headers, as stored mappings have it."""
+    is_plain = isinstance(value, list | tuple) and value and all(isinstance(header, str) for header in value)
+    return (value,) if is_plain else value
+
+
+HeaderSet = Annotated[tuple[str, ...], Field(min_length=1)]
+HeaderSets = Annotated[tuple[HeaderSet, ...], BeforeValidator(_accept_one_set)]
+
+
+def _timestamp_format(text: str, info: ValidationInfo) -> str:
+    if info.context == WRITTEN and "%" not in text and text != EXCEL_SERIAL:
+        msg = f"{text!r} has no % codes: write {_with_percent(text)!r} (or {EXCEL_SERIAL} for numbers of days, 45292.5)"
+        raise ValueError(msg)
+    return text
+
+
+def _with_percent(text: str) -> str:
+    """Return a format such as DD.MM.YYYY HH:mm in strftime codes."""
+    after_hour = False
+    codes = []
+    for part in _FORMAT_PARTS.split(text):
+        code = {"y": "%Y" if len(part) > 2 else "%y", "d": "%d", "h": "%H", "s": "%S"}.get(part[:1].lower())  # noqa: PLR2004  # yy or yyyy
+        if part[:1].lower() == "m":
+            code = "%M" if after_hour else "%m"
+        after_hour = after_hour or code == "%H"
+        codes.append(code or part)
+    found = "".join(codes)
+    return found if "%d" in found and "%m" in found else "%d.%m.%Y %H:%M"
+
+
+_FORMAT_PARTS: Final = re.compile(r"([Yy]+|[Mm]+|[Dd]+|[Hh]+|[Ss]+)")
+TimestampFormat = Annotated[str, AfterValidator(_timestamp_format)]
 TimezoneName = Annotated[str, AfterValidator(_known_timezone)]
 Regex = Annotated[str, AfterValidator(_valid_regex)]
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
@@ -117,6 +156,8 @@ class Preset(_Strict):
     encodings: tuple[Encoding, ...] = Field(default=("utf-8",), min_length=1)
     """Tried in this order; a UTF-8 byte order mark is always accepted."""
     delimiter: str = Field(default=",", min_length=1, max_length=1)
+    skip_rows_matching: tuple[Regex, ...] = ()
+    """Patterns of rows that are no orders, such as a footer; searched in the row's cells, joined by tabs."""
     columns: dict[RawColumn, ColumnMapping]
     item: dict[ItemColumn, ColumnMapping] = Field(default_factory=dict)
     """The columns of a line item (shape `line_item` only)."""
@@ -125,17 +166,24 @@ class Preset(_Strict):
     item_variant_separator: str | None = None
     """Splits ``Product - Variant`` at the last occurrence, where the export has no variant column."""
     numbers: NumberFormat = NumberFormat()
-    timestamp_formats: tuple[str, ...] = ()
-    """strftime formats tried before the ISO ones that are always understood."""
+    timestamp_formats: tuple[TimestampFormat, ...] = ()
+    """strftime formats, or `EXCEL_SERIAL`, tried before the ISO ones that are always understood."""
     timezone: TimezoneName = "UTC"
     """The time zone that new shops of this export get; naive timestamps are read in their shop's zone."""
+    currency_symbols: dict[str, CurrencyCode] = Field(default_factory=dict)
+    """ISO codes of currency symbols in this export, for those that mean several currencies (``$``, ``¥``)."""
     cancelled_statuses: tuple[str, ...] = ()
     """The order statuses that mean cancelled (compared cleaned and case-insensitively)."""
-    detect_headers: tuple[str, ...] = ()
-    """A file that has all of these headers is taken for this format."""
+    known_statuses: tuple[str, ...] = ()
+    """The order statuses that the export may have (compared as cancelled ones); where given, others are reported."""
+    detect_headers: HeaderSets = ()
+    """Sets of headers: a file that has all headers of any set is taken for this format."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Preset:
+        if not all(status.strip() for status in self.known_statuses):
+            msg = "known_statuses holds an empty text: leave it out, orders without a status are known"
+            raise ValueError(msg)
         if "order_id" not in self.columns:
             msg = "columns must say where order_id comes from"
             raise ValueError(msg)
@@ -150,14 +198,30 @@ class Preset(_Strict):
             raise ValueError(msg)
         return self
 
+    def all_known_statuses(self) -> tuple[str, ...]:
+        """Return the statuses that the export is known to have; none where the preset does not list them."""
+        if not self.known_statuses:
+            return ()
+        mapping = self.columns.get("order_status", ColumnMapping(constant=""))
+        set_here = (*(rule.value for rule in mapping.rules), *filter(None, (mapping.constant,)))
+        return tuple(dict.fromkeys((*self.known_statuses, *self.cancelled_statuses, *set_here)))
+
     def with_overrides(
-        self, *, platform: str | None = None, shop: str | None = None, timezone: str | None = None
+        self,
+        *,
+        platform: str | None = None,
+        shop: str | None = None,
+        timezone: str | None = None,
+        currency: str | None = None,
     ) -> Preset:
-        """Return the preset with a platform, shop or time zone that replaces that of the file, for one import."""
+        """Return the preset with values of one import: they replace those of the file; a currency fills blank ones."""
         columns = dict(self.columns)
         if platform is not None:
             columns["platform"] = ColumnMapping(constant=platform)
         if shop is not None:
             columns["shop"] = ColumnMapping(constant=shop)
-        changed = self.model_dump() | {"columns": columns, "timezone": timezone or self.timezone}
-        return Preset.model_validate(changed)
+        if currency is not None:
+            blank = columns.get("currency", ColumnMapping(constant=currency))
+            columns["currency"] = blank.model_copy(update={"constant": currency})
+        changed = {"columns": columns} | ({"timezone": timezone} if timezone else {})
+        return Preset.model_validate(self.model_dump(exclude_unset=True) | changed)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.database.database import Database
+    from etl_assets.quarantine.row_filter import RowFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +45,11 @@ def dismiss(database: Database, quarantine_ids: Sequence[int], note: str) -> Dis
         dismissed = sorted(done)
         not_open = split_not_open(connection, set(quarantine_ids) - set(dismissed))
     return Dismissed(tuple(dismissed), not_open.resolved, not_open.unknown)
+
+
+def dismiss_chosen(database: Database, chosen: RowFilter, note: str) -> int:
+    """Resolve all open rows that a filter leaves, as `dismiss` does; return how many. They may be millions."""
+    with database.transaction() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
+        closed = "UPDATE quarantine q SET resolved_at = now(), resolution = 'dismissed', note = :note"
+        return connection.execute(sa.text(f"{closed} WHERE {chosen.condition}"), {"note": note}).rowcount

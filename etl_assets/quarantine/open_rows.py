@@ -9,23 +9,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from etl_assets.quarantine.row_filter import ALL_OPEN_ROWS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from uuid import UUID
 
     from etl_assets.database.database import Database
+    from etl_assets.quarantine.row_filter import RowFilter
 
-_FILTER: Final = """
-    resolved_at IS NULL AND (CAST(:asset AS text) IS NULL OR asset = :asset)
-    AND (CAST(:import_id AS uuid) IS NULL OR import_id = :import_id)
-"""
-_LIST: Final = f"""
+_LIST: Final = """
     SELECT quarantine_id, asset, reason_code, reason, order_id, import_id, raw_id, quarantined_at,
-           (SELECT t.source FROM import_tasks t WHERE t.import_id = quarantine.import_id) AS source,
+           (SELECT t.source FROM import_tasks t WHERE t.import_id = q.import_id) AS source,
            CAST(row ->> 'row_no' AS integer) AS line
-    FROM quarantine WHERE {_FILTER} ORDER BY quarantine_id FETCH FIRST :limit ROWS ONLY
-"""  # noqa: S608  # a constant
-_COUNT: Final = f"SELECT count(*) FROM quarantine WHERE {_FILTER}"  # noqa: S608  # a constant
+"""
 _COUNTS_BY_REASON: Final = """
     SELECT asset, reason_code, count(*) AS rows, min(quarantined_at) AS since FROM quarantine
     WHERE resolved_at IS NULL GROUP BY asset, reason_code ORDER BY asset, reason_code
@@ -47,19 +43,19 @@ class NotOpen(NamedTuple):
 
 
 def list_open_rows(
-    connection: sa.Connection, *, asset: str | None, limit: int, import_id: UUID | None = None
+    connection: sa.Connection, *, limit: int, chosen: RowFilter = ALL_OPEN_ROWS
 ) -> tuple[list[dict[str, Any]], int]:
     """Return the oldest open rows (ids, codes, reasons, file and line), at most `limit`, and the number of all.
 
     Args:
         connection: an open transaction.
-        asset: only rows that this asset rejected.
         limit: the most rows to return.
-        import_id: only rows of this import.
+        chosen: which open rows.
     """
-    chosen = {"asset": asset, "import_id": import_id}
-    rows = connection.execute(sa.text(_LIST), {"limit": limit, **chosen}).mappings().all()
-    total: int = connection.execute(sa.text(_COUNT), chosen).scalar_one()
+    source = f"FROM quarantine q WHERE {chosen.condition}"
+    first = sa.text(f"{_LIST} {source} ORDER BY quarantine_id FETCH FIRST :limit ROWS ONLY")
+    rows = connection.execute(first, {"limit": limit}).mappings().all()
+    total: int = connection.execute(sa.text(f"SELECT count(*) {source}")).scalar_one()
     return [dict(row) for row in rows], total
 
 

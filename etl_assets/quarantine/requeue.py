@@ -17,11 +17,13 @@ from etl_assets.database.frames import fetch_frame
 from etl_assets.ledger import queue
 from etl_assets.ledger.queue import RawIdRange
 from etl_assets.quarantine.open_rows import split_not_open
+from etl_assets.quarantine.row_filter import ALL_OPEN_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.database.database import Database
+    from etl_assets.quarantine.row_filter import RowFilter
 
 REPLAY_LOCK_ID: Final = 7_305_461_903
 """Advisory lock of replays: two at once would land the same corrected rows."""
@@ -42,8 +44,6 @@ _OPEN: Final = f"""
     JOIN raw_orders r USING (raw_id)
     JOIN import_tasks t ON t.import_id = r.import_id
     LEFT JOIN orders o ON o.raw_id = q.raw_id AND q.asset NOT IN ({_REPLAYED_FROM_IMPORTS})
-    WHERE q.resolved_at IS NULL
-    ORDER BY q.raw_id
 """  # noqa: S608  # names of assets
 
 
@@ -61,18 +61,22 @@ class Requeued:
     """Not in quarantine."""
 
 
-def requeue(database: Database, quarantine_ids: Sequence[int] | None = None) -> Requeued:
+def requeue(
+    database: Database, quarantine_ids: Sequence[int] | None = None, chosen: RowFilter = ALL_OPEN_ROWS
+) -> Requeued:
     """Put open rows of quarantine back on the queue; run the assets afterwards.
 
     The queue is a set, so this may be repeated and a row may be pending already.
 
     Args:
         database: the store.
-        quarantine_ids: which rows; all open ones where it is None.
+        quarantine_ids: which rows.
+        chosen: which open rows where no ids are given.
     """
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
-        found = fetch_frame(connection, _OPEN, _OPEN_SCHEMA)
+        condition = (chosen if quarantine_ids is None else ALL_OPEN_ROWS).condition
+        found = fetch_frame(connection, f"{_OPEN} WHERE {condition} ORDER BY q.raw_id", _OPEN_SCHEMA)
         if quarantine_ids is not None:
             found = found.filter(pl.col("quarantine_id").is_in(list(quarantine_ids)))
         is_current = pl.col("batch_id").is_not_null() & pl.col("asset").is_in(list(REPLAY_ENTRY))

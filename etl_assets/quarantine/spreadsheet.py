@@ -16,8 +16,10 @@ from etl_assets.database.frames import fetch_frame
 from etl_assets.errors import EtlError
 from etl_assets.limits import MAX_SHEET_CELL_CHARACTERS, MAX_SHEET_ROWS, READER_MEMORY_MB
 from etl_assets.presets.model import RAW_COLUMNS
+from etl_assets.quarantine.row_filter import ALL_OPEN_ROWS
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER
 from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.transform import blank_to_null
 from etl_assets.values.numbers import is_rounded_number
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from etl_assets.database.database import Database
+    from etl_assets.quarantine.row_filter import RowFilter
 
 SUFFIXES: Final = (".csv", ".xlsx")
 RAW_TEXTS: Final[dict[str, pl.DataType]] = {name: pl.String() for name in RAW_COLUMNS}
@@ -43,10 +46,10 @@ EXPORT_SCHEMA: Final = {
 _FORMULA_START: Final = r"[=+\-@\t\r＝＋－＠]"
 _PLAIN_NUMBER: Final = r"^[+-]?\d+(\.\d+)?$"
 _NOT_IN_A_WORKBOOK: Final = r"[\x00-\x08\x0b-\x1f]"
-_OPEN_ROWS: Final = (
+_TEXTS: Final = (
     "SELECT q.quarantine_id, q.asset, q.reason_code, q.reason, t.source, CAST(r.row_no AS text),"  # noqa: S608  # constants
     f" {', '.join('r.' + name for name in RAW_COLUMNS)} FROM quarantine q JOIN raw_orders r USING (raw_id)"
-    " JOIN import_tasks t ON t.import_id = r.import_id WHERE q.resolved_at IS NULL ORDER BY q.quarantine_id"
+    " JOIN import_tasks t ON t.import_id = r.import_id"
 )
 
 
@@ -66,13 +69,13 @@ def unescape_formula(text: pl.Expr) -> pl.Expr:
     return pl.when(text.str.contains(f"^'+{_FORMULA_START}")).then(text.str.slice(1)).otherwise(text)
 
 
-def export_quarantine(database: Database, path: Path, *, asset: str | None = None) -> int:
+def export_quarantine(database: Database, path: Path, chosen: RowFilter = ALL_OPEN_ROWS) -> int:
     """Write open rows of quarantine, with the raw texts as they are, to a .csv (UTF-8 with mark) or .xlsx file.
 
     Args:
         database: the store.
         path: the file; it is replaced where it exists.
-        asset: only rows that this asset rejected.
+        chosen: which open rows.
 
     Returns:
         How many rows were written.
@@ -81,9 +84,7 @@ def export_quarantine(database: Database, path: Path, *, asset: str | None = Non
         SpreadsheetError: the file can't be written, or a workbook can't hold the rows.
     """
     with database.transaction() as connection:
-        rows = fetch_frame(connection, _OPEN_ROWS, EXPORT_SCHEMA)
-    if asset is not None:
-        rows = rows.filter(pl.col("asset") == asset)
+        rows = fetch_frame(connection, f"{_TEXTS} WHERE {chosen.condition} ORDER BY q.quarantine_id", EXPORT_SCHEMA)
     texts = rows.with_columns(escape_formula(pl.col(name)).alias(name) for name in ("source", *RAW_COLUMNS))
     if path.suffix.lower() == ".xlsx":
         _require_fit_for_workbook(path, texts)
@@ -113,7 +114,7 @@ def read_corrections(path: Path, memory_mb: int = READER_MEMORY_MB) -> pl.DataFr
         ImportFileError: the file can't be read or is no such file.
     """
     with FileReader(memory_mb) as reader, reader.open(path) as file:
-        content = file.content(None)
+        content = file.content(ExpectedFormat(mapped=("quarantine_id", *RAW_COLUMNS)))
         columns = [column for column in RAW_COLUMNS if column in content.headers]
         if "quarantine_id" not in content.headers or not columns:
             remedy = "Change a file that `etl-assets quarantine export` wrote, and keep its header"

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.raw_orders.findings import Finding
+from etl_assets.presets.headers import AmbiguousHeaderError, did_you_mean, fit_to_headers, nearest, show_headers
+from etl_assets.raw_orders.findings import Finding, finding_of, merge_findings
 from etl_assets.raw_orders.group_lines import group_lines
+from etl_assets.raw_orders.left_out_rows import without_left_out_rows
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.transform import to_raw_orders
+from etl_assets.raw_orders.remedies import NAME_THE_SHOP, choose_mapping
+from etl_assets.raw_orders.transform import to_raw_orders, unmapped_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from etl_assets.presets.model import ColumnMapping, Preset
-    from etl_assets.raw_orders.readers.file_reader import ImportFile
+    from etl_assets.raw_orders.readers.columns import ReaderFinding
+    from etl_assets.raw_orders.readers.file_reader import FileContent, ImportFile
     from etl_assets.raw_orders.shared_numbers import Disagreement
 
 CHUNK_ROWS: Final = 50_000
@@ -65,34 +69,59 @@ def extract_raw_orders(  # the options of one import
     counts = ReadCounts() if counts is None else counts
     content = file.content(preset)
     counts.headers = content.headers
-    check_required(file.path, content.headers, preset)
+    try:
+        fitted = fit_to_headers(preset, content.headers)
+    except AmbiguousHeaderError as error:
+        raise ImportFileError(file.path, content.header_line, error.problem, error.remedy) from None
+    check_required(file.path, content.headers, fitted, content.header_line)
     if not is_detected:
-        counts.unmatched = unmatched_columns(content.headers, preset)
-        if counts.unmatched:
-            named = ", ".join(counts.unmatched)
-            counts.findings.append(Finding("MISSING_HEADERS", named, len(counts.unmatched)))
+        missing = missing_headers(content.headers, fitted)
+        counts.unmatched = tuple(missing)
+        counts.findings += _missing_headers_found(content.headers, fitted, missing)
     disagreements: list[Disagreement] = []
-    lines = _counted(content.frames, counts, on_progress)
+    lines = _counted(content, fitted, counts, on_progress)
     if preset.shape == "line_item":
-        orders = group_lines(lines, preset, found=disagreements)
+        orders = group_lines(lines, fitted, found=disagreements)
     else:
-        orders = (to_raw_orders(frame, preset) for frame in lines)
+        orders = (to_raw_orders(frame, fitted) for frame in lines)
     yield from _resized(orders, chunk_rows)
     counts.findings += (Finding("DISAGREEING_ROWS", *one) for one in disagreements)
 
 
 def _counted(
-    frames: Iterable[pl.DataFrame], counts: ReadCounts, on_progress: Callable[[int], None] | None
+    content: FileContent, preset: Preset, counts: ReadCounts, on_progress: Callable[[int], None] | None
 ) -> Iterator[pl.DataFrame]:
-    for frame in frames:
+    left_out: list[ReaderFinding] = []
+    for frame in without_left_out_rows(content.frames, preset, left_out):
         counts.lines += frame.height
         yield frame
         if on_progress is not None:
             on_progress(counts.lines)
+    counts.findings += merge_findings(finding_of(*one) for one in (*content.findings, *left_out))
 
 
-def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:
-    """Raise `ImportFileError` unless the file can give an order number and a shop."""
+def _missing_headers_found(
+    headers: Sequence[str], preset: Preset, missing: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
+    """Yield the findings about headers that the mapping names and the file lacks."""
+    if missing:
+        yield Finding("MISSING_HEADERS", ", ".join(missing), len(missing))
+    free = unmapped_headers(headers, preset)
+    for column, names in missing.items():
+        near = next((near for name in names if (near := nearest(name, free)) is not None), None)
+        if near is not None:
+            yield Finding("SIMILAR_HEADER", f"{column}: {near}")
+
+
+def check_required(path: Path, headers: Sequence[str], preset: Preset, header_line: int | None = None) -> None:
+    """Raise `ImportFileError` unless the file can give an order number and a shop.
+
+    Args:
+        path: the file, for the message.
+        headers: its headers.
+        preset: its columns in the spelling of the file.
+        header_line: the line of the headers, for the message.
+    """
     missing = {
         column
         for column in ("order_id", "shop")
@@ -101,29 +130,44 @@ def check_required(path: Path, headers: Sequence[str], preset: Preset) -> None:
         and not set(mapping.headers).intersection(headers)
     }
     if "order_id" in missing:
-        wanted = _quoted(preset.columns["order_id"].headers)
-        remedy = f"Choose another preset than {preset.name!r} or write a mapping; the header must be the first row"
-        raise ImportFileError(path, None, f"it has no column {wanted} for the order number", remedy)
+        names = preset.columns["order_id"].headers
+        problem = f"it has no column {_quoted(names)} for the order number; {describe_headers(headers, header_line)}"
+        question = did_you_mean(names, headers) if show_headers(headers) else ""
+        raise ImportFileError(path, None, _with(question, problem), choose_mapping(preset.name))
     if "shop" not in preset.columns or "shop" in missing:
         named = preset.columns.get("shop")
         wanted = f"column {_quoted(named.headers)} for the shop" if named else "column for the shop"
-        raise ImportFileError(path, None, f"it has no {wanted}", "Name the shop with --shop or in the mapping")
+        question = did_you_mean(named.headers, headers) if named else ""
+        raise ImportFileError(path, None, _with(question, f"it has no {wanted}"), NAME_THE_SHOP)
 
 
-def unmatched_columns(headers: Sequence[str], preset: Preset) -> tuple[str, ...]:
-    """Return the mapped columns whose value the file can't give.
+def describe_headers(headers: Sequence[str], line: int | None) -> str:
+    """Describe the headers that were seen; not the values of a row that was taken for them."""
+    where = "" if line is None else f" (line {line})"
+    shown = show_headers(headers)
+    return f"its headers{where} are {shown}" if shown else f"the row taken for headers{where} looks like one of data"
+
+
+def missing_headers(headers: Sequence[str], preset: Preset) -> dict[str, tuple[str, ...]]:
+    """Return the mapped columns whose value the file or source can't give, each with the headers that it lacks.
 
     It lacks all headers that the value is copied from, or one that a rule reads.
     """
     mappings: list[tuple[str, ColumnMapping]] = [*preset.columns.items()]
     mappings += ((f"item.{column}", mapping) for column, mapping in preset.item.items())
     present = set(headers)
-    return tuple(
-        column
+    lacking = {
+        column: (
+            *(mapping.columns if present.isdisjoint(mapping.columns) else ()),
+            *(rule.when for rule in mapping.rules if rule.when not in present),
+        )
         for column, mapping in mappings
-        if (mapping.columns and present.isdisjoint(mapping.columns))
-        or any(rule.when not in present for rule in mapping.rules)
-    )
+    }
+    return {column: names for column, names in lacking.items() if names}
+
+
+def _with(question: str, problem: str) -> str:
+    return f"{problem}. {question}" if question else problem
 
 
 def _quoted(headers: Sequence[str]) -> str:

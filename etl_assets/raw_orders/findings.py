@@ -11,7 +11,7 @@ Rows that can't be loaded do not belong here (they are in quarantine), nor do er
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import sqlalchemy as sa
 
@@ -19,11 +19,46 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-FindingCode = Literal["MISSING_HEADERS", "DISAGREEING_ROWS"]
+FindingCode = Literal[
+    "MISSING_HEADERS",
+    "DISAGREEING_ROWS",
+    "SIMILAR_HEADER",
+    "LINES_ABOVE_HEADERS",
+    "REPEATED_HEADER",
+    "SHEET_FOUND",
+    "SHEETS_NOT_READ",
+    "OTHER_FILE_TYPE",
+    "GUESSED_ENCODING",
+    "TOTAL_ROWS",
+    "SKIPPED_ROWS",
+    "TIMEZONE_IGNORED",
+    "AMBIGUOUS_CURRENCY",
+]
 """Kinds of findings; `MESSAGES` has the sentence of each."""
 
 MESSAGES: Final[dict[FindingCode, str]] = {
     "MISSING_HEADERS": "The file lacks the headers that the mapping names for {subject}.",
+    "SIMILAR_HEADER": "The file has a header much like one that it lacks: write {subject} in the mapping?",
+    "LINES_ABOVE_HEADERS": "The headers are in line {subject}; {count} filled lines above them were passed over.",
+    "REPEATED_HEADER": (
+        "{count} columns have the header {subject!r}, which the mapping does not use: the further ones are kept as "
+        "'{subject} (2)' and so on."
+    ),
+    "SHEET_FOUND": "Sheet {subject} of the workbook was read: the ones before it have no such headers.",
+    "SHEETS_NOT_READ": (
+        "Sheet {subject} was read; further sheets with the same headers were not ({count}): save each as a file."
+    ),
+    "OTHER_FILE_TYPE": "The file is {subject} by its content and was read as that, despite its name.",
+    "GUESSED_ENCODING": (
+        "The file is not UTF-8 and was read as {subject} (Western European): if names look wrong, write encodings in a "
+        "mapping."
+    ),
+    "TOTAL_ROWS": "Rows that hold totals only were left out ({count}).",
+    "SKIPPED_ROWS": "Rows that match skip_rows_matching of the mapping were left out ({count}).",
+    "TIMEZONE_IGNORED": "The shop {subject!r} has another time zone than the mapping, and keeps it ({count} orders):"
+    " `etl-assets shops set` changes it.",
+    "AMBIGUOUS_CURRENCY": "{count} orders have the currency {subject}, which may be one of several: name its code"
+    " in the mapping (currency_symbols), or set the currency of the shop with `etl-assets shops set`.",
     "DISAGREEING_ROWS": "Rows of one order have different values of {subject} ({count} orders): the first one counts"
     " among lines, the newest row among rows.",
 }
@@ -56,6 +91,11 @@ class Finding:
             "first_line": self.first_line,
             "message": self.message,
         }
+
+
+def finding_of(code: str, subject: str, count: int, first_line: int | None) -> Finding:
+    """Return the finding that the reader process describes."""
+    return Finding(cast("FindingCode", code), subject, count, first_line)
 
 
 def merge_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:

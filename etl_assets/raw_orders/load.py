@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.extract import ReadCounts
+    from etl_assets.raw_orders.shop_checks import ShopChecks
 
 INTERRUPTED: Final = "The import was interrupted before it ended; import the file again."
 
@@ -88,6 +90,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
     run_id: str | None = None,
     before_rows: Callable[[sa.Connection, UUID], None] | None = None,
     keep: Callable[[sa.Connection, pl.DataFrame], pl.DataFrame] | None = None,
+    shop_checks: ShopChecks | None = None,
 ) -> ImportResult:
     """Land the raw orders of one import, in one transaction.
 
@@ -101,6 +104,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
         run_id: the Dagster run, for the ledger.
         before_rows: called first in the transaction, with the import's id; its `EtlError` fails the import.
         keep: called in the transaction with each frame; returns the rows of it that are landed.
+        shop_checks: look at the landed rows; its `EtlError` fails the import.
 
     Returns:
         The completed import, or the failed one with its error when the file can't be read: then it has no rows.
@@ -118,7 +122,11 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
             if before_rows is not None:
                 before_rows(connection, import_id)
             kept = frames if keep is None else (keep(connection, frame) for frame in frames)
+            if shop_checks is not None:
+                kept = map(partial(shop_checks.look_at, connection), kept)
             batch_id, rows = copy_raw_orders(connection, import_id, kept, run_id, preset, counts.findings)
+            if shop_checks is not None:
+                counts.findings += shop_checks.findings(connection)
             counts.findings[:] = merge_findings(counts.findings)
             complete_import(connection, import_id, batch_id, rows, counts)
     except EtlError as error:

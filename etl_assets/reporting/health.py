@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import TABLE_OF
+from etl_assets.orders.import_outcomes import quarantined_imports_of_last_days
 from etl_assets.quarantine.open_rows import count_open_rows
+from etl_assets.reporting.failed_imports import read_failed_imports
 from etl_assets.reporting.pages import table
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.database.database import Database
+    from etl_assets.orders.import_outcomes import ImportOutcome
+    from etl_assets.reporting.failed_imports import FailedImports
 
 FAILED_IMPORTS_SHOWN: Final = 5
 IMPORT_DAYS: Final = 7
@@ -37,11 +41,6 @@ _ASSETS: Final = """
     ) w ON true
     ORDER BY a.place
 """
-_FAILED_IMPORTS: Final = f"""
-    SELECT created_at, source, error, count(*) OVER () AS total FROM import_tasks
-    WHERE status = 'failed' AND created_at > now() - interval '{IMPORT_DAYS:d} days'
-    ORDER BY created_at DESC, import_id LIMIT {FAILED_IMPORTS_SHOWN:d}
-"""  # noqa: S608  # constant numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,11 @@ class PipelineState:
     assets: Sequence[AssetState]
     quarantine: Sequence[dict[str, Any]]
     """`asset`, `reason_code`, `rows`, `since` of open rows."""
-    failed_imports: Sequence[dict[str, Any]]
-    """Last ones of the week: `created_at`, `source`, `error`, and the number of all, `total`."""
+    failed_imports: FailedImports
+    """Those of the week."""
+
+    quarantined_imports: Sequence[ImportOutcome]
+    """Those of the week with orders that could not be read."""
 
     @property
     def pending_rows(self) -> int:
@@ -77,22 +79,19 @@ class PipelineState:
         """Count the open rows of quarantine."""
         return sum(entry["rows"] for entry in self.quarantine)
 
-    @property
-    def failed_import_count(self) -> int:
-        """Count the failed imports of the week."""
-        return self.failed_imports[0]["total"] if self.failed_imports else 0
-
 
 def read_pipeline_state(database: Database) -> PipelineState:
     """Read the state in one transaction, from the ledger only: cheap however many orders are stored."""
     with database.transaction() as connection:
         assets = connection.execute(sa.text(_ASSETS), {"assets": list(TABLE_OF)}).all()
         quarantine = sorted(count_open_rows(connection), key=lambda entry: -entry["rows"])
-        failed_imports = connection.execute(sa.text(_FAILED_IMPORTS)).mappings().all()
+        failed_imports = read_failed_imports(connection, days=IMPORT_DAYS, shown=FAILED_IMPORTS_SHOWN)
+        quarantined_imports = quarantined_imports_of_last_days(connection, IMPORT_DAYS)
     return PipelineState(
         [AssetState(*row) for row in assets],
         quarantine,
-        [dict(row) for row in failed_imports],
+        failed_imports,
+        quarantined_imports,
     )
 
 
@@ -102,7 +101,7 @@ def summary(state: PipelineState) -> str:
     pending = (
         f"{state.pending_rows:,} rows pending for {duration(waiting)}" if state.pending_rows else "nothing pending"
     )
-    return f"{pending} · {state.quarantined_rows:,} rows in quarantine · {state.failed_import_count:,} failed imports"
+    return f"{pending} · {state.quarantined_rows:,} rows in quarantine · {state.failed_imports.total:,} failed imports"
 
 
 def state_sections(state: PipelineState) -> dict[str, str]:
@@ -114,7 +113,11 @@ def state_sections(state: PipelineState) -> dict[str, str]:
     quarantine = [[one["asset"], one["reason_code"], one["rows"], _timestamp(one["since"])] for one in state.quarantine]
     imports = [
         [_timestamp(one["created_at"]), PurePath(one["source"]).name, (one["error"] or "")[:300]]
-        for one in state.failed_imports
+        for one in state.failed_imports.shown
+    ]
+    unreadable = [
+        [PurePath(one.source).name, one.rows, one.unreadable, one.hint]
+        for one in state.quarantined_imports[:FAILED_IMPORTS_SHOWN]
     ]
     correct = "Correct them with the jobs `export_quarantine` and `replay_quarantine`, or with `etl-assets quarantine`."
     return {
@@ -125,9 +128,12 @@ def state_sections(state: PipelineState) -> dict[str, str]:
         if quarantine
         else NONE,
         f"Imports that failed in the last {IMPORT_DAYS} days": (
-            f"{state.failed_import_count} in all, the last ones:\n\n{table(['at (UTC)', 'file', 'error'], imports)}"
+            f"{state.failed_imports.total} in all, the last ones:\n\n{table(['at (UTC)', 'file', 'error'], imports)}"
             if imports
             else NONE
+        ),
+        f"Imports of the last {IMPORT_DAYS} days with orders that could not be read": (
+            table(["file", "orders", "could not be read", "why"], unreadable) if unreadable else NONE
         ),
     }
 

@@ -7,8 +7,13 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import STEP_ASSETS, TABLES_OF
+from etl_assets.orders.import_outcomes import quarantined_imports_of_last_days
 from etl_assets.quarantine.open_rows import count_open_rows
+from etl_assets.reporting.failed_imports import read_failed_imports
+from etl_assets.reporting.findings import count_findings_of_last_days
 
+DAYS: Final = 7
+"""Age of the imports whose findings and failures are counted."""
 TABLES: Final = tuple(table for tables in TABLES_OF.values() for table in tables)
 
 _IMPORTS: Final = """
@@ -34,12 +39,15 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
 
     Returns:
         `imports`, `batches` and `quarantine` (lists of records), `pending` (asset → ranges and at most so many rows)
-        and `tables` (table → rows).
+        and `tables` (table → rows). Of the imports of the last `DAYS` days: `findings` by code, `failed_imports` that
+        were not corrected since, and `unreadable_orders` of imports, the latter two with the count of all.
     """
     pending = {row["asset"]: row for row in _read_records(connection, _PENDING)}
     nothing = {"ranges": 0, "rows": 0}
     counts = ", ".join(f"(SELECT count(*) FROM {table}) AS {table}" for table in TABLES)  # noqa: S608  # constants
     tables = connection.execute(sa.text(f"SELECT {counts}")).mappings().one()
+    failed = read_failed_imports(connection, days=DAYS, shown=limit)
+    unreadable = quarantined_imports_of_last_days(connection, DAYS)
     return {
         "imports": _read_records(connection, _IMPORTS, limit=limit),
         "pending": {asset: {name: pending.get(asset, nothing)[name] for name in nothing} for asset in STEP_ASSETS},
@@ -49,6 +57,14 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
             for entry in count_open_rows(connection)
         ],
         "batches": _read_records(connection, _BATCHES, limit=limit),
+        "days": DAYS,
+        "findings": count_findings_of_last_days(connection, DAYS),
+        "failed_imports": {"count": failed.total, "last": failed.shown},
+        "unreadable_orders": {
+            "imports": len(unreadable),
+            "orders": sum(one.unreadable for one in unreadable),
+            "first": [one.as_dict() for one in unreadable[:limit]],
+        },
     }
 
 

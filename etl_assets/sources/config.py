@@ -11,6 +11,9 @@ from pydantic import ValidationError
 
 from etl_assets.errors import EtlError, SettingsUrlError
 from etl_assets.presets.catalog import get_preset, load_mapping
+from etl_assets.presets.model import WRITTEN
+from etl_assets.presets.plain_errors import describe_problems
+from etl_assets.presets.yaml_text import load_yaml
 from etl_assets.sources.errors import SourceConfigError
 from etl_assets.sources.model import BACKENDS, SourceConfig
 from etl_assets.urls import database_url
@@ -38,7 +41,7 @@ def load_sources(settings: Settings) -> list[SourceConfig]:
     if path is None:
         return []
     entries = _entries(path)
-    sources = [_source(entry, at, path) for at, entry in enumerate(entries, start=1)]
+    sources = [_source(entry, at, path, settings.presets_folder) for at, entry in enumerate(entries, start=1)]
     seen: set[str] = set()
     for source in sources:
         if source.name in seen:
@@ -76,7 +79,7 @@ def source_url(source: SourceConfig) -> URL:
 
 def _entries(path: Path) -> list[Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        content = load_yaml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         msg = f"{path}: the file of sources can't be read ({error.strerror}). Check ETL_SOURCES."
         raise SourceConfigError(msg) from None
@@ -94,7 +97,7 @@ def _entries(path: Path) -> list[Any]:
     return content["sources"]
 
 
-def _source(entry: object, at: int, path: Path) -> SourceConfig:
+def _source(entry: object, at: int, path: Path, presets_folder: Path) -> SourceConfig:
     name = entry.get("name") if isinstance(entry, dict) else None
     origin = f"{path}: source {name if isinstance(name, str) else f'no. {at}'}"
     if not isinstance(entry, dict):
@@ -102,17 +105,17 @@ def _source(entry: object, at: int, path: Path) -> SourceConfig:
         raise SourceConfigError(msg)
     fields = {key: value for key, value in entry.items() if key not in MAPPING_KEYS}
     try:
-        return SourceConfig.model_validate({**fields, "mapping": _mapping(entry, path)})
+        mapping = _mapping(entry, path, presets_folder)
+        return SourceConfig.model_validate({**fields, "mapping": mapping}, context=WRITTEN)
     except ValidationError as error:
-        problems = "; ".join(_problem(one) for one in error.errors(include_url=False, include_input=False))
-        msg = f"{origin}: {problems}. {REMEDY}"
+        msg = f"{origin}: {describe_problems(error, SourceConfig, hidden=BACKENDS)}. {REMEDY}"
         raise SourceConfigError(msg) from None
     except EtlError as error:
         msg = f"{origin}: {error}"
         raise SourceConfigError(msg) from None
 
 
-def _mapping(entry: Mapping[str, Any], path: Path) -> object:
+def _mapping(entry: Mapping[str, Any], path: Path, presets_folder: Path) -> object:
     given = [key for key in MAPPING_KEYS if key in entry]
     if len(given) != 1:
         msg = f"name one of {', '.join(MAPPING_KEYS)}. {REMEDY}"
@@ -120,16 +123,8 @@ def _mapping(entry: Mapping[str, Any], path: Path) -> object:
     value = entry[given[0]]
     match given[0]:
         case "preset":
-            return get_preset(str(value))
+            return get_preset(str(value), presets_folder)
         case "mapping_file":
             return load_mapping(path.parent / str(value))
         case _:
             return {"name": entry.get("name"), **value} if isinstance(value, dict) else value
-
-
-def _problem(error: Mapping[str, Any]) -> str:
-    kinds = {*BACKENDS, "[key]"}
-    key = ".".join(str(part) for part in error["loc"] if part not in kinds)
-    text = "there is no such key" if error["type"] == "extra_forbidden" else str(error["msg"])
-    text = text.removeprefix("Value error, ")
-    return f"{key}: {text}" if key else text

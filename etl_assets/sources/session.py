@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from etl_assets.raw_orders.extract import check_required
+from etl_assets.presets.headers import nearest
+from etl_assets.raw_orders.extract import check_required, missing_headers
 from etl_assets.raw_orders.readers.columns import named_headers
+from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.sources.backend import Backend, Column, Window, bare_list, relation
 from etl_assets.sources.config import source_url
 from etl_assets.sources.errors import SourceError
@@ -20,6 +23,7 @@ from etl_assets.sources.process import Child
 from etl_assets.sources.sqlite import SQLite
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from sqlalchemy import URL
@@ -76,7 +80,7 @@ class SourceSession:
         """Return the columns of the source, without the one that holds the transaction.
 
         Raises:
-            SourceError: the key is not among them.
+            SourceError: the key is not among them, or a column that the mapping takes a value from.
             ImportFileError: the mapping can't be used with them.
             SourceReadError: they can't be read.
         """
@@ -85,12 +89,18 @@ class SourceSession:
         own = source.changes.column if isinstance(source.changes, XidColumn) else None
         found = tuple(Column(**column) for column in described["columns"] if column["name"] != own)
         origin = Path(f"source:{source.name}")
-        headers = named_headers(origin, (column.name for column in found), None)
+        names = tuple(column.name for column in found)
+        headers, _ = named_headers(origin, names, None, ExpectedFormat(mapped=names))
         missing = [column for column in source.key if column not in headers]
         if missing:
             msg = f"Source {source.name}: it has no column {missing[0]!r}, which key names."
             raise SourceError(msg)
-        check_required(origin, headers, source.mapping)
+        try:
+            check_required(origin, headers, source.mapping)
+        except ImportFileError as error:
+            worded = error.worded_for("source")
+            raise worded from None
+        _check_mapped(source, headers)
         return found
 
     def read(self, window: Window, folder: Path, *, full: bool) -> RowFile:
@@ -133,3 +143,22 @@ class SourceSession:
         answer = self._driver.call(request, self.source.timeout_seconds + FURTHER_SECONDS)
         results: list[dict[str, Any]] = answer["results"]
         return results
+
+
+def _check_mapped(source: SourceConfig, headers: Sequence[str]) -> None:
+    """Raise `SourceError` where the source lacks a mapped column, with the column that comes nearest.
+
+    The hazard is a misspelt or renamed column: read as empty, it would take the customer away from every order.
+    """
+    lacking = missing_headers(headers, source.mapping)
+    if lacking:
+        problems = " ".join(_problem(column, names, headers) for column, names in lacking.items())
+        remedy = "Correct the mapping, or leave out of it what the source does not have."
+        msg = f"Source {source.name} lacks columns of its mapping. {problems} {remedy}"
+        raise SourceError(msg)
+
+
+def _problem(column: str, names: Sequence[str], headers: Sequence[str]) -> str:
+    text = f"There is no column {' or '.join(map(repr, names))} for {column}"
+    found = next((near for name in names if (near := nearest(name, headers)) is not None), None)
+    return f"{text}." if found is None else f"{text}; did you mean {found!r}?"

@@ -33,7 +33,8 @@ class NumberFormat(BaseModel):
     decimal: str = Field(default=".", min_length=1, max_length=1)
     thousands: str = Field(default=",", max_length=1)
     currency_signs: tuple[str, ...] = (
-        "US$", "CN¥", "HK$", "NT$", "C$", "A$", "$", "¥", "€", "£", "元", "CNY", "RMB", "USD", "EUR", "GBP",
+        "US$", "CN¥", "JP¥", "HK$", "NT$", "NZ$", "CA$", "AU$", "MX$", "C$", "A$", "S$", "R$", "$", "¥", "€", "£", "₹",
+        "₩", "₺", "฿", "₫", "₴", "₽", "₪", "₱", "元", "CNY", "RMB", "USD", "EUR", "GBP",
     )  # fmt: skip
 
     @model_validator(mode="before")

@@ -27,6 +27,14 @@ ISO_FORMATS: Final = (
 )
 """Formats of every export, with ``T`` or a blank before the time, ``-`` or ``/`` in the date, ``Z`` or an offset."""
 
+EXCEL_SERIAL: Final = "excel"
+"""Format of a number of days since 1899-12-30, as spreadsheets store times (45292.5 is noon of 2024-01-01)."""
+_SERIAL: Final = r"^\d{2,7}(?:\.\d+)?$"
+_EXCEL_DAY_0: Final = pl.datetime(1899, 12, 30)
+_MS_PER_DAY: Final = 86_400_000
+_FIRST_EXACT_DAY: Final = 61
+"""1900-03-01; spreadsheets count a 29th of February 1900 before it."""
+
 _SECONDS: Final = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 _SECONDS_LENGTH: Final = 19
 _NO_DATE: Final = "0000-00-00"
@@ -51,7 +59,7 @@ def parse_timestamps(texts: pl.Series, zones: pl.Series, formats: Sequence[str])
     Args:
         texts: the texts.
         zones: the time zone's name for each of them, used where the text has no offset.
-        formats: strftime formats of the export, tried before `ISO_FORMATS`.
+        formats: strftime formats of the export, or `EXCEL_SERIAL`, tried before `ISO_FORMATS`.
     """
     column = pl.col("text")
     frame = (
@@ -123,7 +131,10 @@ def _try_format(frame: pl.DataFrame, strptime: str, text: pl.Expr) -> pl.DataFra
     if "z" in strptime:
         read = unread.str.to_datetime(strptime, time_unit="us", time_zone="UTC", strict=False, exact=True)
         return frame.with_columns(pl.coalesce("instant", read))
-    local = unread.str.to_datetime(strptime, time_unit="us", strict=False, exact=True).cast(_LOCAL)
+    if strptime == EXCEL_SERIAL:
+        local = _read_serial(unread)
+    else:
+        local = unread.str.to_datetime(strptime, time_unit="us", strict=False, exact=True).cast(_LOCAL)
     frame = frame.with_columns(local=local)
     for zone in frame.filter(pl.col("local").is_not_null())["zone"].unique().drop_nulls():
         frame = frame.with_columns(
@@ -133,6 +144,13 @@ def _try_format(frame: pl.DataFrame, strptime: str, text: pl.Expr) -> pl.DataFra
             .alias("instant")
         )
     return frame.drop("local")
+
+
+def _read_serial(text: pl.Expr) -> pl.Expr:
+    """Read the days of a spreadsheet, to the millisecond: their fractions are no exact seconds."""
+    days = pl.when(text.str.contains(_SERIAL)).then(text).cast(pl.Float64, strict=False)
+    milliseconds = pl.when(days >= _FIRST_EXACT_DAY).then((days * _MS_PER_DAY).round()).cast(pl.Int64)
+    return (_EXCEL_DAY_0 + pl.duration(milliseconds=milliseconds)).cast(_LOCAL)
 
 
 def _in_zone(zone: str) -> pl.Expr:

@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 ESCAPED_KEYS: Final = "escaped-keys"
-REPEATED_KEYS: Final = "repeated-keys"
 
 KNOWN: Final[dict[str, str]] = {
     ESCAPED_KEYS: 'a bare number under a key that is written with an escape ("\\u0073ku": -0) passes through a float',
-    REPEATED_KEYS: "of processes or unit_price given twice, the first does not count where one is text or a number",
 }
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from etl_assets_tests.fuzz.known import ESCAPED_KEYS, REPEATED_KEYS, is_open
+from etl_assets_tests.fuzz.known import ESCAPED_KEYS, is_open
 from etl_assets_tests.helpers import strategies
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class Values:
         for key in self._random.sample(_KEYS, k=self._random.randrange(1, 8)):
             value: Any = self._pick(_ODD_JSON) if self._roll() < 0.3 else self._usual(key)
             pairs.append((key, value))
-            if self._roll() < 0.05 and not (is_open(REPEATED_KEYS) and key in {"processes", "unit_price"}):
+            if self._roll() < 0.05:
                 pairs.append((key, self._pick(_ODD_JSON)))
         return _Pairs(pairs)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
+from etl_assets.presets.catalog import list_presets
+from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.raw_orders.readers.file_reader import FileContent, FileReader, ImportFile
-from etl_assets.raw_orders.readers.open_file import OpenFile, TextFormat
+from etl_assets.raw_orders.readers.open_file import OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,33 +27,37 @@ class FilesHere(FileReader):
     @contextmanager
     def open(self, path: Path) -> Iterator[Any]:
         """Open a file in this process."""
-        yield FileHere(path)
+        yield FileHere(path, self.presets_folder)
 
 
 class FileHere(ImportFile):
     """An import file that is read without a child process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, presets_folder: Path | None = None) -> None:
         self.path = path
+        self._presets_folder = presets_folder
 
-    def headers(self) -> tuple[str, ...]:
+    def presets(self) -> list[Preset]:
+        return list_presets(self._presets_folder)
+
+    def _open(self, expected: ExpectedFormat) -> FileContent:
         file = OpenFile(self.path)
         try:
-            return file.read(None).headers
-        finally:
-            file.close()
-
-    def content(self, preset: Preset | None) -> FileContent:
-        file = OpenFile(self.path)
-        text = None
-        if preset is not None:
-            text = TextFormat(preset.encodings, preset.delimiter, preset.columns["order_id"].headers)
-        try:
-            stream = file.read(text)
+            stream = file.read(expected)
         except BaseException:
             file.close()
             raise
-        return FileContent(stream.headers, self._frames_of(file, stream))
+        frames = self._frames_of(file, stream)
+        weakref.finalize(frames, file.close)  # where they are never asked for
+        return FileContent(stream.headers, frames, stream.findings, stream.header_line)
+
+    def _detected(self) -> FileContent:
+        file = OpenFile(self.path)
+        try:
+            stream = file.read(ExpectedFormat.of_any(self.presets()))
+        finally:
+            file.close()
+        return FileContent(stream.headers, iter(()), [], stream.header_line)
 
     def _frames_of(self, file: OpenFile, stream: TableStream) -> Iterator[pl.DataFrame]:
         try:

@@ -17,7 +17,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from etl_assets_tests.helpers.reference_values import clean_name, clean_text, fold, read_amount, read_timestamp
+from etl_assets_tests.helpers.reference_values import (
+    clean_name,
+    clean_text,
+    fold,
+    read_amount,
+    read_currency,
+    read_timestamp,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -194,7 +201,6 @@ def read_order(
 
     status = clean_text(row.order_status)
     cancelled = {fold(text) for text in preset.cancelled_statuses} - {None}
-    currency = clean_text(row.currency)
     return {
         "customer_nickname": clean_name(row.customer_name),
         "latest_status": status,
@@ -202,7 +208,7 @@ def read_order(
         "order_type": clean_text(row.order_type),
         "system_order_type": order_type_mappings.get(fold(row.order_type) or "", "BULK"),
         "amount": amount,
-        "currency": currency.upper() if currency else None,
+        "currency": read_currency(row.currency, row.amount, preset.currency_symbols),
         "ordered_at": ordered_at,
         "source_updated_at": source_updated_at,
         "raw_id": row.raw_id,

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from etl_assets.child_process.child import serve
 from etl_assets.raw_orders.readers.errors import ImportFileError
-from etl_assets.raw_orders.readers.open_file import OpenFile, TextFormat, load_format
+from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
+from etl_assets.raw_orders.readers.open_file import OpenFile, load_format
 
 if TYPE_CHECKING:
     from etl_assets.child_process.child import Answers
@@ -33,18 +34,13 @@ class _OpenFileState:
             case "headers":
                 if self._file is None:
                     self._file = OpenFile(Path(request["path"]), answers.progress)
-                prescribed = request["text_format"] and TextFormat(
-                    tuple(request["text_format"]["encodings"]),
-                    request["text_format"]["delimiter"],
-                    tuple(request["text_format"]["order_headers"]),
-                )
-                self._stream = self._file.read(prescribed)
-                answers.send({"headers": self._stream.headers})
+                self._stream = self._file.read(ExpectedFormat.from_request(request["expected"]))
+                answers.send({"headers": self._stream.headers, "line": self._stream.header_line})
             case "frames" if self._stream is not None:
                 for table in self._stream.tables:
                     answers.send({"frame": True}, _as_stream(table))
                     answers.progress()
-                answers.send({"end": True})
+                answers.send({"end": True, "findings": self._stream.findings})
                 self._close()
             case "close":
                 self._close()

@@ -6,6 +6,7 @@ Polars is not imported here but for a NUL in the file: that import takes longer 
 
 from __future__ import annotations
 
+import csv
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -16,13 +17,16 @@ from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR, SHORTE
 from etl_assets.raw_orders.readers.csv_dialect import check_text, choose_dialects
 from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
 from etl_assets.raw_orders.readers.open_file import TableStream
+from etl_assets.raw_orders.readers.total_rows import SKIPPED_ROWS, TOTAL_ROWS, is_total_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from etl_assets.raw_orders.readers.columns import ReaderFinding
     from etl_assets.raw_orders.readers.csv_dialect import Dialect
-    from etl_assets.raw_orders.readers.open_file import FileInput, TextFormat
+    from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
+    from etl_assets.raw_orders.readers.open_file import FileInput
 
 BLOCK_BYTES: Final = 4 << 20
 """A row has to fit in one block."""
@@ -32,16 +36,25 @@ TOO_LONG: Final = "straddling object"
 """Part of Arrow's message about a row that does not fit in a block."""
 
 
-def open_tables(file: FileInput, text_format: TextFormat | None) -> TableStream:
-    """Open delimited text; its headers are read at once, its rows as the tables are iterated."""
-    dialects = choose_dialects(file.handle, file.path, text_format)
-    return TableStream(dialects[0].headers, _tables(file, dialects))
+def open_content(file: FileInput) -> Callable[[ExpectedFormat], TableStream]:
+    """Open delimited text."""
+
+    def read(expected: ExpectedFormat) -> TableStream:
+        dialects = choose_dialects(file.handle, file.path, expected)
+        findings: list[ReaderFinding] = []
+        tables = _tables(file, dialects, expected, findings)
+        return TableStream(dialects[0].headers, tables, findings, dialects[0].header.line)
+
+    return read
 
 
-def _tables(file: FileInput, dialects: list[Dialect]) -> Iterator[pa.Table]:
+def _tables(
+    file: FileInput, dialects: list[Dialect], expected: ExpectedFormat, findings: list[ReaderFinding]
+) -> Iterator[pa.Table]:
     dialect = check_text(file.handle, file.path, dialects)
+    findings += dialect.findings
     file.handle.seek(0)
-    lines = _LineCounter(file.path, len(dialect.headers))
+    lines = _LineCounter(file.path, dialect, expected.skip_rows_matching)
     remedy = "Export the file again, or save it as CSV in UTF-8"
     header_is_due = True
     with reported_as_file_error(file.path, (pa.ArrowException,), "it can't be read as delimited text", remedy):
@@ -53,6 +66,7 @@ def _tables(file: FileInput, dialects: list[Dialect]) -> Iterator[pa.Table]:
             if table.num_rows:
                 yield table
         lines.finish()
+    findings += lines.findings
 
 
 def _blocks(file: FileInput, dialect: Dialect, lines: _LineCounter) -> Iterator[pa.RecordBatch]:
@@ -72,6 +86,7 @@ def _open_stream(handle: IO[bytes], dialect: Dialect, lines: _LineCounter) -> ar
             column_names=list(dialect.headers),
             block_size=BLOCK_BYTES,
             encoding=dialect.encoding.removesuffix("-sig"),
+            skip_rows=dialect.header.line - 1,
             use_threads=False,  # only then are the numbers of bad rows known
         ),
         parse_options=arrow_csv.ParseOptions(
@@ -89,11 +104,14 @@ def _open_stream(handle: IO[bytes], dialect: Dialect, lines: _LineCounter) -> ar
 class _LineCounter:
     """Counts the line that each row starts at: rows may span lines, and blank ones are left out."""
 
-    def __init__(self, path: Path, width: int) -> None:
+    def __init__(self, path: Path, dialect: Dialect, skip_rows_matching: Sequence[str]) -> None:
         self._path = path
-        self._width = width
-        self._next_line = 1
-        self._next_row = 1
+        self._width = len(dialect.headers)
+        self._delimiter = dialect.delimiter
+        self._skip_rows_matching = skip_rows_matching
+        self._next_line = dialect.header.line
+        self._next_row = dialect.header.line  # Arrow counts the lines that it skips as rows
+        self._left_out: dict[str, tuple[int, int]] = {}  # how many, and the line of the first, by the code
         self._bad_rows: list[tuple[int, int, str]] = []  # number of the row, cells, text: the reader runs ahead
 
     def note_bad_row(self, row: arrow_csv.InvalidRow) -> str:
@@ -103,7 +121,7 @@ class _LineCounter:
     def numbered(self, block: pa.RecordBatch) -> pa.Table:
         """Add `LINE_NUMBER` and `ROW_ERROR` and leave out empty rows.
 
-        A row with too few or too many cells raises `ImportFileError`.
+        A row with too few or too many cells raises `ImportFileError`, unless it is to be left out.
         """
         parts = []
         while True:
@@ -114,6 +132,11 @@ class _LineCounter:
             if not block.num_rows:
                 return pa.concat_tables(parts)
             self._pass_bad_row()
+
+    @property
+    def findings(self) -> list[ReaderFinding]:
+        """Return the rows left out so far."""
+        return [(code, "", count, first) for code, (count, first) in self._left_out.items()]
 
     def finish(self) -> None:
         """Report a bad row at the very end, after which no good one comes."""
@@ -135,12 +158,35 @@ class _LineCounter:
 
     def _pass_bad_row(self) -> None:
         _, cells, text = self._bad_rows.pop(0)
-        if text.strip(f" \t\r\n{DOS_END_OF_FILE}"):
+        code = self._code_of_left_out(text)
+        if code is not None:
+            count, first = self._left_out.get(code, (0, self._next_line))
+            self._left_out[code] = (count + 1, first)
+        elif text.strip(f" \t\r\n{DOS_END_OF_FILE}"):
             problem = f"the row has {cells} cells, the header {self._width}"
-            remedy = "Correct this row (a missing or unquoted delimiter, a cut-off file), or export the file again"
+            remedy = (
+                "Correct this row (a missing or unquoted delimiter, a cut-off file), or export the file again; "
+                "lines that are no orders are left out by skip_rows_matching in a mapping"
+            )
             raise ImportFileError(self._path, self._next_line, problem, remedy)
         self._next_line += 1 + text.count("\n")
         self._next_row += 1
+
+    def _code_of_left_out(self, text: str) -> str | None:
+        try:
+            cells = next(csv.reader([text], delimiter=self._delimiter), [])
+        except csv.Error:
+            return None
+        if is_total_row(cells):
+            return TOTAL_ROWS
+        if not self._skip_rows_matching:
+            return None
+        import polars as pl  # noqa: PLC0415  # as in `_with_row_errors`
+
+        from etl_assets.raw_orders.left_out_rows import CELL_SEPARATOR, is_any_in  # noqa: PLC0415  # as above
+
+        is_skipped = pl.select(is_any_in(pl.lit(CELL_SEPARATOR.join(cells)), self._skip_rows_matching)).item()
+        return SKIPPED_ROWS if is_skipped else None
 
 
 class _TextSizes:

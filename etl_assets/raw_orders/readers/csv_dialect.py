@@ -1,4 +1,4 @@
-"""Dialect of delimited text: encoding, delimiter and header are found, and the quoting of the whole file is checked.
+"""Dialect of delimited text: encoding, delimiter and header row are found, the quoting of the whole file is checked.
 
 The hazard is Arrow's reader (`csv`): it takes a quote that is never closed, or text behind a closing quote, for part
 of a cell, and rows would be lost without an error.
@@ -10,23 +10,35 @@ import codecs
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Final
 
 from etl_assets.limits import MAX_CELL_CHARACTERS
 from etl_assets.raw_orders.readers.columns import named_headers
+from etl_assets.raw_orders.readers.encoding_evidence import (
+    GUESSED,
+    SAMPLE_BYTES,
+    looks_western,
+    may_be_guessed,
+    name_fitting,
+)
 from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.header_row import SEARCHED_ROWS, HeaderRow, find_header_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from etl_assets.raw_orders.readers.open_file import TextFormat
+    from etl_assets.raw_orders.readers.columns import ReaderFinding
+    from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 
 DEFAULT_ENCODINGS: Final = ("utf-8", "gb18030")
 DELIMITERS: Final = (",", "\t", ";", "|")
 HEAD_BYTES: Final = 1 << 20
 BLOCK_BYTES: Final = 1 << 20
+SEPARATOR_LINE: Final = re.compile(r'"?sep=([^\r\n"])"?[ \t,;|]*(?:\r\n|\r|\n)', re.IGNORECASE)
+"""First line by which Excel is told the delimiter."""
 UNCLOSED: Final = "a quote that is opened here is never closed"
 QUOTE_REMEDY: Final = (
     "Correct the quotes in this row (a quote inside a quoted cell is doubled), or export the file again"
@@ -39,21 +51,27 @@ class Dialect:
 
     encoding: str
     delimiter: str
+    header: HeaderRow
     headers: tuple[str, ...]
+    """Those of the header row, named and numbered."""
+    findings: tuple[ReaderFinding, ...]
+    may_guess: bool
+    """Whether the encoding may be guessed where the bytes fit none of the expected ones."""
 
 
-def choose_dialects(handle: IO[bytes], path: Path, text_format: TextFormat | None) -> list[Dialect]:
+def choose_dialects(handle: IO[bytes], path: Path, expected: ExpectedFormat) -> list[Dialect]:
     """Find the dialects that the beginning of the file allows, the likeliest first (never none).
 
-    An encoding in which the header shows the order number is preferred: bytes of one encoding are often valid
-    in another, but they don't spell its header.
+    An encoding in which the header has what is expected is preferred: bytes of one encoding are often valid in
+    another, but they don't spell its header.
     """
     handle.seek(0)
     head = handle.read(HEAD_BYTES)
     is_whole = len(head) < HEAD_BYTES
     dialects = []
     failures = []
-    for encoding in _candidate_encodings(head, text_format):
+    may_guess = may_be_guessed(expected.encodings)
+    for encoding in _candidate_encodings(head, expected, may_guess=may_guess):
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(head, is_whole)
         except UnicodeDecodeError as error:
@@ -61,14 +79,13 @@ def choose_dialects(handle: IO[bytes], path: Path, text_format: TextFormat | Non
             text = head[: error.start].decode(encoding)
             if "\n" not in text:
                 continue
-        delimiter, headers = _header_of(path, text, text_format)
-        dialects.append(Dialect(encoding, delimiter, headers))
+        delimiter, header = _find_header(path, text, expected)
+        headers, findings = named_headers(path, header.cells, header.line, expected)
+        dialects.append(Dialect(encoding, delimiter, header, headers, (*findings, *header.findings), may_guess))
     if not dialects:
         start, encoding = max(failures)
-        raise _bad_bytes(path, head.count(b"\n", 0, start) + 1, encoding)
-    wanted = set(text_format.order_headers) if text_format else set()
-    spelled = [dialect for dialect in dialects if wanted.intersection(dialect.headers)]
-    best = (spelled or dialects)[0]
+        raise _bad_bytes(path, head.count(b"\n", 0, start) + 1, encoding, head[start:])
+    best = max(dialects, key=lambda dialect: dialect.header.matches > 0)  # the first of several
     return [dialect for dialect in dialects if dialect.headers == best.headers]
 
 
@@ -80,62 +97,104 @@ def check_text(handle: IO[bytes], path: Path, dialects: list[Dialect]) -> Dialec
 
     """
     failures: list[ImportFileError] = []
-    for dialect in dialects:
+    left = list(dialects)
+    while left:
+        dialect = left.pop(0)
         try:
             _check_quotes(path, _decoded_blocks(handle, path, dialect.encoding), dialect.delimiter)
         except _WrongEncodingError as wrong:
+            is_first = not failures
             failures.append(wrong.error)
+            if is_first and dialect.may_guess and wrong.is_first_beyond_ascii and looks_western(wrong.sample):
+                left.insert(0, replace(dialect, encoding=GUESSED))
             continue
+        if dialect.encoding == GUESSED and dialect.may_guess:
+            return replace(dialect, findings=(*dialect.findings, ("GUESSED_ENCODING", GUESSED, 1, None)))
         return dialect
     raise max(failures, key=lambda error: error.line or 0)
 
 
 class _WrongEncodingError(Exception):
-    def __init__(self, error: ImportFileError) -> None:
+    def __init__(self, error: ImportFileError, sample: bytes, *, is_first_beyond_ascii: bool) -> None:
         super().__init__(str(error))
         self.error = error
+        self.sample = sample
+        """Bytes from the invalid one on."""
+        self.is_first_beyond_ascii = is_first_beyond_ascii
 
 
-def _candidate_encodings(head: bytes, text_format: TextFormat | None) -> tuple[str, ...]:
+def _candidate_encodings(head: bytes, expected: ExpectedFormat, *, may_guess: bool) -> tuple[str, ...]:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return ("utf-16",)
     if head.startswith(codecs.BOM_UTF8):
         return ("utf-8-sig",)
-    return text_format.encodings if text_format else DEFAULT_ENCODINGS
+    encodings = expected.encodings or DEFAULT_ENCODINGS
+    # Before gb18030, which accepts nearly any bytes.
+    return (GUESSED, *encodings) if may_guess and looks_western(head) else encodings
 
 
-def _header_of(path: Path, text: str, text_format: TextFormat | None) -> tuple[str, tuple[str, ...]]:
-    first_line = next((line for line in text.splitlines() if line.strip()), "")
+def _find_header(path: Path, text: str, expected: ExpectedFormat) -> tuple[str, HeaderRow]:
+    """Return the delimiter and the header row: those that show most of what is expected."""
+    directive = SEPARATOR_LINE.match(text)
+    body = text[directive.end() :] if directive else text
+    first_line = next((line for line in body.splitlines() if line.strip()), "")
     if not first_line:
         raise ImportFileError(path, None, "the file is empty", "Export it again")
-    likely = (text_format.delimiter if text_format else ",", *DELIMITERS)
+    likely = (directive[1],) if directive else tuple(dict.fromkeys((expected.delimiter, *DELIMITERS)))
+    found = []
+    for delimiter in likely:
+        header = find_header_row(islice(_rows(body, delimiter, 1 if directive else 0), SEARCHED_ROWS), expected)
+        if header is not None:
+            found.append((delimiter, header))
+    if not found:
+        raise ImportFileError(path, 1, "the header can't be read", QUOTE_REMEDY)
+    best = max(found, key=lambda one: one[1].matches)
+    if best[1].matches:
+        return best
+    if expected.header_sets:  # it will be refused
+        return max(found, key=lambda one: len(one[1].cells))
     counts = {delimiter: first_line.count(delimiter) for delimiter in likely}
     delimiter = likely[0] if counts[likely[0]] else max(likely, key=lambda one: counts[one])
+    return next((one for one in found if one[0] == delimiter), best)
+
+
+def _rows(text: str, delimiter: str, lines_before: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows with the lines that they start at, up to one that can't be read."""
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        names = next(row for row in rows if any(name.strip() for name in row))
-    except (csv.Error, StopIteration):
-        raise ImportFileError(path, 1, "the header can't be read", QUOTE_REMEDY) from None
-    return delimiter, named_headers(path, names, rows.line_num)
+    while True:
+        line = rows.line_num + lines_before + 1
+        try:
+            row = next(rows)
+        except (csv.Error, StopIteration):
+            return
+        yield line, row
 
 
-def _bad_bytes(path: Path, line: int, encoding: str) -> ImportFileError:
+def _bad_bytes(path: Path, line: int, encoding: str, sample: bytes) -> ImportFileError:
     problem = f"it holds bytes that are not {encoding.removesuffix('-sig')}"
-    return ImportFileError(path, line, problem, "Save the file as UTF-8, or name its encoding in the mapping")
+    fitting = name_fitting(sample[:SAMPLE_BYTES])
+    known = f" (if its text is Chinese: encodings: [utf-8, {fitting}])" if fitting not in {None, encoding} else ""
+    remedy = f"Save the file as UTF-8, or name its encoding in the mapping{known}"
+    return ImportFileError(path, line, problem, remedy)
 
 
 def _decoded_blocks(handle: IO[bytes], path: Path, encoding: str) -> Iterator[str]:
     handle.seek(0)
     decoder = codecs.getincrementaldecoder(encoding)()
     lines = 0
+    is_ascii = True
     while True:
         block = handle.read(BLOCK_BYTES)
         try:
             text = decoder.decode(block, not block)
         except UnicodeDecodeError as error:
             line = lines + error.object.count(b"\n", 0, error.start) + 1
-            raise _WrongEncodingError(_bad_bytes(path, line, encoding)) from None
+            before, sample = error.object[: error.start], error.object[max(error.start - 1, 0) :]
+            is_first = is_ascii and before.isascii()
+            failure = _bad_bytes(path, line, encoding, sample)
+            raise _WrongEncodingError(failure, sample, is_first_beyond_ascii=is_first) from None
         lines += block.count(b"\n")
+        is_ascii = is_ascii and text.isascii()
         yield text
         if not block:
             return

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from etl_assets.errors import EtlError, is_panic
+from etl_assets.raw_orders.remedies import worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from etl_assets.raw_orders.remedies import Entry
 
 
 class ImportFileError(EtlError):
@@ -21,14 +24,19 @@ class ImportFileError(EtlError):
     The text holds nothing of the file but column names that the preset asks for.
     """
 
-    def __init__(self, path: Path, line: int | None, problem: str, remedy: str) -> None:
-        """Build the text from its parts; `line` counts from 1, the header included."""
+    def __init__(self, path: Path, line: int | None, problem: str, remedy: str, entry: Entry = "command") -> None:
+        """Build the text from its parts; `line` counts from 1, the header included; `entry` words the remedy."""
         self.path = path
         self.line = line
         self.problem = problem
         self.remedy = remedy
         where = f"{path}, line {line}" if line is not None else str(path)
-        super().__init__(f"{where}: {problem}. {remedy}.")
+        end = "" if problem.endswith("?") else "."
+        super().__init__(f"{where}: {problem}{end} {worded(remedy, entry)}.")
+
+    def worded_for(self, entry: Entry) -> ImportFileError:
+        """Return the error with the remedy of another entry: a file in the inbox has no options."""
+        return ImportFileError(self.path, self.line, self.problem, self.remedy, entry)
 
 
 @contextmanager

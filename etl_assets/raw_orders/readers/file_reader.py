@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 import polars as pl
@@ -21,15 +21,18 @@ import pyarrow as pa
 
 from etl_assets.child_process.parent import ChildEndedError, ChildProcess, ChildSilentError
 from etl_assets.limits import READER_MEMORY_MB, SILENCE_SECONDS
+from etl_assets.presets.catalog import list_presets
+from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
-    from etl_assets.presets.model import Preset
+    from etl_assets.raw_orders.readers.columns import ReaderFinding
 
 MODULE: Final = "etl_assets.raw_orders.readers.child"
 INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH")
@@ -48,14 +51,21 @@ class FileReader:
     Start and use it in one thread: the child ends with the thread that started it.
     """
 
-    def __init__(self, memory_mb: int = READER_MEMORY_MB, silence_seconds: float = SILENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        memory_mb: int = READER_MEMORY_MB,
+        silence_seconds: float = SILENCE_SECONDS,
+        presets_folder: Path | None = None,
+    ) -> None:
         """Prepare; the process starts when it is needed.
 
         Args:
             memory_mb: the most memory that it may take, in MiB.
             silence_seconds: it is killed when it has made no progress for so long.
+            presets_folder: the user's own presets, which files may have beside those of the package.
         """
         self.memory_mb = memory_mb
+        self.presets_folder = presets_folder
         self._silence_seconds = silence_seconds
         self._process: ChildProcess | None = None
         self._is_busy = False
@@ -162,6 +172,10 @@ class FileContent:
 
     headers: tuple[str, ...]
     frames: Iterator[pl.DataFrame]
+    findings: list[ReaderFinding] = field(default_factory=list)
+    """Complete when the frames have been read."""
+    header_line: int | None = None
+    """The line that the headers are in; None where the format has none."""
 
 
 class ImportFile:
@@ -171,40 +185,45 @@ class ImportFile:
         """Keep the path; nothing is read yet."""
         self.path = path
         self._reader = reader
-        self._headers: tuple[str, ...] | None = None
+        self._found: FileContent | None = None
+
+    def presets(self) -> list[Preset]:
+        """Return the presets that the file may have. Raises `PresetError` where an own one can't be used."""
+        return list_presets(self._reader.presets_folder)
 
     def headers(self) -> tuple[str, ...]:
-        """Return the headers as they are without a preset, for detecting one. Raises `ImportFileError`."""
-        if self._headers is None:
-            self._headers = self._request_headers(None)
-        return self._headers
+        """Return the headers that a preset can be detected by. Raises `ImportFileError`."""
+        return self._detected().headers
 
-    def content(self, preset: Preset | None) -> FileContent:
-        """Read the file in the notation that a preset prescribes; without one that is guessed.
+    def header_line(self) -> int | None:
+        """Return the line that `headers` are in; None where the format has none."""
+        return self._detected().header_line
+
+    def _detected(self) -> FileContent:
+        if self._found is None:
+            self._found = self._open(ExpectedFormat.of_any(self.presets()))
+        return self._found
+
+    def content(self, expected: Preset | ExpectedFormat) -> FileContent:
+        """Read the file in the format that is expected.
 
         Raises:
             ImportFileError: here or from the frames.
         """
-        text_format = (
-            None
-            if preset is None
-            else {
-                "encodings": preset.encodings,
-                "delimiter": preset.delimiter,
-                "order_headers": preset.columns["order_id"].headers,
-            }
-        )
-        return FileContent(self._request_headers(text_format), self._frames())
+        return self._open(ExpectedFormat.of_preset(expected) if isinstance(expected, Preset) else expected)
 
-    def _request_headers(self, text_format: dict[str, Any] | None) -> tuple[str, ...]:
+    def _open(self, expected: ExpectedFormat) -> FileContent:
         path = os.path.abspath(self.path)  # noqa: PTH100  # links stay
-        answer, _ = self._reader.request(self.path, {"command": "headers", "path": path, "text_format": text_format})
-        return tuple(answer["headers"])
+        request = {"command": "headers", "path": path, "expected": expected.as_request()}
+        answer, _ = self._reader.request(self.path, request)
+        findings: list[ReaderFinding] = []
+        return FileContent(tuple(answer["headers"]), self._frames(findings), findings, answer["line"])
 
-    def _frames(self) -> Iterator[pl.DataFrame]:
+    def _frames(self, findings: list[ReaderFinding]) -> Iterator[pl.DataFrame]:
         answer, payload = self._reader.request(self.path, {"command": "frames"})
         while "frame" in answer:
             with pa.ipc.open_stream(pa.py_buffer(payload)) as stream:
                 frame = cast("pl.DataFrame", pl.from_arrow(stream.read_all()))
             yield frame.with_columns(pl.col(LINE_NUMBER).cast(pl.Int64), pl.col(ROW_ERROR).cast(pl.String))
             answer, payload = self._reader.next_answer(self.path)
+        findings += [(code, subject, count, line) for code, subject, count, line in answer["findings"]]

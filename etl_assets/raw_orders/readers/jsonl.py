@@ -26,10 +26,11 @@ from etl_assets.raw_orders.readers.open_file import TableStream
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from etl_assets.raw_orders.readers.open_file import FileInput, TextFormat
+    from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
+    from etl_assets.raw_orders.readers.open_file import FileInput
 
 BLOCK_BYTES: Final = 8 << 20
 IN_MEMORY_BYTES: Final = 32 << 20
@@ -38,10 +39,7 @@ REMEDY: Final = "Write one JSON object per line, in UTF-8"
 BOM: Final = b"\xef\xbb\xbf"
 
 
-def open_tables(
-    file: FileInput,
-    text_format: TextFormat | None,  # noqa: ARG001  # of delimited text
-) -> TableStream:
+def open_content(file: FileInput) -> Callable[[ExpectedFormat], TableStream]:
     """Open JSON lines and read them all."""
     path = file.path
     with reported_as_file_error(path, (pl.exceptions.PolarsError, pa.ArrowException), PROBLEM, REMEDY):
@@ -55,8 +53,12 @@ def open_tables(
             except TooManyKeysError as error:
                 raise too_many_columns(path, None, error.keys) from None
         keys = spooled.keys()
-    headers = named_headers(path, keys, None)
-    return TableStream(headers, _tables(spooled, dict(zip(keys, headers, strict=True)), path))
+
+    def read(expected: ExpectedFormat) -> TableStream:
+        headers, findings = named_headers(path, keys, None, expected)
+        return TableStream(headers, _tables(spooled, dict(zip(keys, headers, strict=True)), path), findings)
+
+    return read
 
 
 def _tables(spooled: _SpooledFrames, headers: dict[str, str], path: Path) -> Iterator[pa.Table]:

@@ -1,17 +1,18 @@
 """Opening an import file in the child process: the format of each suffix, and the interface of the formats.
 
-Each format is a module beside this one with a function ``open_tables(file: FileInput, text_format: TextFormat | None)
--> TableStream``. Its libraries are imported with it, when a file needs them: the child has to be ready quickly. The
-parent process uses `file_reader` instead.
+Each format is a module beside this one with a function ``open_content(file: FileInput) -> Callable[[ExpectedFormat],
+TableStream]``: it opens the file, and what it returns reads the headers and the rows. Its libraries are imported with
+it, when a file needs them: the child has to be ready quickly. The parent process uses `file_reader` instead.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
+from etl_assets.raw_orders.readers.content_type import find_format
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.regular_file import open_regular_file
 
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt")
+    from etl_assets.raw_orders.readers.columns import ReaderFinding
+    from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
+
 FORMATS: Final = {
-    **dict.fromkeys(TEXT_SUFFIXES, "csv"),
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
     ".xlsx": "xlsx",
     ".parquet": "parquet",
     ".jsonl": "jsonl",
@@ -31,6 +36,7 @@ FORMATS: Final = {
 }
 """The module of each suffix."""
 SUFFIXES: Final = tuple(FORMATS)
+PACKAGE: Final = "etl_assets.raw_orders.readers"
 
 
 @dataclass(frozen=True)
@@ -46,21 +52,14 @@ class FileInput:
 
 
 @dataclass(frozen=True)
-class TextFormat:
-    """Notation of delimited text that a preset prescribes."""
-
-    encodings: tuple[str, ...]
-    delimiter: str
-    order_headers: tuple[str, ...]
-    """Headers that the order number may have."""
-
-
-@dataclass(frozen=True)
 class TableStream:
     """Output of a format: the headers, and Arrow tables of rows (String), with `LINE_NUMBER` and `ROW_ERROR`."""
 
     headers: tuple[str, ...]
     tables: Iterator[pa.Table]
+    findings: list[ReaderFinding]
+    """Complete when the tables have been read."""
+    header_line: int | None = None
 
 
 class OpenFile:
@@ -75,29 +74,31 @@ class OpenFile:
         suffix = path.suffix.lower()
         with ExitStack() as stack:
             handle = stack.enter_context(open_regular_file(path, progress))
-            self._format: Any = load_format(suffix)
-            if self._format is None:
+            by_name = FORMATS.get(suffix)
+            if by_name is None:
                 problem = (
                     f"files that end in {suffix!r} are not supported" if suffix else "the file's name has no ending"
                 )
                 raise ImportFileError(path, None, problem, f"Save it as one of {', '.join(SUFFIXES)}")
+            name, self._findings = find_format(path, handle, by_name)
             self._input = FileInput(path, handle, progress or (lambda: None), stack.pop_all())
-        self._is_text = suffix in TEXT_SUFFIXES
-        self._stream: TableStream | None = None
+        self._format: Any = import_module(f"{PACKAGE}.{name}")
+        self._read: Callable[[ExpectedFormat], TableStream] | None = None
 
-    def read(self, text_format: TextFormat | None) -> TableStream:
+    def read(self, expected: ExpectedFormat) -> TableStream:
         """Read the headers, and the rows as the tables are iterated; these only once.
 
         Args:
-            text_format: the encodings and the delimiter; without it they are guessed.
+            expected: the notation, and the headers by which the header row is found.
 
         Raises:
             ImportFileError: here or from the tables: the file can't be read.
         """
-        if self._stream is None or self._is_text:
-            stream: TableStream = self._format.open_tables(self._input, text_format)
-            self._stream = TableStream(stream.headers, self._closed_after(stream.tables))
-        return self._stream
+        if self._read is None:
+            self._read = cast("Callable[[ExpectedFormat], TableStream]", self._format.open_content(self._input))
+        stream = self._read(expected)
+        stream.findings[:0] = self._findings
+        return replace(stream, tables=self._closed_after(stream.tables))
 
     def close(self) -> None:
         """Close the file, read to its end or not."""
@@ -112,7 +113,7 @@ class OpenFile:
             self.close()
 
 
-def load_format(suffix: str) -> Any | None:  # noqa: ANN401  # a module
-    """Import the module of a suffix; None where there is none."""
-    name = FORMATS.get(suffix)
-    return None if name is None else import_module(f"etl_assets.raw_orders.readers.{name}")
+def load_format(suffix: str) -> None:
+    """Import the module of a suffix, where there is one."""
+    if suffix in FORMATS:
+        import_module(f"{PACKAGE}.{FORMATS[suffix]}")

@@ -16,10 +16,11 @@ from etl_assets.raw_orders.readers.open_file import TableStream
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors, without_empty_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from etl_assets.raw_orders.readers.open_file import FileInput, TextFormat
+    from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
+    from etl_assets.raw_orders.readers.open_file import FileInput
 
 CHUNK_ROWS: Final = 50_000
 FAILURES: Final = (pa.ArrowException, pl.exceptions.PolarsError, OSError)
@@ -31,20 +32,22 @@ EXACT_FLOAT32: Final = float(1 << 24)
 """All integers up to here are exact; beyond, an order number may be another one's."""
 
 
-def open_tables(
-    file: FileInput,
-    text_format: TextFormat | None,  # noqa: ARG001  # of delimited text
-) -> TableStream:
+def open_content(file: FileInput) -> Callable[[ExpectedFormat], TableStream]:
     """Open Parquet; `LINE_NUMBER` is the number of the row, from 1."""
     path = file.path
     with reported_as_file_error(path, FAILURES, PROBLEM, REMEDY):
         parquet_file = parquet.ParquetFile(file.handle, pre_buffer=False, buffer_size=1 << 20)
-        headers = named_headers(path, parquet_file.schema_arrow.names, None)
     most = max(UNCHECKED_ROWS, MAX_ROWS_PER_BYTE * os.fstat(file.handle.fileno()).st_size)
     if parquet_file.metadata.num_rows > most:
         problem = f"it has {parquet_file.metadata.num_rows:,} rows, at most {most:,} are read of a file of its size"
         raise ImportFileError(path, None, problem, "Its rows are all alike: export the orders again")
-    return TableStream(headers, _tables(parquet_file, file, headers))
+
+    def read(expected: ExpectedFormat) -> TableStream:
+        with reported_as_file_error(path, FAILURES, PROBLEM, REMEDY):
+            headers, findings = named_headers(path, parquet_file.schema_arrow.names, None, expected)
+        return TableStream(headers, _tables(parquet_file, file, headers), findings)
+
+    return read
 
 
 def _tables(parquet_file: parquet.ParquetFile, file: FileInput, headers: tuple[str, ...]) -> Iterator[pa.Table]:

@@ -1,4 +1,4 @@
-"""Format of workbooks (.xlsx): tables of text of the first sheet, in chunks of rows and within fixed limits.
+"""Format of workbooks (.xlsx): tables of text of one sheet, in chunks of rows and within fixed limits.
 
 The hazard is the zip file that a workbook is: a small one can unpack to gigabytes, so its table of contents is checked
 first.
@@ -30,6 +30,7 @@ from etl_assets.limits import (
 )
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, named_headers, too_long_cell, too_many_columns
 from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
+from etl_assets.raw_orders.readers.header_row import SEARCHED_ROWS, find_header_row
 from etl_assets.raw_orders.readers.open_file import TableStream
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors
 
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from etl_assets.raw_orders.readers.open_file import FileInput, TextFormat
+    from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
+    from etl_assets.raw_orders.readers.header_row import HeaderRow
+    from etl_assets.raw_orders.readers.open_file import FileInput
 
 CHUNK_ROWS: Final = 10_000
 EXACT_NUMBERS_BELOW: Final = 1e15
@@ -48,14 +51,13 @@ TOO_BIG: Final = "Save the sheet as CSV and import that"
 PROBLEM: Final = "it can't be read as a workbook"
 REMEDY: Final = "Open it in a spreadsheet program and save it again as .xlsx, or as CSV"
 
+NO_WORKBOOK: Final = "Unpack it and import the files in it; save a sheet of another program as .xlsx or CSV"
+
 Cell = object
 
 
-def open_tables(
-    file: FileInput,
-    text_format: TextFormat | None,  # noqa: ARG001  # of delimited text
-) -> TableStream:
-    """Open the first sheet of a workbook; formulas count as their saved values."""
+def open_content(file: FileInput) -> Callable[[ExpectedFormat], TableStream]:
+    """Open a workbook; formulas count as their saved values."""
     path = file.path
     with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
         _check_size(file.handle, path)
@@ -64,12 +66,45 @@ def open_tables(
         reader.read()
         if not reader.wb.worksheets:
             raise ImportFileError(path, None, "the workbook has no sheet", REMEDY)
-        rows = _rows(reader.wb.worksheets[0], path)
-        line, header = next(((at, cells) for at, row in rows if (cells := _trimmed(path, at, row))), (0, []))
-        if not header:
-            raise ImportFileError(path, None, "the first sheet is empty", "Put the sheet to import first")
-        headers = named_headers(path, header, line)
-    return TableStream(headers, _tables(rows, file, headers))
+        sheets = [_Sheet(sheet, path) for sheet in reader.wb.worksheets]
+    return lambda expected: _read_sheet(sheets, file, expected)
+
+
+class _Sheet:
+    """Sheet of a workbook: its first rows, read when they are searched for headers, and the rows after a header."""
+
+    def __init__(self, sheet: Any, path: Path) -> None:  # noqa: ANN401  # openpyxl has no type for it
+        self.is_hidden = sheet.sheet_state != "visible"
+        self._rows = _rows(sheet, path)
+        self._path = path
+        self._head: list[tuple[int, Sequence[Cell]]] | None = None
+
+    def find_headers(self, expected: ExpectedFormat) -> HeaderRow | None:
+        if self._head is None:
+            self._head = list(itertools.islice(self._rows, SEARCHED_ROWS))
+        return find_header_row([(line, _trimmed(self._path, line, row)) for line, row in self._head], expected)
+
+    def rows_after(self, header_line: int) -> Iterator[tuple[int, Sequence[Cell]]]:
+        return itertools.chain((row for row in self._head or () if row[0] > header_line), self._rows)
+
+
+def _read_sheet(sheets: Sequence[_Sheet], file: FileInput, expected: ExpectedFormat) -> TableStream:
+    """Read the sheet with most of the expected headers; of several the first, hidden ones last."""
+    path = file.path
+    with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
+        ordered = sorted(enumerate(sheets, start=1), key=lambda one: one[1].is_hidden)
+        found = [(at, sheet, row) for at, sheet in ordered if (row := sheet.find_headers(expected)) is not None]
+        if not found:
+            raise ImportFileError(path, None, "the workbook is empty", "Export it again")
+        at, sheet, header = max(found, key=lambda one: one[2].matches)  # the first of several
+        headers, findings = named_headers(path, header.cells, header.line, expected)
+    further = sum(1 for other in found if other[1] is not sheet and other[2].matches)
+    if at > 1:
+        findings.append(("SHEET_FOUND", f"{at} of {len(sheets)}", 1, None))
+    if further:
+        findings.append(("SHEETS_NOT_READ", f"{at} of {len(sheets)}", further, None))
+    findings += header.findings
+    return TableStream(headers, _tables(sheet.rows_after(header.line), file, headers), findings, header.line)
 
 
 class _WatchedArchive(zipfile.ZipFile):
@@ -153,6 +188,8 @@ def _check_size(handle: IO[bytes], path: Path) -> None:
         raise ImportFileError(path, None, "the workbook is too large once it is unpacked", TOO_BIG)
     if unpacked > UNCHECKED_BYTES and unpacked > MAX_RATIO * size:
         raise ImportFileError(path, None, "the workbook unpacks to more than its size allows", TOO_BIG)
+    if not any(entry.filename.startswith("xl/") for entry in entries):
+        raise ImportFileError(path, None, "by its content it is a zip archive, and no workbook", NO_WORKBOOK)
     handle.seek(0)
 
 

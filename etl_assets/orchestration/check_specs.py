@@ -1,0 +1,27 @@
+"""Asset checks that an asset reports itself, in its own step: they are about the run, not about tables.
+
+Checks of tables are declared in `etl_assets.quality.checks`. See https://docs.dagster.io/guides/test/asset-checks.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dagster as dg
+
+ALL_INPUTS_INGESTED: Final = dg.AssetCheckSpec(
+    name="all_inputs_ingested",
+    asset="raw_orders",
+    description="The run has refused no file, and no file stays in the inbox and no source is unread for reasons that"
+    " somebody has to correct.",
+)
+"""Not blocking: rows that have landed are processed meanwhile."""
+
+IMPORTS_ARE_READABLE: Final = dg.AssetCheckSpec(
+    name="imports_are_readable",
+    asset="orders",
+    description="Of every import that the run has processed, at least one order could be read.",
+)
+"""Not blocking: the orders of other imports are processed meanwhile."""
+
+RUN_CHECKS: Final = (ALL_INPUTS_INGESTED, IMPORTS_ARE_READABLE)

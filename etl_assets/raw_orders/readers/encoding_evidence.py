@@ -1,0 +1,65 @@
+"""Evidence in bytes for the encoding of text that no preset names: Western European cp1252, as Excel writes it.
+
+The hazard is gb18030, in which nearly all bytes are valid: a German name would be read as Chinese without an error. See
+docs/importing.md ("Encoding").
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GUESSED: Final = "cp1252"
+MULTI_BYTE: Final = frozenset(codecs.lookup(name).name for name in ("utf-8", "utf-8-sig", "gb18030", "gbk", "gb2312"))
+"""Encodings beside which another may be guessed; a mapping that names one of a byte per character means that."""
+SAMPLE_BYTES: Final = 1 << 20
+MOST: Final = 0.8
+_UTF8: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_RUN: Final = re.compile(rb"[\x80-\xff]+")
+_WESTERN_RUN: Final = re.compile(
+    rb"(?<![\x80-\xff])(?:[\x80-\xff]|(?<=[A-Za-z])[\x9a\x9c\x9e\xdf-\xf6\xf8-\xff]{2}(?=[a-z]))(?![\x80-\xff])"
+)
+"""A character by itself, or two small letters within a word."""
+_IN_WORD: Final = re.compile(r"(?<=[A-Za-z])[^\x00-\x7f](?=[A-Za-z])")
+_IN_LOWER_CASE: Final = re.compile(r"(?<=[a-z])[^\x00-\x7f](?=[a-z])")
+_NO_LETTER_OF_A_WORD: Final = re.compile(r"[^À-ÖØ-öø-ÿŠšŽžŒœŸªº’´\xad]")
+
+
+def may_be_guessed(encodings: Iterable[str]) -> bool:
+    """Test that a mapping names no encoding that `GUESSED` could be confused with."""
+    return all(codecs.lookup(name).name in MULTI_BYTE for name in encodings)
+
+
+def looks_western(sample: bytes) -> bool:
+    """Test that bytes are those of text in cp1252.
+
+    They are valid in it and hold no character of UTF-8; letters beyond ASCII stand alone between ASCII, as accents and
+    umlauts do (Chinese ones come in pairs, Cyrillic ones in words); and within words there are letters only, in lower
+    case between lower case.
+    """
+    if _UTF8.search(sample):
+        return False
+    try:
+        text = sample.decode(GUESSED)
+    except UnicodeDecodeError:
+        return False
+    runs = len(_RUN.findall(sample))
+    if not runs or len(_WESTERN_RUN.findall(sample)) < MOST * runs:
+        return False
+    in_words, in_lower_case = "".join(set(_IN_WORD.findall(text))), "".join(set(_IN_LOWER_CASE.findall(text)))
+    return not _NO_LETTER_OF_A_WORD.search(in_words) and not any(char.isupper() for char in in_lower_case)
+
+
+def name_fitting(sample: bytes) -> str | None:
+    """Return an encoding that bytes which are not UTF-8 fit: gb18030, where nearly all come in pairs; else None."""
+    runs = _RUN.findall(sample)
+    is_paired = sum(len(run) % 2 == 0 for run in runs) >= MOST * len(runs) > 0
+    try:
+        codecs.getincrementaldecoder("gb18030")().decode(sample)
+    except UnicodeDecodeError:
+        return None
+    return "gb18030" if is_paired else None
