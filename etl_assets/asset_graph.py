@@ -170,7 +170,7 @@ ASSETS: Final[tuple[AssetSpec, ...]] = (
             "order_type": "raw_orders.order_type",
             "system_order_type": "raw_orders.order_type",
             "amount": "raw_orders.amount",
-            "currency": "raw_orders.currency",
+            "currency": "raw_orders.currency raw_orders.amount shop.default_currency",
             "ordered_at": "raw_orders.ordered_at shop.timezone",
             "source_updated_at": "raw_orders.updated_at shop.timezone",
             "raw_id": "raw_orders.raw_id",

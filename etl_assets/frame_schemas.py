@@ -21,6 +21,9 @@ REJECTED_SCHEMA: Final = {
 }
 """Every frame of rejected rows; `shop_id` and `order_id` are null where they can't be read."""
 
+CONFLICTING_ORDER: Final = "CONFLICTING_ORDER"
+"""Reason code of orders that share an order number with another one: at landing a `defect` of the raw row."""
+
 CUSTOMER_SCHEMA: Final = {
     "customer_global_id": pl.String(),
     "customer_key": pl.String(),

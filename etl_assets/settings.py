@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     """Seconds without a change after which an inbox file that no process has open for writing is complete."""
     reader_memory_mb: int = Field(default=READER_MEMORY_MB, ge=512)
     """Memory limit of the process that reads import files, in MiB; a file that needs more is refused."""
+    presets: Path | None = None
+    """Folder of the user's own presets; `presets` under `home` where it is not set."""
     sources: Path | None = None
     """File that describes other databases to pull orders from (`sources.yaml`)."""
 
@@ -66,6 +68,11 @@ class Settings(BaseSettings):
     def inbox_folder(self) -> Path:
         """Return the folder for export files to import."""
         return (self.inbox or self.home / "inbox").resolve()
+
+    @property
+    def presets_folder(self) -> Path:
+        """Return the folder of the user's own presets."""
+        return (self.presets or self.home / "presets").resolve()
 
     @property
     def postgres_directory(self) -> Path:

@@ -39,6 +39,7 @@ SHOP_SCHEMA: Final = {
     "shop_name": pl.String(),
     "currency": pl.String(),
     "timezone": pl.String(),
+    "default_currency": pl.String(),
 }
 _NUL: Final = "\0"
 
@@ -185,4 +186,4 @@ _CUSTOMERS_BY_KEY: Final = _select(CUSTOMER_SCHEMA, "customers", "USING (custome
 _CUSTOMERS_BY_NAME: Final = _select(CUSTOMER_SCHEMA, "customers", "USING (shop_id, customer_nickname)")
 _LEADS_BY_CUSTOMER: Final = _select(LEAD_SCHEMA, "business_leads", "USING (customer_global_id)") + " ORDER BY 1"
 _ORDER_TYPE_MAPPINGS: Final = "SELECT raw_order_type, system_order_type FROM order_type_mappings ORDER BY 1"
-_SHOPS: Final = "SELECT shop_id, platform, shop_name, currency, timezone FROM shop_configs ORDER BY shop_id"
+_SHOPS: Final = f"SELECT {', '.join(SHOP_SCHEMA)} FROM shop_configs ORDER BY shop_id"  # noqa: S608  # constants only

@@ -184,7 +184,7 @@ def test_an_alert_that_no_channel_took_is_sent_by_a_later_tick(
     world: World, receiver: Receiver, sensor: dg.SensorDefinition
 ) -> None:
     world.tick(sensor)
-    world.failing |= {"sums": True}
+    world.failing |= {"sums": BAD_ROWS}
     world.run()
     world.failing |= {"asset": dg.Failure("no")}
     world.run()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl_assets.frame_schemas import CONFLICTING_ORDER
 from etl_assets.order_items.transform import read_items
 from etl_assets.presets.catalog import get_preset, load_mapping
 from etl_assets.presets.model import Preset
@@ -66,14 +67,18 @@ def naive_gather(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
         if shop:
             shops.setdefault(order_id, set()).add(shop)
     orders: dict[tuple[str, str, int], list[tuple[int, dict[str, Any]]]] = {}
-    for number, row, order_id, shop in lines:
-        of_order = shops.get(order_id, set())
-        found = next(iter(of_order)) if not shop and order_id and len(of_order) == 1 else shop
+    held = set()
+    for at, (number, row, order_id, shop) in enumerate(lines):
+        found = shop
+        if not shop and order_id and order_id in shops:
+            near = (one[3] for one in (*reversed(lines[:at]), *lines[at:]) if one[2] == order_id and one[3])
+            found = next(near)
+            held |= {order_id} if len(shops[order_id]) > 1 else set()
         orders.setdefault((found, order_id, 0 if order_id else number), []).append((number, row))
-    return [naive_order(lines) for lines in orders.values()]
+    return [naive_order(lines, is_held=order_id in held) for (_, order_id, _), lines in orders.items()]
 
 
-def naive_order(lines: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
+def naive_order(lines: list[tuple[int, dict[str, Any]]], *, is_held: bool) -> dict[str, Any]:
     def first(*headers: str) -> str | None:
         found = (next((row[header] for header in headers if row[header]), None) for _, row in lines)
         return next((value for value in found if value), None)
@@ -103,7 +108,7 @@ def naive_order(lines: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
         "items": items or None,
         "amount": invalid_number or total,
         "extra": extra or None,
-        "defect": first("defect"),
+        "defect": " ".join([first("defect") or "", *([CONFLICTING_ORDER] * is_held)]).strip() or None,
     }
 
 
@@ -225,10 +230,10 @@ def test_lines_that_leave_the_shop_out_belong_to_the_one_shop_that_has_the_order
     assert [(order["order_id"], order["shop"], names_of(order)) for order in orders.to_dicts()] == [
         ("1", "s", ["a", "c", "d"]),
         ("2", "s", ["b"]),
-        ("2", "t", ["e"]),
-        ("2", None, ["f"]),
+        ("2", "t", ["e", "f"]),
         ("3", None, ["g"]),
     ]
+    assert orders["defect"].to_list() == [None, CONFLICTING_ORDER, CONFLICTING_ORDER, None]
 
 
 def test_lines_that_leave_platform_and_shop_out_belong_to_the_one_shop_that_has_the_order() -> None:
@@ -247,9 +252,9 @@ def test_lines_that_leave_platform_and_shop_out_belong_to_the_one_shop_that_has_
     assert [(order["platform"], order["shop"], names_of(order)) for order in frame.to_dicts()] == [
         ("p", "s", ["a", "b"]),
         ("p", "s", ["c"]),
-        ("q", "t", ["d", "e", "f"]),
-        (None, None, ["g"]),
+        ("q", "t", ["d", "e", "f", "g"]),
     ]
+    assert frame["defect"].to_list() == [None, CONFLICTING_ORDER, CONFLICTING_ORDER]
 
 
 def test_a_constant_stands_only_where_no_line_of_the_order_says_anything() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pytest
@@ -12,8 +12,12 @@ from polars.testing import assert_frame_equal
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.group_lines import KEY, ORDER, PLATFORM, SHOP, fill_missing_shop, group_by_order, map_lines
 from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.shared_numbers import CONFLICT
 from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
 from etl_assets_tests.helpers.literal_frames import Row, frame_of
+
+if TYPE_CHECKING:
+    from etl_assets.raw_orders.shared_numbers import Disagreement
 
 MAPPING: Final[dict[str, Any]] = {
     "name": "export",
@@ -24,11 +28,13 @@ MAPPING: Final[dict[str, Any]] = {
         "customer_name": "Buyer",
         "order_status": "Status",
         "amount": "Total",
+        "ordered_at": "Date",
+        "platform_order_id": "Id",
     },
     "item": {"name": "Item", "sku": "SKU", "quantity": "Qty", "unit_price": "Price"},
 }
 PRESET: Final = Preset.model_validate(MAPPING)
-HEADERS: Final = ("Store", "No.", "Buyer", "Status", "Total", "Item", "SKU", "Qty", "Price", "Note")
+HEADERS: Final = ("Store", "No.", "Buyer", "Status", "Total", "Item", "SKU", "Qty", "Price", "Note", "Date", "Id")
 LINES: Final = {LINE_NUMBER: pl.Int64(), ROW_ERROR: pl.String(), **dict.fromkeys(HEADERS, pl.String())}
 
 
@@ -107,14 +113,14 @@ def groups(*keys: tuple[str, str | None, str | None]) -> list[list[int]]:
         pytest.param([("1", None, None), ("1", None, "s")], [[0, 1]], id="left out before the line that says it"),
         pytest.param([("1", None, "s"), ("2", None, None)], [[0], [1]], id="of another order"),
         pytest.param(
-            [("1", None, "s"), ("1", None, "t"), ("1", None, None)], [[0], [1], [2]],
-            id="two shops have the number: the line stays by itself",
+            [("1", None, "s"), ("1", None, "t"), ("1", None, None)], [[0], [1, 2]],
+            id="two shops have the number: the line is taken for one of the order above",
         ),
         pytest.param([("1", "p", "s"), ("1", None, None)], [[0, 1]], id="platform and shop left out"),
         pytest.param([("1", "p", "s"), ("1", None, "s")], [[0, 1]], id="the platform left out"),
         pytest.param(
-            [("1", "p", "s"), ("1", "q", "s"), ("1", None, "s")], [[0], [1], [2]],
-            id="two platforms have shop and number: the line stays by itself",
+            [("1", "p", "s"), ("1", None, "s"), ("1", "q", "s")], [[0, 1], [2]],
+            id="two platforms have shop and number: likewise",
         ),
         pytest.param(
             [("1", "p", "s"), ("1", "q", "t"), ("1", "q", None)], [[0], [1, 2]],
@@ -126,6 +132,33 @@ def test_with_shops_completes_lines_by_the_one_shop_that_has_the_order(
     keys: list[tuple[str, str | None, str | None]], together: list[list[int]]
 ) -> None:
     assert groups(*keys) == together
+
+
+@pytest.mark.parametrize(
+    ("keys", "held"),
+    [
+        pytest.param([("1", None, "s"), ("1", None, "t")], [], id="each line names its shop: two orders"),
+        pytest.param([("1", None, "s"), ("1", None, None), ("2", None, "t")], [], id="one shop has the number"),
+        pytest.param([("1", None, "s"), ("1", None, "t"), ("1", None, None)], [0, 1, 2], id="two have: all wait"),
+        pytest.param([("1", None, None), ("1", None, "s"), ("1", None, "t")], [0, 1, 2], id="wherever the line is"),
+        pytest.param(
+            [("1", None, "s"), ("1", None, "t"), ("1", None, None), ("2", None, "s"), ("2", None, None)], [0, 1, 2],
+            id="other numbers are not concerned",
+        ),
+        pytest.param(
+            [("1", "p", "s"), ("1", "p", "t"), ("1", "p", None), ("1", "q", "s")], [0, 1, 2],
+            id="nor are orders of another platform than the line's",
+        ),
+        pytest.param([("1", "p", "s"), ("1", "q", "s"), ("1", None, "s")], [0, 1, 2], id="two platforms likewise"),
+        pytest.param([("1", "p", "s"), ("1", "p", "t"), ("1", "q", None)], [], id="a line that contradicts both"),
+    ],
+)  # fmt: skip
+def test_orders_of_several_shops_wait_where_a_line_may_be_of_each(
+    keys: list[tuple[str, str | None, str | None]], held: list[int]
+) -> None:
+    completed, _ = fill_missing_shop(frame_of(KEYS, keys).with_row_index("place"))
+    marked = completed.filter(CONFLICT)["place"].to_list() if CONFLICT in completed.columns else []
+    assert marked == held
 
 
 def test_with_shops_leaves_lines_alone_that_all_say_their_shop() -> None:
@@ -237,3 +270,65 @@ def test_gather_marks_an_order_of_which_a_line_has_a_defect() -> None:
     assert [(order["order_id"], order["defect"], order["items"]) for order in orders] == [
         ("1", BAD_TEXT, None), ("2", None, None),
     ]  # fmt: skip
+
+
+def held(*rows: Row) -> list[tuple[str | None, str | None, list[str], str | None]]:
+    return [
+        (order["shop"], order["platform_order_id"], [item["name"] for item in items_of(order)], order["defect"])
+        for order in gathered(*rows)
+    ]
+
+
+def test_gather_keeps_orders_apart_that_have_different_ids_under_one_number_and_marks_them() -> None:
+    rows = [
+        {"No.": "1", "Id": "77", "Item": "a"}, {"No.": "1", "Item": "b"}, {"No.": "2", "Id": "79", "Item": "e"},
+        {"No.": "1", "Id": "78", "Item": "c"}, {"No.": "1", "Item": "d"}, {"No.": "2", "Id": " 79", "Item": "f"},
+    ]  # fmt: skip
+    assert held(*rows) == [
+        ("s", "77", ["a", "b"], "CONFLICTING_ORDER"),
+        ("s", "79", ["e", "f"], None),
+        ("s", "78", ["c", "d"], "CONFLICTING_ORDER"),
+    ]
+
+
+def test_gather_gives_a_line_without_a_shop_to_the_order_above_and_holds_both() -> None:
+    rows = [
+        {"No.": "1", "Store": "s", "Item": "a"}, {"No.": "1", "Store": "", "Item": "b"},
+        {"No.": "1", "Store": "t", "Item": "c"}, {"No.": "1", "Store": "", "Item": "d"},
+    ]  # fmt: skip
+    assert held(*rows) == [
+        ("s", None, ["a", "b"], "CONFLICTING_ORDER"),
+        ("t", None, ["c", "d"], "CONFLICTING_ORDER"),
+    ]
+
+
+def test_gather_loads_orders_of_two_shops_that_share_a_number_and_are_told_apart() -> None:
+    rows = [{"No.": "1", "Store": store, "Item": item} for store, item in (("s", "a"), ("t", "b"), ("s", "c"))]
+    assert held(*rows) == [("s", None, ["a", "c"], None), ("t", None, ["b"], None)]
+
+
+def test_gather_adds_a_conflict_to_the_defect_of_a_line() -> None:
+    rows = [{"No.": "1", "Id": "77", ROW_ERROR: BAD_TEXT}, {"No.": "1", "Id": "78"}]
+    assert [order["defect"] for order in gathered(*rows)] == ["BAD_TEXT CONFLICTING_ORDER", "CONFLICTING_ORDER"]
+
+
+@pytest.mark.parametrize("lie_together", [pytest.param(True, id="together"), pytest.param(False, id="apart")])
+def test_gather_counts_the_orders_whose_lines_disagree(lie_together: bool) -> None:  # noqa: FBT001  # of the test
+    first: Row = {"No.": "1", "Buyer": "Ann", "Total": "3", "Date": "2024-01-01"}
+    rows: list[Row] = [
+        first, {"No.": "1", "Buyer": " Ann ", "Total": "3.00", "Date": "2024-01-02"},
+        {"No.": "2", "Buyer": "Bob", "Total": "3"}, {"No.": "2", "Buyer": None, "Total": "4"},
+        {"No.": "3", "Buyer": "Eve"}, {"No.": "3", "Buyer": "eve"}, {"No.": "4"}, {"No.": "4", "Buyer": "Kim"},
+        {"No.": "5", "Buyer": "Ann"}, {"No.": "5"}, {"No.": "5", "Buyer": "Anne"},
+    ]  # fmt: skip
+    ordered = rows if lie_together else [*rows[::2], *rows[1::2]]
+    found: list[Disagreement] = []
+    group_by_order(map_lines(lines(*ordered), PRESET), PRESET, found)
+    assert [(one.column, one.orders) for one in found] == [("customer_name", 2), ("ordered_at", 1), ("amount", 1)]
+
+
+def test_gather_finds_nothing_where_the_further_lines_leave_the_order_out() -> None:
+    found: list[Disagreement] = []
+    rows = [{"No.": "1", "Buyer": "Ann", "Total": "3"}, {"No.": "1"}, {"No.": "2", "Buyer": "Bob", "Total": "4"}]
+    group_by_order(map_lines(lines(*rows), PRESET), PRESET, found)
+    assert found == []

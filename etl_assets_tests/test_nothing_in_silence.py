@@ -60,7 +60,8 @@ def test_whatever_is_dropped_held_or_refused_is_counted_where_a_program_can_read
         "imported_count": 4, "imported_rows": 7, "refused_count": 1, "known_count": 1, "stuck_count": 1,
         "waiting_count": 2, "pulled_rows": 0, "problem_count": 2,
     }  # fmt: skip
-    assert inputs["findings"] == {"MISSING_HEADERS": 1}
+    assert report["findings"] == [{"code": "MISSING_HEADERS", "imports": 1, "rows": 1}]
+    assert [one["code"] for result in inputs["imported"] for one in result.get("findings", ())] == ["MISSING_HEADERS"]
     assert "mapping.yaml" in inputs["refused"][0]["error"]
     assert {one["source"].removeprefix(f"{inbox}/") for one in inputs["waiting"]} == {"nameless", "unfinished.csv.part"}
     assert [one["source"].removeprefix(f"{inbox}/") for one in inputs["stuck"]] == ["stuck/orders.csv"]

@@ -141,6 +141,7 @@ def test_an_import_of_which_no_order_can_be_read_fails_the_run_that_read_it(
     landed: Services, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     land(landed, [raw_fields(str(number), ordered_at=f"{number}/15/26") for number in range(1, 4)])
+    land(landed, [raw_fields(None), raw_fields(None), raw_fields("5", amount="five")])
     report = run_in_process(settings, build_defs)
     assert (report.status, report.failed_checks) == ("failed", ("orders:imports_are_readable",))
     assert (report.assets["orders"]["status"], report.assets["leads"]["status"]) == ("partial_success", "success")
@@ -149,12 +150,13 @@ def test_an_import_of_which_no_order_can_be_read_fails_the_run_that_read_it(
     assert "0 of 3 orders of test could be read: ordered_at looks like 9/99/99, try '%m/%d/%y'" in said
     assert "1 of 4 orders of" in said
     assert "could not be read: amount looks like aaa a aaaaaa." in said
-    (unreadable,) = report_dict(report)["unreadable_imports"]
+    assert "0 of 3 orders of test could be read: The row has no order id." in said
+    unreadable, _ = report_dict(report)["unreadable_imports"]
     assert (unreadable["source"], unreadable["rows"], unreadable["unreadable"]) == ("test", 3, 3)
     with open_instance(settings) as instance:
         assert ("orders", "imports_are_readable", "error", report.run_id[:8]) in failed_checks(instance)
     state = read_pipeline_state(landed.database)
-    assert [(one.rows, one.unreadable) for one in state.quarantined_imports] == [(3, 3), (4, 1)]
+    assert [(one.rows, one.unreadable) for one in state.quarantined_imports] == [(3, 3), (3, 3), (4, 1)]
     assert "| test | 3 | 3 |" in state_sections(state)["Imports of the last 7 days with orders that could not be read"]
     assert run_in_process(settings, build_defs).status == "success"
 

@@ -13,10 +13,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from etl_assets.frame_schemas import REJECTED_SCHEMA
+from etl_assets.orders.conflicts import OTHER_ORDER_STORED, reject_conflicts, split_conflicts, with_known_identity
+from etl_assets.orders.faults import REASONS, SHARED_BY_SHOPS, SHOP_NOT_MADE
 from etl_assets.orders.transform import (
     ORDER_SCHEMA,
-    REASONS,
-    SHOP_NOT_MADE,
     compare_with_stored,
     newest_versions,
     read_orders,
@@ -37,6 +37,7 @@ FATES: Final = {
     "stored_customer": pl.String(),
     "lines_differ": pl.Boolean(),
     "customer_differs": pl.Boolean(),
+    "names_identity": pl.Boolean(),
 }
 
 
@@ -65,7 +66,7 @@ OLDEST_FIRST: Final = {
     "january 1, row 3": (january(1), 3),
     "january 1, row 8": (january(1), 8),
     "a microsecond later, row 4": (january(1) + timedelta(microseconds=1), 4),
-    "january 2, row 1": (january(2), 1),
+    "january 2, row 0": (january(2), 0),
 }
 """The total order of the versions of an order: by time of change, none before any; then by raw_id."""
 
@@ -89,6 +90,12 @@ def test_compare_with_stored_goes_by_the_same_order_whichever_version_comes_firs
     first, second = (version("1", raw_id, time, amount=Decimal(raw_id)) for time, raw_id in (older, newer))
     assert compare_with_stored(versions(second), stored(first))["change"].to_list() == ["updated"]
     assert compare_with_stored(versions(first), stored(second))["change"].to_list() == ["superseded"]
+
+
+@pytest.mark.parametrize("time", [None, january(1), january(3)], ids=["no time now", "an earlier time", "a later one"])
+def test_a_row_that_is_read_again_with_another_result_is_the_same_version(time: datetime | None) -> None:
+    decided = compare_with_stored(versions(version("1", 5, time)), stored(version("1", 5, january(2))))
+    assert decided["change"].to_list() == ["updated"]
 
 
 def test_newest_versions_are_one_of_each_order_of_each_shop() -> None:
@@ -140,7 +147,7 @@ def test_compare_with_stored_updates_an_order_of_which_anything_differs(
     newer = {**version("1", 9), **changed}
     expected = {
         **newer, "change": "updated", "stored_raw_id": 2, "stored_customer": "ann",
-        "lines_differ": False, "customer_differs": customer_differs,
+        "lines_differ": False, "customer_differs": customer_differs, "names_identity": False,
     }  # fmt: skip
     decided = compare_with_stored(versions(newer), stored(version("1", 2)))
     assert_frame_equal(decided, frame_of(FATES, [expected]))
@@ -162,7 +169,7 @@ def test_compare_with_stored_of_versions_that_say_the_same_of_the_order(
     decided = compare_with_stored(versions(version("1", raw_id)), stored(version("1", 2), lines_differ=lines_differ))
     expected = {
         **version("1", raw_id), "change": change, "stored_raw_id": 2, "stored_customer": "ann",
-        "lines_differ": lines_differ, "customer_differs": False,
+        "lines_differ": lines_differ, "customer_differs": False, "names_identity": False,
     }  # fmt: skip
     assert_frame_equal(decided, frame_of(FATES, [expected]))
 
@@ -183,12 +190,12 @@ def test_compare_with_stored_decides_each_order_by_itself_and_keeps_their_order(
 
 TEXTS: Final = (
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency", "ordered_at",
-    "updated_at", "defect",
+    "updated_at", "defect", "platform_order_id",
 )  # fmt: skip
 RAW: Final = {"raw_id": pl.Int64(), **dict.fromkeys(TEXTS, pl.String())}
 SHOPS: Final = frame_of(
-    {"shop_id": pl.Int32(), **dict.fromkeys(("platform", "shop_name", "timezone"), pl.String())},
-    [(7, "taobao", "花间", "Asia/Shanghai"), (8, "shopify", "Mugs & more", "UTC")],
+    {"shop_id": pl.Int32(), **dict.fromkeys(("platform", "shop_name", "timezone", "default_currency"), pl.String())},
+    [(7, "taobao", "花间", "Asia/Shanghai", None), (8, "shopify", "Mugs & more", "UTC", "CAD")],
 )
 TYPES: Final = frame_of(
     dict.fromkeys(("order_type", "system_order_type"), pl.String()),
@@ -343,37 +350,100 @@ def test_read_orders_cleans_the_currency(text: str | None, currency: str | None)
     assert read(currency=text)["currency"] == currency
 
 
+@pytest.mark.parametrize(("text", "currency"), [(None, "CAD"), ("$", "CAD"), ("¥", "¥"), ("EUR", "EUR")])
+def test_read_orders_takes_the_currency_that_users_set_for_the_shop(text: str | None, currency: str) -> None:
+    assert read(platform="shopify", shop="Mugs & more", amount="3", currency=text)["currency"] == currency
+
+
+def test_read_orders_takes_the_word_of_the_mapping_for_a_symbol() -> None:
+    assert read(PRESET.model_copy(update={"currency_symbols": {"$": "AUD"}}), currency="$")["currency"] == "AUD"
+
+
 # --- read_orders: which rows are rejected -----------------------------------------------------------------------------
 
 NAMED: Final = (7, "1")
 
 
 @pytest.mark.parametrize(
-    ("texts", "code", "named"),
+    ("texts", "code", "named", "starts"),
     [
-        pytest.param({"shop": None}, "MISSING_SHOP", (None, "1"), id="no shop"),
-        pytest.param({"shop": " \n"}, "MISSING_SHOP", (None, "1"), id="a blank shop"),
-        pytest.param({"platform": None}, "MISSING_SHOP", (None, "1"), id="no platform"),
-        pytest.param({"order_id": None}, "MISSING_ORDER_ID", (7, None), id="no order number"),
-        pytest.param({"order_id": '=""'}, "MISSING_ORDER_ID", (7, None), id="a spreadsheet's empty order number"),
-        pytest.param({"amount": "free"}, "BAD_AMOUNT", NAMED, id="an amount in words"),
-        pytest.param({"amount": "12,34"}, "BAD_AMOUNT", NAMED, id="an incomplete group of thousands"),
-        pytest.param({"amount": "1.5E+3"}, "BAD_AMOUNT", NAMED, id="an amount with an exponent"),
-        pytest.param({"amount": "100000000000000"}, "BAD_AMOUNT", NAMED, id="an amount beyond numeric(18,4)"),
-        pytest.param({"amount": "12.50 zł"}, "BAD_AMOUNT", NAMED, id="a sign that the preset does not name"),
-        pytest.param({"ordered_at": "yesterday"}, "BAD_TIMESTAMP", NAMED, id="a time in words"),
-        pytest.param({"ordered_at": "2024-02-30"}, "BAD_TIMESTAMP", NAMED, id="no date"),
-        pytest.param({"ordered_at": "02/01/2024 08:00"}, "BAD_TIMESTAMP", NAMED, id="a format of another preset"),
-        pytest.param({"updated_at": "45292.5"}, "BAD_TIMESTAMP", NAMED, id="the time of change"),
-        pytest.param({"defect": "BAD_TEXT"}, "BAD_TEXT", NAMED, id="what the reader has marked"),
+        pytest.param({"shop": None}, "MISSING_SHOP", (None, "1"), "shop: ", id="no shop"),
+        pytest.param({"shop": " \n"}, "MISSING_SHOP", (None, "1"), "shop: ", id="a blank shop"),
+        pytest.param({"platform": None}, "MISSING_SHOP", (None, "1"), "platform: ", id="no platform"),
+        pytest.param({"order_id": None}, "MISSING_ORDER_ID", (7, None), "order_id: ", id="no order number"),
+        pytest.param({"order_id": '=""'}, "MISSING_ORDER_ID", (7, None), "order_id: ", id="a spreadsheet's empty one"),
+        pytest.param({"amount": "free"}, "BAD_AMOUNT", NAMED, "amount looks like aaaa: ", id="an amount in words"),
+        pytest.param({"amount": "12,34"}, "BAD_AMOUNT", NAMED, "amount looks like 99,99: ", id="incomplete thousands"),
+        pytest.param({"amount": "1.5E+3"}, "BAD_AMOUNT", NAMED, "amount looks like 9.9a+9: ", id="an exponent"),
+        pytest.param({"amount": "1" + "0" * 14}, "BAD_AMOUNT", NAMED, "amount looks like 9", id="too many digits"),
+        pytest.param({"amount": "12.50 zł"}, "BAD_AMOUNT", NAMED, "amount looks like 99.99 aa: ", id="an unknown sign"),
+        pytest.param({"ordered_at": "yesterday"}, "BAD_TIMESTAMP", NAMED, "ordered_at looks like a", id="words"),
+        pytest.param({"ordered_at": "2024-02-30"}, "BAD_TIMESTAMP", NAMED, "ordered_at looks like 9999-", id="no date"),
+        pytest.param(
+            {"ordered_at": "02/01/2024 08:00"}, "BAD_TIMESTAMP", NAMED, "ordered_at looks like 99/99/9999 99:99: ",
+            id="a format of another preset",
+        ),
+        pytest.param({"updated_at": "45292.5"}, "BAD_TIMESTAMP", NAMED, "updated_at looks like 9", id="time of change"),
+        pytest.param({"defect": "BAD_TEXT"}, "BAD_TEXT", NAMED, "The row holds ", id="what the reader has marked"),
+        pytest.param(
+            {"order_id": "1.23E+17"}, "ROUNDED_ORDER_ID", (7, "1.23E+17"), "order_id looks like 9.99a+99: ",
+            id="a rounded order number",
+        ),
+        pytest.param(
+            {"defect": "CONFLICTING_ORDER", "platform_order_id": "5"}, "CONFLICTING_ORDER", NAMED,
+            "platform_order_id: several orders of the file ", id="different orders by their ids",
+        ),
+        pytest.param({"defect": "CONFLICTING_ORDER"}, "CONFLICTING_ORDER", NAMED, "shop: several ", id="or by shops"),
     ],
-)
+)  # fmt: skip
 def test_read_orders_rejects_a_row_with_its_code_and_what_it_names(
-    texts: dict[str, str | None], code: str, named: tuple[int | None, str | None]
+    texts: dict[str, str | None], code: str, named: tuple[int | None, str | None], starts: str
 ) -> None:
     good, rejected = read_orders(frame_of(RAW, [raw_row(12, **texts)]), PRESET, SHOPS, TYPES)
     assert good.is_empty()
-    assert_frame_equal(rejected, frame_of(REJECTED_SCHEMA, [(12, *named, code, REASONS[code])]))
+    assert rejected.drop("reason").rows() == [(12, *named, code)]
+    (text,) = rejected["reason"]
+    assert text.startswith(starts)
+    assert code == "CONFLICTING_ORDER" or text.endswith(REASONS[code])
+
+
+@pytest.mark.parametrize(
+    ("order_id", "is_rounded"),
+    [
+        pytest.param("1.23E+17", True, id="a spreadsheet's"),
+        pytest.param("1,23457E+17", True, id="with a decimal comma"),
+        pytest.param("１．２３Ｅ＋１７", True, id="in full width"),
+        pytest.param('="1.23e+17"', True, id="protected too late, in lower case"),
+        pytest.param("1E+17", True, id="without decimals"),
+        pytest.param("1.2345678901234567e17", True, id="a database's, without a sign"),
+        pytest.param("7E10", False, id="an order number of letters and digits"),
+        pytest.param("12E5", False, id="another"),
+        pytest.param("123456789012345678", False, id="all digits"),
+        pytest.param("A1.23E+17", False, id="more than a number"),
+        pytest.param("1.23", False, id="no exponent"),
+    ],
+)
+def test_read_orders_takes_no_rounded_number_for_an_order_number(order_id: str, is_rounded: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    good, rejected = read_orders(frame_of(RAW, [raw_row(order_id=order_id)]), PRESET, SHOPS, TYPES)
+    assert (good.height, rejected["reason_code"].to_list()) == ((0, ["ROUNDED_ORDER_ID"]) if is_rounded else (1, []))
+
+
+def test_read_orders_tells_all_faults_of_a_row_at_once_without_its_values() -> None:
+    texts = {
+        "order_id": "1.23E+17", "shop": None, "amount": "kim@x.test", "ordered_at": "31/12/24", "updated_at": "soon",
+        "defect": "BAD_TEXT CONFLICTING_ORDER",
+    }  # fmt: skip
+    _, rejected = read_orders(frame_of(RAW, [raw_row(**texts)]), PRESET, SHOPS, TYPES)
+    assert rejected["reason_code"].to_list() == ["BAD_TEXT"]
+    (text,) = rejected["reason"]
+    parts = (
+        REASONS["BAD_TEXT"], "order_id looks like 9.99a+99: ", SHARED_BY_SHOPS, "shop: the row names none.",
+        "amount looks like aaa@a.aaaa: ", "ordered_at looks like 99/99/99: ", "updated_at looks like aaaa: ",
+    )  # fmt: skip
+    places = [text.find(part) for part in parts]
+    assert places == sorted(places)
+    assert -1 not in places
+    assert not any(value in text for value in ("kim", "31/12", "soon", "1.23"))
 
 
 def test_read_orders_tells_a_shop_that_has_not_been_made_from_one_that_is_not_named() -> None:
@@ -428,3 +498,61 @@ def test_order_keys_are_those_of_the_order_that_a_raw_row_belongs_to(
     keys = order_keys(frame_of(RAW, [raw_row(12, **texts)]), SHOPS)
     schema = {"raw_id": pl.Int64(), "shop_id": pl.Int32(), "order_id": pl.String()}
     assert_frame_equal(keys, frame_of(schema, [(12, shop_id, order_id)]))
+
+
+# --- conflicts: versions of different orders under one number ---------------------------------------------------------
+
+
+def identified(raw_id: int, identity: str | None, order_id: str = "1", day: int = 1) -> Row:
+    return version(order_id, raw_id, platform_order_id=identity, source_updated_at=january(day))
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "others"),
+    [
+        pytest.param([(1, "a"), (2, "a")], None, [], id="one order"),
+        pytest.param([(1, None), (2, "a")], "b", [2], id="another one is stored"),
+        pytest.param([(1, None), (2, None)], "b", [], id="no id conflicts with nothing"),
+        pytest.param([(1, "a"), (2, "b"), (3, "a")], None, [2], id="the first by raw_id keeps the number"),
+        pytest.param([(1, None), (2, "b"), (3, "a")], None, [3], id="the first that names an id"),
+        pytest.param([(3, "a"), (2, "b")], None, [3], id="however the rows are sorted"),
+        pytest.param([(1, "a"), (2, "b")], "b", [1], id="the stored one keeps it"),
+        pytest.param([(1, "a"), (2, "b")], "c", [1, 2], id="neither is stored"),
+    ],
+)
+def test_a_number_belongs_to_the_stored_id_or_else_to_the_first(
+    given: list[tuple[int, str | None]], known: str | None, others: list[int]
+) -> None:
+    every = versions(*(identified(*one) for one in given), identified(9, "x", order_id="2"))
+    before = stored(identified(0, known)) if known else stored()
+    same, other = split_conflicts(every, newest_versions(every), before)
+    assert other["raw_id"].to_list() == [raw_id for raw_id, _ in given if raw_id in others]
+    assert sorted(same["raw_id"].to_list() + other["raw_id"].to_list()) == sorted(every["raw_id"])
+    assert reject_conflicts(other)["reason"].to_list() == [OTHER_ORDER_STORED] * len(others)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept", "names_identity"),
+    [
+        pytest.param(None, "a", "a", True, id="filled"),
+        pytest.param("a", None, "a", False, id="kept"),
+        pytest.param("a", "a", "a", False, id="known"),
+        pytest.param(None, None, None, False, id="none"),
+    ],
+)
+def test_an_order_keeps_the_first_id_that_is_known(
+    old: str | None,
+    new: str | None,
+    kept: str | None,
+    names_identity: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    (decided,) = compare_with_stored(versions(identified(9, new)), stored(identified(2, old))).to_dicts()
+    assert (decided["platform_order_id"], decided["names_identity"], decided["change"]) == (
+        kept, names_identity, "unchanged",
+    )  # fmt: skip
+
+
+def test_the_newest_version_has_the_id_that_an_older_one_names() -> None:
+    given = versions(identified(1, "a", day=1), identified(2, None, day=2), identified(3, None, order_id="2"))
+    found = with_known_identity(newest_versions(given), given)
+    assert dict(found.select("order_id", "platform_order_id").iter_rows()) == {"1": "a", "2": None}

@@ -77,7 +77,7 @@ def test_imports_may_come_in_any_order_where_every_version_says_when_it_is_from(
 ) -> None:
     rows = data.draw(strategies.raw_field_lists(max_size=12))
     for second, row in enumerate(rows):
-        row["updated_at"] = f"2024-01-01 00:00:{second:02}"
+        row |= {"updated_at": f"2024-01-01 00:00:{second:02}", "platform_order_id": None}  # which the first one keeps
     imports = data.draw(strategies.split_into_imports(rows))
     shuffled = data.draw(st.permutations(imports))
     start_afresh(with_batch_size(services, 5))

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from etl_assets.presets import catalog
-from etl_assets.presets.catalog import PresetError, detect_preset, get_preset, list_presets, load_mapping
+from etl_assets.presets.catalog import PresetError, get_preset, list_presets, load_mapping
+from etl_assets.presets.detect import detect_preset, nearest_presets
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.extract import extract_raw_orders
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
@@ -28,25 +28,86 @@ def test_an_unknown_preset_names_the_known_ones() -> None:
 
 def test_the_most_specific_preset_is_detected() -> None:
     (shopify,) = get_preset("shopify").detect_headers
-    assert detect_preset([*shopify, "Notes"]) == get_preset("shopify")
-    assert detect_preset([*shopify, "shop", "order_id"]) == get_preset("shopify")
-    assert detect_preset(["order_id", "shop", "x"]) == get_preset("generic")
-    assert detect_preset(["order_id"]) is None
+    presets = list_presets()
+    assert detect_preset([*shopify, "Notes"], presets) == get_preset("shopify")
+    assert detect_preset([*shopify, "shop", "order_id"], presets) == get_preset("shopify")
+    assert detect_preset(["order_id", "shop", "x"], presets) == get_preset("generic")
+    assert detect_preset(["order_id"], presets) is None
 
 
 def preset_of(**keys: object) -> Preset:
     return Preset.model_validate({"name": "x", "columns": {"order_id": "id"}, **keys})
 
 
-def test_any_set_of_detect_headers_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_set_of_detect_headers_suffices() -> None:
     two = preset_of(detect_headers=[["id", "old"], ["id", "new", "newer"]])
     one = preset_of(name="y", detect_headers=["id", "old", "older"])
-    monkeypatch.setattr(catalog, "list_presets", lambda: [two, one])
-    assert detect_preset(["id", "old", "x"]) == two
-    assert detect_preset(["id", "newer", "new"]) == two
-    assert detect_preset(["id", "old", "older"]) == one
-    assert detect_preset(["id", "old", "older", "new", "newer"]) in (two, one)
-    assert detect_preset(["id", "new"]) is None
+    presets = [two, one]
+    assert detect_preset(["id", "old", "x"], presets) == two
+    assert detect_preset(["id", "newer", "new"], presets) == two
+    assert detect_preset(["id", "old", "older"], presets) == one
+    assert detect_preset(["id", "old", "older", "new", "newer"], presets) == two
+    assert detect_preset(["id", "new"], presets) is None
+
+
+def test_the_nearest_presets_say_what_a_file_lacks() -> None:
+    (wanted,) = get_preset("shopify").detect_headers
+    headers = [*wanted[:-2], "Line item name"]
+    (near,) = nearest_presets(headers, list_presets())
+    assert near.as_dict() == {
+        "preset": "shopify",
+        "lacks": ("Lineitem name", "Lineitem quantity"),
+        "did_you_mean": {"Lineitem name": "Line item name"},
+    }
+    assert str(near) == (
+        "shopify, for which it lacks 'Lineitem name' (did you mean 'Line item name'?) and 'Lineitem quantity'"
+    )
+    assert nearest_presets(["colour", "size"], list_presets()) == []
+
+
+def own_preset(folder: Path, text: str, file_name: str = "mine.yaml") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / file_name).write_text(text, encoding="utf-8")
+    return folder
+
+
+MINE = "name: mine\ncolumns: {order_id: Nr}\ndetect_headers: [shop, order_id]\n"
+
+
+def test_own_presets_come_before_those_of_the_package_and_replace_those_of_their_name(tmp_path: Path) -> None:
+    folder = own_preset(tmp_path / "presets", MINE)
+    assert [preset.name for preset in list_presets(folder)] == ["mine", "generic", "shopify", "taobao"]
+    found = detect_preset(["shop", "order_id"], list_presets(folder))
+    assert found == get_preset("mine", folder)
+    own_preset(folder, MINE.replace("mine", "generic"), "other.yml")
+    assert get_preset("generic", folder).columns["order_id"].columns == ("Nr",)
+    assert [preset.name for preset in list_presets(folder)] == ["generic", "mine", "shopify", "taobao"]
+    assert get_preset("generic").columns["order_id"].columns == ("order_id",)
+
+
+def test_a_changed_own_preset_counts_at_once(tmp_path: Path) -> None:
+    folder = own_preset(tmp_path, MINE)
+    assert get_preset("mine", folder).timezone == "UTC"
+    own_preset(folder, MINE + "timezone: Asia/Shanghai\n")
+    assert get_preset("mine", folder).timezone == "Asia/Shanghai"
+
+
+def test_a_broken_own_preset_is_an_error_that_names_its_file(tmp_path: Path) -> None:
+    own_preset(tmp_path, MINE)
+    own_preset(tmp_path, "name: broken\ncolumns: {shop: A}\n", "broken.yaml")
+    with pytest.raises(PresetError, match=r"broken\.yaml: columns must say where order_id comes from"):
+        list_presets(tmp_path)
+    (tmp_path / "broken.yaml").unlink()
+    own_preset(tmp_path, MINE, "twice.yaml")
+    with pytest.raises(PresetError, match=r"twice\.yaml and .*mine\.yaml are both presets with the name 'mine'"):
+        list_presets(tmp_path)
+
+
+def test_a_folder_of_presets_need_not_exist_but_must_be_readable(tmp_path: Path) -> None:
+    assert len(list_presets(tmp_path / "none")) == 3
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PresetError, match="ETL_PRESETS"):
+        list_presets(tmp_path / "file")
 
 
 def test_a_stored_preset_with_one_set_of_detect_headers_still_parses() -> None:
@@ -200,7 +261,7 @@ def test_taobao_falls_back_to_the_total_and_keeps_the_rest_as_extra(tmp_path: Pa
     )
     path.write_bytes((header + rows).encode("gb18030"))
     (orders,) = extract_raw_orders(FileHere(path), get_preset("taobao"))
-    assert orders.drop("order_type", "updated_at", "processes", "defect").rows() == [
+    assert orders.drop("order_type", "updated_at", "processes", "platform_order_id", "defect").rows() == [
         (
             2, "taobao", "小店", '="1234567890123456789"', "张三", "交易关闭", "12.50", "CNY", "2021-05-13 11:01:13",
             "杯子，盘子", "急单", '{"联系手机":"\'13800000000"}',

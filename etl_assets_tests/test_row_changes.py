@@ -188,6 +188,7 @@ def test_which_of_several_equal_versions_an_order_names_is_history_and_nothing_e
     assert comparable(services)["orders"] == {
         ("p", "s", "1"): {
             "order_id": "1",
+            "platform_order_id": None,
             "customer_nickname": "Ann",
             "customer_global_id": uuid5(CUSTOMER_NAMESPACE, "p:s:Ann"),
             "latest_status": None,

@@ -59,6 +59,7 @@ def test_distinct_shops_make_one_of_names_that_are_the_same_once_cleaned() -> No
         pytest.param([(2, "EUR"), (1, "CNY")], "CNY", id="the first by raw_id"),
         pytest.param([(1, None), (2, " "), (3, "EUR")], "EUR", id="the first that a row names"),
         pytest.param([(1, " eur")], "EUR", id="cleaned, in capitals"),
+        pytest.param([(1, "€")], "EUR", id="of a symbol, its code"),
         pytest.param([(1, None)], None, id="none"),
     ],
 )

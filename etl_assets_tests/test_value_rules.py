@@ -19,6 +19,7 @@ from etl_assets.values.text import (
     normalize_case_str,
 )
 from etl_assets.values.timestamps import has_timestamp
+from etl_assets_tests.helpers.reference_values import clean_name as reference_clean_name
 
 # --- text -------------------------------------------------------------------------------------------------------------
 
@@ -78,12 +79,28 @@ def test_fold_text_ignores_the_case_and_folded_does_so_for_one_text(text: str, c
         pytest.param("张＊＊", None, id="full-width stars"),
         pytest.param("张﹡", None, id="small stars"),
         pytest.param("**", None, id="nothing but the mask"),
+        pytest.param("Kim", "Kim", id="the case of a name is left alone"),
+        pytest.param(" Kim@X.com", "kim@x.com", id="an e-mail address, in lower case"),
+        pytest.param("ＫＩＭ＠Ｘ．com", "kim@x.com", id="a full-width e-mail address"),
+        pytest.param("ÉVA@ÀB.fr", "éva@àb.fr", id="letters beyond ASCII in an e-mail address"),
+        pytest.param("ΚΙΜΟΣ@x.gr", "κιμος@x.gr", id="a letter whose small form depends on its place"),
+        pytest.param("İ@x.com", "i̇@x.com", id="a letter that becomes two"),
+        pytest.param("J\u030cim@x.com", "ǰim@x.com", id="a letter whose small form has an accent of its own"),
+        pytest.param("Kim@home", "Kim@home", id="no dot behind the @: a name"),
+        pytest.param("@Kim.Lee", "@Kim.Lee", id="nothing before the @: a name"),
+        pytest.param("Kim@x.com (Ann)", "Kim@x.com (Ann)", id="a blank: a name"),
+        pytest.param("Kim@a@b.C", "Kim@a@b.C", id="two @: a name"),
+        pytest.param("K*m@x.com", None, id="a masked e-mail address"),
         pytest.param("", None, id="empty"),
         pytest.param(None, None, id="null"),
     ],
 )
-def test_clean_name_of_a_masked_name_is_none(name: str | None, cleaned: str | None) -> None:
+def test_clean_name_makes_null_of_a_masked_name_and_ignores_the_case_of_an_email_address(
+    name: str | None, cleaned: str | None
+) -> None:
     assert value_of(clean_name(pl.col("text")), name) == cleaned
+    assert value_of(clean_name(pl.col("text")), cleaned) == cleaned
+    assert reference_clean_name(name) == cleaned
 
 
 @pytest.mark.parametrize(

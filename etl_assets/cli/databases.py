@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from etl_assets.cli.output import AsJson, failures_reported, print_json, say
+from etl_assets.cli.output import AsJson, failures_reported, note, print_json, say
 from etl_assets.cli.session import load_settings
 from etl_assets.database import embedded, migrate
 from etl_assets.database.database import Database
+from etl_assets.reporting.status import is_anything_pending
 from etl_assets.urls import shown
 
 app = typer.Typer(help="Database in use and its migrations.", no_args_is_help=True, add_completion=False)
@@ -38,14 +39,19 @@ def upgrade(*, as_json: AsJson = False) -> None:
         database = Database(load_settings())
         try:
             before, after = migrate.upgrade(database)
+            with database.transaction() as connection:
+                is_pending = is_anything_pending(connection)
         finally:
             database.dispose()
         if as_json:
-            print_json({"schema": database.schema, "before": before, "after": after})
-        elif before == after:
+            print_json({"schema": database.schema, "before": before, "after": after, "is_work_pending": is_pending})
+            return
+        if before == after:
             say(f"Schema {database.schema!r} is up to date (revision {after}).")
         else:
             say(f"Schema {database.schema!r} is now at revision {after} (before: {before or 'none'}).")
+        if is_pending:
+            note("Rows are pending, of imports or of the upgrade: `etl-assets run` or a sensor processes them.")
 
 
 @app.command("stop")

@@ -20,6 +20,7 @@ from etl_assets.database import migrate
 from etl_assets.database.database import Database, sqlstate_of
 from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import EtlError, SettingsUrlError
+from etl_assets.presets.catalog import PresetError, own_presets
 from etl_assets.urls import DAGSTER_URL, check_dagster_url
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def run_checks() -> list[Check]:
     except WrongUseError as error:
         return [Check("settings", False, str(error), "Correct the variables; .env.example explains them."), _versions()]
     checks = [Check("settings", True, f"home {settings.home}, schema {settings.db_schema}")]
-    checks += [_disk(settings), _dagster_home(settings), _versions()]
+    checks += [_disk(settings), _dagster_home(settings), _versions(), _own_presets(settings)]
     database = Database(settings)
     try:
         for check in (_connection, _server_version, _temporary_tables, _write_rights, _migrations):
@@ -76,6 +77,15 @@ def run_checks() -> list[Check]:
     finally:
         database.dispose()
     return checks
+
+
+def _own_presets(settings: Settings) -> Check:
+    folder = settings.presets_folder
+    try:
+        own = own_presets(folder)
+    except PresetError as error:
+        return Check("own presets", False, str(error), "Correct or delete the file: imports that detect a preset fail.")
+    return Check("own presets", True, f"{', '.join(own) or 'none'} in {folder}")
 
 
 def _run_check(check: Callable[[Database], Check], database: Database) -> Check:

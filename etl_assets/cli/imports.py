@@ -24,6 +24,7 @@ from etl_assets.presets.model import is_timezone
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets.raw_orders.load import fail_interrupted_imports
 from etl_assets.raw_orders.readers.file_reader import FileReader
+from etl_assets.values.currencies import currency_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,15 +50,16 @@ def import_files(  # noqa: PLR0913  # the options of the command
     platform: Annotated[str | None, typer.Option(help="Platform; overrides the file.")] = None,
     shop: Annotated[str | None, typer.Option(help="Shop; overrides the file.")] = None,
     timezone: Annotated[str | None, typer.Option(metavar="TZ", help="Time zone of new shops.")] = None,
+    currency: Annotated[str | None, typer.Option(metavar="CUR", help="Currency of orders that name none.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Land files as raw orders. A file that can't be imported lands no row; the others are not affected."""
     with failures_reported(as_json=as_json):
         files = files_of(paths)
-        chosen = _choose_preset(preset, mapping)
-        overrides = _require_overrides(platform, shop, timezone)
         settings = load_settings()
-        with FileReader(settings.reader_memory_mb) as reader:
+        chosen = _choose_preset(preset, mapping, settings.presets_folder)
+        overrides = _require_overrides(platform, shop, timezone, currency)
+        with FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder) as reader:
             reader.start(files[0])  # starts while the database is opened
             with opened_database(settings) as database:
                 fail_interrupted_imports(database)
@@ -95,19 +97,19 @@ def show_imports(results: Sequence[ImportResult], *, as_json: bool) -> None:
             note(f"Not imported: {result.error}", "red")
 
 
-def _choose_preset(preset: str | None, mapping: Path | None) -> Preset | None:
+def _choose_preset(preset: str | None, mapping: Path | None, presets_folder: Path) -> Preset | None:
     if preset is not None and mapping is not None:
         msg = "Give either --preset or --mapping, not both."
         raise WrongUseError(msg)
     try:
         if mapping is not None:
             return load_mapping(mapping)
-        return get_preset(preset) if preset is not None else None
+        return get_preset(preset, presets_folder) if preset is not None else None
     except PresetError as error:
         raise WrongUseError(str(error)) from None
 
 
-def _require_overrides(platform: str | None, shop: str | None, timezone: str | None) -> Overrides:
+def _require_overrides(platform: str | None, shop: str | None, timezone: str | None, currency: str | None) -> Overrides:
     for option, value in (("--platform", platform), ("--shop", shop)):
         if value is not None and not value.strip():
             msg = f"{option} is empty."
@@ -115,4 +117,12 @@ def _require_overrides(platform: str | None, shop: str | None, timezone: str | N
     if timezone is not None and not is_timezone(timezone):
         msg = f"--timezone: there is no time zone {timezone!r}; use a name such as Asia/Shanghai or Europe/London."
         raise WrongUseError(msg)
-    return Overrides(platform=platform, shop=shop, timezone=timezone)
+    return Overrides(platform=platform, shop=shop, timezone=timezone, currency=_require_currency(currency))
+
+
+def _require_currency(currency: str | None) -> str | None:
+    try:
+        return None if currency is None else currency_code(currency)
+    except ValueError as error:
+        msg = f"--currency: {error}."
+        raise WrongUseError(msg) from None

@@ -22,6 +22,7 @@ MODULES: Final = {
     "explain": "explain",
     "presets": "presets",
     "order-types": "order_types",
+    "shops": "shops",
     "db": "databases",
     "doctor": "doctor",
     "ui": "ui",

@@ -82,6 +82,7 @@ def report_dict(report: RunReport) -> dict[str, Any]:
         "assets": report.assets,
         "failed_checks": list(report.failed_checks),
         "unreadable_imports": [one.as_dict() for one in report.quarantined_imports if one.is_unreadable],
+        "findings": list(report.findings),
         "inputs": report.inputs,
         "partly_unreadable_imports": [one.as_dict() for one in report.quarantined_imports if not one.is_unreadable],
     }
@@ -106,6 +107,8 @@ def show_report(report: RunReport) -> None:
         note(one.message, "red" if one.is_unreadable else "yellow")
     if len(report.quarantined_imports) > SHOWN_IMPORTS:
         note(f"… and orders of {len(report.quarantined_imports) - SHOWN_IMPORTS:,} more imports.", "yellow")
+    for found in report.findings:
+        note(f"{found['code']}: {found['rows']:,} in {found['imports']:,} imports", "yellow")
     if any(entry.get("quarantined") for entry in report.assets.values()):
         note("`etl-assets quarantine list` shows the rows in quarantine.", "yellow")
 

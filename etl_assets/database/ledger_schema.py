@@ -76,6 +76,18 @@ asset_epochs: Final = Table(
     Column("epoch", BigInteger, nullable=False, comment="commits of the asset so far: the fencing token"),
 )
 
+user_actions: Final = Table(
+    "user_actions",
+    metadata,
+    Column("action_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("user_name", Text, nullable=False),
+    Column("action", Text, nullable=False, comment="the command, or the action of a page"),
+    Column("target", Text, nullable=False, comment="what it was about"),
+    Column("before", JSONB, comment="what was changed, as it was"),
+    Column("after", JSONB, comment="the same as it is then"),
+    now_column("done_at"),
+)
+
 etl_events: Final = Table(
     "etl_events",
     metadata,

@@ -30,13 +30,15 @@ from etl_assets.inbox.ready_files import (
     stamp_of,
 )
 from etl_assets.inbox.shop_file import with_shop_of_folder
-from etl_assets.presets.catalog import detect_preset, load_mapping
+from etl_assets.presets.catalog import load_mapping
+from etl_assets.presets.detect import detect_preset
 from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.importing import require_preset
 from etl_assets.raw_orders.load import fail_interrupted_imports, land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.readers.regular_file import open_regular_file
+from etl_assets.raw_orders.shop_checks import ShopChecks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -128,7 +130,8 @@ def ingest_inbox(
         if not is_locked:
             logger.info("Another process is taking in the files of the inbox.")
             return outcome
-        reader = stack.enter_context(FileReader(database.settings.reader_memory_mb))
+        settings = database.settings
+        reader = stack.enter_context(FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder))
         ingestion = _Ingestion(database, reader, folder, run_id, outcome)
         for path in find_ready_files(folder, settle_seconds=settle_seconds):
             reader.start(path)  # it gets ready while the content is hashed
@@ -194,6 +197,7 @@ def _import_content(
         counts,
         run_id=ingestion.run_id,
         before_rows=lambda connection, import_id: record_content(connection, content, import_id, path),
+        shop_checks=ShopChecks(preset),
     )
     if result.status == "failed" and is_imported(database, content.digest):
         logger.info("%a was imported by another process meanwhile.", path.name)
@@ -262,7 +266,7 @@ def prescribed_mapping(file: ImportFile, inbox: Path) -> Preset | None:
         return None
     if file.path.parent == inbox:
         try:
-            if detect_preset(file.headers()) is not None:
+            if detect_preset(file.headers(), file.presets()) is not None:
                 return None
         except ImportFileError:
             pass  # it can be read with the mapping at most

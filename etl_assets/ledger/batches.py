@@ -86,6 +86,20 @@ def read_epoch(connection: sa.Connection, asset: AssetName) -> int:
     return int(epoch or 0)
 
 
+def outdate_batches(connection: sa.Connection, asset: AssetName) -> None:
+    """Move the asset's epoch on: batches that were read before are read again, one that is committing is waited for.
+
+    For a change, in this transaction, of data that a batch has read and that no row of its queue stands for.
+    """
+    connection.execute(
+        sa.text(
+            "INSERT INTO asset_epochs AS e (asset, epoch) VALUES (:asset, 1)"
+            " ON CONFLICT (asset) DO UPDATE SET epoch = e.epoch + 1"
+        ),
+        {"asset": asset},
+    )
+
+
 def open_batch(
     connection: sa.Connection,
     asset: AssetName,

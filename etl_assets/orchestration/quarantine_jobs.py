@@ -90,6 +90,7 @@ class Correction(dg.Config):
     items: str | None = None
     processes: str | None = None
     remark: str | None = None
+    platform_order_id: str | None = None
 
 
 class ReplayConfig(FilterConfig):

@@ -22,10 +22,11 @@ from etl_assets.orchestration.metadata import INPUTS
 from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tag
 from etl_assets.orders.import_outcomes import quarantined_imports_of_run
 from etl_assets.pipeline.protocol import StepResult
+from etl_assets.reporting.findings import count_findings_of_run
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.orders.import_outcomes import ImportOutcome
@@ -45,6 +46,8 @@ class RunReport:
     failed_checks: tuple[str, ...]
     quarantined_imports: tuple[ImportOutcome, ...] = ()
     """Imports that the run processed, with orders that could not be read."""
+    findings: tuple[dict[str, Any], ...] = ()
+    """Findings of the imports that the run landed or processed, counted by code."""
     inputs: dict[str, Any] | None = None
     """What was ingested, refused and left, as `Landed.as_dict` has it; None where `raw_orders` was not run."""
 
@@ -128,8 +131,11 @@ def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Seq
     )
     partial = any(entry["status"] == "partial_success" for entry in assets.values())
     status = "failed" if not result.success or failed_checks else "partial_success" if partial else "success"
-    quarantined = _quarantined_imports(database, result.run_id, ledger)
-    return RunReport(result.run_id, status, assets, failed_checks, quarantined, _inputs(result))
+    has_quarantined = "orders" in ledger and ledger["orders"].counts.quarantined > 0
+    with database.transaction() as connection:
+        quarantined = quarantined_imports_of_run(connection, result.run_id) if has_quarantined else []
+        findings = count_findings_of_run(connection, result.run_id)
+    return RunReport(result.run_id, status, assets, failed_checks, tuple(quarantined), tuple(findings), _inputs(result))
 
 
 def _inputs(result: dg.ExecuteInProcessResult) -> dict[str, Any] | None:
@@ -138,15 +144,6 @@ def _inputs(result: dg.ExecuteInProcessResult) -> dict[str, Any] | None:
             found = event.materialization.metadata[INPUTS].value
             return found if isinstance(found, dict) else None
     return None
-
-
-def _quarantined_imports(
-    database: Database, run_id: str, ledger: Mapping[AssetName, StepResult]
-) -> tuple[ImportOutcome, ...]:
-    if "orders" not in ledger or not ledger["orders"].counts.quarantined:
-        return ()
-    with database.transaction() as connection:
-        return tuple(quarantined_imports_of_run(connection, run_id))
 
 
 def _ledger(database: Database, run_id: str) -> dict[AssetName, StepResult]:

@@ -1,7 +1,7 @@
 """Outcomes of imports in `orders`: how many of an import's raw orders could not be read, and why.
 
-An import of which no order can be read is an error of the import, not of its rows: the run that read it fails. Only
-imports with open rows in quarantine are looked at, so a run without any asks one query at most.
+An import of which no order can be read is an error of the import, not of its rows: the run that read it fails
+(docs/decisions.md, "Imports of which no order can be read"). Only imports with open rows in quarantine are looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.orders.transform import REASONS
 from etl_assets.orders.value_hints import HINT_COLUMNS, unreadable_values_hint
 from etl_assets.presets.model import Preset
 
@@ -39,9 +38,9 @@ _COUNTS: Final = """
     ORDER BY q.unreadable = t.row_count DESC, q.unreadable DESC, t.created_at, t.import_id
 """
 _CODES: Final = """
-    SELECT import_id, reason_code FROM quarantine
+    SELECT import_id, reason_code, min(reason) AS reason FROM quarantine
     WHERE asset = 'orders' AND resolved_at IS NULL AND import_id = ANY(:import_ids)
-    GROUP BY import_id, reason_code ORDER BY import_id, count(*) DESC, reason_code
+    GROUP BY import_id, reason_code ORDER BY count(*) DESC, reason_code
 """
 _SAMPLES: Final = f"""
     SELECT CAST(i.import_id AS text), {", ".join(f"s.{column}" for column in HINT_COLUMNS)}
@@ -99,22 +98,20 @@ def quarantined_imports_of_last_days(connection: sa.Connection, days: int) -> li
 def _outcomes(connection: sa.Connection, imports: str, **parameters: object) -> list[ImportOutcome]:
     counted = connection.execute(sa.text(_COUNTS.format(imports=imports)), parameters).all()
     explained = [row.import_id for row in counted[:EXPLAINED_IMPORTS]]
-    codes = _read_codes(connection, explained)
+    reasons = _read_reasons(connection, explained)
     samples = _read_samples(connection, explained)
     return [
         ImportOutcome(
-            row.import_id, row.source, row.rows, row.unreadable, _hint(row, codes.get(row.import_id, []), samples)
+            row.import_id, row.source, row.rows, row.unreadable, _hint(row, reasons.get(row.import_id), samples)
         )
         for row in counted
     ]
 
 
-def _read_codes(connection: sa.Connection, import_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """Return the reason codes of each import, the commonest first."""
-    codes: dict[UUID, list[str]] = {}
-    for row in connection.execute(sa.text(_CODES), {"import_ids": list(import_ids)}) if import_ids else ():
-        codes.setdefault(row.import_id, []).append(row.reason_code)
-    return codes
+def _read_reasons(connection: sa.Connection, import_ids: Sequence[UUID]) -> dict[UUID, sa.Row[Any]]:
+    """Return the commonest reason code of each import, with the reason of one of its rows."""
+    found = connection.execute(sa.text(_CODES), {"import_ids": list(import_ids)}).all() if import_ids else []
+    return {row.import_id: row for row in reversed(found)}  # the commonest comes first, and is put last
 
 
 def _read_samples(connection: sa.Connection, import_ids: Sequence[UUID]) -> pl.DataFrame:
@@ -124,12 +121,12 @@ def _read_samples(connection: sa.Connection, import_ids: Sequence[UUID]) -> pl.D
     return pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
 
 
-def _hint(row: sa.Row[Any], codes: Sequence[str], samples: pl.DataFrame) -> str | None:
-    """Return why orders of an import could not be read: their values where these have a notation, else the reason."""
-    if not codes:
+def _hint(row: sa.Row[Any], commonest: sa.Row[Any] | None, samples: pl.DataFrame) -> str | None:
+    """Return why orders of an import could not be read: how the values look that have a notation, else the reason."""
+    if commonest is None:
         return None
     values = None
-    if codes[0] in {"BAD_AMOUNT", "BAD_TIMESTAMP"} and row.mapping is not None:
+    if commonest.reason_code in {"BAD_AMOUNT", "BAD_TIMESTAMP"} and row.mapping is not None:
         sample = samples.filter(pl.col("import_id") == str(row.import_id))
         values = unreadable_values_hint(sample, Preset.model_validate(row.mapping))
-    return values or REASONS.get(codes[0], codes[0]).rstrip(".")
+    return values or str(commonest.reason).rstrip(".")

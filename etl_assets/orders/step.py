@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.database.bisect_write import REJECTION_SCHEMA, write_bisecting
+from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, fetch_frame, update_rows
 from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import RawIdRange, max_rows
 from etl_assets.ledger.range_sql import imported_rows
+from etl_assets.orders.conflicts import reject_conflicts, split_conflicts, with_known_identity
+from etl_assets.orders.faults import SHOP_NOT_MADE
 from etl_assets.orders.late_rows import REPEATED, has_older_pending, store_latest_raw_id, store_repeated
 from etl_assets.orders.skip_consumers import downstream_overrides
 from etl_assets.orders.stored_versions import read_stored_versions
 from etl_assets.orders.transform import (
+    IDENTITY,
     ORDER_KEY,
     ORDER_SCHEMA,
-    SHOP_NOT_MADE,
     compare_with_stored,
     newest_versions,
     read_orders,
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
 _RAW_TEXTS: Final = (
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency", "ordered_at",
-    "updated_at", "defect",
+    "updated_at", "defect", "platform_order_id",
 )  # fmt: skip
 RAW_ORDER_TEXT_SCHEMA: Final = {
     "raw_id": pl.Int64(),
@@ -95,7 +97,7 @@ class OrdersStep(Step):
         older_pending = has_older_pending(batch)
         written, refused = _write_newest(batch, versions, newest, older_pending=older_pending)
         _record_order_types(batch.connection, written)
-        rejected = pl.concat([_with_refusals_of_shops(batch.connection, rejected), refused.select(*REJECTED_SCHEMA)])
+        rejected = pl.concat([_with_refusals_of_shops(batch.connection, rejected), refused])
         quarantine_rows(batch.connection, self.asset, rejected)
         good = versions.join(refused, on="raw_id", how="anti")
         latest = good.group_by(ORDER_KEY).agg(pl.col("raw_id").max())
@@ -119,7 +121,9 @@ class OrdersStep(Step):
 
 def _with_refusals_of_shops(connection: sa.Connection, rejected: pl.DataFrame) -> pl.DataFrame:
     """Put the database's reason in place of `SHOP_NOT_MADE` for rows whose shop it refuses."""
-    without_shop = rejected.filter(pl.col("reason") == SHOP_NOT_MADE)
+    without_shop = rejected.filter(
+        (pl.col("reason_code") == "MISSING_SHOP") & pl.col("reason").str.contains(SHOP_NOT_MADE, literal=True)
+    )
     if without_shop.is_empty():
         return rejected
     copy_to_temp_table(connection, "raw_orders", without_shop.select("raw_id"), name="without_shop")
@@ -129,7 +133,14 @@ def _with_refusals_of_shops(connection: sa.Connection, rejected: pl.DataFrame) -
         {"raw_id": pl.Int64(), "platform": pl.String(), "shop_name": pl.String()},
     ).with_columns(clean_text(pl.col(SHOP_KEY)))
     refused = refused_shops(connection, named.select(SHOP_KEY).unique().sort(SHOP_KEY))
-    return rejected.update(named.join(refused, on=SHOP_KEY).select("raw_id", *REJECTION_SCHEMA), on="raw_id")
+    refusals = named.join(refused, on=SHOP_KEY).select("raw_id", code="reason_code", refusal="reason")
+    sentence = pl.col("reason").str.replace(SHOP_NOT_MADE, pl.col("refusal"), literal=True)
+    return rejected.join(refusals, on="raw_id", how="left", maintain_order="left").select(
+        "raw_id",
+        *ORDER_KEY,
+        reason_code=pl.coalesce("code", "reason_code"),
+        reason=pl.when(pl.col("refusal").is_not_null()).then(sentence).otherwise("reason"),
+    )
 
 
 def _write_newest(
@@ -142,18 +153,28 @@ def _write_newest(
     of each order or none is left (docs/decisions.md, "Refused versions").
 
     Returns:
-        The written versions with their `change`, and the refused ones. All others are older than a written one.
+        The written versions with their `change`, and the rejected ones (`REJECTED_SCHEMA`): refused by the store, or of
+        another order than the one that has the number. All others are older than a written one.
     """
-    written, refused = [], []
+    written, rejected = [], []
     while True:
-        decided = compare_with_stored(newest, read_stored_versions(batch.connection, newest))
-        refused.append(
-            write_bisecting(batch.connection, decided, lambda part: _write(batch, part, older_pending=older_pending))
+        stored = read_stored_versions(batch.connection, newest)
+        versions, others = split_conflicts(versions, newest, stored)
+        if others.height:
+            newest = newest_versions(versions)
+            stored = read_stored_versions(batch.connection, newest)
+        decided = compare_with_stored(with_known_identity(newest, versions), stored)
+        refused = write_bisecting(
+            batch.connection, decided, lambda part: _write(batch, part, older_pending=older_pending)
         )
-        written.append(decided.join(refused[-1], on="raw_id", how="anti"))
-        versions = versions.join(refused[-1], on=ORDER_KEY, how="semi").join(refused[-1], on="raw_id", how="anti")
+        written.append(decided.join(refused, on="raw_id", how="anti"))
+        # Without the refused version, the number may belong to another order.
+        settled = others.join(refused, on=ORDER_KEY, how="anti")
+        rejected += [refused.select(*REJECTED_SCHEMA), reject_conflicts(settled)]
+        left = pl.concat([versions, others]).join(refused, on=ORDER_KEY, how="semi")
+        versions = left.join(refused, on="raw_id", how="anti")
         if versions.is_empty():
-            return pl.concat(written), pl.concat(refused)
+            return pl.concat(written), pl.concat(rejected)
         newest = newest_versions(versions)
 
 
@@ -173,6 +194,8 @@ def _write(batch: Batch, decided: pl.DataFrame, *, older_pending: bool) -> None:
         "order_moves",
         moved.sort("raw_id").select("batch_id", "raw_id", customer_global_id="stored_customer"),
     )
+    names_identity = numbered.filter(pl.col("names_identity") & pl.col("change").is_in(["unchanged", "superseded"]))
+    update_rows(batch.connection, "orders", names_identity.select(*ORDER_KEY, IDENTITY), key=ORDER_KEY)
     if older_pending:
         store_repeated(batch, decided)
 

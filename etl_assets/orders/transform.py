@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.frame_schemas import REJECTED_SCHEMA
+from etl_assets.orders.faults import reason, reason_code
+from etl_assets.values.currencies import currency_codes
 from etl_assets.values.identifiers import customer_global_id, customer_key
 from etl_assets.values.numbers import MONEY, parse_money
 from etl_assets.values.order_keys import RAW_SHOP, shops_by_raw_name
-from etl_assets.values.text import MAX_KEY_BYTES, clean_name, clean_text, fits_an_index, normalize_case_str
-from etl_assets.values.timestamps import TIMESTAMP_UTC, has_timestamp, parse_timestamps
+from etl_assets.values.text import clean_name, clean_text, fits_an_index, normalize_case_str
+from etl_assets.values.timestamps import TIMESTAMP_UTC, parse_timestamps
 
 if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
@@ -40,22 +42,19 @@ CUSTOMER_VALUES: Final = (
 )  # fmt: skip
 """Values of an order that customers and leads are made of."""
 
-ORDER_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), **ORDER_VALUES}
+IDENTITY: Final = "platform_order_id"
+"""The platform's own id of the order. No value: once an order has one it keeps it (`orders.conflicts`)."""
+
+ORDER_SCHEMA: Final = {
+    "shop_id": pl.Int32(),
+    "order_id": pl.String(),
+    "raw_id": pl.Int64(),
+    IDENTITY: pl.String(),
+    **ORDER_VALUES,
+}
 
 VERSION: Final = ("source_updated_at", "raw_id")
 """Total order of the versions of an order; a missing time is before any."""
-
-REASONS: Final = {
-    "BAD_TEXT": "The row holds what the database can't store (NUL, half a character), or could not be read.",
-    "MISSING_SHOP": "The row names no shop or no platform.",
-    "MISSING_ORDER_ID": "The row has no order id.",
-    "BAD_AMOUNT": "amount is not a number that the preset's format allows, or beyond numeric(18,4).",
-    "BAD_TIMESTAMP": "ordered_at or updated_at is in none of the known formats, or is no date.",
-}
-"""Reasons that a raw row is no version of an order; the first one that applies, in this order, is given."""
-
-SHOP_NOT_MADE: Final = "The row's shop is not in shop_configs: replay the row to have it made."
-"""Reason, as `MISSING_SHOP`, of a row that does name a shop."""
 
 _KEYS: Final = {
     "platform and shop together": ("platform_name", "shop_name"),
@@ -73,7 +72,7 @@ def read_orders(
     Args:
         raw: `raw_id`, `defect` and the text columns of `raw_orders`, of imports with one preset.
         preset: how the texts are to be read.
-        shops: `shop_id`, `platform`, `shop_name`, `timezone`.
+        shops: `shop_id`, `platform`, `shop_name`, `timezone`, `default_currency`.
         order_types: `order_type` (as in `raw`), `system_order_type`.
 
     Returns:
@@ -84,12 +83,15 @@ def read_orders(
         key=clean_text(pl.col("order_id")),
         ordered=parse_timestamps(named["ordered_at"], named["timezone"], preset.timestamp_formats),
         updated=parse_timestamps(named["updated_at"], named["timezone"], preset.timestamp_formats),
+        code_of_currency=currency_codes(
+            named["currency"], named["amount"], named["default_currency"], preset.currency_symbols
+        ),
         money=parse_money(pl.col("amount"), preset.numbers),
         nickname=clean_name(pl.col("customer_name")),
         status=clean_text(pl.col("order_status")),
         type=clean_text(pl.col("order_type")),
     )
-    values = values.with_columns(too_long=_too_long()).with_columns(code=_reason_code())
+    values = values.with_columns(too_long=_too_long()).with_columns(code=reason_code())
     cancelled = pl.Series([normalize_case_str(status) for status in preset.cancelled_statuses], dtype=pl.String)
     good = (
         values.filter(pl.col("code").is_null())
@@ -97,6 +99,7 @@ def read_orders(
         .select(
             "shop_id",
             "raw_id",
+            clean_text(pl.col(IDENTITY)),
             order_id="key",
             customer_nickname="nickname",
             customer_global_id=customer_global_id(
@@ -107,7 +110,7 @@ def read_orders(
             order_type="type",
             system_order_type="system_order_type",
             amount="money",
-            currency=clean_text(pl.col("currency")).str.to_uppercase(),
+            currency="code_of_currency",
             ordered_at="ordered",
             source_updated_at="updated",
         )
@@ -117,7 +120,7 @@ def read_orders(
         "shop_id",
         order_id="key",
         reason_code="code",
-        reason=_reason(),
+        reason=reason(),
     )
     return good.select(*ORDER_SCHEMA), rejected.select(*REJECTED_SCHEMA)
 
@@ -141,15 +144,18 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
 
     Returns:
         `newest` with `change` (inserted, updated, unchanged or superseded), `stored_raw_id`, `stored_customer`,
-        `lines_differ` (these are null for an order that is not stored) and `customer_differs`: whether any of
-        `CUSTOMER_VALUES` does.
+        `lines_differ` (these are null for an order that is not stored), `customer_differs`: whether any of
+        `CUSTOMER_VALUES` does, and `names_identity`: whether the stored order gets the platform's id from this version.
     """
     both = newest.join(stored, on=ORDER_KEY, how="left", suffix="_stored", maintain_order="left")
     is_known = pl.col("raw_id_stored").is_not_null()
     # As integers: no timestamp is before all others, not even the year 1, which exports do name.
     new_time = pl.col("source_updated_at").to_physical().fill_null(_BEFORE_ANY_TIME)
     old_time = pl.col("source_updated_at_stored").to_physical().fill_null(_BEFORE_ANY_TIME)
-    is_older = (new_time < old_time) | ((new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored")))
+    # A row that is read again with other rules or in another zone is the same version, whatever its time is now.
+    is_same = pl.col("raw_id") == pl.col("raw_id_stored")
+    is_earlier = (new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored"))
+    is_older = ~is_same & ((new_time < old_time) | is_earlier)
     differing = {name: pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_VALUES}
     differs = pl.any_horizontal(pl.col("lines_differ"), *differing.values())
     change = (
@@ -158,13 +164,15 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
         .when(differs).then(pl.lit("updated"))
         .otherwise(pl.lit("unchanged"))
     )  # fmt: skip
-    return both.select(
+    identity_stored = pl.col(f"{IDENTITY}_stored")
+    return both.with_columns(pl.coalesce(identity_stored, IDENTITY).alias(IDENTITY)).select(
         *ORDER_SCHEMA,
         change=change,
         stored_raw_id="raw_id_stored",
         stored_customer="customer_global_id_stored",
         lines_differ="lines_differ",
         customer_differs=pl.any_horizontal(differing[name] for name in CUSTOMER_VALUES),
+        names_identity=is_known & identity_stored.is_null() & pl.col(IDENTITY).is_not_null(),
     )
 
 
@@ -173,28 +181,3 @@ def _too_long() -> pl.Expr:
     return pl.coalesce(
         pl.when(~fits_an_index(*map(pl.col, columns))).then(pl.lit(named)) for named, columns in _KEYS.items()
     )
-
-
-def _reason() -> pl.Expr:
-    too_long = pl.format(f"{{}}: longer than {MAX_KEY_BYTES} bytes, the most that an index can hold.", "too_long")
-    names_shop = pl.all_horizontal(pl.col("platform_name", "shop_name").is_not_null())
-    return (
-        pl.when(pl.col("defect").is_null() & pl.col("too_long").is_not_null()).then(too_long)
-        .when((pl.col("code") == "MISSING_SHOP") & names_shop).then(pl.lit(SHOP_NOT_MADE))
-        .otherwise(pl.col("code").replace_strict(REASONS, return_dtype=pl.String))
-    )  # fmt: skip
-
-
-def _reason_code() -> pl.Expr:
-    bad_time = pl.any_horizontal(
-        has_timestamp(pl.col(text)) & pl.col(instant).is_null()
-        for text, instant in (("ordered_at", "ordered"), ("updated_at", "updated"))
-    )
-    return (
-        pl.when(pl.col("defect").is_not_null()).then(pl.col("defect"))
-        .when(pl.col("too_long").is_not_null()).then(pl.lit("BAD_TEXT"))
-        .when(pl.col("shop_id").is_null()).then(pl.lit("MISSING_SHOP"))
-        .when(pl.col("key").is_null()).then(pl.lit("MISSING_ORDER_ID"))
-        .when(clean_text(pl.col("amount")).is_not_null() & pl.col("money").is_null()).then(pl.lit("BAD_AMOUNT"))
-        .when(bad_time).then(pl.lit("BAD_TIMESTAMP"))
-    )  # fmt: skip

@@ -1,11 +1,12 @@
-"""Catalogue of presets: those of the package (the YAML files beside this module) and mapping files of users.
+"""Catalogue of presets: those of the package (the YAML files beside this module), the user's own, mapping files.
 
-A new preset of the package is a YAML file here; its keys are in `model`.
+A new preset of the package is a YAML file here; its keys are in `model`. The user's own are the YAML files of a folder:
+where one can't be used, everything that needs the catalogue fails with its name. Detection by headers is in `detect`.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
@@ -13,15 +14,18 @@ import yaml
 from pydantic import ValidationError
 
 from etl_assets.errors import EtlError
-from etl_assets.presets.headers import normal_header
+from etl_assets.presets.headers import did_you_mean
 from etl_assets.presets.model import WRITTEN, Preset
 from etl_assets.presets.plain_errors import describe_problems
 from etl_assets.presets.yaml_text import load_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
     from pathlib import Path
 
+TO_DECIDE: Final = "DECIDE"
+"""Value of a key that a draft leaves to its reader."""
+YAML_SUFFIXES: Final = (".yaml", ".yml")
 REMEDY: Final = "See docs/importing.md for the format of mapping files."
 
 
@@ -29,31 +33,63 @@ class PresetError(EtlError):
     """Error of an unknown preset or an unusable mapping file: names the file, the key and the remedy."""
 
 
-def list_presets() -> list[Preset]:
-    """Return the presets of the package, by name."""
-    return list(_presets().values())
+def list_presets(folder: Path | None = None) -> list[Preset]:
+    """Return the user's own presets and those of the package, each by name; an own one replaces one of the package.
+
+    Args:
+        folder: the folder of own presets; it need not exist.
+
+    Raises:
+        PresetError: an own preset can't be used; the message names its file.
+    """
+    own = {name: load_mapping(path) for name, path in own_presets(folder).items()}
+    of_package = {name: preset for name, preset in _presets().items() if name not in own}
+    return [preset for presets in (own, of_package) for _, preset in sorted(presets.items())]
 
 
-def get_preset(name: str) -> Preset:
-    """Return a preset of the package. An unknown name raises `PresetError` with the names there are."""
-    presets = _presets()
+def own_presets(folder: Path | None) -> dict[str, Path]:
+    """Return the files of the user's own presets by the presets' names. Raises as `list_presets` does."""
+    files: dict[str, Path] = {}
+    for path in _yaml_files(folder) if folder is not None else ():
+        name = load_mapping(path).name
+        if name in files:
+            msg = f"{path} and {files[name]} are both presets with the name {name!r}. Rename or delete one."
+            raise PresetError(msg)
+        files[name] = path
+    return files
+
+
+def is_of_package(name: str) -> bool:
+    """Test that the package has a preset of this name."""
+    return name in _presets()
+
+
+def get_preset(name: str, folder: Path | None = None) -> Preset:
+    """Return a preset of the catalogue. An unknown name raises `PresetError` with the names there are."""
+    presets = {preset.name: preset for preset in list_presets(folder)}
     if name not in presets:
-        msg = f"There is no preset {name!r}. Use one of {', '.join(presets)}, or write a mapping file. {REMEDY}"
+        meant = did_you_mean([name], presets)
+        known = f"Use one of {', '.join(presets)}, or write a mapping file."
+        msg = " ".join(filter(None, (f"There is no preset {name!r}.", meant, known, REMEDY)))
         raise PresetError(msg)
     return presets[name]
 
 
 def load_mapping(path: Path) -> Preset:
     """Read a mapping file (YAML). Raises `PresetError` with the file and the keys."""
+    return _parse(read_mapping(path), str(path))
+
+
+def read_mapping(path: Path) -> str:
+    """Return the text of a mapping file. Raises `PresetError`."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         msg = f"{path}: the mapping file is not UTF-8. Save it as UTF-8."
         raise PresetError(msg) from None
     except OSError as error:
         msg = f"{path}: the mapping file can't be read ({error.strerror}). Check the path."
         raise PresetError(msg) from None
-    return parse_mapping(text, str(path))
 
 
 def parse_mapping(text: str, origin: str) -> Preset:
@@ -68,6 +104,11 @@ def parse_mapping(text: str, origin: str) -> Preset:
     if not isinstance(content, dict):
         msg = f"{origin}: the mapping file must hold keys such as name and columns. {REMEDY}"
         raise PresetError(msg)
+    open_keys = list(_keys_to_decide(content))
+    if open_keys:
+        keys = " and ".join(open_keys)
+        msg = f"{origin}: {keys} is still to be decided: put a value for {TO_DECIDE}, as the comment above it says."
+        raise PresetError(msg)
     try:
         return Preset.model_validate(content, context=WRITTEN)
     except ValidationError as error:
@@ -75,16 +116,20 @@ def parse_mapping(text: str, origin: str) -> Preset:
         raise PresetError(msg) from None
 
 
-def detect_preset(headers: Iterable[str]) -> Preset | None:
-    """Return the preset with a set of `detect_headers` that are all present, of several the largest set; else None."""
-    present = {normal_header(header) for header in headers}
-    fitting = [
-        (len(wanted), preset)
-        for preset in list_presets()
-        for wanted in preset.detect_headers
-        if present >= set(map(normal_header, wanted))
-    ]
-    return max(fitting, key=lambda one: one[0], default=(0, None))[1]
+@lru_cache(maxsize=256)
+def _parse(text: str, origin: str) -> Preset:
+    """Parse a mapping once for each of its texts: an import asks for the catalogue several times."""
+    return parse_mapping(text, origin)
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix in YAML_SUFFIXES)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        msg = f"{folder}: the folder of presets can't be read ({error.strerror}). Check ETL_PRESETS."
+        raise PresetError(msg) from None
 
 
 @cache
@@ -95,3 +140,12 @@ def _presets() -> dict[str, Preset]:
     )
     presets = (parse_mapping(file.read_text(encoding="utf-8"), file.name) for file in files)
     return {preset.name: preset for preset in presets}
+
+
+def _keys_to_decide(content: object, key: str = "") -> Iterator[str]:
+    """Yield the keys whose value is `TO_DECIDE`."""
+    if content == TO_DECIDE:
+        yield key
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            yield from _keys_to_decide(value, f"{key}.{name}" if key else str(name))

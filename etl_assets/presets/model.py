@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import polars as pl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
+from etl_assets.values.currencies import CurrencyCode  # noqa: TC001  # Pydantic reads the annotations
 from etl_assets.values.numbers import NumberFormat
 from etl_assets.values.timestamps import EXCEL_SERIAL
 
@@ -21,10 +22,11 @@ WRITTEN: Final = "written"
 
 RawColumn = Literal[
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency",
-    "ordered_at", "updated_at", "items", "processes", "remark",
+    "ordered_at", "updated_at", "items", "processes", "remark", "platform_order_id",
 ]  # fmt: skip
 RAW_COLUMNS: Final[tuple[RawColumn, ...]] = RawColumn.__args__  # type: ignore[attr-defined]  # typing has no public way
-"""The text columns of `raw_orders`, in the order of the table."""
+"""The text columns of `raw_orders`. `platform_order_id` is the identity: the platform's own id of the order, which
+tells orders of two shops apart that share an order number."""
 
 ItemColumn = Literal["name", "variant", "sku", "quantity", "unit_price", "processes"]
 ITEM_COLUMNS: Final[tuple[ItemColumn, ...]] = ItemColumn.__args__  # type: ignore[attr-defined]  # as above
@@ -168,6 +170,8 @@ class Preset(_Strict):
     """strftime formats, or `EXCEL_SERIAL`, tried before the ISO ones that are always understood."""
     timezone: TimezoneName = "UTC"
     """The time zone that new shops of this export get; naive timestamps are read in their shop's zone."""
+    currency_symbols: dict[str, CurrencyCode] = Field(default_factory=dict)
+    """ISO codes of currency symbols in this export, for those that mean several currencies (``$``, ``¥``)."""
     cancelled_statuses: tuple[str, ...] = ()
     """The order statuses that mean cancelled (compared cleaned and case-insensitively)."""
     known_statuses: tuple[str, ...] = ()
@@ -203,13 +207,21 @@ class Preset(_Strict):
         return tuple(dict.fromkeys((*self.known_statuses, *self.cancelled_statuses, *set_here)))
 
     def with_overrides(
-        self, *, platform: str | None = None, shop: str | None = None, timezone: str | None = None
+        self,
+        *,
+        platform: str | None = None,
+        shop: str | None = None,
+        timezone: str | None = None,
+        currency: str | None = None,
     ) -> Preset:
-        """Return the preset with a platform, shop or time zone that replaces that of the file, for one import."""
+        """Return the preset with values of one import: they replace those of the file; a currency fills blank ones."""
         columns = dict(self.columns)
         if platform is not None:
             columns["platform"] = ColumnMapping(constant=platform)
         if shop is not None:
             columns["shop"] = ColumnMapping(constant=shop)
-        changed = self.model_dump() | {"columns": columns, "timezone": timezone or self.timezone}
-        return Preset.model_validate(changed)
+        if currency is not None:
+            blank = columns.get("currency", ColumnMapping(constant=currency))
+            columns["currency"] = blank.model_copy(update={"constant": currency})
+        changed = {"columns": columns} | ({"timezone": timezone} if timezone else {})
+        return Preset.model_validate(self.model_dump(exclude_unset=True) | changed)

@@ -20,7 +20,7 @@ from etl_assets.quarantine.requeue import REPLAY_LOCK_ID
 from etl_assets.quarantine.spreadsheet import RAW_TEXTS
 from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.load import ImportResult, land_raw_orders
-from etl_assets.raw_orders.readers.columns import HALF_CHARACTER, NUL_SYMBOL
+from etl_assets.raw_orders.readers.columns import BAD_TEXT, HALF_CHARACTER, NUL_SYMBOL
 from etl_assets.raw_orders.transform import blank_to_null
 
 if TYPE_CHECKING:
@@ -192,12 +192,13 @@ def changed_rows(file: pl.DataFrame, originals: pl.DataFrame, earlier: pl.DataFr
         ),
     )
     has_symbol = pl.any_horizontal(pl.col(RAW_COLUMNS).str.contains(_SYMBOLS).fill_null(value=False))
+    is_bad_text = pl.col("defect").str.contains(BAD_TEXT, literal=True)
     is_unread_line = pl.all_horizontal(pl.col(RAW_COLUMNS).is_null())
     is_corrected = pl.col("is_changed") | (pl.col("defect").is_not_null() & ~has_symbol & ~is_unread_line)
     return (
         merged.filter(is_corrected)
         .join(earlier, on=["raw_id", *RAW_COLUMNS], how="anti", nulls_equal=True)
-        .with_columns(defect=pl.when(has_symbol).then("defect"))
+        .with_columns(defect=pl.when(has_symbol & is_bad_text).then(pl.lit(BAD_TEXT)))
         .drop("is_changed")
     )
 

@@ -22,6 +22,8 @@ from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.transform import blank_to_null
+from etl_assets.values.numbers import is_rounded_number
+from etl_assets.values.text import clean_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +44,6 @@ EXPORT_SCHEMA: Final = {
 _FORMULA_START: Final = r"[=+\-@\t\r＝＋－＠]"
 _PLAIN_NUMBER: Final = r"^[+-]?\d+(\.\d+)?$"
 _NOT_IN_A_WORKBOOK: Final = r"[\x00-\x08\x0b-\x1f]"
-_ROUNDED_NUMBER: Final = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _TEXTS: Final = (
     f"SELECT q.quarantine_id, q.asset, q.reason_code, q.reason, {', '.join('r.' + name for name in RAW_COLUMNS)}"  # noqa: S608  # constants
     " FROM quarantine q JOIN raw_orders r USING (raw_id)"
@@ -126,7 +127,7 @@ def read_corrections(path: Path, memory_mb: int = READER_MEMORY_MB) -> pl.DataFr
     remedy = "Restore it, or remove the row"
     _refuse_rows(path, rows, pl.col("quarantine_id").is_null(), "the quarantine_id is no number", remedy)
     if "order_id" in columns:
-        is_rounded = pl.col("order_id").str.contains(_ROUNDED_NUMBER).fill_null(value=False)
+        is_rounded = is_rounded_number(clean_text(pl.col("order_id"))).fill_null(value=False)
         remedy = "Export to .xlsx, where cells stay text, and correct that file"
         _refuse_rows(path, rows, is_rounded, "a spreadsheet program has rounded the order number", remedy)
     return rows

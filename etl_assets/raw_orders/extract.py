@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.presets.headers import AmbiguousHeaderError, did_you_mean, fit_to_headers, nearest, show_headers
-from etl_assets.raw_orders.findings import Finding, add_up, finding_of
+from etl_assets.raw_orders.findings import Finding, finding_of, merge_findings
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.left_out_rows import without_left_out_rows
 from etl_assets.raw_orders.readers.errors import ImportFileError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from etl_assets.presets.model import ColumnMapping, Preset
     from etl_assets.raw_orders.readers.columns import ReaderFinding
     from etl_assets.raw_orders.readers.file_reader import FileContent, ImportFile
+    from etl_assets.raw_orders.shared_numbers import Disagreement
 
 CHUNK_ROWS: Final = 50_000
 
@@ -77,12 +78,14 @@ def extract_raw_orders(  # the options of one import
         missing = missing_headers(content.headers, fitted)
         counts.unmatched = tuple(missing)
         counts.findings += _missing_headers_found(content.headers, fitted, missing)
+    disagreements: list[Disagreement] = []
     lines = _counted(content, fitted, counts, on_progress)
     if preset.shape == "line_item":
-        orders = group_lines(lines, fitted)
+        orders = group_lines(lines, fitted, found=disagreements)
     else:
         orders = (to_raw_orders(frame, fitted) for frame in lines)
     yield from _resized(orders, chunk_rows)
+    counts.findings += (Finding("DISAGREEING_ROWS", *one) for one in disagreements)
 
 
 def _counted(
@@ -94,7 +97,7 @@ def _counted(
         yield frame
         if on_progress is not None:
             on_progress(counts.lines)
-    counts.findings += add_up(finding_of(*one) for one in (*content.findings, *left_out))
+    counts.findings += merge_findings(finding_of(*one) for one in (*content.findings, *left_out))
 
 
 def _missing_headers_found(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FindingCode = Literal[
     "MISSING_HEADERS",
+    "DISAGREEING_ROWS",
     "SIMILAR_HEADER",
     "LINES_ABOVE_HEADERS",
     "REPEATED_HEADER",
@@ -30,6 +31,8 @@ FindingCode = Literal[
     "GUESSED_ENCODING",
     "TOTAL_ROWS",
     "SKIPPED_ROWS",
+    "TIMEZONE_IGNORED",
+    "AMBIGUOUS_CURRENCY",
 ]
 """Kinds of findings; `MESSAGES` has the sentence of each."""
 
@@ -52,6 +55,12 @@ MESSAGES: Final[dict[FindingCode, str]] = {
     ),
     "TOTAL_ROWS": "Rows that hold totals only were left out ({count}).",
     "SKIPPED_ROWS": "Rows that match skip_rows_matching of the mapping were left out ({count}).",
+    "TIMEZONE_IGNORED": "The shop {subject!r} has another time zone than the mapping, and keeps it ({count} orders):"
+    " `etl-assets shops set` changes it.",
+    "AMBIGUOUS_CURRENCY": "{count} orders have the currency {subject}, which may be one of several: name its code"
+    " in the mapping (currency_symbols), or set the currency of the shop with `etl-assets shops set`.",
+    "DISAGREEING_ROWS": "Rows of one order have different values of {subject} ({count} orders): the first one counts"
+    " among lines, the newest row among rows.",
 }
 """Sentence of each code; `{subject}` and `{count}` are filled in."""
 
@@ -89,16 +98,15 @@ def finding_of(code: str, subject: str, count: int, first_line: int | None) -> F
     return Finding(cast("FindingCode", code), subject, count, first_line)
 
 
-def add_up(findings: Iterable[Finding]) -> list[Finding]:
-    """Join findings of the same code and subject: counts add up, the first line is the least."""
-    joined: dict[tuple[FindingCode, str], Finding] = {}
+def merge_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Unite findings of the same code and subject: their counts add up, the first line is the lowest."""
+    merged: dict[tuple[FindingCode, str], Finding] = {}
     for one in findings:
-        known = joined.get((one.code, one.subject))
-        if known is not None:
-            lines = [line for line in (known.first_line, one.first_line) if line is not None]
-            one = Finding(one.code, one.subject, known.count + one.count, min(lines, default=None))  # noqa: PLW2901
-        joined[one.code, one.subject] = one
-    return list(joined.values())
+        known = merged.get((one.code, one.subject))
+        lines = [line for line in (known.first_line if known else None, one.first_line) if line is not None]
+        count = one.count + (known.count if known else 0)
+        merged[one.code, one.subject] = Finding(one.code, one.subject, count, min(lines, default=None))
+    return tuple(merged.values())
 
 
 def store_findings(connection: sa.Connection, import_id: UUID, findings: Iterable[Finding]) -> None:

@@ -17,6 +17,16 @@ import pyarrow as pa
 
 from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.shared_numbers import (
+    AGREE_ON,
+    CONFLICT,
+    IDENTITY,
+    SPLIT,
+    differing_groups,
+    disagreements,
+    split_by_identity,
+    with_conflict,
+)
 from etl_assets.raw_orders.transform import (
     RAW_ORDER_SCHEMA,
     blank_to_null,
@@ -31,9 +41,10 @@ from etl_assets.values.numbers import format_money, parse_money, parse_quantity
 from etl_assets.values.text import clean_text, is_not_blank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from etl_assets.presets.model import Preset
+    from etl_assets.raw_orders.shared_numbers import Disagreement
 
 IN_MEMORY_LINES: Final = 200_000
 IN_MEMORY_CELLS: Final = 20_000_000
@@ -59,6 +70,7 @@ def group_lines(
     frames: Iterable[pl.DataFrame],
     preset: Preset,
     *,
+    found: list[Disagreement] | None = None,
     in_memory_lines: int = IN_MEMORY_LINES,
     partitions: int = PARTITIONS,
     spill_folder: Path | None = None,
@@ -66,7 +78,8 @@ def group_lines(
     """Yield frames of `RAW_ORDER_SCHEMA`, each sorted by row_no, from frames of lines as the readers make them.
 
     Up to `in_memory_lines` lines are grouped at once. More are spilled into `partitions` files in a temporary folder
-    (in `spill_folder`, by default the system's), removed when the iterator is exhausted or closed.
+    (in `spill_folder`, by default the system's), removed when the iterator is exhausted or closed. `found` gets what
+    lines of one order disagree on.
     """
     chunks = _chunks((map_lines(frame, preset) for frame in frames), in_memory_lines)
     first = next(chunks, None)
@@ -74,13 +87,13 @@ def group_lines(
         return
     second = next(chunks, None)
     if second is None:
-        yield group_by_order(first, preset)
+        yield group_by_order(first, preset, found)
         return
     with tempfile.TemporaryDirectory(prefix="etl-assets-", dir=spill_folder) as folder:
         _spill((first, second), chunks, Path(folder), partitions)
         del first, second
         for file in sorted(Path(folder).iterdir()):
-            yield group_by_order(_read_partition(file), preset)
+            yield group_by_order(_read_partition(file), preset, found)
             file.unlink()
 
 
@@ -104,15 +117,37 @@ def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     )
 
 
-def group_by_order(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
-    """Group all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no."""
+def group_by_order(mapped: pl.DataFrame, preset: Preset, found: list[Disagreement] | None = None) -> pl.DataFrame:
+    """Group all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no.
+
+    Orders that share a number and can't be told apart are marked in `defect`.
+    """
     lines, key = fill_missing_shop(mapped.sort(LINE_NUMBER))
     lines = _with_line_amounts(lines.with_columns(_split_variant(preset.item_variant_separator)), preset)
+    grouped = _gather(lines, key, preset)
+    compared = [*AGREE_ON[: 2 if preset.amount_from_items else 3], IDENTITY]
+    differing = differing_groups(lines, key, grouped.height, compared)
+    if differing is None:
+        return grouped
+    split = split_by_identity(lines, key, differing)
+    if split is not None:
+        lines = split
+        grouped = _gather(lines, (*key, SPLIT), preset)
+    if found is not None:
+        same = lines.filter(~pl.col(CONFLICT)) if CONFLICT in lines.columns else lines
+        suspects = same.join(differing.select(key), on=key, how="semi", nulls_equal=True)
+        found += disagreements(suspects, key, compared[:-1], preset)
+    return grouped
+
+
+def _gather(lines: pl.DataFrame, key: Sequence[str], preset: Preset) -> pl.DataFrame:
+    """Gather the lines of each key into a raw order."""
     items = json_object({column: pl.col(_ITEM + column) for column in ITEM_COLUMNS})
     extras = [
         column for column in lines.columns if column.startswith(_EXTRA) and lines[column].null_count() < lines.height
     ]
     first_of = [column for column in RAW_COLUMNS if column not in {"items", "amount"}]
+    conflicts = [pl.col(CONFLICT).any()] if CONFLICT in lines.columns else []
     grouped = (
         lines.with_columns(items.alias("items"))
         .group_by(key, maintain_order=True)
@@ -124,19 +159,20 @@ def group_by_order(mapped: pl.DataFrame, preset: Preset) -> pl.DataFrame:
             .then("[" + pl.col("items").str.join(",", ignore_nulls=True) + "]")
             .alias("items"),
             _order_amount(preset),
+            *conflicts,
         )
     )
     extra = json_object({column.removeprefix(_EXTRA): pl.col(column) for column in extras})
-    return grouped.with_columns(extra.alias("extra"), pl.col(ROW_ERROR).alias("defect")).select(
-        RAW_ORDER_SCHEMA.names()
-    )
+    defect = with_conflict(pl.col(ROW_ERROR), pl.col(CONFLICT)) if conflicts else pl.col(ROW_ERROR)
+    return grouped.with_columns(extra.alias("extra"), defect.alias("defect")).select(RAW_ORDER_SCHEMA.names())
 
 
 def fill_missing_shop(lines: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Find the orders of lines without platform or shop: many exports name them on an order's first line only.
 
     Such a line belongs to the one shop that has an order of this number in the file and does not contradict the line.
-    Where several shops do, it stays as it is. `lines` must hold all lines of an order; their order is kept.
+    Where several shops do, it is taken for a line of the order above it, and all these orders are marked in `CONFLICT`.
+    `lines` must hold all lines of an order, sorted; their order is kept.
 
     Returns:
         The lines, and the columns that all lines of an order have in common.
@@ -152,8 +188,46 @@ def fill_missing_shop(lines: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...
         pl.coalesce(SHOP, _single_value(pl.col(SHOP).drop_nulls(), ORDER, "platform_found")).alias("shop_found")
     )
     # A number instead of the shop: its text would be copied for each line without it.
-    numbers = completed.select(*KEY, pl.col(_NUMBER).first().over(ORDER, "platform_found", "shop_found"))
-    return lines.join(numbers, on=KEY, how="left", nulls_equal=True, maintain_order="left"), (_NUMBER,)
+    found = completed.with_columns(pl.col(_NUMBER).first().over(ORDER, "platform_found", "shop_found"))
+    numbered = lines.join(found.select(*KEY, _NUMBER), on=KEY, how="left", nulls_equal=True, maintain_order="left")
+    pairs = _possible_orders(found)
+    return (_hold_unclear(numbered, pairs) if pairs.height else numbered), (_NUMBER,)
+
+
+def _possible_orders(found: pl.DataFrame) -> pl.DataFrame:
+    """Pair groups of lines that name too little (`_NUMBER`) with the orders that they may belong to (`possible`).
+
+    Only groups with several possible orders.
+    """
+    groups = found.select(_NUMBER, ORDER, platform="platform_found", shop="shop_found").unique()
+    shared = groups.filter(pl.len().over(ORDER) > 1)
+    unclear = shared.filter(pl.any_horizontal(pl.col("platform", "shop").is_null()))
+    if unclear.is_empty():
+        return pl.DataFrame(schema={_NUMBER: pl.UInt32(), "possible": pl.UInt32()})
+    named = shared.filter(pl.col("shop").is_not_null()).rename({_NUMBER: "possible"})
+    fits = (pl.col(name).is_null() | (pl.col(name) == pl.col(f"{name}_of")) for name in ("platform", "shop"))
+    return (
+        unclear.join(named, on=ORDER, suffix="_of")
+        .filter(pl.col(_NUMBER) != pl.col("possible"), *fits)
+        .filter(pl.len().over(_NUMBER) > 1)
+        .select(_NUMBER, "possible")
+    )
+
+
+def _hold_unclear(lines: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Mark the orders of `_possible_orders`, and give unclear lines to the order above, or else to the first below."""
+    number = pl.col(_NUMBER)
+    is_unclear = number.is_in(pairs[_NUMBER].unique().implode())
+    is_held = is_unclear | number.is_in(pairs["possible"].unique().implode())
+    clear = pl.when(is_held & ~is_unclear).then(number)
+    above = pl.coalesce(clear.forward_fill().over(ORDER), clear.backward_fill().over(ORDER))
+    placed = lines.with_columns(is_held.alias(CONFLICT), possible=pl.when(is_unclear).then(above))
+    allowed = pairs.with_columns(is_possible=pl.lit(value=True))
+    return (
+        placed.join(allowed, on=(_NUMBER, "possible"), how="left", maintain_order="left")
+        .with_columns(pl.when("is_possible").then("possible").otherwise(number).alias(_NUMBER))
+        .drop("possible", "is_possible")
+    )
 
 
 def _single_value(values: pl.Expr, *by: str) -> pl.Expr:

@@ -6,22 +6,24 @@ The inbox has an entry of its own (`inbox.ingest`), which imports each content o
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from etl_assets.errors import EtlError
-from etl_assets.presets.catalog import detect_preset, list_presets
+from etl_assets.presets.detect import detect_preset, nearest_presets
 from etl_assets.raw_orders.extract import ReadCounts, describe_headers, extract_raw_orders
 from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.remedies import REPLAY_THE_FILE, describe_format
+from etl_assets.raw_orders.shop_checks import ShopChecks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from etl_assets.database.database import Database
+    from etl_assets.presets.detect import NearPreset
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
     from etl_assets.raw_orders.readers.file_reader import ImportFile
@@ -34,9 +36,20 @@ class Overrides:
     platform: str | None = None
     shop: str | None = None
     timezone: str | None = None
+    currency: str | None = None
+    """Currency of orders that name none."""
 
 
 NO_OVERRIDES: Final = Overrides()
+
+
+class NoPresetError(ImportFileError):
+    """Error of a file whose headers fit no preset; `near` are those that come nearest."""
+
+    def __init__(self, path: Path, problem: str, remedy: str, near: Sequence[NearPreset]) -> None:
+        """Build the text as for `ImportFileError`."""
+        super().__init__(path, None, problem, remedy)
+        self.near = tuple(near)
 
 
 def import_file(  # noqa: PLR0913  # the options of one import
@@ -61,27 +74,32 @@ def import_file(  # noqa: PLR0913  # the options of one import
         run_id: the Dagster run, for the ledger.
         on_progress: called with the number of lines read so far.
     """
-    own = FileReader(database.settings.reader_memory_mb) if reader is None else nullcontext(reader)
-    with own as files, files.open(path) as file:
+    settings = database.settings
+    own = FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder)
+    with own if reader is None else nullcontext(reader) as files, files.open(path) as file:
         try:
             found = preset or require_preset(file)
         except EtlError as error:
             return record_failed_import(database, path, error)
-        chosen = found.with_overrides(platform=overrides.platform, shop=overrides.shop, timezone=overrides.timezone)
+        chosen = found.with_overrides(**asdict(overrides))
         counts = ReadCounts()
         frames = extract_raw_orders(file, chosen, counts, is_detected=preset is None, on_progress=on_progress)
-        return land_raw_orders(database, path, chosen, frames, counts, run_id=run_id)
+        checks = ShopChecks(chosen, overrides.timezone)
+        return land_raw_orders(database, path, chosen, frames, counts, run_id=run_id, shop_checks=checks)
 
 
 def require_preset(file: ImportFile) -> Preset:
-    """Detect the preset of a file from its headers. Raises `ImportFileError` where none fits."""
+    """Detect the preset of a file from its headers. Raises `NoPresetError` where none fits."""
     path, headers = file.path, file.headers()
     if "quarantine_id" in headers:  # it has the columns of the generic preset too
         problem = "it is an export of quarantine, whose rows are not new orders"
         raise ImportFileError(path, None, problem, REPLAY_THE_FILE)
-    preset = detect_preset(headers)
+    presets = file.presets()
+    preset = detect_preset(headers, presets)
     if preset is None:
-        remedy = describe_format(preset.name for preset in list_presets())
+        near = nearest_presets(headers, presets)
+        nearest = f"; nearest is {' or '.join(map(str, near))}" if near else ""
+        remedy = describe_format(preset.name for preset in presets)
         seen = describe_headers(headers, file.header_line())
-        raise ImportFileError(path, None, f"its headers fit none of the presets; {seen}", remedy)
+        raise NoPresetError(path, f"its headers fit none of the presets{nearest}; {seen}", remedy, near)
     return preset

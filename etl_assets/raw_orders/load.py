@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -18,14 +19,16 @@ import sqlalchemy as sa
 
 from etl_assets.asset_graph import DOWNSTREAM
 from etl_assets.database.database import sqlstate_of
-from etl_assets.database.frames import copy_rows
+from etl_assets.database.frames import copy_rows, copy_to_temp_table, fetch_frame
 from etl_assets.database.schema import import_tasks
 from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import ConcurrentRunError, DatabaseUnavailableError, EtlError
+from etl_assets.frame_schemas import CONFLICTING_ORDER
 from etl_assets.ledger import queue
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.queue import RawIdRange
-from etl_assets.raw_orders.findings import store_findings
+from etl_assets.raw_orders.findings import Finding, merge_findings, store_findings
+from etl_assets.raw_orders.shared_numbers import REPEAT_COLUMNS, RepeatedOrders, settle_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,9 +37,12 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.extract import ReadCounts
-    from etl_assets.raw_orders.findings import Finding
+    from etl_assets.raw_orders.shop_checks import ShopChecks
 
 INTERRUPTED: Final = "The import was interrupted before it ended; import the file again."
+
+REPEATS_AT_ONCE: Final = 50_000
+"""Rows of one order number that differ are compared in parts of about so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
     run_id: str | None = None,
     before_rows: Callable[[sa.Connection, UUID], None] | None = None,
     keep: Callable[[sa.Connection, pl.DataFrame], pl.DataFrame] | None = None,
+    shop_checks: ShopChecks | None = None,
 ) -> ImportResult:
     """Land the raw orders of one import, in one transaction.
 
@@ -97,6 +104,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
         run_id: the Dagster run, for the ledger.
         before_rows: called first in the transaction, with the import's id; its `EtlError` fails the import.
         keep: called in the transaction with each frame; returns the rows of it that are landed.
+        shop_checks: look at the landed rows; its `EtlError` fails the import.
 
     Returns:
         The completed import, or the failed one with its error when the file can't be read: then it has no rows.
@@ -114,7 +122,12 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
             if before_rows is not None:
                 before_rows(connection, import_id)
             kept = frames if keep is None else (keep(connection, frame) for frame in frames)
-            batch_id, rows = copy_raw_orders(connection, import_id, kept, run_id)
+            if shop_checks is not None:
+                kept = map(partial(shop_checks.look_at, connection), kept)
+            batch_id, rows = copy_raw_orders(connection, import_id, kept, run_id, preset, counts.findings)
+            if shop_checks is not None:
+                counts.findings += shop_checks.findings(connection)
+            counts.findings[:] = merge_findings(counts.findings)
             complete_import(connection, import_id, batch_id, rows, counts)
     except EtlError as error:
         fail_import(database, import_id, str(error))
@@ -200,9 +213,16 @@ def fail_interrupted_imports(database: Database) -> int:
 
 
 def copy_raw_orders(
-    connection: sa.Connection, import_id: UUID, frames: Iterable[pl.DataFrame], run_id: str | None
+    connection: sa.Connection,
+    import_id: UUID,
+    frames: Iterable[pl.DataFrame],
+    run_id: str | None,
+    preset: Preset,
+    findings: list[Finding],
 ) -> tuple[int, int]:
     """COPY the rows and put them on the queue of the assets that read imports.
+
+    Rows under one order number that are different orders are marked; what others disagree on is added to `findings`.
 
     Returns:
         The batch of the ledger, and the number of rows.
@@ -213,10 +233,13 @@ def copy_raw_orders(
     low = connection.execute(
         sa.text("SELECT last_value + CASE WHEN is_called THEN 1 ELSE 0 END FROM raw_orders_raw_id_seq")
     ).scalar_one()
-    rows, started = 0, time.perf_counter()
+    rows, started, repeated = 0, time.perf_counter(), RepeatedOrders()
     for frame in frames:
         if frame.height:
             rows += copy_rows(connection, "raw_orders", frame.with_columns(import_id=pl.lit(str(import_id))))
+            repeated.add(frame)
+    for row_nos in repeated.differing(REPEATS_AT_ONCE):
+        findings += _settle_repeats(connection, import_id, low, row_nos, preset)
     # Other imports wait for the lock that comes now: one that hangs from here on has to release it.
     connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = DEFAULT"))
     record = open_batch(connection, "raw_orders", run_id, expected_epoch=None, started=started)
@@ -225,6 +248,32 @@ def copy_raw_orders(
         queue.enqueue(connection, DOWNSTREAM["raw_orders"], [RawIdRange(record.batch_id, low, high)])
     close_batch(connection, record, BatchCounts(inserted=rows), [import_id])
     return record.batch_id, rows
+
+
+def _settle_repeats(
+    connection: sa.Connection, import_id: UUID, low: int, row_nos: pl.Series, preset: Preset
+) -> list[Finding]:
+    """Mark those of the import's rows that are different orders under one number; return what others disagree on."""
+    named = row_nos.to_frame().with_columns(import_id=pl.lit(str(import_id)))
+    copy_to_temp_table(connection, "raw_orders", named, name="repeated_rows")
+    rows = fetch_frame(
+        connection,
+        f"SELECT r.raw_id, r.row_no, {', '.join('r.' + name for name in REPEAT_COLUMNS)}"  # noqa: S608  # constants
+        f" FROM repeated_rows JOIN raw_orders r USING (import_id, row_no) WHERE r.raw_id >= {low:d}",
+        {"raw_id": pl.Int64(), "row_no": pl.Int32(), **dict.fromkeys(REPEAT_COLUMNS, pl.String())},
+    )
+    conflicting, disagreements = settle_repeats(rows, preset)
+    if conflicting.len():
+        copy_to_temp_table(connection, "raw_orders", conflicting.to_frame(), name="conflicting_rows")
+        connection.execute(
+            sa.text(
+                "UPDATE raw_orders r SET defect = concat_ws(' ', r.defect, :code) FROM conflicting_rows c"
+                " WHERE r.raw_id = c.raw_id AND r.defect IS DISTINCT FROM :code"
+                " AND coalesce(r.defect, '') NOT LIKE '% ' || :code"
+            ),
+            {"code": CONFLICTING_ORDER},
+        )
+    return [Finding("DISAGREEING_ROWS", *one) for one in disagreements]
 
 
 def complete_import(connection: sa.Connection, import_id: UUID, batch_id: int, rows: int, counts: ReadCounts) -> None:

@@ -52,8 +52,8 @@ def describe_format(presets: Iterable[str]) -> Remedy:
     """Return the remedy for headers that fit no preset; `presets` are the names there are."""
     return Remedy.worded(
         command=f"Name one with --preset ({', '.join(presets)}),"
-        " or describe the columns in a mapping file for --mapping",
-        inbox="Describe the columns in a file mapping.yaml beside it (docs/inbox.md)",
+        " or draft a mapping with `etl-assets presets draft` for --mapping",
+        inbox="Describe the columns in a file mapping.yaml beside it, or draft one with `etl-assets presets draft`",
         source="Describe the columns in the mapping of the source",
     )
 

@@ -10,6 +10,7 @@ from etl_assets.asset_graph import STEP_ASSETS, TABLES_OF
 from etl_assets.orders.import_outcomes import quarantined_imports_of_last_days
 from etl_assets.quarantine.open_rows import count_open_rows
 from etl_assets.reporting.failed_imports import read_failed_imports
+from etl_assets.reporting.findings import count_findings_of_last_days
 
 DAYS: Final = 7
 """Age of the imports whose findings and failures are counted."""
@@ -23,11 +24,6 @@ _BATCHES: Final = """
     SELECT batch_id, asset, run_id, status, input_rows, inserted, updated, unchanged, superseded, quarantined, deleted,
            duration, started_at, finished_at
     FROM etl_batches ORDER BY batch_id DESC FETCH FIRST :limit ROWS ONLY
-"""
-_FINDINGS: Final = """
-    SELECT f.code, count(DISTINCT f.import_id) AS imports, CAST(sum(f.row_count) AS bigint) AS rows
-    FROM import_findings f JOIN import_tasks t USING (import_id)
-    WHERE t.created_at > now() - make_interval(days => :days) GROUP BY f.code ORDER BY f.code
 """
 _PENDING: Final = """
     SELECT asset, count(*) AS ranges, CAST(sum(high - low + 1) AS bigint) AS rows FROM etl_work GROUP BY asset
@@ -62,7 +58,7 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
         ],
         "batches": _read_records(connection, _BATCHES, limit=limit),
         "days": DAYS,
-        "findings": _read_records(connection, _FINDINGS, days=DAYS),
+        "findings": count_findings_of_last_days(connection, DAYS),
         "failed_imports": {"count": failed.total, "last": failed.shown},
         "unreadable_orders": {
             "imports": len(unreadable),

@@ -5,7 +5,6 @@ Not here: how a file is imported (`inbox`, `raw_orders`) or a source pulled (`so
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -43,9 +42,6 @@ class Landed:
         """Return what `run` reports, with counts of all and the first `LISTED` entries of each list."""
         imported = [result for result in self.inbox.imports if result.error is None]
         refused, stuck, waiting, known = self.inbox.refused, self.inbox.problems, self.inbox.waiting, self.inbox.known
-        findings = Counter[str]()
-        for result in self.inbox.imports:
-            findings.update({finding.code: finding.count for finding in result.findings})
         return {
             "imported_count": len(imported),
             "imported_rows": sum(result.rows for result in imported),
@@ -58,7 +54,6 @@ class Landed:
             "stuck": [{"source": str(path), "reason": stuck[path]} for path in list(stuck)[:LISTED]],
             "waiting_count": len(waiting),
             "waiting": [{"source": str(one.path), "reason": one.reason} for one in waiting[:LISTED]],
-            "findings": dict(sorted(findings.items())),
             "pulled_rows": self.pulled_rows,
             "pulled": [result.as_dict() for result in self.pulls[:LISTED]],
             "problem_count": len(self.problems),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from etl_assets.values.currencies import currency_codes
 from etl_assets.values.text import clean_text, fits_an_index
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ def distinct_shops(raw: pl.DataFrame, preset: Preset | None) -> pl.DataFrame:
     Returns:
         `platform`, `shop_name`, `currency` (the first that a row of the shop names), `timezone`; sorted by the key.
     """
+    rows = raw.sort("raw_id")
     return (
-        raw.sort("raw_id")
-        .select(
+        rows.select(
             platform=clean_text(pl.col("platform")),
             shop_name=clean_text(pl.col("shop")),
-            currency=clean_text(pl.col("currency")).str.to_uppercase(),
+            currency=currency_codes(rows["currency"], symbols=preset.currency_symbols if preset else None),
         )
         .drop_nulls(SHOP_KEY)
         .filter(fits_an_index(*map(pl.col, SHOP_KEY)))

@@ -41,7 +41,7 @@ def load_sources(settings: Settings) -> list[SourceConfig]:
     if path is None:
         return []
     entries = _entries(path)
-    sources = [_source(entry, at, path) for at, entry in enumerate(entries, start=1)]
+    sources = [_source(entry, at, path, settings.presets_folder) for at, entry in enumerate(entries, start=1)]
     seen: set[str] = set()
     for source in sources:
         if source.name in seen:
@@ -97,7 +97,7 @@ def _entries(path: Path) -> list[Any]:
     return content["sources"]
 
 
-def _source(entry: object, at: int, path: Path) -> SourceConfig:
+def _source(entry: object, at: int, path: Path, presets_folder: Path) -> SourceConfig:
     name = entry.get("name") if isinstance(entry, dict) else None
     origin = f"{path}: source {name if isinstance(name, str) else f'no. {at}'}"
     if not isinstance(entry, dict):
@@ -105,7 +105,8 @@ def _source(entry: object, at: int, path: Path) -> SourceConfig:
         raise SourceConfigError(msg)
     fields = {key: value for key, value in entry.items() if key not in MAPPING_KEYS}
     try:
-        return SourceConfig.model_validate({**fields, "mapping": _mapping(entry, path)}, context=WRITTEN)
+        mapping = _mapping(entry, path, presets_folder)
+        return SourceConfig.model_validate({**fields, "mapping": mapping}, context=WRITTEN)
     except ValidationError as error:
         msg = f"{origin}: {describe_problems(error, SourceConfig, hidden=BACKENDS)}. {REMEDY}"
         raise SourceConfigError(msg) from None
@@ -114,7 +115,7 @@ def _source(entry: object, at: int, path: Path) -> SourceConfig:
         raise SourceConfigError(msg) from None
 
 
-def _mapping(entry: Mapping[str, Any], path: Path) -> object:
+def _mapping(entry: Mapping[str, Any], path: Path, presets_folder: Path) -> object:
     given = [key for key in MAPPING_KEYS if key in entry]
     if len(given) != 1:
         msg = f"name one of {', '.join(MAPPING_KEYS)}. {REMEDY}"
@@ -122,7 +123,7 @@ def _mapping(entry: Mapping[str, Any], path: Path) -> object:
     value = entry[given[0]]
     match given[0]:
         case "preset":
-            return get_preset(str(value))
+            return get_preset(str(value), presets_folder)
         case "mapping_file":
             return load_mapping(path.parent / str(value))
         case _:

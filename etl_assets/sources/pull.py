@@ -20,6 +20,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.load import land_raw_orders
+from etl_assets.raw_orders.shop_checks import ShopChecks
 from etl_assets.sources import bookmarks
 from etl_assets.sources.config import source_url
 from etl_assets.sources.errors import SourceError
@@ -189,6 +190,7 @@ def _land_new_orders(
         run_id=run_id,
         before_rows=lambda connection, _: record_position(connection),
         keep=new_orders,
+        shop_checks=ShopChecks(source.mapping),
     )
     if result.status == "failed":
         raise SourceError(result.error)

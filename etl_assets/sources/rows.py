@@ -13,6 +13,7 @@ from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.row_errors import with_row_errors
+from etl_assets.raw_orders.shared_numbers import IDENTITY
 from etl_assets.raw_orders.transform import order_value, to_raw_orders
 from etl_assets.sources.errors import SourceError
 from etl_assets.values.text import clean_text
@@ -34,7 +35,8 @@ ADDED: Final = (ROW_KEY, ROW_HASH, PENDING)
 
 FRAME_ROWS: Final = 50_000
 NAMESPACE: Final = UUID("0b6f3c0e-6d5c-5b0e-9a52-3d1b7e2f4a61")
-_CONTENT: Final = (*RAW_COLUMNS, "extra", "defect")
+_CONTENT: Final = (*(name for name in RAW_COLUMNS if name != IDENTITY), "extra", "defect")
+"""Columns that are hashed. The identity is added where a row has one: hashes that were stored before stay valid."""
 _IDENTITY: Final = ("platform", "shop", "order_id")
 _SEPARATOR: Final = "\x1f"
 _NULL: Final = "\x1e"
@@ -127,7 +129,7 @@ def _grouped_rows(source: SourceConfig, file: RowFile, backend: Backend) -> Iter
 
 def _with_identity(raw: pl.DataFrame, key: pl.Series, is_whole: pl.Series) -> pl.DataFrame:
     """Add `ROW_KEY` and `ROW_HASH`; rows without a key are identified by their content, and deduplicated."""
-    content = raw.select(_joined(_CONTENT)).to_series()
+    content = raw.select(_joined(_CONTENT) + (_SEPARATOR + pl.col(IDENTITY)).fill_null("")).to_series()
     hashed = pl.DataFrame({"content": content, "key": key, "whole": is_whole}).select(
         _uuid(pl.when("whole").then("key").otherwise(_NULL + pl.col("content"))).alias(ROW_KEY),
         _uuid(pl.col("content")).alias(ROW_HASH),

@@ -33,7 +33,8 @@ class NumberFormat(BaseModel):
     decimal: str = Field(default=".", min_length=1, max_length=1)
     thousands: str = Field(default=",", max_length=1)
     currency_signs: tuple[str, ...] = (
-        "US$", "CN¥", "HK$", "NT$", "C$", "A$", "$", "¥", "€", "£", "元", "CNY", "RMB", "USD", "EUR", "GBP",
+        "US$", "CN¥", "JP¥", "HK$", "NT$", "NZ$", "CA$", "AU$", "MX$", "C$", "A$", "S$", "R$", "$", "¥", "€", "£", "₹",
+        "₩", "₺", "฿", "₫", "₴", "₽", "₪", "₱", "元", "CNY", "RMB", "USD", "EUR", "GBP",
     )  # fmt: skip
 
     @model_validator(mode="before")
@@ -107,6 +108,16 @@ class NumberFormat(BaseModel):
 
 PLAIN_NUMBERS: Final = NumberFormat(decimal=".", thousands="", currency_signs=())
 """Notation outside exports: a decimal point, no groups, no currency signs."""
+
+
+ROUNDED_NUMBER: Final = r"(?i)^[+-]?[0-9]+(?:[.,][0-9]+e[+-]?|e\+)[0-9]+$"
+"""Pattern of a number that a spreadsheet has rounded: ``1.23E+17``, ``1,23457E+17``, ``1E+17``. An order number such as
+``12E5`` has neither a decimal mark nor a sign of the exponent, and is one like any other."""
+
+
+def is_rounded_number(cleaned: pl.Expr) -> pl.Expr:
+    """Test that a cleaned text is a number in a spreadsheet's exponential notation: its last digits are lost."""
+    return cleaned.str.contains(ROUNDED_NUMBER)
 
 
 def parse_money(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:

@@ -27,5 +27,5 @@ def shops_by_raw_name(raw: pl.DataFrame, shops: pl.DataFrame) -> pl.DataFrame:
         .unique()
         .with_columns(platform_name=clean_text(pl.col("platform")), shop_name=clean_text(pl.col("shop")))
     )
-    known = shops.select("shop_id", "shop_name", "timezone", platform_name="platform")
+    known = shops.select("shop_id", "shop_name", "timezone", "default_currency", platform_name="platform")
     return cleaned.join(known, on=["platform_name", "shop_name"], how="left")

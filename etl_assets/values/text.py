@@ -61,9 +61,36 @@ def normalize_case_str(text: str) -> str | None:
     return result
 
 
+def clean_text_str(text: str) -> str | None:
+    """Return one text as `clean_text` does; None where it is blank."""
+    result: str | None = pl.select(clean_text(pl.lit(text, pl.String))).item()
+    return result
+
+
 def clean_name(text: pl.Expr) -> pl.Expr:
-    """Clean a customer's name; a masked one (``张**``) identifies no customer and becomes null."""
-    return pl.when(~text.str.contains(_MASKS)).then(clean_text(text))
+    """Clean a customer's name; a masked one (``张**``) identifies no customer and becomes null.
+
+    An e-mail address is put in lower case, as its case tells no two customers apart.
+    """
+    cleaned = pl.when(~text.str.contains(_MASKS)).then(clean_text(text))
+    return cleaned.map_batches(lower_emails, return_dtype=pl.String, is_elementwise=True)
+
+
+def lower_emails(names: pl.Series) -> pl.Series:
+    """Put those of cleaned names that are e-mail addresses in lower case; leave the others as they are."""
+    # On a series, so that each step is computed once and sees only the names that the step before left.
+    rows = names.str.contains("@", literal=True).arg_true()
+    rows = rows.filter(names.gather(rows).str.contains(_NOT_SMALL))
+    rows = rows.filter(names.gather(rows).str.contains(_EMAIL))
+    if rows.is_empty():
+        return names
+    lower = names.gather(rows).str.to_lowercase().alias("name").to_frame()
+    return names.clone().scatter(rows, lower.select(clean_text(pl.col("name"))).to_series())
+
+
+_NOT_SMALL: Final = r"[A-Z]|[^\x00-\x7f]"
+_EMAIL: Final = r"^[^\s@]+@[^\s@]+\.[^\s@]+$"
+"""Pattern of an e-mail address (for users: docs/leads.md): one ``@``, a dot somewhere behind it, no white space."""
 
 
 def is_not_blank(text: pl.Expr) -> pl.Expr:

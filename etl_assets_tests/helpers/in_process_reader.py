@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.readers.open_file import TableStream
 
 
@@ -26,14 +27,18 @@ class FilesHere(FileReader):
     @contextmanager
     def open(self, path: Path) -> Iterator[Any]:
         """Open a file in this process."""
-        yield FileHere(path)
+        yield FileHere(path, self.presets_folder)
 
 
 class FileHere(ImportFile):
     """An import file that is read without a child process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, presets_folder: Path | None = None) -> None:
         self.path = path
+        self._presets_folder = presets_folder
+
+    def presets(self) -> list[Preset]:
+        return list_presets(self._presets_folder)
 
     def _open(self, expected: ExpectedFormat) -> FileContent:
         file = OpenFile(self.path)
@@ -49,7 +54,7 @@ class FileHere(ImportFile):
     def _detected(self) -> FileContent:
         file = OpenFile(self.path)
         try:
-            stream = file.read(ExpectedFormat.of_any(list_presets()))
+            stream = file.read(ExpectedFormat.of_any(self.presets()))
         finally:
             file.close()
         return FileContent(stream.headers, iter(()), [], stream.header_line)

@@ -7,6 +7,7 @@ split into imports and batches. History (strategy, opened_at, created_at, …) i
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from etl_assets_tests.helpers.reference_values import clean_name, clean_text, fold, read_amount, read_timestamp
+from etl_assets_tests.helpers.reference_values import (
+    clean_name,
+    clean_text,
+    fold,
+    read_amount,
+    read_currency,
+    read_timestamp,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +43,7 @@ _ZERO: Final = Decimal("0.0000")
 
 @dataclass(frozen=True)
 class RawRow:
-    """Row of `raw_orders`: its identity, the 13 text columns as stored, and its defect at landing."""
+    """Row of `raw_orders`: its identity, the text columns as stored, and its defect in the file."""
 
     raw_id: int
     import_id: str
@@ -53,6 +61,7 @@ class RawRow:
     items: str | None = None
     processes: str | None = None
     remark: str | None = None
+    platform_order_id: str | None = None
     defect: str | None = None
 
 
@@ -119,14 +128,19 @@ def expected(
     rows = sorted(rows, key=lambda row: row.raw_id)
     versions: dict[OrderKey, list[_Version]] = defaultdict(list)
     rejected: list[tuple[OrderKey | None, RawRow, str]] = []
+    ids: dict[OrderKey, str] = {}
+    in_conflict = _conflicts_within_imports(rows)
     for row in rows:
         platform, shop, order_id = clean_text(row.platform), clean_text(row.shop), clean_text(row.order_id)
         if platform and shop and _fits_an_index(platform, shop):
             result.shops.add((platform, shop))
         key = (platform, shop, order_id) if platform and shop and order_id else None
-        read = read_order(row, preset, order_type_mappings)
+        read = read_order(row, preset, order_type_mappings, is_conflicting=row.raw_id in in_conflict)
+        identity = clean_text(row.platform_order_id)
         if isinstance(read, str):
             rejected.append((key, row, read))
+        elif key and identity and ids.setdefault(key, identity) != identity:
+            rejected.append((key, row, "CONFLICTING_ORDER"))
         elif key:
             versions[key].append(_Version(key, row, read))
 
@@ -134,11 +148,13 @@ def expected(
         entry = ("orders", row.raw_id, reason_code)
         result.quarantine.add(entry)
         good = versions.get(key, []) if key else []
-        if not any(version.row.raw_id > row.raw_id for version in good):
+        is_overtaken = any(version.row.raw_id > row.raw_id for version in good)
+        is_other_order = reason_code == "CONFLICTING_ORDER" and not (key and ids.get(key) == row.platform_order_id)
+        if not is_overtaken or is_other_order:
             result.open_quarantine.add(entry)
 
     winners = [max(candidates, key=_Version.rank) for candidates in versions.values()]
-    result.orders = {winner.key: winner.values for winner in winners}
+    result.orders = {winner.key: winner.values | {"platform_order_id": ids.get(winner.key)} for winner in winners}
     if read_lines:
         for winner in winners:
             _add_lines(result, winner, read_lines(winner.row, preset.numbers))
@@ -150,15 +166,28 @@ def expected(
 # --- orders ---------------------------------------------------------------------------------------------------------
 
 
-def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, str]) -> Record | str:
+def _conflicts_within_imports(rows: Iterable[RawRow]) -> set[int]:
+    """Find the rows whose import names several ids of the platform under their order number."""
+    sharing: dict[tuple[str | None, ...], list[RawRow]] = defaultdict(list)
+    for row in rows:
+        if clean_text(row.order_id):
+            names = (clean_text(name) for name in (row.platform, row.shop, row.order_id))
+            sharing[row.import_id, *names].append(row)
+    return {
+        row.raw_id
+        for group in sharing.values()
+        if len({clean_text(row.platform_order_id) for row in group} - {None}) > 1
+        for row in group
+    }
+
+
+def read_order(
+    row: RawRow, preset: Preset, order_type_mappings: Mapping[str, str], *, is_conflicting: bool = False
+) -> Record | str:
     """Read a raw row as a version of its order, or return its reason code."""
-    keys = ((row.platform, row.shop), (row.order_id,), (row.order_type,))
-    if row.defect == "BAD_TEXT" or not all(_fits_an_index(*map(clean_text, key)) for key in keys):
-        return "BAD_TEXT"
-    if clean_text(row.platform) is None or clean_text(row.shop) is None:
-        return "MISSING_SHOP"
-    if clean_text(row.order_id) is None:
-        return "MISSING_ORDER_ID"
+    unnamed = _fault_of_names(row, is_conflicting=is_conflicting)
+    if unnamed:
+        return unnamed
     try:
         amount = read_amount(row.amount, preset.numbers)
     except ValueError:
@@ -172,7 +201,6 @@ def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, st
 
     status = clean_text(row.order_status)
     cancelled = {fold(text) for text in preset.cancelled_statuses} - {None}
-    currency = clean_text(row.currency)
     return {
         "customer_nickname": clean_name(row.customer_name),
         "latest_status": status,
@@ -180,11 +208,25 @@ def read_order(row: RawRow, preset: Preset, order_type_mappings: Mapping[str, st
         "order_type": clean_text(row.order_type),
         "system_order_type": order_type_mappings.get(fold(row.order_type) or "", "BULK"),
         "amount": amount,
-        "currency": currency.upper() if currency else None,
+        "currency": read_currency(row.currency, row.amount, preset.currency_symbols),
         "ordered_at": ordered_at,
         "source_updated_at": source_updated_at,
         "raw_id": row.raw_id,
     }
+
+
+def _fault_of_names(row: RawRow, *, is_conflicting: bool) -> str | None:
+    """Return the reason code of a row whose names can't be read or are not its own."""
+    keys = ((row.platform, row.shop), (row.order_id,), (row.order_type,))
+    is_rounded = re.match(r"[+-]?[0-9]+([.,][0-9]+[eE][+-]?|[eE][+])[0-9]+$", clean_text(row.order_id) or "")
+    faults = {
+        "BAD_TEXT": row.defect == "BAD_TEXT" or not all(_fits_an_index(*map(clean_text, key)) for key in keys),
+        "ROUNDED_ORDER_ID": is_rounded,
+        "CONFLICTING_ORDER": is_conflicting,
+        "MISSING_SHOP": clean_text(row.platform) is None or clean_text(row.shop) is None,
+        "MISSING_ORDER_ID": clean_text(row.order_id) is None,
+    }
+    return next((code for code, applies in faults.items() if applies), None)
 
 
 def _fits_an_index(*parts: str | None) -> bool:

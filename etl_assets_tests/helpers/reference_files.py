@@ -119,6 +119,7 @@ class _Mapped:
     extra: dict[str, str] | None
     defect: str | None
     key: _Key
+    is_held: bool = False
 
 
 def _gathered(lines: Sequence[Line], preset: Preset) -> list[Landed]:
@@ -127,7 +128,7 @@ def _gathered(lines: Sequence[Line], preset: Preset) -> list[Landed]:
     orders: dict[_Key, list[_Mapped]] = {}
     for one in mapped:
         orders.setdefault(one.key, []).append(one)
-    return [_gather(group, preset) for group in orders.values()]
+    return [_gather(group, preset) for group in _split_by_identity(orders.values())]
 
 
 def _mapped(line: Line, preset: Preset) -> _Mapped:
@@ -164,6 +165,51 @@ def _complete_shops(mapped: Sequence[_Mapped]) -> None:
             found[number, platform, shop] = (number, completed, only_shop if shop is None else shop)
     for one in mapped:
         one.key = found[one.key]
+    _hold_unclear(mapped)
+
+
+def _hold_unclear(mapped: Sequence[_Mapped]) -> None:
+    """Mark the orders that a line may belong to where there are several, and give it to the one above, or below."""
+    keys = {one.key for one in mapped}
+    possible: dict[_Key, set[_Key]] = {}
+    for number, platform, shop in keys:
+        fitting = {
+            other
+            for other in keys
+            if other[0] == number
+            and other[2] is not None
+            and other != (number, platform, shop)
+            and platform in {None, other[1]}
+            and shop in {None, other[2]}
+        }
+        if (platform is None or shop is None) and len(fitting) > 1:
+            possible[number, platform, shop] = fitting
+    held = set(possible).union(*possible.values())
+    clear = [one.key if one.key in held and one.key not in possible else None for one in mapped]
+    for at, one in enumerate(mapped):
+        one.is_held = one.key in held
+        near = [key for key in (*reversed(clear[:at]), *clear[at:]) if key and key[0] == one.key[0]]
+        if near and near[0] in possible.get(one.key, ()):
+            one.key = near[0]
+
+
+def _split_by_identity(groups: Iterable[list[_Mapped]]) -> list[list[_Mapped]]:
+    """Tell the orders of one number apart by the platform's own id; a line without one belongs to the one above."""
+    result = []
+    for group in groups:
+        ids = [clean_text(one.order["platform_order_id"]) for one in group]
+        named = [identity for identity in ids if identity]
+        if len(set(named)) < 2:
+            result.append(group)
+            continue
+        current = named[0]
+        parts: dict[str, list[_Mapped]] = {}
+        for one, identity in zip(group, ids, strict=True):
+            current = identity or current
+            one.is_held = True
+            parts.setdefault(current, []).append(one)
+        result += parts.values()
+    return sorted(result, key=lambda group: group[0].line.number)
 
 
 def _gather(group: Sequence[_Mapped], preset: Preset) -> Landed:
@@ -182,7 +228,9 @@ def _gather(group: Sequence[_Mapped], preset: Preset) -> Landed:
     for one in group:
         extras = {**(one.extra or {}), **extras}
     landed.extra = extras or None
-    landed.defect = next((one.defect for one in group if one.defect), None)
+    defects = [next((one.defect for one in group if one.defect), None)]
+    defects += ["CONFLICTING_ORDER"] * any(one.is_held for one in group)
+    landed.defect = " ".join(defect for defect in defects if defect) or None
     return landed
 
 

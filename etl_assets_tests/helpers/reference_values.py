@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from etl_assets.values.numbers import NumberFormat
 
@@ -36,9 +36,18 @@ def clean_text(text: str | None) -> str | None:
 
 
 def clean_name(text: str | None) -> str | None:
-    """Clean a name; None for a masked one."""
+    """Clean a name; None for a masked one. An e-mail address is in lower case."""
     text = clean_text(text)
-    return None if text is None or "*" in text else text
+    if text is None or "*" in text:
+        return None
+    return unicodedata.normalize("NFKC", text.lower()) if _is_email(text) else text
+
+
+def _is_email(text: str) -> bool:
+    local, _, domain = text.partition("@")
+    host, _, top = domain.rpartition(".")
+    has_blank = any(character in _WHITE_SPACE for character in text)
+    return all((local, host, top)) and "@" not in domain and not has_blank
 
 
 def fold(text: str | None) -> str | None:
@@ -55,6 +64,52 @@ def read_amount(text: str | None, numbers: NumberFormat) -> Decimal | None:
     """
     bare = clean_text(text)
     return None if bare is None else _rounded(_exact(_without_currency(bare, numbers), numbers))
+
+
+_DOLLARS: Final = ["USD", "CAD", "AUD", "NZD", "HKD", "SGD", "TWD", "MXN", "ARS", "CLP", "COP"]
+_CURRENCIES_OF: Final = {
+    "$": _DOLLARS, "DOLLAR": _DOLLARS, "¥": ["CNY", "JPY"], "KR": ["SEK", "NOK", "DKK", "ISK"],
+    **{
+        symbol: [code]
+        for line in (
+            "EUR € EURO EUROS 欧元", "GBP £ 英镑", "INR ₹", "KRW ₩ 韩元", "TRY ₺", "THB ฿", "VND ₫", "UAH ₴", "RUB ₽",
+            "ILS ₪", "PHP ₱", "NGN ₦", "KZT ₸", "PLN ZŁ", "CZK KČ", "HUF FT", "BRL R$", "USD US$ $US 美元",
+            "CAD C$ CA$", "AUD A$ AU$", "NZD NZ$", "HKD HK$ 港币 港元", "SGD S$ SG$", "TWD NT$ 新台币", "MXN MX$",
+            "CNY CN¥ RMB 元 人民币 人民币元", "JPY JP¥ 円 日元",
+        )
+        for code, *symbols in (line.split(),)
+        for symbol in symbols
+    },
+}  # fmt: skip
+"""Currencies that each symbol or word may mean."""
+
+
+def read_currency(
+    text: str | None, amount: str | None, words: Mapping[str, str], default: str | None = None
+) -> str | None:
+    """Read the currency of an order: its own text, or the symbol beside the amount, or the shop's default."""
+    own, bare = clean_text(text), clean_text(amount) or ""
+    beside = "".join(character for character in bare if character not in "0123456789.,'+-" + _WHITE_SPACE)
+    if own is None and not beside:
+        return default
+    codes = _meant(own or beside, words)
+    if default is not None and len(codes) > 1 and default in codes:
+        return default
+    if own is not None:
+        return codes[0] if len(codes) == 1 else _symbol(own) if codes else own.upper()
+    known = {*words.values(), *(code for meant in _CURRENCIES_OF.values() for code in meant)}
+    if not codes:
+        return beside.upper() if beside.upper() in known else default
+    return codes[0] if len(codes) == 1 else None
+
+
+def _meant(text: str, words: Mapping[str, str]) -> Sequence[str]:
+    own = {_symbol(word): [code] for word, code in words.items()}
+    return (_CURRENCIES_OF | own).get(_symbol(text), [])
+
+
+def _symbol(text: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKC", text).upper() if c not in _WHITE_SPACE and c != ".")
 
 
 def read_quantity(text: str | None, numbers: NumberFormat) -> Decimal | None:

@@ -19,7 +19,7 @@ from etl_assets.values.numbers import NumberFormat
 from etl_assets_tests.helpers.oracle import RawRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hypothesis.strategies import DrawFn, SearchStrategy
 
@@ -53,11 +53,13 @@ PLATFORMS: Final = ("taobao", "shopify", " taobao ", "ｔａｏｂａｏ", "Taob
 SHOPS: Final = ("花间定制", "A", "A:b", "Ａ：ｂ", " 花间定制\t", "A\\", "A\\:b", 'It\'s "our" 👕 shop, 店', "a")
 ORDER_IDS: Final = (
     "1001", "1002", "1003", '="1001"', "'1001", "１００１", "1001\t", "#1001", "10", "９", "A:1\\", "订单①", "É",
-    "E\u0301", "0", "😀", "\uffed1",
+    "E\u0301", "0", "😀", "\uffed1", "1.23E+17", "12E5",
 )  # fmt: skip
+IDENTITIES: Final = ("501", "501", "502", " 501", "５０２", "")
 CUSTOMERS: Final = (
     "张三", "Alice", "李四", "Ａｌｉｃｅ", " 张三\u3000", "alice", "b:c", "c", "\\", "a\\:b", 'O\'Brien "Bob"', "Zoë",
     "Zoe\u0308", "🧵👩‍👩‍👧", '="张三"', "13800000000", "'13800000000", "NULL", "a\tb", "line\nbreak", "\u200b",
+    "Kim@x.com", "kim@X.com", "ＫＩＭ＠x.com", "Kim @x.com", "Kim@home", "ÉVA@x.com",
 )  # fmt: skip
 NO_CUSTOMERS: Final = (None, "", "张**", "*", "a＊b", " \u3000 ", '=""')
 EMPTY: Final = (None, "", "   ", "\u3000", '=""', "\n\t", '="  "')
@@ -70,7 +72,10 @@ ORDER_TYPES: Final = (
     "大货", "样品", " 样品 ", "SAMPLE", "Ｓａｍｐｌｅ", "打样", "Proof:First", "STRASSE", "Straße", "未知", "sample ",
     None, "",
 )  # fmt: skip
-CURRENCIES: Final = ("CNY", "cny", " USD", "EUR", "ＣＮＹ", None, "", "¥")
+CURRENCIES: Final = (
+    "CNY", "cny", " USD", "EUR", "ＣＮＹ", None, "", "¥", "￥", "€", "$", "us$", "kr.", "RMB", "人民币",
+    "bitcoin", "zł",
+)  # fmt: skip
 AMOUNTS: Final = (
     "12.50", "0", "1,234.50", "¥99", "￥１２３．４５", "100 元", "-5.5", "+5", "US$1,000", "usd 7", "CNY 8.88", "$-3",
     "-$3", ".5", "5.", "0.00005", "0.00015", "0.00025", "1.99995", "1.99985", "-0.00004", "1234567.89", "1.234,50",
@@ -241,6 +246,7 @@ def raw_fields(draw: DrawFn, cast: Cast) -> RawFields:
         "items": items(),
         "processes": processes(),
         "remark": _rarely(any_text(), st.none(), one_in=5),
+        "platform_order_id": _rarely(st.sampled_from(IDENTITIES), st.none(), one_in=4),
     }
     fields: RawFields = {column: draw(columns[column]) for column in RAW_COLUMNS}
     fields["defect"] = None
@@ -290,18 +296,29 @@ def number_rows(imports: Sequence[Sequence[RawFields]], *, first_raw_id: int = 1
 def presets() -> SearchStrategy[Preset]:
     """Draw export formats that differ in time zone, timestamp formats and notation of numbers."""
     continental = NumberFormat(decimal=",", thousands=".")
+    symbols = {"￥": "JPY", "Kr": "DKK"}
     return st.sampled_from(
         [
             _preset("chinese", timezone="Asia/Shanghai", timestamp_formats=("%Y年%m月%d日 %H:%M",)),
             _preset("american", timezone="America/New_York", timestamp_formats=("%m/%d/%Y %H:%M:%S", "%d.%m.%Y %H:%M")),
-            _preset("british", timezone="Europe/London", numbers=NumberFormat(thousands="")),
+            _preset(
+                "british",
+                timezone="Europe/London",
+                numbers=NumberFormat(thousands=""),
+                symbols=symbols,
+            ),
             _preset("continental", timezone="UTC", timestamp_formats=("%d.%m.%Y %H:%M",), numbers=continental),
         ]
     )
 
 
 def _preset(
-    name: str, *, timezone: str, timestamp_formats: tuple[str, ...] = (), numbers: NumberFormat | None = None
+    name: str,
+    *,
+    timezone: str,
+    timestamp_formats: tuple[str, ...] = (),
+    numbers: NumberFormat | None = None,
+    symbols: Mapping[str, str] | None = None,
 ) -> Preset:
     columns = {column: column for column in RAW_COLUMNS}
     return Preset.model_validate(
@@ -311,6 +328,7 @@ def _preset(
             "timezone": timezone,
             "timestamp_formats": timestamp_formats,
             "numbers": numbers or NumberFormat(),
+            "currency_symbols": symbols or {},
             "cancelled_statuses": CANCELLED_STATUSES,
         }
     )

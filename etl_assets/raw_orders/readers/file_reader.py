@@ -51,14 +51,21 @@ class FileReader:
     Start and use it in one thread: the child ends with the thread that started it.
     """
 
-    def __init__(self, memory_mb: int = READER_MEMORY_MB, silence_seconds: float = SILENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        memory_mb: int = READER_MEMORY_MB,
+        silence_seconds: float = SILENCE_SECONDS,
+        presets_folder: Path | None = None,
+    ) -> None:
         """Prepare; the process starts when it is needed.
 
         Args:
             memory_mb: the most memory that it may take, in MiB.
             silence_seconds: it is killed when it has made no progress for so long.
+            presets_folder: the user's own presets, which files may have beside those of the package.
         """
         self.memory_mb = memory_mb
+        self.presets_folder = presets_folder
         self._silence_seconds = silence_seconds
         self._process: ChildProcess | None = None
         self._is_busy = False
@@ -180,6 +187,10 @@ class ImportFile:
         self._reader = reader
         self._found: FileContent | None = None
 
+    def presets(self) -> list[Preset]:
+        """Return the presets that the file may have. Raises `PresetError` where an own one can't be used."""
+        return list_presets(self._reader.presets_folder)
+
     def headers(self) -> tuple[str, ...]:
         """Return the headers that a preset can be detected by. Raises `ImportFileError`."""
         return self._detected().headers
@@ -190,7 +201,7 @@ class ImportFile:
 
     def _detected(self) -> FileContent:
         if self._found is None:
-            self._found = self._open(ExpectedFormat.of_any(list_presets()))
+            self._found = self._open(ExpectedFormat.of_any(self.presets()))
         return self._found
 
     def content(self, expected: Preset | ExpectedFormat) -> FileContent:

@@ -27,6 +27,9 @@ FAILURES: Final = (pa.ArrowException, pl.exceptions.PolarsError, OSError)
 PROBLEM: Final = "it can't be read as Parquet"
 REMEDY: Final = "Write the file again; it may be cut off or of another format"
 WRAPPER: Final = "value"
+EXACT_FLOAT64: Final = float(1 << 53)
+EXACT_FLOAT32: Final = float(1 << 24)
+"""All integers up to here are exact; beyond, an order number may be another one's."""
 
 
 def open_content(file: FileInput) -> Callable[[ExpectedFormat], TableStream]:
@@ -81,9 +84,7 @@ def as_text(frame: pl.DataFrame) -> pl.DataFrame:
 def _text_of(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if dtype.is_float():
-        text = column.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
-        # Beyond 15 digits a float has lost digits: its exponent stays, so that the row is rejected.
-        return text.str.replace("e+", "E+", literal=True)
+        return _float_as_text(column, dtype)
     if isinstance(dtype, pl.Datetime):
         zone = "%z" if dtype.time_zone else ""
         return column.dt.to_string(f"%Y-%m-%d %H:%M:%S%.f{zone}")
@@ -92,3 +93,18 @@ def _text_of(name: str, dtype: pl.DataType) -> pl.Expr:
         bare = wrapped.str.strip_prefix(f'{{"{WRAPPER}":').str.strip_suffix("}")
         return pl.when(column.is_not_null()).then(bare).alias(name)
     return column.cast(pl.String)
+
+
+def _float_as_text(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Write a float as text; beyond the integers that the type holds exactly with an exponent, which shows the loss."""
+    digits = column.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
+    exact = EXACT_FLOAT32 if dtype == pl.Float32 else EXACT_FLOAT64
+    is_inexact = (column > exact) & digits.str.contains(r"^\d+$")
+    exponent = (digits.str.len_chars() - 1).cast(pl.String)
+    rounded = pl.concat_str(digits.str.slice(0, 1), pl.lit("."), digits.str.slice(1), pl.lit("E+"), exponent)
+    return (
+        pl.when(is_inexact)
+        .then(rounded)
+        .otherwise(digits.str.replace("e+", "E+", literal=True))
+        .alias(column.meta.output_name())
+    )

@@ -10,6 +10,7 @@ import datetime as dt
 import io
 import itertools
 import zipfile
+from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from etl_assets.raw_orders.readers.open_file import FileInput
 
 CHUNK_ROWS: Final = 10_000
-EXACT_FLOATS_BELOW: Final = 1e15
+EXACT_NUMBERS_BELOW: Final = 1e15
 
 TOO_BIG: Final = "Save the sheet as CSV and import that"
 PROBLEM: Final = "it can't be read as a workbook"
@@ -209,11 +210,16 @@ def _text_of(cell: Cell) -> str:
             return cell.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
         case bool():
             return "true" if cell else "false"
-        case float():
-            # Beyond 15 digits a spreadsheet has rounded the number: its exponent stays, so that the row is rejected.
-            is_whole = cell.is_integer() and abs(cell) < EXACT_FLOATS_BELOW
-            return str(int(cell)) if is_whole else repr(cell).replace("e+", "E+")
+        case int() | float():
+            return _number_text(cell)
         case dt.datetime():
             return (cell + dt.timedelta(milliseconds=500)).strftime("%Y-%m-%d %H:%M:%S")
         case _:
             return str(cell)
+
+
+def _number_text(number: float) -> str:
+    """Write a number; from 16 digits on, which a spreadsheet has rounded, all digits of the file with an exponent."""
+    if abs(number) >= EXACT_NUMBERS_BELOW:
+        return f"{Decimal(repr(number)).normalize():E}"
+    return str(int(number)) if float(number).is_integer() else repr(number)

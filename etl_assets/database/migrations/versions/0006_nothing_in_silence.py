@@ -1,10 +1,10 @@
-"""Imports keep their headers and findings, orders the platform's own id, shops what users set."""
+"""Imports keep their headers and findings, orders the platform's own id, shops what users set; actions of users."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 revision = "0006"
 down_revision = "0005"
@@ -35,11 +35,23 @@ def upgrade() -> None:
     )
     is_open = sa.text("resolved_at IS NULL")
     op.create_index("ix_quarantine_open_import", "quarantine", ["import_id"], postgresql_where=is_open)
+    op.create_table(
+        "user_actions",
+        sa.Column("action_id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("user_name", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False, comment="the command, or the action of a page"),
+        sa.Column("target", sa.Text(), nullable=False, comment="what it was about"),
+        sa.Column("before", JSONB(), comment="what was changed, as it was"),
+        sa.Column("after", JSONB(), comment="the same as it is then"),
+        sa.Column("done_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("action_id", name=op.f("pk_user_actions")),
+    )
 
 
 def downgrade() -> None:
     """Go back to the revision before."""
     op.drop_index("ix_quarantine_open_import", table_name="quarantine")
+    op.drop_table("user_actions")
     op.drop_table("import_findings")
     for column in ("shown_name", "default_currency"):
         op.drop_column("shop_configs", column)

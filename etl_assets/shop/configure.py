@@ -1,0 +1,173 @@
+"""Settings that users give a shop (time zone, currency, shown name), and the re-reading of its orders that follows.
+
+The pipeline never overwrites a shop (`shop.step`); this is the only module that changes one. What a time zone or
+currency means for an order is a rule of `orders`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.database.frames import copy_to_temp_table, fetch_frame
+from etl_assets.errors import EtlError
+from etl_assets.ledger import queue
+from etl_assets.ledger.batches import outdate_batches
+from etl_assets.ledger.queue import RawIdRange
+from etl_assets.shop.transform import SHOP_KEY
+from etl_assets.user_actions import record_user_action
+from etl_assets.values.text import clean_text, clean_text_str
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from etl_assets.database.database import Database
+
+SETTINGS: Final = ("timezone", "default_currency", "shown_name")
+"""Columns of `shop_configs` that users set."""
+READ_WITH: Final = ("timezone", "default_currency")
+"""Those of them that a version of an order is read with."""
+MAX_GAP: Final = 1_000
+"""Raw rows of other shops within a range: bounds the number of ranges where the rows of shops alternate."""
+
+_RAW_SHOP: Final = {"platform": pl.String(), "shop": pl.String()}
+
+
+class UnknownShopError(EtlError):
+    """There is no such shop."""
+
+
+class AmbiguousShopError(EtlError):
+    """Several platforms have a shop of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShopChange:
+    """Outcome of a change to a shop's settings."""
+
+    shop: Mapping[str, Any]
+    """The shop as it is now (`platform`, `shop_name`, `SETTINGS`, `currency`)."""
+    before: Mapping[str, Any]
+    """The settings that were changed, as they were; empty where nothing was."""
+    orders: int
+    """Stored orders whose raw rows are pending again."""
+
+
+def list_shops(database: Database) -> list[dict[str, Any]]:
+    """Return all shops with their settings, by platform and name."""
+    with database.transaction() as connection:
+        return [_without_id(shop) for shop in _shops(connection, "ORDER BY platform, shop_name")]
+
+
+def set_shop(database: Database, name: str, platform: str | None, settings: Mapping[str, str | None]) -> ShopChange:
+    """Change settings of a shop; put all its raw rows back on the queue of `orders` where they are read with these.
+
+    Setting what is set already changes nothing, so this may be repeated.
+
+    Hazards: a batch may have been read with the old settings and not be committed, so batches read before are made to
+    read again (docs/decisions.md, "Fencing token"). And versions of an order are compared by their times, of which
+    those read in the new zone do not compare with one read in the old zone; so stored orders lose theirs, and any
+    version that is read anew precedes it (docs/decisions.md, "Another time zone").
+
+    Args:
+        database: the store.
+        name: the shop's name, compared as orders are.
+        platform: its platform, where several have a shop of this name.
+        settings: new values of some of `SETTINGS`, already valid; None for a currency or name that is no longer set.
+
+    Raises:
+        UnknownShopError: there is no such shop.
+        AmbiguousShopError: there are several.
+    """
+    with database.transaction() as connection:
+        shop = _require_shop(connection, name, platform)
+        changed = {column: value for column, value in settings.items() if shop[column] != value}
+        before = {column: shop[column] for column in changed}
+        orders = 0
+        if changed:
+            _update(connection, shop["shop_id"], changed)
+            record_user_action(connection, "shops set", f"{shop['platform']}:{shop['shop_name']}", before, changed)
+        if changed.keys() & set(READ_WITH):
+            outdate_batches(connection, "orders")
+            orders = _enqueue_orders(connection, shop, is_other_zone="timezone" in changed)
+    return ShopChange(_without_id(shop | changed), before, orders)
+
+
+def _require_shop(connection: sa.Connection, name: str, platform: str | None) -> dict[str, Any]:
+    """Return the shop of this name, locked until the transaction ends."""
+    clauses, parameters = "WHERE shop_name = :name", {"name": clean_text_str(name)}
+    if platform is not None:
+        clauses, parameters["platform"] = f"{clauses} AND platform = :platform", clean_text_str(platform)
+    found = _shops(connection, f"{clauses} ORDER BY platform FOR UPDATE", **parameters)
+    if not found:
+        where = f" on platform {platform!r}" if platform is not None else ""
+        msg = f"There is no shop {name!r}{where}: `etl-assets shops list` shows all, once their orders have been run."
+        raise UnknownShopError(msg)
+    if len(found) > 1:
+        platforms = ", ".join(shop["platform"] for shop in found)
+        msg = f"There is a shop {name!r} on several platforms: name one of {platforms} with --platform."
+        raise AmbiguousShopError(msg)
+    return found[0]
+
+
+def _shops(connection: sa.Connection, clauses: str, **parameters: object) -> list[dict[str, Any]]:
+    columns = ("shop_id", *SHOP_KEY, *SETTINGS, "currency")
+    rows = connection.execute(sa.text(f"SELECT {', '.join(columns)} FROM shop_configs {clauses}"), parameters)  # noqa: S608  # constants
+    return [dict(row) for row in rows.mappings()]
+
+
+def _without_id(shop: Mapping[str, Any]) -> dict[str, Any]:
+    return {column: value for column, value in shop.items() if column != "shop_id"}
+
+
+def _update(connection: sa.Connection, shop_id: int, changed: Mapping[str, str | None]) -> None:
+    assignments = ", ".join(f"{column} = :{column}" for column in SETTINGS if column in changed)
+    connection.execute(
+        sa.text(f"UPDATE shop_configs SET {assignments} WHERE shop_id = :shop_id"),  # noqa: S608  # constants
+        {"shop_id": shop_id, **changed},
+    )
+
+
+def _enqueue_orders(connection: sa.Connection, shop: Mapping[str, Any], *, is_other_zone: bool) -> int:
+    """Put the raw rows of a shop on the queue of `orders`; return how many stored orders it has."""
+    if is_other_zone:
+        connection.execute(
+            sa.text("UPDATE orders SET source_updated_at = NULL WHERE shop_id = :id AND source_updated_at IS NOT NULL"),
+            {"id": shop["shop_id"]},
+        )
+    queue.enqueue(connection, ["orders"], _raw_rows(connection, shop))
+    counted = connection.execute(sa.text("SELECT count(*) FROM orders WHERE shop_id = :id"), {"id": shop["shop_id"]})
+    return int(counted.scalar_one())
+
+
+def _raw_rows(connection: sa.Connection, shop: Mapping[str, Any]) -> list[RawIdRange]:
+    """Return ranges that hold all raw rows of a shop but those that `shop` has yet to process."""
+    spelt = fetch_frame(connection, "SELECT DISTINCT platform, shop FROM raw_orders", _RAW_SHOP)
+    is_of_shop = (clean_text(pl.col(raw)) == shop[name] for raw, name in zip(_RAW_SHOP, SHOP_KEY, strict=True))
+    copy_to_temp_table(connection, "raw_orders", spelt.filter(*is_of_shop), name="spelt_shops")
+    return [RawIdRange(*row) for row in connection.execute(sa.text(_RAW_ROWS), {"max_gap": MAX_GAP})]
+
+
+_RAW_ROWS: Final = """
+    WITH of_shop AS (
+        SELECT t.batch_id, r.raw_id,
+               r.raw_id - lag(r.raw_id) OVER (PARTITION BY t.batch_id ORDER BY r.raw_id) > :max_gap AS is_apart
+        FROM spelt_shops JOIN raw_orders r USING (platform, shop) JOIN import_tasks t USING (import_id)
+        WHERE t.status = 'completed'
+    ), numbered AS (
+        SELECT batch_id, raw_id, count(*) FILTER (WHERE is_apart) OVER (PARTITION BY batch_id ORDER BY raw_id) AS part
+        FROM of_shop
+    ), parts AS (
+        SELECT batch_id, int8multirange(int8range(min(raw_id), max(raw_id), '[]')) AS ids
+        FROM numbered GROUP BY batch_id, part
+    ), of_upstream AS (
+        SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids FROM etl_work WHERE asset = 'shop' GROUP BY 1
+    )
+    SELECT batch_id, lower(ids), upper(ids) - 1 FROM (
+        SELECT batch_id, unnest(p.ids - coalesce(u.ids, '{}')) AS ids
+        FROM parts p LEFT JOIN of_upstream u USING (batch_id)
+    ) remaining ORDER BY 2
+"""
