@@ -388,14 +388,17 @@ def test_rows_that_the_mapping_names_are_left_out_and_counted(tmp_path: Path) ->
 
 
 SERIAL = "Order no.,Customer,Total,Ordered on\nB-1,Mia Brandt,12.50,46143.5\nB-2,Jon Ek,8.00,46144\n"
-SHOPS = pl.DataFrame({"platform": ["own"], "shop_name": ["Alstadt"], "timezone": ["UTC"], "shop_id": [1]})
+SHOPS = pl.DataFrame(
+    {"platform": ["own"], "shop_name": ["Alstadt"], "timezone": ["UTC"], "shop_id": [1], "default_currency": [None]},
+    schema_overrides={"shop_id": pl.Int32, "default_currency": pl.String},
+)
 
 
 def orders_of(path: Path, preset: Preset) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Return the raw orders of a file, and those that are read and that are rejected."""
     raw = pl.concat(extract_raw_orders(FileHere(path), preset)).with_row_index("raw_id")
     types = pl.DataFrame(schema={"order_type": pl.String(), "system_order_type": pl.String()})
-    return raw, *read_orders(raw, preset, SHOPS.cast({"shop_id": pl.Int32}), types)
+    return raw, *read_orders(raw, preset, SHOPS, types)
 
 
 def test_serial_dates_of_a_spreadsheet_are_told_what_to_type_and_read_with_it(tmp_path: Path) -> None:
