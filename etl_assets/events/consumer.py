@@ -10,6 +10,7 @@ Not here: validation of payloads (`events.handler`), publication (`events.payloa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -25,7 +26,17 @@ if TYPE_CHECKING:
     from etl_assets.events.handler import Payload
 
 
-def consume_events(database: Database, listener: str, subject: str, handle: Callable[[Payload], object]) -> int:
+@dataclass(frozen=True, slots=True)
+class ConsumedEvents:
+    """Counts of events that a listener has just accepted and refused."""
+
+    accepted: int
+    refused: int
+
+
+def consume_events(
+    database: Database, listener: str, subject: str, handle: Callable[[Payload], object]
+) -> ConsumedEvents:
     """Call `handle` with the payload of every event of `subject` that `listener` has not consumed yet.
 
     A payload that `handle` refuses is recorded in `refused_events` and holds up no other. Any other error is raised,
@@ -36,9 +47,6 @@ def consume_events(database: Database, listener: str, subject: str, handle: Call
         listener: the listener's name, under which its position is kept.
         subject: one of `etl_assets.events.subjects`.
         handle: a function behind `event_task_handler`.
-
-    Returns:
-        How many events `handle` has refused.
     """
     refused = []
     with database.transaction() as connection:
@@ -56,7 +64,7 @@ def consume_events(database: Database, listener: str, subject: str, handle: Call
                 .where(event_listeners.c.listener == listener, event_listeners.c.server == here)
                 .values(heard_until=until, updated_at=sa.func.now())
             )
-    return len(refused)
+    return ConsumedEvents(len(events) - len(refused), len(refused))
 
 
 def _unheard(

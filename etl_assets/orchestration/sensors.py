@@ -53,9 +53,9 @@ def build_event_sensor(asset: AssetName, interval_seconds: int) -> dg.SensorDefi
     def sensor(
         context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
     ) -> dg.RunRequest | dg.SkipReason:
-        refused = consume_events(database, name, subject, check_event)
-        if refused:
-            context.log.error("%d events were refused: see the table refused_events.", refused)
+        consumed = consume_events(database, name, subject, check_event)
+        if consumed.refused:
+            context.log.error("%d events were refused: see the table refused_events.", consumed.refused)
         return _requester(context, database).request(asset)
 
     return sensor

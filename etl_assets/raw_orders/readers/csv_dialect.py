@@ -37,7 +37,6 @@ DEFAULT_ENCODINGS: Final = ("utf-8", "gb18030")
 DELIMITERS: Final = (",", "\t", ";", "|")
 HEAD_BYTES: Final = 1 << 20
 BLOCK_BYTES: Final = 1 << 20
-SEARCHED_CHARACTERS: Final = 1 << 18
 SURE_MATCHES: Final = 3
 """Expected headers in one row from which no other delimiter is tried: a title has fewer."""
 SEPARATOR_LINE: Final = re.compile(r'"?sep=([^\r\n"])"?[ \t,;|]*(?:\r\n|\r|\n)', re.IGNORECASE)
@@ -167,7 +166,7 @@ def _find_header(path: Path, text: str, expected: ExpectedFormat) -> tuple[str, 
 
 def _rows(text: str, delimiter: str, lines_before: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows with the lines that they start at, up to one that can't be read."""
-    rows = csv.reader(io.StringIO(text[:SEARCHED_CHARACTERS], newline=""), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     while True:
         line = rows.line_num + lines_before + 1
         try:
