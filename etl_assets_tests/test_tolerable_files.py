@@ -18,6 +18,7 @@ from etl_assets.orders.value_hints import unreadable_values_hint
 from etl_assets.presets.catalog import get_preset
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
+from etl_assets.raw_orders.findings import LONGEST_SUBJECT
 from etl_assets.raw_orders.importing import require_preset
 from etl_assets.raw_orders.readers.encoding_evidence import looks_western
 from etl_assets.raw_orders.readers.errors import ImportFileError
@@ -231,6 +232,14 @@ def test_repeated_headers_are_numbered_unless_the_mapping_uses_them(tmp_path: Pa
     assert summary(counts.findings) == [("REPEATED_HEADER", "Units", 4, 1)]
     error = refusal(write(tmp_path, "b.csv", "Order no.,Total,Total\nB-1,1,2\n"))
     assert "columns 2 and 3 have the same header 'Total', which the mapping uses" in error
+
+
+def test_many_repeated_and_long_headers_are_few_and_short_findings(tmp_path: Path) -> None:
+    repeated = [f"{number} {'x' * 9000}" for number in range(30)] * 2
+    header = ",".join(["Order no.", "Customer", "Total", "Ordered on", *repeated])
+    _, findings = read(write(tmp_path, "a.csv", header + "\n"))
+    assert [(one.code, one.count) for one in findings] == [*[("REPEATED_HEADER", 2)] * 10, ("REPEATED_HEADERS", 20)]
+    assert max(len(one.subject) for one in findings) == LONGEST_SUBJECT
 
 
 # Encodings

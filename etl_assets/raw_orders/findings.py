@@ -25,6 +25,7 @@ FindingCode = Literal[
     "SIMILAR_HEADER",
     "LINES_ABOVE_HEADERS",
     "REPEATED_HEADER",
+    "REPEATED_HEADERS",
     "SHEET_FOUND",
     "SHEETS_NOT_READ",
     "OTHER_FILE_TYPE",
@@ -44,6 +45,7 @@ MESSAGES: Final[dict[FindingCode, str]] = {
         "{count} columns have the header {subject!r}, which the mapping does not use: the further ones are kept as "
         "'{subject} (2)' and so on."
     ),
+    "REPEATED_HEADERS": "{count} further headers occur several times.",
     "SHEET_FOUND": "Sheet {subject} of the workbook was read: the ones before it have no such headers.",
     "SHEETS_NOT_READ": (
         "Sheet {subject} was read; further sheets with the same headers were not ({count}): save each as a file."
@@ -65,6 +67,9 @@ MESSAGES: Final[dict[FindingCode, str]] = {
 """Sentence of each code; `{subject}` and `{count}` are filled in."""
 
 
+LONGEST_SUBJECT: Final = 500
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One finding of an import."""
@@ -76,6 +81,11 @@ class Finding:
     """Rows, lines or columns concerned."""
     first_line: int | None = None
     """Line of the file at which it was first met; None where it is about the whole file."""
+
+    def __post_init__(self) -> None:
+        """Cut a long subject: it is part of a key, and a header may have any length."""
+        if len(self.subject) > LONGEST_SUBJECT:
+            object.__setattr__(self, "subject", self.subject[: LONGEST_SUBJECT - 1] + "…")
 
     @property
     def message(self) -> str:

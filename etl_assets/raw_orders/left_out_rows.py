@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CELL_SEPARATOR: Final = "\t"
 """Between the cells of the text in which `skip_rows_matching` is searched."""
+_WORDS: Final = pl.Series(spellings()).implode()
 
 
 def without_left_out_rows(
@@ -65,10 +66,9 @@ def _is_total(frame: pl.DataFrame, preset: Preset) -> pl.Series | None:
     """Find totals: first the rows without an order number, of these the ones with a word for a total."""
     headers = _headers(frame)
     numbers = [header for header in preset.columns["order_id"].headers if header in headers]
-    words = pl.Series(spellings())
     if not numbers:
         return None
-    is_word = {header: pl.col(header).is_in(words.implode()).fill_null(value=False) for header in headers}
+    is_word = {header: pl.col(header).is_in(_WORDS).fill_null(value=False) for header in headers}
     has_number = pl.any_horizontal(~is_word[header] & (pl.col(header) != "") for header in numbers)
     without = frame.select(~has_number.fill_null(value=False)).to_series()
     if not without.any():

@@ -22,6 +22,7 @@ ROW_ERROR: Final = "__defect"
 """String: why the row can't be an order as it stands (`BAD_TEXT`); null for nearly every row."""
 BAD_TEXT: Final = "BAD_TEXT"
 
+MOST_REPEATS_SHOWN: Final = 10
 NUL: Final = "\0"
 NUL_SYMBOL: Final = "␀"
 HALF_CHARACTER: Final = "\ufffd"
@@ -60,7 +61,11 @@ def named_headers(
             number += 1
         repeats[header] = number
         numbered.append(name)
-    return tuple(numbered), [("REPEATED_HEADER", header, number, line) for header, number in repeats.items()]
+    shown = list(repeats.items())[:MOST_REPEATS_SHOWN]
+    findings: list[ReaderFinding] = [("REPEATED_HEADER", header, number, line) for header, number in shown]
+    if len(repeats) > len(shown):
+        findings.append(("REPEATED_HEADERS", "", len(repeats) - len(shown), line))
+    return tuple(numbered), findings
 
 
 def too_many_columns(path: Path, line: int | None, columns: int) -> ImportFileError:

@@ -37,6 +37,8 @@ DEFAULT_ENCODINGS: Final = ("utf-8", "gb18030")
 DELIMITERS: Final = (",", "\t", ";", "|")
 HEAD_BYTES: Final = 1 << 20
 BLOCK_BYTES: Final = 1 << 20
+SURE_MATCHES: Final = 3
+"""Expected headers in one row from which no other delimiter is tried: a title has fewer."""
 SEPARATOR_LINE: Final = re.compile(r'"?sep=([^\r\n"])"?[ \t,;|]*(?:\r\n|\r|\n)', re.IGNORECASE)
 """First line by which Excel is told the delimiter."""
 UNCLOSED: Final = "a quote that is opened here is never closed"
@@ -82,6 +84,8 @@ def choose_dialects(handle: IO[bytes], path: Path, expected: ExpectedFormat) -> 
         delimiter, header = _find_header(path, text, expected)
         headers, findings = named_headers(path, header.cells, header.line, expected)
         dialects.append(Dialect(encoding, delimiter, header, headers, (*findings, *header.findings), may_guess))
+        if is_whole and header.matches and not failures:
+            break  # no other encoding can be needed
     if not dialects:
         start, encoding = max(failures)
         raise _bad_bytes(path, head.count(b"\n", 0, start) + 1, encoding, head[start:])
@@ -146,6 +150,8 @@ def _find_header(path: Path, text: str, expected: ExpectedFormat) -> tuple[str, 
         header = find_header_row(islice(_rows(body, delimiter, 1 if directive else 0), SEARCHED_ROWS), expected)
         if header is not None:
             found.append((delimiter, header))
+            if header.matches >= SURE_MATCHES:
+                break
     if not found:
         raise ImportFileError(path, 1, "the header can't be read", QUOTE_REMEDY)
     best = max(found, key=lambda one: one[1].matches)

@@ -1,7 +1,7 @@
 """Evidence in bytes for the encoding of text that no preset names: Western European cp1252, as Excel writes it.
 
-The hazard is gb18030, in which nearly all bytes are valid: a German name would be read as Chinese without an error. See
-docs/importing.md ("Encoding").
+The hazard is gb18030, in which nearly all bytes are valid: a German name would be read as Chinese without an error
+(docs/decisions.md, "Guessed encoding").
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Search for the header row of text and of sheets, which may have lines of a title above it."""
+"""Search for the header row of text and of sheets, which may have lines of a title above it.
+
+The hazard is a row of data that is passed over: only a row with the order number's header, or with all headers by which
+a preset is detected, ends the search below the first one (docs/decisions.md, "Header search").
+"""
 
 from __future__ import annotations
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from etl_assets.raw_orders.readers.open_file import FileInput
 
 CHUNK_ROWS: Final = 10_000
+SEARCHED_SHEETS: Final = 100
 EXACT_NUMBERS_BELOW: Final = 1e15
 
 TOO_BIG: Final = "Save the sheet as CSV and import that"
@@ -66,7 +67,7 @@ def open_content(file: FileInput) -> Callable[[ExpectedFormat], TableStream]:
         reader.read()
         if not reader.wb.worksheets:
             raise ImportFileError(path, None, "the workbook has no sheet", REMEDY)
-        sheets = [_Sheet(sheet, path) for sheet in reader.wb.worksheets]
+        sheets = [_Sheet(sheet, path) for sheet in reader.wb.worksheets[:SEARCHED_SHEETS]]
     return lambda expected: _read_sheet(sheets, file, expected)
 
 
