@@ -261,7 +261,8 @@ def test_one_file_of_several_shops_holds_the_orders_that_share_a_number(services
     start_afresh(services)
     joined = [order for name in ("north.csv", "south.csv") for order in SHOPS[name]]
     path = write(tmp_path, "all.csv", joined)
-    import_file(services.database, path, get_preset("shopify"), overrides=Overrides(shop="North"))
+    result = import_file(services.database, path, get_preset("shopify"), overrides=Overrides(shop="North"))
+    assert ("CONFLICTING_ORDERS", 2) in {(one.code, one.count) for one in result.findings}
     run_all(services)
     assert stored_ids(services) == {"#1002": "502", "#1003": "603"}
     held = query(

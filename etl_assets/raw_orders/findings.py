@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FindingCode = Literal[
     "MISSING_HEADERS",
     "DISAGREEING_ROWS",
+    "CONFLICTING_ORDERS",
     "SIMILAR_HEADER",
     "LINES_ABOVE_HEADERS",
     "REPEATED_HEADER",
@@ -63,6 +64,8 @@ MESSAGES: Final[dict[FindingCode, str]] = {
     " in the mapping (currency_symbols), or set the currency of the shop with `etl-assets shops set`.",
     "DISAGREEING_ROWS": "Rows of one order have different values of {subject} ({count} orders): the first one counts"
     " among lines, the newest row among rows.",
+    "CONFLICTING_ORDERS": "{count} orders share their order number with other orders of the import, by the platform's"
+    " own id or by the shop: all of them go to quarantine.",
 }
 """Sentence of each code; `{subject}` and `{count}` are filled in."""
 

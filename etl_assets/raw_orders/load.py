@@ -28,7 +28,7 @@ from etl_assets.ledger import queue
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.queue import RawIdRange
 from etl_assets.raw_orders.findings import Finding, merge_findings, store_findings
-from etl_assets.raw_orders.shared_numbers import REPEAT_COLUMNS, RepeatedOrders, settle_repeats
+from etl_assets.raw_orders.shared_numbers import REPEAT_COLUMNS, RepeatedOrders, count_conflicts, settle_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -233,13 +233,16 @@ def copy_raw_orders(
     low = connection.execute(
         sa.text("SELECT last_value + CASE WHEN is_called THEN 1 ELSE 0 END FROM raw_orders_raw_id_seq")
     ).scalar_one()
-    rows, started, repeated = 0, time.perf_counter(), RepeatedOrders()
+    rows, conflicts, started, repeated = 0, 0, time.perf_counter(), RepeatedOrders()
     for frame in frames:
         if frame.height:
             rows += copy_rows(connection, "raw_orders", frame.with_columns(import_id=pl.lit(str(import_id))))
             repeated.add(frame)
+            conflicts += count_conflicts(frame)
     for row_nos in repeated.differing(REPEATS_AT_ONCE):
-        findings += _settle_repeats(connection, import_id, low, row_nos, preset)
+        conflicts += _settle_repeats(connection, import_id, low, row_nos, preset, findings)
+    if conflicts:
+        findings.append(Finding("CONFLICTING_ORDERS", count=conflicts))
     # Other imports wait for the lock that comes now: one that hangs from here on has to release it.
     connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = DEFAULT"))
     record = open_batch(connection, "raw_orders", run_id, expected_epoch=None, started=started)
@@ -250,10 +253,18 @@ def copy_raw_orders(
     return record.batch_id, rows
 
 
-def _settle_repeats(
-    connection: sa.Connection, import_id: UUID, low: int, row_nos: pl.Series, preset: Preset
-) -> list[Finding]:
-    """Mark those of the import's rows that are different orders under one number; return what others disagree on."""
+def _settle_repeats(  # the parts of an import
+    connection: sa.Connection,
+    import_id: UUID,
+    low: int,
+    row_nos: pl.Series,
+    preset: Preset,
+    findings: list[Finding],
+) -> int:
+    """Mark those of the import's rows that are different orders under one number, and return how many.
+
+    What the others disagree on is added to `findings`.
+    """
     named = row_nos.to_frame().with_columns(import_id=pl.lit(str(import_id)))
     copy_to_temp_table(connection, "raw_orders", named, name="repeated_rows")
     rows = fetch_frame(
@@ -263,17 +274,18 @@ def _settle_repeats(
         {"raw_id": pl.Int64(), "row_no": pl.Int32(), **dict.fromkeys(REPEAT_COLUMNS, pl.String())},
     )
     conflicting, disagreements = settle_repeats(rows, preset)
-    if conflicting.len():
-        copy_to_temp_table(connection, "raw_orders", conflicting.to_frame(), name="conflicting_rows")
-        connection.execute(
-            sa.text(
-                "UPDATE raw_orders r SET defect = concat_ws(' ', r.defect, :code) FROM conflicting_rows c"
-                " WHERE r.raw_id = c.raw_id AND r.defect IS DISTINCT FROM :code"
-                " AND coalesce(r.defect, '') NOT LIKE '% ' || :code"
-            ),
-            {"code": CONFLICTING_ORDER},
-        )
-    return [Finding("DISAGREEING_ROWS", *one) for one in disagreements]
+    findings += (Finding("DISAGREEING_ROWS", *one) for one in disagreements)
+    if conflicting.is_empty():
+        return 0
+    copy_to_temp_table(connection, "raw_orders", conflicting.to_frame(), name="conflicting_rows")
+    return connection.execute(
+        sa.text(
+            "UPDATE raw_orders r SET defect = concat_ws(' ', r.defect, :code) FROM conflicting_rows c"
+            " WHERE r.raw_id = c.raw_id AND r.defect IS DISTINCT FROM :code"
+            " AND coalesce(r.defect, '') NOT LIKE '% ' || :code"
+        ),
+        {"code": CONFLICTING_ORDER},
+    ).rowcount
 
 
 def complete_import(connection: sa.Connection, import_id: UUID, batch_id: int, rows: int, counts: ReadCounts) -> None:

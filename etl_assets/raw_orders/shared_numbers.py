@@ -209,3 +209,10 @@ def with_conflict(defect: pl.Expr, is_conflict: pl.Expr) -> pl.Expr:
     code = pl.when(is_conflict).then(pl.lit(CONFLICTING_ORDER))
     joined = pl.concat_str(defect, code, separator=" ", ignore_nulls=True)
     return pl.when(joined != "").then(joined)
+
+
+def count_conflicts(raw: pl.DataFrame) -> int:
+    """Count the raw orders that are marked as being in conflict."""
+    if "defect" not in raw.columns or raw["defect"].null_count() == raw.height:
+        return 0
+    return int(raw["defect"].str.contains(CONFLICTING_ORDER, literal=True).sum())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from etl_assets.presets.catalog import get_preset
-from etl_assets.presets.model import RAW_COLUMNS, Preset
+from etl_assets.presets.model import Preset
 from etl_assets_tests.helpers import strategies
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ _DRAWN: Final[dict[str, Callable[[Values, Cast], str | None]]] = {
     "items": lambda v, _: v.items(),
     "processes": lambda v, _: v.processes(),
     "remark": lambda v, _: v.remark(),
+    "platform_order_id": lambda v, _: v.identity(),
     "name": lambda v, c: v.key([*c.shops, "T恤 - 白色", "Mug - - Blue", " - ", "a - "]),
     "variant": lambda v, _: v.remark(),
     "sku": lambda v, c: v.key(c.order_ids) if v.remark() else None,
@@ -146,7 +147,8 @@ _DRAWN: Final[dict[str, Callable[[Values, Cast], str | None]]] = {
 
 LAYOUTS: Final = {
     "generic": Layout(
-        get_preset("generic"), {**{column: column for column in RAW_COLUMNS}, "memo": "remark", 'a "b", c': "remark"}
+        get_preset("generic"),
+        {**{column: column for column in get_preset("generic").columns}, "memo": "remark", 'a "b", c': "remark"},
     ),
     "taobao": Layout(
         get_preset("taobao"),
@@ -168,6 +170,7 @@ LAYOUTS: Final = {
         get_preset("shopify").with_overrides(shop="Pop-up"),
         {
             "Name": "order_id",
+            "Id": "platform_order_id",
             "Email": "customer_name",
             "Phone": "customer_name",
             "Financial Status": "order_status",
@@ -182,7 +185,18 @@ LAYOUTS: Final = {
             "Lineitem price": "unit_price",
             "Vendor": "remark",
         },
-        ("Email", "Phone", "Financial Status", "Cancelled at", "Total", "Currency", "Created at", "Notes", "Vendor"),
+        (
+            "Id",
+            "Email",
+            "Phone",
+            "Financial Status",
+            "Cancelled at",
+            "Total",
+            "Currency",
+            "Created at",
+            "Notes",
+            "Vendor",
+        ),
     ),
     "mapping": Layout(
         MAPPING,

@@ -128,6 +128,7 @@ _GOOD: Final[dict[str, Callable[[int], str | None]]] = {
     "items": lambda number: f"T恤*{1 + number}",
     "processes": lambda _: "刺绣:左胸*2",
     "remark": lambda _: "x",
+    "platform_order_id": lambda _: None,
     "name": lambda _: "Mug",
     "variant": lambda _: "blue",
     "sku": lambda number: f"S{number}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from functools import cache
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
 from etl_assets_tests.fuzz.known import ESCAPED_KEYS, is_open
@@ -53,6 +54,7 @@ class Values:
         self._random = random
         self._roll = random.random
         self._pick = random.choice
+        self._identities = cycle((None, "501", None, " 501", None, "501", None, None, None, "501", None, "502", None))
 
     def text(self, longest: int = 12) -> str:
         """Any text: from all over Unicode, or made of words."""
@@ -97,6 +99,13 @@ class Values:
         if self._roll() < 0.1:
             return self._pick(strategies.NO_CUSTOMERS)
         return self.key(names)
+
+    def identity(self) -> str | None:
+        """An id of the platform: mostly none, and rarely another than that of the same number.
+
+        Taken in turn: a draw would change all values after it, and so the rounds that a seed stands for.
+        """
+        return next(self._identities)
 
     def remark(self) -> str | None:
         """Anything."""

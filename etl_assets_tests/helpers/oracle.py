@@ -135,7 +135,12 @@ def expected(
         if platform and shop and _fits_an_index(platform, shop):
             result.shops.add((platform, shop))
         key = (platform, shop, order_id) if platform and shop and order_id else None
-        read = read_order(row, preset, order_type_mappings, is_conflicting=row.raw_id in in_conflict)
+        read = read_order(
+            row,
+            preset,
+            order_type_mappings,
+            is_conflicting=row.raw_id in in_conflict or "CONFLICTING_ORDER" in (row.defect or ""),
+        )
         identity = clean_text(row.platform_order_id)
         if isinstance(read, str):
             rejected.append((key, row, read))
@@ -220,7 +225,7 @@ def _fault_of_names(row: RawRow, *, is_conflicting: bool) -> str | None:
     keys = ((row.platform, row.shop), (row.order_id,), (row.order_type,))
     is_rounded = re.match(r"[+-]?[0-9]+([.,][0-9]+[eE][+-]?|[eE][+])[0-9]+$", clean_text(row.order_id) or "")
     faults = {
-        "BAD_TEXT": row.defect == "BAD_TEXT" or not all(_fits_an_index(*map(clean_text, key)) for key in keys),
+        "BAD_TEXT": "BAD_TEXT" in (row.defect or "") or not all(_fits_an_index(*map(clean_text, key)) for key in keys),
         "ROUNDED_ORDER_ID": is_rounded,
         "CONFLICTING_ORDER": is_conflicting,
         "MISSING_SHOP": clean_text(row.platform) is None or clean_text(row.shop) is None,
