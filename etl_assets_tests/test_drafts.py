@@ -99,9 +99,8 @@ def draft_of(path: Path, **options: Any) -> Any:
 def orders_of(path: Path, mapping: Preset) -> pl.DataFrame:
     """Read a file with a mapping as orders, none of which may be rejected."""
     raw = pl.concat(extract_raw_orders(FileHere(path), mapping)).with_row_index("raw_id")
-    shops = (
-        raw.select("platform", shop_name="shop", timezone=pl.lit(mapping.timezone)).unique().with_row_index("shop_id")
-    )
+    named = raw.select("platform", shop_name="shop", timezone=pl.lit(mapping.timezone))
+    shops = named.unique().with_row_index("shop_id").with_columns(default_currency=pl.lit(None, pl.String))
     types = raw.select("order_type", system_order_type=pl.lit("BULK")).unique()
     good, rejected = read_orders(raw, mapping, shops, types)
     assert rejected.rows() == []
@@ -226,12 +225,14 @@ def test_a_workbook_is_drafted(tmp_path: Path) -> None:
         (["05/13/26", "01/02/26"], ["%m/%d/%y"]),
         (["13/05/26", "01/02/26"], ["%d/%m/%y"]),
         (["13.05.2026", "15.13.2026"], ["%d.%m.%Y"]),
+        (["15.13.2026", "31.02.2026", "13.05.2026"], ["%d.%m.%Y"]),
         (["1.2.2026 9:05"], ["%d.%m.%Y %H:%M"]),
         (["13/02/2026, 10:22"], ["%d/%m/%Y, %H:%M"]),
         (["02/13/2026 07:00:05 AM"], ["%m/%d/%Y %I:%M:%S %p"]),
-        (["Jul-25-26"], ["%B-%d-%y"]),
-        (["25 Jul 2026 10:00"], ["%d %B %Y %H:%M"]),
+        (["Jul-25-26"], ["%b-%d-%y"]),
+        (["25 Jul 2026 10:00"], ["%d %b %Y %H:%M"]),
         (["20260513"], ["%Y%m%d"]),
+        (["45678.5"], ["excel"]),
         (["2026年5月13日 11:01"], ["%Y年%m月%d日 %H:%M"]),
         (["2026-05-13 10:11:12", "2026/5/3 22:02", "2026-05-13T11:01:12+02:00", "0000-00-00"], []),
         (["13/02/2026", "01/02/26"], ["%d/%m/%y", "%d/%m/%Y"]),
@@ -260,7 +261,7 @@ def test_the_named_order_of_dates_does_not_outweigh_the_values() -> None:
 
 
 def test_times_that_no_format_reads_are_told_by_their_form() -> None:
-    assert decide_times([profile_of("10-Dez-25")], None).unread == ("99-AAA-99",)
+    assert decide_times([profile_of("10-Dez-25")], None).unread == ("99-aaa-99",)
 
 
 @pytest.mark.parametrize(
@@ -368,6 +369,7 @@ def test_an_undecided_draft_is_written_asks_and_is_refused_until_it_is_decided(t
     assert "%m/%d/%Y" in text
     decided = call("presets", "draft", path, "--month-first", "--shop", "s")
     assert decided.exit_code == 0
+    assert call("presets", "draft", path, "--currency", "$").exit_code == 2
     assert parse_mapping(decided.stdout, "stdout").timestamp_formats == ("%m/%d/%Y",)
 
 

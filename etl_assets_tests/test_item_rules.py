@@ -10,7 +10,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from etl_assets.order_items.transform import BAD_ITEMS, LINE_SCHEMA, UNREADABLE_SCHEMA, read_items, unreadable
+from etl_assets.order_items.transform import (
+    BAD_ITEMS,
+    LINE_SCHEMA,
+    UNREADABLE_SCHEMA,
+    join_faults,
+    read_items,
+    unreadable,
+)
 from etl_assets.values.numbers import NumberFormat
 from etl_assets_tests.helpers.literal_frames import frame_of
 
@@ -127,3 +134,11 @@ def test_unreadable_names_the_order_of_each_fault() -> None:
     faults = frame_of({"row": pl.UInt32(), "reason": pl.String()}, [(2, "too long"), (1, "line 1 is odd")])
     expected = [(13, 8, "a", "BAD_ITEMS", "too long"), (12, 7, "b", "BAD_ITEMS", "line 1 is odd")]
     assert_frame_equal(unreadable(keys, faults, BAD_ITEMS), frame_of(UNREADABLE_SCHEMA, expected))
+
+
+def test_join_faults_names_all_of_an_order_up_to_ten() -> None:
+    schema = {"row": pl.UInt32(), "reason": pl.String()}
+    given = frame_of(schema, [(1, "line 1 a"), (2, "line 1 b"), (1, "line 3 c"), *((3, f"f{at}") for at in range(12))])
+    ten = "; ".join(f"f{at}" for at in range(10))
+    expected = [(1, "line 1 a; line 3 c"), (2, "line 1 b"), (3, f"{ten}; and 2 more faults")]
+    assert_frame_equal(join_faults(given, "row", "reason"), frame_of(schema, expected))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from etl_assets.presets.catalog import get_preset
 from etl_assets.quarantine.corrections import build_corrections, import_corrections
 from etl_assets.quarantine.requeue import requeue
+from etl_assets.quarantine.spreadsheet import export_quarantine, read_corrections
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets_tests.helpers import pipeline, strategies
 from etl_assets_tests.helpers.pipeline import PRESET, land, query, raw_fields, run_all, start_afresh, with_batch_size
@@ -130,6 +131,16 @@ def test_a_replay_of_a_conflict_changes_nothing(services: Services) -> None:
     imported(services, [row("1", "a"), row("1", "b")], [row("2", "c")], [row("2", "d")])
     before = pipeline.snapshot(services)
     assert len(requeue(services.database).queued) == 3
+    run_all(services)
+    assert pipeline.snapshot(services) == before
+
+
+def test_an_export_of_conflicts_that_is_replayed_unchanged_changes_nothing(services: Services, tmp_path: Path) -> None:
+    imported(services, [row("1", "a"), row("1", "b")])
+    export_quarantine(services.database, tmp_path / "rows.csv")
+    before = pipeline.snapshot(services)
+    result = import_corrections(services.database, read_corrections(tmp_path / "rows.csv"), tmp_path / "rows.csv")
+    assert (result.landed, len(result.unchanged)) == ((), 2)
     run_all(services)
     assert pipeline.snapshot(services) == before
 

@@ -113,8 +113,10 @@ def test_read_processes_of_a_text_that_says_nothing_are_none(text: str | None) -
             id="a line's, that is no JSON",
         ),
         pytest.param(
-            "[broken", "[broken", "processes of the order: the text is not a JSON array of objects",
-            id="both: the order's are told",
+            "[broken", "[broken",
+            "processes of the order: the text is not a JSON array of objects;"
+            " processes of the line 1: the text is not a JSON array of objects",
+            id="both are told",
         ),
     ],
 )  # fmt: skip

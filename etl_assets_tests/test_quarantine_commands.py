@@ -136,7 +136,7 @@ def test_csv_export_has_a_byte_order_mark_and_no_formulas(imported: Path, tmp_pa
     path = tmp_path / "rows.csv"
     answer("quarantine", "export", path)
     text = path.read_bytes()
-    assert text.startswith(b"\xef\xbb\xbfquarantine_id,asset,reason_code,reason,platform,")
+    assert text.startswith(b"\xef\xbb\xbfquarantine_id,asset,reason_code,reason,source,line,platform,")
     assert b",'=1+1" in text
     assert b",'@x" in text
     assert b",-5," in text

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
 from etl_assets.pipeline.runner import run_step
+from etl_assets.reporting.figures import read_order_counts
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets.shop.configure import set_shop
 from etl_assets_tests.helpers.oracle import RawRow
@@ -100,6 +101,8 @@ def test_a_shown_name_has_no_order_read_again(services: Services) -> None:
         "shown_name": "Ann's shop", "currency": None,
     }  # fmt: skip
     assert "Ann's shop" in call("list").stdout
+    by_shop, _ = read_order_counts(services.database, seconds=10)
+    assert by_shop["shop_name"].to_list() == ["Ann's shop"]
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])

@@ -58,7 +58,7 @@ def import_files(  # noqa: PLR0913  # the options of the command
         files = files_of(paths)
         settings = load_settings()
         chosen = _choose_preset(preset, mapping, settings.presets_folder)
-        overrides = _require_overrides(platform, shop, timezone, currency)
+        overrides = require_overrides(platform, shop, timezone, currency)
         with FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder) as reader:
             reader.start(files[0])  # starts while the database is opened
             with opened_database(settings) as database:
@@ -109,7 +109,8 @@ def _choose_preset(preset: str | None, mapping: Path | None, presets_folder: Pat
         raise WrongUseError(str(error)) from None
 
 
-def _require_overrides(platform: str | None, shop: str | None, timezone: str | None, currency: str | None) -> Overrides:
+def require_overrides(platform: str | None, shop: str | None, timezone: str | None, currency: str | None) -> Overrides:
+    """Return what options name for the orders of a file. Raises `WrongUseError`."""
     for option, value in (("--platform", platform), ("--shop", shop)):
         if value is not None and not value.strip():
             msg = f"{option} is empty."

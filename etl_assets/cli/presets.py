@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
+from etl_assets.cli.imports import require_overrides
 from etl_assets.cli.output import FAILED, AsJson, WrongUseError, failures_reported, note, print_json, print_records, say
 from etl_assets.cli.session import load_settings
 from etl_assets.drafts.draft import DraftOptions, draft_mapping
 from etl_assets.presets.catalog import PresetError, get_preset, is_of_package, list_presets, own_presets
-from etl_assets.presets.model import is_timezone
 from etl_assets.presets.own import add_preset
 from etl_assets.raw_orders.importing import NoPresetError, require_preset
 from etl_assets.raw_orders.readers.file_reader import FileReader
@@ -97,7 +97,9 @@ def draft(  # noqa: PLR0913  # the options of the command
 ) -> None:
     """Draft a mapping from the headers and the values of a file; exit code 1 if something is left to decide."""
     with failures_reported(as_json=as_json):
-        options = _draft_options(platform, shop, currency, timezone, day_first=day_first)
+        named = require_overrides(platform, shop, timezone, currency)
+        order: DateOrder | None = None if day_first is None else "day" if day_first else "month"
+        options = DraftOptions(named.platform, named.shop, named.currency, named.timezone, order)
         with _reader() as reader, reader.open(file) as opened:
             drafted = draft_mapping(opened, options)
         if out is not None:
@@ -138,21 +140,6 @@ def add(
 def _reader() -> FileReader:
     settings = load_settings()
     return FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder)
-
-
-def _draft_options(
-    platform: str | None, shop: str | None, currency: str | None, timezone: str | None, *, day_first: bool | None
-) -> DraftOptions:
-    named = {"--platform": platform, "--shop": shop, "--currency": currency}
-    for option, value in named.items():
-        if value is not None and not value.strip():
-            msg = f"{option} is empty."
-            raise WrongUseError(msg)
-    if timezone is not None and not is_timezone(timezone):
-        msg = f"--timezone: there is no time zone {timezone!r}; use a name such as Asia/Shanghai or Europe/London."
-        raise WrongUseError(msg)
-    order: DateOrder | None = None if day_first is None else "day" if day_first else "month"
-    return DraftOptions(platform, shop, currency, timezone, order)
 
 
 def _write_new_file(path: Path, text: str) -> None:

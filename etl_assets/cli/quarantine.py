@@ -69,7 +69,17 @@ def list_rows(
         if as_json:
             print_json({"open": total, "rows": rows})
             return
-        columns = ["quarantine_id", "asset", "reason_code", "order_id", "raw_id", "quarantined_at", "reason"]
+        columns = [
+            "quarantine_id",
+            "asset",
+            "reason_code",
+            "order_id",
+            "raw_id",
+            "quarantined_at",
+            "source",
+            "line",
+            "reason",
+        ]
         print_records("Open quarantine", rows, columns)
         say(f"{len(rows):,} of {total:,} open rows")
 

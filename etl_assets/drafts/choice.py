@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from etl_assets.drafts.notation import is_sign, is_time
+from etl_assets.drafts.notation import currency_of, format_of
 from etl_assets.drafts.words import fit_of
+from etl_assets.values.currencies import AMBIGUOUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -164,12 +165,13 @@ def _are_numbers(column: ColumnProfile) -> bool:
 
 
 def _are_times(column: ColumnProfile) -> bool:
-    return sum(count for shape, count in column.shapes.items() if is_time(shape)) >= HALF * column.filled
+    times = sum(count for shape, count in column.shapes.items() if format_of(column.examples[shape]) is not None)
+    return times >= HALF * column.filled
 
 
 def _are_currencies(column: ColumnProfile) -> bool:
-    short = [value for value in column.values if re.fullmatch("[A-Za-z]{3}", value) or is_sign(value)]
-    return column.is_listed and len(short) >= HALF * len(column.values)
+    known = [value for value in column.values if value in AMBIGUOUS or currency_of(value) is not None]
+    return column.is_listed and len(known) >= HALF * len(column.values)
 
 
 def _are_statuses(column: ColumnProfile) -> bool:

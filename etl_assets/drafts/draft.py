@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from etl_assets.drafts.choice import candidates, choose, find_explanation, kinds_of_columns
-from etl_assets.drafts.notation import DateOrder, decide_numbers, decide_times
+from etl_assets.drafts.notation import DateOrder, currency_of, decide_numbers, decide_times
 from etl_assets.drafts.profile import ColumnProfile, FileProfile, measure_column, measure_repeats
 from etl_assets.drafts.text import Draft, FileFacts, write_draft
 from etl_assets.drafts.words import order_number_headers, says_cancelled
@@ -35,14 +35,7 @@ if TYPE_CHECKING:
     from etl_assets.drafts.choice import Choice
     from etl_assets.raw_orders.readers.file_reader import FileContent, ImportFile
 
-CODES: Final = {
-    "€": "EUR", "£": "GBP", "元": "CNY", "CN¥": "CNY", "RMB": "CNY", "US$": "USD", "R$": "BRL", "Rp": "IDR",
-    "HK$": "HKD", "NT$": "TWD", "C$": "CAD", "A$": "AUD", "₫": "VND", "฿": "THB", "₹": "INR", "₱": "PHP", "₩": "KRW",
-    "zł": "PLN",
-}  # fmt: skip
-"""Currencies of signs that have only one; $, ¥ and kr have several."""
 _IN_BRACKETS: Final = re.compile(r"[(（]\s*([^()（）]{1,5}?)\s*[)）]\s*$")
-_CODE: Final = re.compile("[A-Z]{3}")
 
 
 @dataclass(frozen=True)
@@ -176,7 +169,7 @@ def _currency(choice: Choice, money: Sequence[ColumnProfile], options: DraftOpti
         (bracketed, "from the header of the amounts"),
         ({s for m in money for s in m.signs}, "from the sign of the amounts"),
     ):
-        codes = {CODES.get(text) or (text if _CODE.fullmatch(text) else None) for text in texts} - {None}
+        codes = {currency_of(text) for text in texts} - {None}
         if len(codes) == 1:
             return codes.pop(), where
     return None, ""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
 from etl_assets.drafts.profile import MONTHS
+from etl_assets.values.currencies import currency_code
 from etl_assets.values.numbers import NumberFormat
+from etl_assets.values.timestamp_formats import fitting_formats
 from etl_assets.values.timestamps import parse_timestamps
 
 if TYPE_CHECKING:
@@ -23,14 +26,11 @@ if TYPE_CHECKING:
 
 DateOrder = Literal["day", "month"]
 
-_SHAPE: Final = re.compile(
-    r"(?P<date>9{4}(?:[-/.]9{1,2}){2}|9{4}年9{1,2}月9{1,2}日|9{8}"
-    r"|9{1,2}(?P<mark>[-/.])9{1,2}(?P=mark)(?:9{4}|99)"
-    r"|9{1,2}[ -]AAA[ -](?:9{4}|99)|AAA[ -]9{1,2},?[ -](?:9{4}|99))"
-    r"(?P<gap>[ T,]*)(?P<time>9{1,2}:99(?::99(?P<fraction>\.9{1,9})?)?)?(?P<half> ?PM)?(?P<zone> ?(?:[+-]99:?99|Z))?"
-)
-_ISO_START: Final = re.compile("9{4}[-/]")
+_YEAR_FIRST: Final = re.compile(r"\d{4}[-/]")
+_OFFSET: Final = re.compile(r":\d\d(?:\.\d+)? ?(?:[+-]\d\d:?\d\d|Z|UTC)$")
 _TWO_DIGIT_YEAR: Final = "%y"
+_DAY_FIRST: Final = re.compile(r"%d([./-])%m\1%[yY]")
+_MONTH_FIRST: Final = re.compile(r"%m([./-])%d\1%[yY]")
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,36 @@ def decide_times(profiles: Sequence[ColumnProfile], asked: DateOrder | None) -> 
         profiles: of the columns.
         asked: the order that the user names.
     """
-    examples = {shape: text for profile in profiles for shape, text in profile.examples.items()}
-    order, reason = _decide_order(profiles, asked) if any(map(_needs_order, examples)) else (None, "")
-    formats, unread = _formats(examples, order or "day")
-    offsets = [bool((found := _SHAPE.fullmatch(shape)) and found["zone"]) for shape in examples]
-    undecided = _formats(examples, "month")[0] if reason and order is None else ()
-    return TimeNotation(formats, order, undecided, reason, unread, has_offset=bool(offsets) and all(offsets))
+    examples = {shape: texts for profile in profiles for shape, texts in profile.examples.items()}
+    read = {shape: strptime for shape, texts in examples.items() if (strptime := format_of(texts)) is not None}
+    unread = tuple(shape for shape in examples if shape not in read)
+    short = [strptime for strptime in read.values() if _DAY_FIRST.search(strptime)]
+    order, reason = _decide_order(profiles, short, asked) if short else (None, "")
+    offsets = [_OFFSET.search(texts[0]) is not None for texts in examples.values()]
+    return TimeNotation(
+        _in_order(read.values(), order or "day"),
+        order,
+        _in_order(read.values(), "month") if short and order is None else (),
+        reason,
+        unread,
+        has_offset=bool(offsets) and all(offsets),
+    )
 
 
-def is_time(shape: str) -> bool:
-    """Test that a shape is that of a time."""
-    return _SHAPE.fullmatch(shape) is not None
+def format_of(texts: Iterable[str]) -> str | None:
+    """Return the format of times of one shape: with the day first where it may be, empty where ISO reads them.
+
+    None where no format reads any of them.
+    """
+    return next((found for text in texts if (found := _format_of(text)) is not None), None)
+
+
+@lru_cache(maxsize=4096)
+def _format_of(text: str) -> str | None:
+    if _YEAR_FIRST.match(text) and parse_timestamps(pl.Series([text]), pl.Series(["UTC"]), ())[0] is not None:
+        return ""
+    found = fitting_formats(pl.Series([text]))
+    return _with_day_first(found[0]) if found else None
 
 
 def decide_numbers(profiles: Iterable[ColumnProfile]) -> tuple[NumberFormat | None, str]:
@@ -97,7 +116,17 @@ def is_sign(text: str) -> bool:
     return bool(re.fullmatch(r"[^\W\d_]{1,3}\.?|[^\W\d_]{0,2}[$€£¥₩₫₱฿₹元]", text))
 
 
-def _decide_order(profiles: Sequence[ColumnProfile], asked: DateOrder | None) -> tuple[DateOrder | None, str]:
+def currency_of(text: str) -> str | None:
+    """Return the ISO code that a code, symbol or word means; None where it means none, or one of several."""
+    try:
+        return currency_code(text)
+    except ValueError:
+        return None
+
+
+def _decide_order(
+    profiles: Sequence[ColumnProfile], formats: Sequence[str], asked: DateOrder | None
+) -> tuple[DateOrder | None, str]:
     first = max(profile.first_most for profile in profiles)
     second = max(profile.second_most for profile in profiles)
     if first > MONTHS and second > MONTHS:
@@ -108,70 +137,25 @@ def _decide_order(profiles: Sequence[ColumnProfile], asked: DateOrder | None) ->
         return "month", f"month first: the second number of the dates goes up to {second}"
     if asked is not None:
         return asked, f"{asked} first, as you said: no number of the dates is above {MONTHS}"
-    if all(
-        set(filter(_needs_order, profile.examples)) <= set(filter(_has_dots, profile.examples)) for profile in profiles
-    ):
+    if all(strptime.startswith("%d.") for strptime in formats):
         return "day", "day first, as dates with points are"
     return None, f"no value decides it: both numbers of the dates stay below {MONTHS + 1}"
 
 
-def _needs_order(shape: str) -> bool:
-    found = _SHAPE.fullmatch(shape)
-    return found is not None and found["mark"] is not None
-
-
-def _has_dots(shape: str) -> bool:
-    found = _SHAPE.fullmatch(shape)
-    return found is not None and found["mark"] == "."
-
-
-def _formats(examples: dict[str, str], order: DateOrder) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the formats of times, and the shapes that no format reads."""
-    formats: list[str] = []
-    unread: list[str] = []
-    for shape, text in examples.items():
-        if _ISO_START.match(shape) and _reads(text, ()):
-            continue
-        strptime = _format_of(shape, order)
-        if strptime is not None and (_needs_order(shape) or _reads(text, (strptime,))):
-            formats.append(strptime)
-        else:
-            unread.append(shape)
+def _in_order(formats: Iterable[str], order: DateOrder) -> tuple[str, ...]:
+    """Return the formats that a mapping has to name, with day and month in this order."""
+    chosen = [_with_month_first(one) if order == "month" else one for one in formats if one]
     # "%Y" reads a year of two digits too, as one of the first century: the formats with "%y" come first.
-    ordered = sorted(dict.fromkeys(formats), key=lambda one: _TWO_DIGIT_YEAR not in one)
-    return tuple(ordered), tuple(unread)
+    return tuple(sorted(dict.fromkeys(chosen), key=lambda one: _TWO_DIGIT_YEAR not in one))
 
 
-def _format_of(shape: str, order: DateOrder) -> str | None:
-    found = _SHAPE.fullmatch(shape)
-    if found is None:
-        return None
-    time = ""
-    if found["time"]:
-        seconds = found["time"].count(":") > 1
-        time = (
-            ("%I" if found["half"] else "%H")
-            + ":%M"
-            + (":%S" if seconds else "")
-            + ("%.f" if found["fraction"] else "")
-        )
-    half = (found["half"] or "").replace("PM", "%p")
-    zone = re.sub(r"[+-]99:?99", "%z", found["zone"] or "")
-    return _date_format(found["date"], order) + found["gap"] + time + half + zone
+def _with_day_first(strptime: str) -> str:
+    return _MONTH_FIRST.sub(lambda found: _swapped(found.group()), strptime)
 
 
-def _date_format(date: str, order: DateOrder) -> str:
-    year = "%Y" if re.search("9{4}", date) else "%y"
-    if date == "99999999":
-        return "%Y%m%d"
-    if re.match("9{4}", date):
-        return re.sub("9{1,2}(?=[^9]*$)", "%d", re.sub("9{4}(.)9{1,2}", r"%Y\1%m", date))
-    if "AAA" in date:
-        return re.sub("9+$", year, date.replace("AAA", "%B")).replace("99", "%d").replace("9", "%d")
-    first, second = ("%d", "%m") if order == "day" else ("%m", "%d")
-    return re.sub(r"^9+(.)9+(.)9+$", rf"{first}\1{second}\2{year}", date)
+def _with_month_first(strptime: str) -> str:
+    return _DAY_FIRST.sub(lambda found: _swapped(found.group()), strptime)
 
 
-def _reads(text: str, formats: Sequence[str]) -> bool:
-    read = parse_timestamps(pl.Series([text]), pl.Series(["UTC"]), formats)
-    return read[0] is not None
+def _swapped(date: str) -> str:
+    return date.replace("%d", "%_").replace("%m", "%d").replace("%_", "%m")

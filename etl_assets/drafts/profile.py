@@ -1,8 +1,8 @@
 """Profiles of columns: counts and notations of the values of a file, measured frame by frame in bounded memory.
 
 Pure: frames of text in, counts out. A profile holds no value of a row but those of statuses and currencies (a few) and
-one time of each shape, which is tried with the formats and never shown. Deciding what the counts mean does not belong
-here (`notation`, `choice`).
+some times of each shape, which are tried with the formats and never shown. Deciding what the counts mean does not
+belong here (`notation`, `choice`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
+from etl_assets.values.shapes import value_shape
 from etl_assets.values.text import clean_text
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ MONTHS: Final = 12
 MOST_VALUES: Final = 40
 """A column with more distinct values is no status and no currency."""
 MOST_SHAPES: Final = 40
+EXAMPLES: Final = 5
+"""Times kept of each shape: the first may be none, such as the 31st of February."""
 LONGEST_VALUE: Final = 60
 LONGEST_SIGN: Final = 5
 
@@ -47,9 +50,9 @@ class ColumnProfile:
     signs: set[str] = field(default_factory=set)
     """Texts before or after numbers."""
     shapes: Counter[str] = field(default_factory=Counter)
-    """Shapes of times, with 9 for a digit and AAA for a word."""
-    examples: dict[str, str] = field(default_factory=dict)
-    """One time of each shape."""
+    """Shapes of times (`values.shapes`)."""
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    """Some times of each shape."""
     first_most: int = 0
     second_most: int = 0
     """The largest first and second number of dates that begin with two short numbers."""
@@ -140,18 +143,17 @@ def _measure_numbers(profile: ColumnProfile, values: pl.DataFrame) -> None:
 
 def _measure_times(profile: ColumnProfile, values: pl.DataFrame) -> None:
     text = pl.col("text")
-    halves = text.str.replace(r"(?i)\b[ap]\.?m\b\.?", "PM")
     seen = (
         values.filter(text.str.contains(r"[1-9]"))  # MySQL's empty dates are zeros
-        .select(text, shape=halves.str.replace_all(r"\p{L}{3,}", "AAA").str.replace_all(r"\d", "9"))
+        .select(text, shape=value_shape(text))
         .group_by("shape", maintain_order=True)
-        .agg(pl.len().alias("count"), text.first())
+        .agg(pl.len().alias("count"), text.unique(maintain_order=True).head(EXAMPLES))
         .head(MOST_SHAPES)
     )
-    for name, count, example in seen.iter_rows():
+    for name, count, examples in seen.iter_rows():
         if name in profile.shapes or len(profile.shapes) < MOST_SHAPES:
             profile.shapes[name] += count
-            profile.examples.setdefault(name, example)
+            profile.examples.setdefault(name, examples)
     short = values.select(text.str.extract_groups(_SHORT_DATE).struct.rename_fields(["first", "second"])).unnest("text")
     numbers = short.select(pl.all().cast(pl.Int64, strict=False))
     dates = numbers.filter((pl.col("first") <= MONTHS) | (pl.col("second") <= MONTHS))  # others are none in any order

@@ -225,8 +225,8 @@ def _currency(column: str, found: FileFacts, draft: Draft) -> list[str]:
     if found.currency is not None:
         draft.columns["currency"] = ()
         return [_line(f"  currency: {{constant: {scalar(found.currency)}}}", found.currency_reason)]
-    draft.notes.append("the file does not name the currency: name it in the mapping, for example {constant: EUR}")
-    return [_line("  # currency: {constant: EUR}", "not in the file: name it here")]
+    draft.notes.append("the file does not name the currency: name it in the mapping, or with --currency at each import")
+    return [_line("  # currency: {constant: EUR}", "not in the file: name it here, or with --currency at each import")]
 
 
 _MISSED: Final = {

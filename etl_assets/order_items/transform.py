@@ -28,6 +28,8 @@ from etl_assets.order_items.usual_json import read_usual_json
 from etl_assets.values.numbers import MONEY, NumberFormat
 
 BAD_ITEMS: Final = "BAD_ITEMS"
+MAX_FAULTS: Final = 10
+"""Most faults that one reason names."""
 MAX_BYTES: Final = 16 << 20
 """Most bytes that a text of items or processes may have, in UTF-8: a longest order's with 1,600 bytes for each line."""
 LINE_SCHEMA: Final = pl.Schema(
@@ -86,18 +88,25 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
         other_lines, other_faults = _read_other_texts(others, free, numbers)
         text_faults += other_faults
         lines = pl.concat([lines, other_lines]).sort("row", maintain_order=True)
-    line_faults = (
-        lines.filter(pl.col("fault").is_not_null())
-        .select("row", reason=pl.format("line {} {}", "line_no", "fault"))
-        .unique("row", keep="first", maintain_order=True)
+    line_faults = lines.filter(pl.col("fault").is_not_null()).select(
+        "row", reason=pl.format("line {} {}", "line_no", "fault")
     )
-    faults = pl.concat([*text_faults, line_faults]).sort("row")
+    faults = pl.concat([*text_faults, join_faults(line_faults, "row", "reason")]).sort("row")
     keys = filled.select("row", "shop_id", "order_id", "raw_id")
     good = lines.join(faults, on="row", how="anti") if faults.height else lines
     return (
         good.join(keys, on="row", how="left", maintain_order="left").select(LINE_SCHEMA.names()).cast(LINE_SCHEMA),
         unreadable(keys, faults, BAD_ITEMS),
     )
+
+
+def join_faults(faults: pl.DataFrame, by: str, text: str) -> pl.DataFrame:
+    """Join all faults of an order, or of a text, into one: the first `MAX_FAULTS`, and how many more there are."""
+    if faults.is_empty():
+        return faults
+    more = pl.when(pl.len() > MAX_FAULTS).then(pl.format("; and {} more faults", pl.len() - MAX_FAULTS))
+    joined = pl.col(text).head(MAX_FAULTS).str.join("; ")
+    return faults.group_by(by, maintain_order=True).agg((joined + more.fill_null("")).alias(text))
 
 
 def unreadable(keys: pl.DataFrame, faults: pl.DataFrame, code: str) -> pl.DataFrame:

@@ -28,7 +28,7 @@ from etl_assets.order_items.json_arrays import (
     quote_numbers,
 )
 from etl_assets.order_items.lines import MAX_LINES
-from etl_assets.order_items.transform import MAX_BYTES, TOO_LONG, unreadable
+from etl_assets.order_items.transform import MAX_BYTES, TOO_LONG, join_faults, unreadable
 from etl_assets.values.numbers import PLAIN_NUMBERS, parse_quantity, whole_number
 from etl_assets.values.text import clean_text, is_not_blank
 
@@ -80,16 +80,13 @@ def read_processes(orders: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFr
         place=pl.when(pl.col("line_no") == 0).then(pl.lit("order")).otherwise(pl.format("line {}", "line_no"))
     )
     out_of_range = numbered.filter(pl.col("quantity").cast(pl.Int32, strict=False).is_null())
-    faults = (
-        pl.concat(
-            [
-                placed.select("row", reason=pl.format("processes of the {}: {}", "place", "fault")),
-                out_of_range.select("row", reason=pl.lit("the order's total quantity is out of range")),
-            ]
-        )
-        .unique("row", keep="first", maintain_order=True)
-        .sort("row")
+    all_faults = pl.concat(
+        [
+            placed.select("row", reason=pl.format("processes of the {}: {}", "place", "fault")),
+            out_of_range.select("row", reason=pl.lit("the order's total quantity is out of range")),
+        ]
     )
+    faults = join_faults(all_faults.unique(maintain_order=True), "row", "reason").sort("row")
     good = numbered.join(faults, on="row", how="anti", maintain_order="left") if faults.height else numbered
     processes = good.join(read, on="text_no", how="inner", maintain_order="left_right")
     too_many = _too_many(processes)
@@ -159,12 +156,13 @@ def _read_texts(texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     process_faults = (
         checked.filter(pl.col("fault").is_not_null())
         .sort("text_no", "process_no")
-        .unique("text_no", keep="first", maintain_order=True)
         .select("text_no", fault=pl.format("process {} {}", "process_no", "fault"))
     )
     return (
         checked.select("text_no", "process_no", "process_type", "position", "picture_count"),
-        pl.concat([length_faults, json_faults, nul_faults, text_faults, process_faults]),
+        pl.concat(
+            [length_faults, json_faults, nul_faults, text_faults, join_faults(process_faults, "text_no", "fault")]
+        ),
     )
 
 

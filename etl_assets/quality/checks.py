@@ -194,6 +194,20 @@ UNMAPPED_ORDER_TYPES: Final = Check(
     post_filter=_without_mapping,
 )
 
+ROWS_AGREE: Final = Check(
+    name="rows_of_orders_agree",
+    asset="raw_orders",
+    description="In the imports of the last 30 days, rows of one order name the same customer, time and amount.",
+    query="""
+        SELECT t.import_id, f.subject AS column_name, f.row_count AS orders, f.first_line,
+               date_trunc('second', t.completed_at) AS completed_at
+        FROM import_findings f JOIN import_tasks t USING (import_id)
+        WHERE f.code = 'DISAGREEING_ROWS' AND t.completed_at > now() - interval '30 days'
+        ORDER BY t.completed_at DESC, f.subject
+    """,
+    severity="warn",
+)
+
 _ONE_ACTIVE_LEAD: Final = Check(
     name="one_active_lead_per_customer",
     asset="leads",
@@ -263,5 +277,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     _ONE_ACTIVE_LEAD,
     _FIGURES_EQUAL_ORDERS,
     UNMAPPED_ORDER_TYPES,
+    ROWS_AGREE,
 )
 """All checks, each declared once."""

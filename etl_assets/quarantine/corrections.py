@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_to_temp_table, fetch_frame
 from etl_assets.errors import EtlError
+from etl_assets.frame_schemas import CONFLICTING_ORDER
 from etl_assets.presets.model import RAW_COLUMNS, Preset
 from etl_assets.quarantine.open_rows import split_not_open
 from etl_assets.quarantine.requeue import REPLAY_LOCK_ID
@@ -181,6 +182,7 @@ def changed_rows(file: pl.DataFrame, originals: pl.DataFrame, earlier: pl.DataFr
         pl.col("mapping", "corrected_before", "extra", "defect", "row_no").first(),
         pl.col("quarantine_id").unique().sort().alias("quarantine_ids"),
         pl.any_horizontal(differs[name].any() for name in columns).alias("is_changed"),
+        pl.col("order_id").first().alias("number"),
         *(
             pl.when(differs[name].any())
             .then(pl.col(f"{name}_corrected").filter(differs[name]).first())
@@ -194,12 +196,17 @@ def changed_rows(file: pl.DataFrame, originals: pl.DataFrame, earlier: pl.DataFr
     has_symbol = pl.any_horizontal(pl.col(RAW_COLUMNS).str.contains(_SYMBOLS).fill_null(value=False))
     is_bad_text = pl.col("defect").str.contains(BAD_TEXT, literal=True)
     is_unread_line = pl.all_horizontal(pl.col(RAW_COLUMNS).is_null())
-    is_corrected = pl.col("is_changed") | (pl.col("defect").is_not_null() & ~has_symbol & ~is_unread_line)
+    is_told_apart = pl.col("is_changed").any().over("number")  # the correction of one order may free the others
+    is_corrected = (
+        pl.col("is_changed")
+        | (is_bad_text & ~has_symbol & ~is_unread_line)
+        | (pl.col("defect").str.contains(CONFLICTING_ORDER, literal=True) & ~is_bad_text & is_told_apart)
+    )
     return (
         merged.filter(is_corrected)
         .join(earlier, on=["raw_id", *RAW_COLUMNS], how="anti", nulls_equal=True)
         .with_columns(defect=pl.when(has_symbol & is_bad_text).then(pl.lit(BAD_TEXT)))
-        .drop("is_changed")
+        .drop("is_changed", "number")
     )
 
 

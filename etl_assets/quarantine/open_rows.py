@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.quarantine.row_filter import RowFilter
 
-_LIST: Final = "SELECT quarantine_id, asset, reason_code, reason, order_id, import_id, raw_id, quarantined_at"
+_LIST: Final = """
+    SELECT quarantine_id, asset, reason_code, reason, order_id, import_id, raw_id, quarantined_at,
+           (SELECT t.source FROM import_tasks t WHERE t.import_id = q.import_id) AS source,
+           CAST(row ->> 'row_no' AS integer) AS line
+"""
 _COUNTS_BY_REASON: Final = """
     SELECT asset, reason_code, count(*) AS rows, min(quarantined_at) AS since FROM quarantine
     WHERE resolved_at IS NULL GROUP BY asset, reason_code ORDER BY asset, reason_code
@@ -41,7 +45,7 @@ class NotOpen(NamedTuple):
 def list_open_rows(
     connection: sa.Connection, *, limit: int, chosen: RowFilter = ALL_OPEN_ROWS
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return the oldest open rows (ids, codes and reasons), at most `limit`, and the number of all.
+    """Return the oldest open rows (ids, codes, reasons, file and line), at most `limit`, and the number of all.
 
     Args:
         connection: an open transaction.

@@ -38,6 +38,8 @@ EXPORT_SCHEMA: Final = {
     "asset": pl.String(),
     "reason_code": pl.String(),
     "reason": pl.String(),
+    "source": pl.String(),
+    "line": pl.String(),
     **RAW_TEXTS,
 }
 
@@ -45,8 +47,9 @@ _FORMULA_START: Final = r"[=+\-@\t\r＝＋－＠]"
 _PLAIN_NUMBER: Final = r"^[+-]?\d+(\.\d+)?$"
 _NOT_IN_A_WORKBOOK: Final = r"[\x00-\x08\x0b-\x1f]"
 _TEXTS: Final = (
-    f"SELECT q.quarantine_id, q.asset, q.reason_code, q.reason, {', '.join('r.' + name for name in RAW_COLUMNS)}"  # noqa: S608  # constants
-    " FROM quarantine q JOIN raw_orders r USING (raw_id)"
+    "SELECT q.quarantine_id, q.asset, q.reason_code, q.reason, t.source, CAST(r.row_no AS text),"  # noqa: S608  # constants
+    f" {', '.join('r.' + name for name in RAW_COLUMNS)} FROM quarantine q JOIN raw_orders r USING (raw_id)"
+    " JOIN import_tasks t ON t.import_id = r.import_id"
 )
 
 
@@ -82,7 +85,7 @@ def export_quarantine(database: Database, path: Path, chosen: RowFilter = ALL_OP
     """
     with database.transaction() as connection:
         rows = fetch_frame(connection, f"{_TEXTS} WHERE {chosen.condition} ORDER BY q.quarantine_id", EXPORT_SCHEMA)
-    texts = rows.with_columns(escape_formula(pl.col(name)).alias(name) for name in RAW_COLUMNS)
+    texts = rows.with_columns(escape_formula(pl.col(name)).alias(name) for name in ("source", *RAW_COLUMNS))
     if path.suffix.lower() == ".xlsx":
         _require_fit_for_workbook(path, texts)
     try:

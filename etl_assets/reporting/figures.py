@@ -66,7 +66,8 @@ _ORDERS: Final = """
     ) o GROUP BY GROUPING SETS ((shop_id), (day))
 """
 _BY_SHOP: Final = """
-    SELECT shop_id, platform, shop_name, orders FROM counted_orders JOIN shop_configs USING (shop_id)
+    SELECT shop_id, platform, coalesce(shown_name, shop_name), orders
+    FROM counted_orders JOIN shop_configs USING (shop_id)
     WHERE is_day = 0 ORDER BY orders DESC, shop_id
 """
 _BY_DAY: Final = f"""

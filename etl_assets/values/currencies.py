@@ -29,7 +29,7 @@ AMBIGUOUS: Final[Mapping[str, tuple[str, ...]]] = {
 
 SYMBOLS: Final[Mapping[str, str]] = {
     "€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "₺": "TRY", "฿": "THB", "₫": "VND", "₴": "UAH", "₽": "RUB",
-    "₪": "ILS", "₱": "PHP", "₦": "NGN", "₸": "KZT", "ZŁ": "PLN", "KČ": "CZK", "FT": "HUF", "R$": "BRL",
+    "₪": "ILS", "₱": "PHP", "₦": "NGN", "₸": "KZT", "ZŁ": "PLN", "KČ": "CZK", "FT": "HUF", "RP": "IDR", "R$": "BRL",
     "US$": "USD", "$US": "USD", "C$": "CAD", "CA$": "CAD", "A$": "AUD", "AU$": "AUD", "NZ$": "NZD", "HK$": "HKD",
     "S$": "SGD", "SG$": "SGD", "NT$": "TWD", "MX$": "MXN", "CN¥": "CNY", "JP¥": "JPY",
     "RMB": "CNY", "元": "CNY", "人民币": "CNY", "人民币元": "CNY", "円": "JPY", "日元": "JPY", "美元": "USD",
