@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_assets.presets.catalog import get_preset
+from etl_assets.quality.checks import ROWS_AGREE
+from etl_assets.quality.running import run_check
 from etl_assets.quarantine.corrections import build_corrections, import_corrections
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.spreadsheet import export_quarantine, read_corrections
+from etl_assets.raw_orders import load
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets_tests.helpers import pipeline, strategies
 from etl_assets_tests.helpers.pipeline import PRESET, land, query, raw_fields, run_all, start_afresh, with_batch_size
@@ -18,6 +21,8 @@ from etl_assets_tests.helpers.pipeline import PRESET, land, query, raw_fields, r
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import pytest
 
     from etl_assets.pipeline.protocol import Services
 
@@ -177,6 +182,36 @@ def test_without_the_version_that_the_store_refuses_the_number_is_the_other_orde
         assert open_conflicts(services) == []
     finally:
         pipeline.query(services, "ALTER TABLE orders DROP CONSTRAINT not_a")
+
+
+# --- rows that disagree -----------------------------------------------------------------------------------------------
+
+
+def test_rows_of_one_order_that_disagree_load_and_are_counted_and_listed(services: Services, tmp_path: Path) -> None:
+    start_afresh(services)
+    path = tmp_path / "orders.csv"
+    rows = [
+        "p,s,1,Ann,10,2024-01-01", "p,s,2,Bob,5,2024-01-01", "p,s, 1,Ann ,10.00,2024-01-02", "p,t,2,Eve,6,2024-01-01",
+    ]  # fmt: skip
+    path.write_text("\n".join(["platform,shop,order_id,customer_name,amount,ordered_at", *rows, ""]), encoding="utf-8")
+    result = import_file(services.database, path, None)
+    found = [(one.code, one.subject, one.count, one.first_line) for one in result.findings]
+    assert found == [("DISAGREEING_ROWS", "ordered_at", 1, 2)]
+    assert "Ann" not in str([one.as_dict() for one in result.findings])
+    counts = run_all(services)["orders"].counts
+    assert (counts.inserted, counts.superseded, counts.quarantined) == (3, 1, 0)
+    outcome = run_check(services.database, ROWS_AGREE)
+    (violation,) = outcome.violations
+    assert (outcome.passed, violation["column_name"], violation["orders"]) == (False, "ordered_at", 1)
+
+
+def test_more_differing_rows_than_are_compared_at_once_are_compared_in_parts(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "REPEATS_AT_ONCE", 2)
+    imported(services, [row(str(at), identity) for at in range(9) for identity in ("a", "b" if at % 2 else "a", None)])
+    assert stored_ids(services) == {str(at): "a" for at in range(0, 9, 2)}
+    assert len(open_conflicts(services)) == 12
 
 
 # --- in the layout of Shopify -----------------------------------------------------------------------------------------

@@ -117,6 +117,7 @@ def test_list_shows_ids_and_reasons_but_no_customer(imported: Path) -> None:
     assert [row["asset"] for row in answer("quarantine", "list", "--asset", "order_items")["rows"]] == ["order_items"]
     assert len(answer("quarantine", "list", "--limit", 1)["rows"]) == 1
     assert "Bob" not in call("quarantine", "list").output
+    assert {(row["source"], row["line"] > 1) for row in listed["rows"]} == {(str(imported), True)}
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])

@@ -235,6 +235,32 @@ def test_values_of_parquet_become_exact_text(tmp_path: Path) -> None:
     assert second == dict.fromkeys(first) | {"f": "3", "b": "false", LINE_NUMBER: 2}
 
 
+def test_floats_of_parquet_beyond_the_exact_integers_show_it(tmp_path: Path) -> None:
+    pl.DataFrame(
+        {
+            "order_id": [9007199254740994.0, 9007199254740992.0, 123456789012345678.0],
+            "half": pl.Series([16777218.0, 16777216.0, 0.5], dtype=pl.Float32),
+        }
+    ).write_parquet(tmp_path / "a.parquet")
+    assert [(row["order_id"], row["half"]) for row in read_rows(tmp_path / "a.parquet")] == [
+        ("9.007199254740994E+15", "1.6777218E+7"),
+        ("9007199254740992", "16777216"),
+        ("1.2345678901234568E+17", "0.5"),
+    ]
+
+
+def test_numbers_of_a_workbook_with_more_than_fifteen_digits_show_it(tmp_path: Path) -> None:
+    numbers = [123456789012345678, 1234567890123456.0, 1e15, 123456789012345, 999999999999999.0, -1.5]
+    book = openpyxl.Workbook()
+    for cell in ("order_id", *numbers, "123456789012345678"):
+        book.worksheets[0].append(["s" if cell != "order_id" else "shop", cell])
+    book.save(tmp_path / "a.xlsx")
+    assert read_orders(tmp_path / "a.xlsx")["order_id"].to_list() == [
+        "1.234567890123457E+17", "1.234567890123456E+15", "1E+15", "123456789012345", "999999999999999", "-1.5",
+        "123456789012345678",
+    ]  # fmt: skip
+
+
 def test_two_parquet_columns_of_one_name_are_an_error(tmp_path: Path) -> None:
     table = pa.table([pa.array(["1"]), pa.array(["2"])], names=["order_id", "order_id"])
     parquet.write_table(table, tmp_path / "a.parquet")

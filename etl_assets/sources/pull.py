@@ -174,6 +174,7 @@ def _land_new_orders(
             record_position(connection)
             return None, 0
     missed = 0
+    counts = ReadCounts(lines=file.rows)
 
     def new_orders(connection: sa.Connection, frame: pl.DataFrame) -> pl.DataFrame:
         nonlocal missed
@@ -185,8 +186,8 @@ def _land_new_orders(
         database,
         f"source:{source.name}",
         source.mapping,
-        raw_order_frames(source, file, session.backend),
-        ReadCounts(lines=file.rows),
+        raw_order_frames(source, file, session.backend, counts.findings),
+        counts,
         run_id=run_id,
         before_rows=lambda connection, _: record_position(connection),
         keep=new_orders,

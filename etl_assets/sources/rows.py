@@ -10,6 +10,7 @@ import polars_hash as plh
 import pyarrow as pa
 
 from etl_assets.presets.model import RAW_COLUMNS
+from etl_assets.raw_orders.findings import Finding
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.row_errors import with_row_errors
@@ -21,6 +22,7 @@ from etl_assets.values.text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from etl_assets.raw_orders.shared_numbers import Disagreement
     from etl_assets.sources.backend import Backend
     from etl_assets.sources.model import SourceConfig
     from etl_assets.sources.session import RowFile
@@ -42,18 +44,24 @@ _SEPARATOR: Final = "\x1f"
 _NULL: Final = "\x1e"
 
 
-def raw_order_frames(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
-    """Yield frames of `RAW_ORDER_SCHEMA` and `ADDED`.
+def raw_order_frames(
+    source: SourceConfig, file: RowFile, backend: Backend, findings: list[Finding] | None = None
+) -> Iterator[pl.DataFrame]:
+    """Yield frames of `RAW_ORDER_SCHEMA` and `ADDED`; `findings` gets what rows of one order disagree on.
 
     Raises:
         SourceError: two rows have the same key, where each row is an order.
     """
-    convert = _grouped_rows if source.mapping.shape == "line_item" else _single_rows
-    for frame in convert(source, file, backend):
+    found: list[Disagreement] = []
+    is_grouped = source.mapping.shape == "line_item"
+    frames = _grouped_rows(source, file, backend, found) if is_grouped else _single_rows(source, file, backend)
+    for frame in frames:
         if frame[ROW_KEY].is_duplicated().any():
             msg = f"Source {source.name}: several rows have the same {', '.join(source.key)}. Its key must be unique."
             raise SourceError(msg)
         yield frame
+    if findings is not None:
+        findings += (Finding("DISAGREEING_ROWS", *one) for one in found)
 
 
 def line_frames(file: RowFile, backend: Backend) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
@@ -109,7 +117,9 @@ def _single_rows(source: SourceConfig, file: RowFile, backend: Backend) -> Itera
         yield _with_identity(raw, keyed["key"], keyed["whole"]).with_columns(pending)
 
 
-def _grouped_rows(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
+def _grouped_rows(
+    source: SourceConfig, file: RowFile, backend: Backend, found: list[Disagreement]
+) -> Iterator[pl.DataFrame]:
     """Yield raw orders of several rows each; an order is pending if a row with its number is."""
     preset, number = source.mapping, clean_text(pl.col("order_id"))
     pending_numbers = [pl.Series("order_id", [], pl.String)]
@@ -120,7 +130,7 @@ def _grouped_rows(source: SourceConfig, file: RowFile, backend: Backend) -> Iter
             pending_numbers.append(numbers.to_series().unique())
             yield lines
 
-    for raw in group_lines(all_lines(), preset):
+    for raw in group_lines(all_lines(), preset, found=found):
         key = raw.select(_identity()).to_series()
         is_pending = raw.select(number.is_in(pl.concat(pending_numbers).unique().implode()).fill_null(value=True))
         named = raw["order_id"].is_not_null() & ~key.is_duplicated()
