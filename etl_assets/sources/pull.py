@@ -173,8 +173,7 @@ def _land_new_orders(
         if not any(bookmarks.has_new_orders(connection, source.name, frame) for frame in frames):
             record_position(connection)
             return None, 0
-    missed = 0
-    counts = ReadCounts(lines=file.rows)
+    missed, counts = 0, ReadCounts(lines=file.rows, headers=file.headers)
 
     def new_orders(connection: sa.Connection, frame: pl.DataFrame) -> pl.DataFrame:
         nonlocal missed
@@ -186,7 +185,7 @@ def _land_new_orders(
         database,
         f"source:{source.name}",
         source.mapping,
-        raw_order_frames(source, file, session.backend, counts.findings),
+        raw_order_frames(source, file, session.backend, counts),
         counts,
         run_id=run_id,
         before_rows=lambda connection, _: record_position(connection),
