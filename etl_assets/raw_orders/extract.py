@@ -165,6 +165,7 @@ def missing_headers(headers: Sequence[str], preset: Preset) -> dict[str, tuple[s
     lacking = {
         column: (
             *(mapping.columns if present.isdisjoint(mapping.columns) else ()),
+            *(mapping.latest_of if present.isdisjoint(mapping.latest_of) else ()),
             *(rule.when for rule in mapping.rules if rule.when not in present),
         )
         for column, mapping in mappings
