@@ -2,7 +2,7 @@
 
 A feed is a series of imports that should look alike: files of one preset, platform and shop (as far as the mapping or
 an option names these; where they are columns of the file, files of the preset), or one source. Differences are findings
-of the newer import. Values do not belong here: counts come from `profile`.
+of the newer import (docs/decisions.md, "Feeds"). Values do not belong here: counts come from `profile`.
 """
 
 from __future__ import annotations

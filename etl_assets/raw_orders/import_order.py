@@ -1,7 +1,8 @@
 """Order in which several files are imported: by the newest time that each holds, the oldest first, not by name.
 
 Of versions of an order without a time of change, or with the same, the one that is imported last counts. So a file that
-was exported later has to be imported later. Importing them does not belong here (`importing`, `inbox.ingest`).
+was exported later has to be imported later (docs/decisions.md, "Order of files"). Importing them does not belong here
+(`importing`, `inbox.ingest`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Time of change of an order whose export has none: the latest of its several times (`latest_of` of a mapping).
 
-Pure rules on frames of text. What timestamps look like is in `values.timestamps`.
+Pure rules on frames of text (docs/decisions.md, "Time of change"). What timestamps look like is in `values.timestamps`.
 """
 
 from __future__ import annotations
