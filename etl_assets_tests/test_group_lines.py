@@ -312,6 +312,7 @@ def test_a_shopify_order_is_gathered_from_rows_far_apart(tmp_path: Path) -> None
     assert order == dict.fromkeys(set(RAW_ORDER_SCHEMA.names()) - {"items"}) | {
         "row_no": 2, "platform": "shopify", "shop": "my shop", "order_id": "#1001", "customer_name": "a@b.de",
         "order_status": "paid", "amount": "30.00", "currency": "EUR", "ordered_at": "2021-05-13 11:01:12 +0200",
+            "updated_at": "2021-05-13 11:01:12 +0200",
         "remark": "two\nlines", "extra": '{"Vendor":"V"}',
     }  # fmt: skip
     assert orders.row(1, named=True)["order_status"] == "cancelled"

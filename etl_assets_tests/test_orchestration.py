@@ -150,7 +150,7 @@ def test_an_import_of_which_no_order_can_be_read_fails_the_run_that_read_it(
     assert "0 of 3 orders of test could be read: ordered_at looks like 9/99/99, try '%m/%d/%y'" in said
     assert "1 of 4 orders of" in said
     assert "could not be read: amount looks like aaa a aaaaaa." in said
-    assert "0 of 3 orders of test could be read: The row has no order id." in said
+    assert "0 of 3 orders of test could be read: order_id: the row has none." in said
     unreadable, _ = report_dict(report)["unreadable_imports"]
     assert (unreadable["source"], unreadable["rows"], unreadable["unreadable"]) == ("test", 3, 3)
     with open_instance(settings) as instance:

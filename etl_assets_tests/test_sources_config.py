@@ -192,6 +192,17 @@ def test_a_column_that_disappears_between_two_pulls_stops_the_second(
 
 
 @pytest.mark.slow
+def test_a_column_that_a_source_gains_is_a_finding_of_the_pull(services: Services, shop: Path) -> None:
+    executescript(shop, json.loads(call("setup", "lite", "--json").stdout)["sql"])
+    assert "findings" not in json.loads(call("pull", "lite", "--json").stdout)["sources"][0]
+    execute(shop, "ALTER TABLE orders ADD COLUMN tax TEXT", "UPDATE orders SET total = '5'")
+    pulled = call("pull", "lite", "--json")
+    (finding,) = json.loads(pulled.stdout)["sources"][0]["findings"]
+    assert (finding["code"], finding["subject"]) == ("NEW_HEADERS", "'tax'")
+    assert f"lite: {finding['message']}" in pulled.stderr
+
+
+@pytest.mark.slow
 def test_of_alternative_columns_one_is_enough(services: Services, shop: Path, tmp_path: Path) -> None:
     columns = {**MAPPING["columns"], "customer_name": ["login", "buyer"]}
     (lite,) = load_sources(settings_of(tmp_path, entry(name="lite", url_env="LITE_URL", mapping={"columns": columns})))

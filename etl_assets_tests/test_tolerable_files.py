@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -450,16 +451,17 @@ def test_a_path_that_is_no_file_is_wrong_use_before_any_database_is_opened(
     assert "Secret" not in result.output
 
 
-def test_a_quoted_glob_is_expanded(tmp_path: Path, settings: Settings) -> None:
-    text = "shop,order_id\nAlstadt,{}\n"
+def test_a_quoted_glob_is_expanded_and_findings_are_in_the_json(tmp_path: Path, settings: Settings) -> None:
     for name in ("b.csv", "a.csv"):
-        write(tmp_path, name, text.format(name))
+        write(tmp_path, name, "Orders of May\nSHOP,ORDER_ID,amount\nAlstadt,B-1,5\nTotal,,5\n")
     write(tmp_path, "c.txt", "no export")
-    result = call(tmp_path / "*.csv")
+    result = call(tmp_path / "*.csv", "--json")
     assert result.exit_code == 0, result.output
-    assert "a.csv" in result.stdout
-    assert "b.csv" in result.stdout
-    assert "c.txt" not in result.stdout
+    imports = json.loads(result.stdout)["imports"]
+    assert sorted(one["source"] for one in imports) == [str(tmp_path / name) for name in ("a.csv", "b.csv")]
+    for one in imports:
+        found = {finding["code"]: (finding["subject"], finding["count"]) for finding in one["findings"]}
+        assert (one["rows"], found["LINES_ABOVE_HEADERS"], found["TOTAL_ROWS"]) == (1, ("2", 1), ("", 1))
 
 
 def test_findings_of_the_reader_process_arrive(tmp_path: Path) -> None:

@@ -45,6 +45,26 @@ def test_a_format_is_named_if_it_reads_every_text(texts: list[str | None], forma
     assert fitting_formats(pl.Series(texts, dtype=pl.String)) == formats
 
 
+@pytest.mark.parametrize(
+    ("texts", "formats"),
+    [
+        (["05/15/26", "5/6/26"], "'%m/%d/%y'"),
+        (["15/05/26", "5/6/26", None, " "], "'%d/%m/%y'"),
+        (["05/15/2026 1:05 PM", "5/6/2026 11:59 am"], "'%m/%d/%Y %I:%M %p'"),
+        (["15.05.2026 13:05", "16.05.2026"], "'%d.%m.%Y %H:%M', '%d.%m.%Y'"),
+        (["46157.5"], "'excel'"),
+        (["05/06/26"], "'%d/%m/%y' or '%m/%d/%y'"),
+    ],
+)
+def test_formats_that_read_every_text_are_named(texts: list[str | None], formats: str) -> None:
+    assert f", try {formats} in timestamp_formats of the mapping" in str(hint(ordered_at=texts))
+
+
+@pytest.mark.parametrize("texts", [["05/15/26", "15/05/26"], ["05/15/26", "unknown"], ["1767225600"]])
+def test_no_format_is_named_where_none_reads_every_text(texts: list[str | None]) -> None:
+    assert "try" not in str(hint(ordered_at=texts))
+
+
 def test_a_hint_shows_the_commonest_shape_and_the_format_that_reads_all() -> None:
     said = hint(ordered_at=["05/15/26", "06/16/26", "7/1/26", "2026-01-02"])
     assert said == "ordered_at looks like 99/99/99, try '%m/%d/%y' in timestamp_formats of the mapping"
@@ -55,15 +75,15 @@ def test_a_format_that_the_mapping_has_is_no_fault() -> None:
 
 
 def test_day_and_month_are_left_open_where_the_column_does_not_decide() -> None:
-    assert "try '%m/%d/%y' or '%d/%m/%y' in timestamp_formats" in str(hint(ordered_at=["05/06/26"]))
+    assert "do not show whether the day or the month comes first" in str(hint(ordered_at=["05/06/26"]))
 
 
 @pytest.mark.parametrize(
     ("texts", "notation"),
     [
-        (["1,50", "1.234,5", "7"], "{decimal: ','}"),
-        (["1 234,50"], "{decimal: ',', thousands: ' '}"),
-        (["1'234.50"], """{thousands: "'"}"""),
+        (["1,50", "1.234,5", "7"], '{decimal: ",", thousands: "."}'),
+        (["1 234,50"], '{decimal: ",", thousands: " "}'),
+        (["1'234.50"], """{decimal: ".", thousands: "'"}"""),
     ],
 )
 def test_the_notation_of_amounts_is_named_as_it_is_typed(texts: list[str | None], notation: str) -> None:

@@ -21,7 +21,8 @@ from etl_assets.cli.output import (
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.presets.catalog import PresetError, get_preset, load_mapping
 from etl_assets.presets.model import is_timezone
-from etl_assets.raw_orders.importing import Overrides, import_file
+from etl_assets.raw_orders.import_order import oldest_first
+from etl_assets.raw_orders.importing import Overrides, import_file, require_preset
 from etl_assets.raw_orders.load import fail_interrupted_imports
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.values.currencies import currency_code
@@ -63,7 +64,10 @@ def import_files(  # noqa: PLR0913  # the options of the command
             reader.start(files[0])  # starts while the database is opened
             with opened_database(settings) as database:
                 fail_interrupted_imports(database)
-                results = land_with_progress(database, reader, [(path, chosen, overrides) for path in files])
+                ordered = oldest_first(files, reader, lambda file: chosen or require_preset(file))
+                results = land_with_progress(database, reader, [(path, chosen, overrides) for path in ordered])
+        if ordered != files:
+            note(f"Imported in the order of the newest time in each: {', '.join(path.name for path in ordered)}.")
         show_imports(results, as_json=as_json)
         if any(result.status == "failed" for result in results):
             raise typer.Exit(FAILED)

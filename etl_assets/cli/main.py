@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 MODULES: Final = {
     "import": "imports",
+    "imports": "import_history",
     "sources": "sources",
     "run": "runs",
     "status": "status",

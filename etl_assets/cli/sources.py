@@ -143,6 +143,9 @@ def _run_each(
         sources = _chosen_sources(settings, names)
         with opened_database(settings) as database:
             records = [_run_source(database, source, work) for source in sources]
+        for record in records:
+            for finding in record.get("findings", ()):
+                note(f"{record['source']}: {finding['message']}", "yellow")
         if as_json:
             print_json({"sources": records})
         else:

@@ -53,6 +53,12 @@ import_tasks: Final = Table(
     Column("headers", ARRAY(Text), comment="headers of the source, in its order"),
     now_column("created_at"),
     timestamp_column("completed_at"),
+    Column("feed", Text, comment="imports of one feed should look alike: see raw_orders.drift"),
+    Column("profile", JSONB, comment="counts of filled columns: see raw_orders.profile"),
+    Column("first_raw_id", BigInteger, comment="its raw rows have ids from here on …"),
+    Column("last_raw_id", BigInteger, comment="… up to here, both inclusive; other imports may have rows between"),
+    Index(None, "feed", "batch_id"),
+    Index(None, "created_at"),
 )
 
 import_findings: Final = Table(

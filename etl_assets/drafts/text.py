@@ -266,12 +266,16 @@ def _numbers(found: FileFacts, draft: Draft) -> list[str]:
             ),
             f"numbers: {TO_DECIDE}",
         ]
-    default = NumberFormat()
-    keys = {"decimal": numbers.decimal, "thousands": numbers.thousands} if numbers != default else {}
+    return [numbers_line(numbers)] if numbers != NumberFormat() else []
+
+
+def numbers_line(numbers: NumberFormat) -> str:
+    """Return the line of a mapping that has this notation of numbers."""
+    keys = {"decimal": numbers.decimal, "thousands": numbers.thousands}
     texts = [f"{key}: {scalar(value)}" for key, value in keys.items()]
-    if numbers.currency_signs != default.currency_signs:
+    if numbers.currency_signs != NumberFormat().currency_signs:
         texts.append(f"currency_signs: {_listed(numbers.currency_signs)}")
-    return [f"numbers: {{{', '.join(texts)}}}"] if texts else []
+    return f"numbers: {{{', '.join(texts)}}}"
 
 
 def _times(found: FileFacts, draft: Draft) -> list[str]:

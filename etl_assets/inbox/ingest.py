@@ -33,6 +33,7 @@ from etl_assets.inbox.shop_file import with_shop_of_folder
 from etl_assets.presets.catalog import load_mapping
 from etl_assets.presets.detect import detect_preset
 from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
+from etl_assets.raw_orders.import_order import oldest_first
 from etl_assets.raw_orders.importing import require_preset
 from etl_assets.raw_orders.load import fail_interrupted_imports, land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
@@ -133,7 +134,7 @@ def ingest_inbox(
         settings = database.settings
         reader = stack.enter_context(FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder))
         ingestion = _Ingestion(database, reader, folder, run_id, outcome)
-        for path in find_ready_files(folder, settle_seconds=settle_seconds):
+        for path in _ready_in_order(folder, reader, settle_seconds=settle_seconds):
             reader.start(path)  # it gets ready while the content is hashed
             on_lines = None if on_progress is None else partial(on_progress, path)
             try:
@@ -146,6 +147,16 @@ def ingest_inbox(
     stay = find_waiting_files(folder, settle_seconds=settle_seconds)
     outcome.waiting = [one for one in stay if one.path not in outcome.problems]
     return outcome
+
+
+def _ready_in_order(folder: Path, reader: FileReader, *, settle_seconds: float) -> list[Path]:
+    """Return the ready files, those with the oldest orders first; those without times by their modification."""
+    ready = find_ready_files(folder, settle_seconds=settle_seconds)
+    ordered = oldest_first(ready, reader, lambda file: prescribed_mapping(file, folder) or require_preset(file))
+    if ordered != ready:
+        names = ", ".join(ascii(path.name) for path in ordered)
+        logger.info("The files of the inbox are imported in the order of the newest time in each: %s.", names)
+    return ordered
 
 
 def _ingest_file(ingestion: _Ingestion, path: Path, on_progress: Callable[[int], None] | None) -> None:

@@ -18,7 +18,14 @@ from etl_assets.orchestration.charts import chart_metadata
 from etl_assets.orchestration.check_specs import ALL_INPUTS_INGESTED, IMPORTS_ARE_READABLE, RUN_CHECKS
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.health import pipeline_health
-from etl_assets.orchestration.metadata import INPUTS, OWNERS, result_metadata, sample_rows, table_metadata
+from etl_assets.orchestration.metadata import (
+    INPUTS,
+    OWNERS,
+    findings_table,
+    result_metadata,
+    sample_rows,
+    table_metadata,
+)
 from etl_assets.orders.import_outcomes import ImportOutcome, quarantined_imports_of_run
 from etl_assets.pipeline.protocol import Services, StepResult
 from etl_assets.raw_orders.load import count_imports, fail_interrupted_imports
@@ -84,6 +91,7 @@ def raw_orders(
             "files_waiting": len(landed.inbox.waiting),
             "rows_pulled": landed.pulled_rows,
             INPUTS: dg.MetadataValue.json(landed.as_dict()),
+            **findings_table(database),
             **sample_rows(database, "raw_orders"),
         },
         check_results=[

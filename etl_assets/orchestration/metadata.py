@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql
 from etl_assets.asset_graph import TABLE_OF
 from etl_assets.database.schema import metadata as tables
 from etl_assets.orchestration.lineage import column_lineage
+from etl_assets.reporting.imports import recent_findings
 from etl_assets.reporting.samples import shown_row
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ OWNERS: Final = ("team:order_to_lead",)
 SAMPLE_ROWS: Final = 5
 INPUTS: Final = "inputs"
 """Metadata of `raw_orders`: what a run ingested, refused and left, as `run` reports it."""
+FINDINGS_OF_IMPORTS: Final = 20
+FINDINGS_SHOWN: Final = 50
 _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 
 
@@ -107,6 +110,15 @@ def sample_rows(database: Database, table: str) -> dict[str, dg.TableMetadataVal
     records = [dg.TableRecord(shown_row({str(name): value for name, value in row.items()}, mode)) for row in rows]
     schema = dg.TableSchema([dg.TableColumn(column.name, "text") for column in described.columns])
     return {"sample_rows": dg.MetadataValue.table(records, schema=schema)}
+
+
+def findings_table(database: Database) -> dict[str, dg.TableMetadataValue]:
+    """Return the findings of the last imports, which hold headers, statuses and counts but no values of rows."""
+    with database.transaction() as connection:
+        found = recent_findings(connection, imports=FINDINGS_OF_IMPORTS, limit=FINDINGS_SHOWN)
+    if not found:
+        return {}
+    return {"findings_of_last_imports": dg.MetadataValue.table([dg.TableRecord(one) for one in found])}
 
 
 _STANDING: Final = """

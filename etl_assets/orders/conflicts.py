@@ -16,8 +16,8 @@ from etl_assets.orders.transform import IDENTITY, ORDER_KEY
 
 OTHER_ORDER_STORED: Final = (
     "platform_order_id: another order has this number in this shop, with another id of the platform, and came first."
-    " If this one is of another shop, import its file under that shop's name (--shop; in the inbox, a folder with a"
-    " shop.txt), then dismiss this row."
+    " If this one is of another shop, import its file under that shop's name (--shop, or a shop.txt in its folder of"
+    " the inbox), then dismiss this row."
 )
 _FIRST: Final = "first_identity"
 _STORED: Final = "stored_identity"

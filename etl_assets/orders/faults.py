@@ -21,7 +21,7 @@ REASONS: Final = {
     "ROUNDED_ORDER_ID": "a spreadsheet has rounded the number, so its last digits are lost. Export the orders again,"
     " with the column as text.",
     "CONFLICTING_ORDER": "several orders of the file have this number, with different ids of the platform. If they are"
-    " of several shops, import each shop's file under its own name (--shop; in the inbox, a folder with a shop.txt),"
+    " of several shops, import each shop's file under its own name (--shop, or a shop.txt in its folder of the inbox),"
     " then dismiss this row.",
     "MISSING_SHOP": "the row names none.",
     "MISSING_ORDER_ID": "the row has none.",

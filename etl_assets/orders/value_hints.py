@@ -9,24 +9,21 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.values.numbers import NumberFormat, parse_money
+from etl_assets.drafts.notation import decide_numbers, decide_times
+from etl_assets.drafts.profile import ColumnProfile, measure_column
+from etl_assets.drafts.text import numbers_line
+from etl_assets.values.numbers import parse_money
 from etl_assets.values.shapes import value_shape
 from etl_assets.values.text import clean_text
-from etl_assets.values.timestamp_formats import fitting_formats
 from etl_assets.values.timestamps import has_timestamp, parse_timestamps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from etl_assets.presets.model import Preset
 
 HINT_COLUMNS: Final = ("amount", "ordered_at", "updated_at")
 """Columns of raw orders whose values have a notation."""
-_NOTATIONS: Final = {
-    "{decimal: ','}": {"decimal": ","},
-    "{decimal: ',', thousands: ' '}": {"decimal": ",", "thousands": " "},
-    "{decimal: '.'}": {"decimal": ".", "thousands": ","},
-    """{thousands: "'"}""": {"decimal": ".", "thousands": "'"},
-}
-"""Usual notations of numbers, as they are typed in a mapping."""
 
 
 def unreadable_values_hint(rows: pl.DataFrame, preset: Preset) -> str | None:
@@ -43,7 +40,7 @@ def unreadable_values_hint(rows: pl.DataFrame, preset: Preset) -> str | None:
         column: _bad_times(rows, column, preset) for column in ("ordered_at", "updated_at")
     }
     worst_first = sorted(unreadable, key=lambda column: -unreadable[column].len())
-    hints = [_hint(column, unreadable[column], preset) for column in worst_first if not unreadable[column].is_empty()]
+    hints = [_hint(column, unreadable[column]) for column in worst_first if not unreadable[column].is_empty()]
     return "; ".join(hints) or None
 
 
@@ -54,36 +51,40 @@ def _bad_amounts(rows: pl.DataFrame, preset: Preset) -> pl.Series:
 
 
 def _bad_times(rows: pl.DataFrame, column: str, preset: Preset) -> pl.Series:
-    zones = pl.Series([preset.timezone], dtype=pl.String).new_from_index(0, rows.height)
-    read = rows.with_columns(instant=parse_timestamps(rows[column], zones, preset.timestamp_formats))
+    read = rows.with_columns(instant=_read_times(rows[column], preset.timestamp_formats))
     is_bad = has_timestamp(pl.col(column)) & pl.col("instant").is_null()
     return read.filter(is_bad).select(clean_text(pl.col(column))).to_series()
 
 
-def _hint(column: str, texts: pl.Series, preset: Preset) -> str:
+def _hint(column: str, texts: pl.Series) -> str:
     shapes = texts.to_frame("text").select(shape=value_shape(pl.col("text")))["shape"].mode().sort()
     looks = f"{column} looks like {shapes[0]}"
-    remedy = _notation_to_try(texts, preset) if column == "amount" else _format_to_try(texts)
+    remedy = _numbers_to_try(texts) if column == "amount" else _formats_to_try(texts)
     return f"{looks}, {remedy}" if remedy else looks
 
 
-def _format_to_try(texts: pl.Series) -> str | None:
-    match fitting_formats(texts):
-        case [one]:
-            return f"try {one!r} in timestamp_formats of the mapping"
-        case [one, other]:
-            return (
-                f"try {one!r} or {other!r} in timestamp_formats of the mapping"
-                " (these rows do not show whether the day or the month comes first)"
-            )
-        case _:
-            return None
+def _formats_to_try(texts: pl.Series) -> str | None:
+    """Return the formats that read all texts, as a draft of a mapping has them; None where there are none."""
+    profile = ColumnProfile()
+    measure_column(profile, texts, {"time"})
+    notation = decide_times([profile], None)
+    if not notation.formats or _read_times(texts, notation.formats).has_nulls():
+        return None
+    typed = [", ".join(map(repr, formats)) for formats in (notation.formats, notation.undecided) if formats]
+    undecided = " (these rows do not show whether the day or the month comes first)" if notation.undecided else ""
+    return f"try {' or '.join(typed)} in timestamp_formats of the mapping{undecided}"
 
 
-def _notation_to_try(texts: pl.Series, preset: Preset) -> str | None:
-    amounts = texts.to_frame("text")
-    for typed, keys in _NOTATIONS.items():
-        numbers = NumberFormat.model_validate({**keys, "currency_signs": preset.numbers.currency_signs})
-        if not amounts.select(parse_money(pl.col("text"), numbers).is_null().any()).item():
-            return f"try numbers: {typed} in the mapping"
-    return None
+def _numbers_to_try(texts: pl.Series) -> str | None:
+    """Return the notation that reads all texts, as a draft of a mapping has it; None where there is none."""
+    profile = ColumnProfile()
+    measure_column(profile, texts, {"number"})
+    numbers, _ = decide_numbers([profile])
+    if numbers is None or texts.to_frame("text").select(parse_money(pl.col("text"), numbers).has_nulls()).item():
+        return None
+    return f"try {numbers_line(numbers)} in the mapping"
+
+
+def _read_times(texts: pl.Series, formats: Sequence[str]) -> pl.Series:
+    zones = pl.Series(["UTC"], dtype=pl.String).new_from_index(0, texts.len())
+    return parse_timestamps(texts, zones, formats)

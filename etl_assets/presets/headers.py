@@ -68,7 +68,8 @@ def fit_to_headers(preset: Preset, headers: Sequence[str]) -> Preset:
 
     def fit(mapping: ColumnMapping) -> ColumnMapping:
         rules = tuple(rule.model_copy(update={"when": spelling(rule.when)}) for rule in mapping.rules)
-        return mapping.model_copy(update={"columns": tuple(map(spelling, mapping.columns)), "rules": rules})
+        columns, times = tuple(map(spelling, mapping.columns)), tuple(map(spelling, mapping.latest_of))
+        return mapping.model_copy(update={"columns": columns, "latest_of": times, "rules": rules})
 
     def spelling(name: str) -> str:
         return name if name in present else find_header(name, headers) or name

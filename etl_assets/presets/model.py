@@ -28,6 +28,9 @@ RAW_COLUMNS: Final[tuple[RawColumn, ...]] = RawColumn.__args__  # type: ignore[a
 """The text columns of `raw_orders`. `platform_order_id` is the identity: the platform's own id of the order, which
 tells orders of two shops apart that share an order number."""
 
+TIME_COLUMNS: Final[frozenset[str]] = frozenset(("ordered_at", "updated_at"))
+"""The columns of `raw_orders` that are read as timestamps."""
+
 ItemColumn = Literal["name", "variant", "sku", "quantity", "unit_price", "processes"]
 ITEM_COLUMNS: Final[tuple[ItemColumn, ...]] = ItemColumn.__args__  # type: ignore[attr-defined]  # as above
 """Columns of a line item; the keys of the objects in `raw_orders.items`."""
@@ -118,11 +121,16 @@ class ValueRule(_Strict):
 
 
 class ColumnMapping(_Strict):
-    """Mapping of one column: the first matching rule, else the first non-empty of the columns, else the constant."""
+    """Mapping of one column: the first matching rule, else the first non-empty of the columns, else the constant.
+
+    Or, for a time, the latest of several columns.
+    """
 
     columns: tuple[str, ...] = ()
     rules: tuple[ValueRule, ...] = ()
     constant: str | None = None
+    latest_of: tuple[str, ...] = ()
+    """Headers of times, of which the latest is taken; their texts stay in `extra` besides."""
 
     @model_validator(mode="before")
     @classmethod
@@ -135,15 +143,19 @@ class ColumnMapping(_Strict):
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> ColumnMapping:
-        if not (self.columns or self.rules or self.constant is not None):
-            msg = "name a column, a list of columns, rules or a constant"
+        has_others = bool(self.columns or self.rules or self.constant is not None)
+        if not (has_others or self.latest_of):
+            msg = "name a column, a list of columns, rules, a constant or latest_of"
+            raise ValueError(msg)
+        if has_others and self.latest_of:
+            msg = "latest_of stands alone: leave out columns, rules and constant"
             raise ValueError(msg)
         return self
 
     @property
     def headers(self) -> tuple[str, ...]:
         """Return all headers of the file that the value is taken from."""
-        return (*self.columns, *(rule.when for rule in self.rules))
+        return (*self.columns, *self.latest_of, *(rule.when for rule in self.rules))
 
 
 class Preset(_Strict):
@@ -186,6 +198,10 @@ class Preset(_Strict):
             raise ValueError(msg)
         if "order_id" not in self.columns:
             msg = "columns must say where order_id comes from"
+            raise ValueError(msg)
+        of_times = {column for column, mapping in (*self.columns.items(), *self.item.items()) if mapping.latest_of}
+        if not of_times <= TIME_COLUMNS:
+            msg = f"latest_of is for {' and '.join(sorted(TIME_COLUMNS))} only"
             raise ValueError(msg)
         if self.shape == "order" and (self.item or self.amount_from_items):
             msg = "item and amount_from_items need shape: line_item"

@@ -15,6 +15,9 @@ import polars as pl
 
 from etl_assets.asset_graph import ASSETS, SCOPE_COLUMNS, TABLE_SPECS, AssetSpec, Reference
 from etl_assets.database.schema import metadata
+from etl_assets.presets.model import Preset
+from etl_assets.raw_orders.findings import DRIFT
+from etl_assets.values.text import normalize_case_str
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
@@ -208,6 +211,51 @@ ROWS_AGREE: Final = Check(
     severity="warn",
 )
 
+_COLUMNS_AS_BEFORE: Final = Check(
+    name="columns_as_before",
+    asset="raw_orders",
+    description="The last import of each feed has the headers and filled columns of the one before.",
+    query=f"""
+        SELECT t.import_id, t.source, f.code AS finding, f.subject, date_trunc('second', t.completed_at) AS completed_at
+        FROM import_findings f JOIN import_tasks t USING (import_id)
+        WHERE f.code IN ({", ".join(f"'{code}'" for code in DRIFT)}) AND t.status = 'completed'
+          AND NOT EXISTS (
+              SELECT FROM import_tasks n WHERE n.feed = t.feed AND n.batch_id > t.batch_id AND n.status = 'completed'
+          )
+        ORDER BY t.batch_id DESC, f.code
+    """,  # noqa: S608  # codes of ours
+    severity="warn",
+)
+
+
+def _still_unknown(_: Database, found: list[Row]) -> list[Row]:
+    """Leave out the statuses that the last import of their feed knows."""
+
+    def is_known(row: Row) -> bool:
+        known = Preset.model_validate(row["mapping"]).all_known_statuses()
+        return not known or normalize_case_str(row["status"]) in map(normalize_case_str, known)
+
+    return [{name: row[name] for name in row if name != "mapping"} for row in found if not is_known(row)]
+
+
+_STATUSES_ARE_KNOWN: Final = Check(
+    name="statuses_are_known",
+    asset="orders",
+    description="The preset knows every status; orders with another one count as not cancelled: add it to"
+    " `known_statuses` or `cancelled_statuses`.",
+    query="""
+        SELECT DISTINCT ON (t.feed, f.subject) f.subject AS status, f.row_count AS orders, t.preset, t.import_id, (
+            SELECT n.mapping FROM import_tasks n WHERE n.feed = t.feed AND n.status = 'completed'
+            ORDER BY n.batch_id DESC LIMIT 1
+        ) AS mapping
+        FROM import_findings f JOIN import_tasks t USING (import_id)
+        WHERE f.code = 'UNKNOWN_STATUS' AND t.status = 'completed'
+        ORDER BY t.feed, f.subject, t.batch_id DESC
+    """,
+    severity="warn",
+    post_filter=_still_unknown,
+)
+
 _ONE_ACTIVE_LEAD: Final = Check(
     name="one_active_lead_per_customer",
     asset="leads",
@@ -278,5 +326,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _FIGURES_EQUAL_ORDERS,
     UNMAPPED_ORDER_TYPES,
     ROWS_AGREE,
+    _COLUMNS_AS_BEFORE,
+    _STATUSES_ARE_KNOWN,
 )
 """All checks, each declared once."""

@@ -14,6 +14,7 @@ from etl_assets.presets.headers import AmbiguousHeaderError, did_you_mean, fit_t
 from etl_assets.raw_orders.findings import Finding, finding_of, merge_findings
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.left_out_rows import without_left_out_rows
+from etl_assets.raw_orders.profile import Profile
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.remedies import NAME_THE_SHOP, choose_mapping
 from etl_assets.raw_orders.transform import to_raw_orders, unmapped_headers
@@ -42,6 +43,10 @@ class ReadCounts:
     """The columns that the mapping takes from headers that the file lacks, where the user should know."""
     findings: list[Finding] = field(default_factory=list)
     """What the user should know about the import."""
+    profile: Profile = field(default_factory=Profile)
+    """What its columns hold."""
+    feed: str | None = None
+    """The series of imports that should look alike; None where there are no headers to compare (`drift`)."""
 
 
 def extract_raw_orders(  # the options of one import
@@ -94,6 +99,7 @@ def _counted(
     left_out: list[ReaderFinding] = []
     for frame in without_left_out_rows(content.frames, preset, left_out):
         counts.lines += frame.height
+        counts.profile.count_lines(frame, preset)
         yield frame
         if on_progress is not None:
             on_progress(counts.lines)
@@ -159,6 +165,7 @@ def missing_headers(headers: Sequence[str], preset: Preset) -> dict[str, tuple[s
     lacking = {
         column: (
             *(mapping.columns if present.isdisjoint(mapping.columns) else ()),
+            *(mapping.latest_of if present.isdisjoint(mapping.latest_of) else ()),
             *(rule.when for rule in mapping.rules if rule.when not in present),
         )
         for column, mapping in mappings

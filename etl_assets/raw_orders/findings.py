@@ -35,8 +35,24 @@ FindingCode = Literal[
     "SKIPPED_ROWS",
     "TIMEZONE_IGNORED",
     "AMBIGUOUS_CURRENCY",
+    "NEW_HEADERS",
+    "GONE_HEADERS",
+    "LOST_COLUMN",
+    "EMPTIED_COLUMN",
+    "MOVED_COLUMN",
+    "UNKNOWN_STATUS",
+    "MORE_UNKNOWN_STATUSES",
 ]
 """Kinds of findings; `MESSAGES` has the sentence of each."""
+
+DRIFT: Final[tuple[FindingCode, ...]] = (
+    "NEW_HEADERS",
+    "GONE_HEADERS",
+    "LOST_COLUMN",
+    "EMPTIED_COLUMN",
+    "MOVED_COLUMN",
+)
+"""Differences from the last import of the same feed (`drift`)."""
 
 MESSAGES: Final[dict[FindingCode, str]] = {
     "MISSING_HEADERS": "The file lacks the headers that the mapping names for {subject}.",
@@ -66,6 +82,13 @@ MESSAGES: Final[dict[FindingCode, str]] = {
     " among lines, the newest row among rows.",
     "CONFLICTING_ORDERS": "{count} orders share their order number with other orders of the import, by the platform's"
     " own id or by the shop: all of them go to quarantine.",
+    "NEW_HEADERS": "It has headers that the last import of its feed did not have: {subject}.",
+    "GONE_HEADERS": "It lacks headers that the last import of its feed had: {subject}.",
+    "LOST_COLUMN": "{subject} can't be read any more: the headers that it was taken from are gone.",
+    "EMPTIED_COLUMN": "{subject} is empty in all {count} orders; in the last import of its feed it was mostly filled.",
+    "MOVED_COLUMN": "A column is taken from another header than in the last import of its feed: {subject}.",
+    "UNKNOWN_STATUS": "{count} orders have the status {subject!r}, which the preset does not know: not cancelled.",
+    "MORE_UNKNOWN_STATUSES": "{count} orders have further statuses that the preset does not know: not cancelled.",
 }
 """Sentence of each code; `{subject}` and `{count}` are filled in."""
 

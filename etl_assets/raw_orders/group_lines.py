@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
+from etl_assets.raw_orders.latest_times import latest_texts
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.shared_numbers import (
     AGREE_ON,
@@ -32,6 +33,7 @@ from etl_assets.raw_orders.transform import (
     blank_to_null,
     file_headers,
     json_object,
+    latest_headers,
     mapped_value,
     order_constant,
     order_value,
@@ -59,6 +61,7 @@ KEY: Final = (ORDER, PLATFORM, SHOP)
 _NUMBER: Final = "__number"
 _EXTRA: Final = "extra."
 _ITEM: Final = "item."
+_TIME: Final = "time."
 _EXACT: Final = pl.Decimal(38, 8)
 """Holds quantity times price without rounding: both have four decimals."""
 _TOO_LARGE: Final = 1e29
@@ -98,16 +101,18 @@ def group_lines(
 
 
 def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
-    """Map lines to the order's columns, ``item.…`` and ``extra.…`` (all String, null where empty), and to the `KEY`.
+    """Map lines to the order's columns, ``item.…``, ``extra.…`` and ``time.…``, and to the `KEY`; empty ones are null.
 
     Constants of the order's columns are left out: they are for orders of which no line has a value.
     """
     headers = file_headers(lines)
+    times = {header for latest in latest_headers(preset, headers).values() for header in latest}
     mapped = lines.select(
         pl.col(LINE_NUMBER, ROW_ERROR),
         *(order_value(preset, column, headers, with_constant=False) for column in RAW_COLUMNS),
         *(mapped_value(preset.item.get(column), headers).alias(_ITEM + column) for column in ITEM_COLUMNS),
         *(blank_to_null(pl.col(header)).alias(_EXTRA + header) for header in unmapped_headers(headers, preset)),
+        *(blank_to_null(pl.col(header)).alias(_TIME + header) for header in sorted(times)),
     )
     number = pl.when(is_not_blank(pl.col("order_id"))).then(clean_text(pl.col("order_id")))
     return mapped.with_columns(
@@ -146,6 +151,7 @@ def _gather(lines: pl.DataFrame, key: Sequence[str], preset: Preset) -> pl.DataF
     extras = [
         column for column in lines.columns if column.startswith(_EXTRA) and lines[column].null_count() < lines.height
     ]
+    times = [column for column in lines.columns if column.startswith(_TIME)]
     first_of = [column for column in RAW_COLUMNS if column not in {"items", "amount"}]
     conflicts = [pl.col(CONFLICT).any()] if CONFLICT in lines.columns else []
     grouped = (
@@ -154,7 +160,7 @@ def _gather(lines: pl.DataFrame, key: Sequence[str], preset: Preset) -> pl.DataF
         .agg(
             pl.col(LINE_NUMBER).first().cast(pl.Int32).alias("row_no"),
             *(pl.col(column).first(ignore_nulls=True).fill_null(order_constant(preset, column)) for column in first_of),
-            pl.col(*extras, ROW_ERROR).first(ignore_nulls=True),
+            pl.col(*extras, *times, ROW_ERROR).first(ignore_nulls=True),
             pl.when(pl.col("items").is_not_null().any())
             .then("[" + pl.col("items").str.join(",", ignore_nulls=True) + "]")
             .alias("items"),
@@ -162,6 +168,9 @@ def _gather(lines: pl.DataFrame, key: Sequence[str], preset: Preset) -> pl.DataF
             *conflicts,
         )
     )
+    for column, headers in latest_headers(preset, [time.removeprefix(_TIME) for time in times]).items():
+        latest = latest_texts(grouped.select(_TIME + header for header in headers), preset)
+        grouped = grouped.with_columns(latest.alias(column))
     extra = json_object({column.removeprefix(_EXTRA): pl.col(column) for column in extras})
     defect = with_conflict(pl.col(ROW_ERROR), pl.col(CONFLICT)) if conflicts else pl.col(ROW_ERROR)
     return grouped.with_columns(extra.alias("extra"), defect.alias("defect")).select(RAW_ORDER_SCHEMA.names())

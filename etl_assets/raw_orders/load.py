@@ -27,11 +27,12 @@ from etl_assets.frame_schemas import CONFLICTING_ORDER
 from etl_assets.ledger import queue
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.queue import RawIdRange
+from etl_assets.raw_orders.drift import compare_with_last
 from etl_assets.raw_orders.findings import Finding, merge_findings, store_findings
 from etl_assets.raw_orders.shared_numbers import REPEAT_COLUMNS, RepeatedOrders, count_conflicts, settle_repeats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from etl_assets.database.database import Database
@@ -124,9 +125,11 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
             kept = frames if keep is None else (keep(connection, frame) for frame in frames)
             if shop_checks is not None:
                 kept = map(partial(shop_checks.look_at, connection), kept)
-            batch_id, rows = copy_raw_orders(connection, import_id, kept, run_id, preset, counts.findings)
+            profiled = _profiled(kept, preset, counts)
+            batch_id, rows = copy_raw_orders(connection, import_id, profiled, run_id, preset, counts.findings)
             if shop_checks is not None:
                 counts.findings += shop_checks.findings(connection)
+            counts.findings += compare_with_last(connection, str(path), preset, counts)
             counts.findings[:] = merge_findings(counts.findings)
             complete_import(connection, import_id, batch_id, rows, counts)
     except EtlError as error:
@@ -227,12 +230,7 @@ def copy_raw_orders(
     Returns:
         The batch of the ledger, and the number of rows.
     """
-    connection.execute(
-        sa.select(import_tasks.c.import_id).where(import_tasks.c.import_id == import_id).with_for_update()
-    )
-    low = connection.execute(
-        sa.text("SELECT last_value + CASE WHEN is_called THEN 1 ELSE 0 END FROM raw_orders_raw_id_seq")
-    ).scalar_one()
+    low = connection.execute(sa.text(_LOCK_IMPORT), {"import_id": import_id}).scalar_one()
     rows, conflicts, started, repeated = 0, 0, time.perf_counter(), RepeatedOrders()
     for frame in frames:
         if frame.height:
@@ -300,10 +298,26 @@ def complete_import(connection: sa.Connection, import_id: UUID, batch_id: int, r
             line_count=counts.lines,
             unmatched=list(counts.unmatched),
             headers=list(counts.headers),
+            feed=counts.feed,
+            profile=counts.profile.as_dict(),
+            last_raw_id=sa.func.currval("raw_orders_raw_id_seq") if rows else sa.null(),
             completed_at=sa.func.now(),
         )
     )
     store_findings(connection, import_id, counts.findings)
+
+
+def _profiled(frames: Iterable[pl.DataFrame], preset: Preset, counts: ReadCounts) -> Iterator[pl.DataFrame]:
+    for frame in frames:
+        counts.profile.count_orders(frame, preset)
+        yield frame
+
+
+_LOCK_IMPORT: Final = """
+    UPDATE import_tasks SET first_raw_id = (
+        SELECT last_value + CASE WHEN is_called THEN 1 ELSE 0 END FROM raw_orders_raw_id_seq
+    ) WHERE import_id = :import_id RETURNING first_raw_id
+"""
 
 
 def _describe(error: BaseException) -> str:

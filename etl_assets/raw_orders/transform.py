@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.presets.model import RAW_COLUMNS, ColumnMapping
+from etl_assets.raw_orders.latest_times import latest_texts
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.values.text import is_not_blank
 
@@ -37,12 +38,23 @@ def to_raw_orders(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     """Map the rows of an export of shape `order` to `RAW_ORDER_SCHEMA`: one row in, one row out, text untouched."""
     headers = file_headers(lines)
     extra = unmapped_headers(headers, preset)
+    latest = {
+        column: latest_texts(lines.select(times), preset) for column, times in latest_headers(preset, headers).items()
+    }
     return lines.select(
         pl.col(LINE_NUMBER).cast(pl.Int32).alias("row_no"),
         *(order_value(preset, column, headers) for column in RAW_COLUMNS),
         json_object({header: blank_to_null(pl.col(header)) for header in extra}).alias("extra"),
         pl.col(ROW_ERROR).alias("defect"),
-    )
+    ).with_columns(**latest)
+
+
+def latest_headers(preset: Preset, headers: Collection[str]) -> dict[str, list[str]]:
+    """Return the columns of `raw_orders` that are the latest of several times, with the headers of these."""
+    named = {
+        column: [name for name in mapping.latest_of if name in headers] for column, mapping in preset.columns.items()
+    }
+    return {column: times for column, times in named.items() if times}
 
 
 def file_headers(lines: pl.DataFrame) -> tuple[str, ...]:
@@ -51,9 +63,9 @@ def file_headers(lines: pl.DataFrame) -> tuple[str, ...]:
 
 
 def unmapped_headers(headers: Iterable[str], preset: Preset) -> list[str]:
-    """Return the headers that the preset does not name anywhere."""
+    """Return the headers whose text the preset puts nowhere: not those of which the latest time is taken."""
     mappings = (*preset.columns.values(), *preset.item.values())
-    named = {header for mapping in mappings for header in mapping.headers}
+    named = {header for mapping in mappings if not mapping.latest_of for header in mapping.headers}
     return [header for header in headers if header not in named]
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from etl_assets.database.database import Database
+    from etl_assets.raw_orders.findings import Finding
     from etl_assets.raw_orders.load import ImportResult
     from etl_assets.sources.backend import Window
     from etl_assets.sources.bookmarks import Progress
@@ -65,10 +66,14 @@ class PullResult:
     """The import; None where no order was new."""
     duration: float = field(compare=False)
     """Seconds."""
+    findings: tuple[Finding, ...] = ()
+    """What the user should know about the import."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the result as the commands print it."""
-        return {**asdict(self), "import_id": None if self.import_id is None else str(self.import_id)}
+        """Return the result as the commands print it; `findings` only where there are any."""
+        result = {**asdict(self), "import_id": None if self.import_id is None else str(self.import_id)}
+        del result["findings"]
+        return result | ({"findings": [one.as_dict() for one in self.findings]} if self.findings else {})
 
 
 def pull(database: Database, source: SourceConfig, run_id: str | None = None) -> PullResult:
@@ -131,13 +136,12 @@ def _pull(database: Database, source: SourceConfig, run_id: str | None, *, full:
         def record_position(connection: sa.Connection) -> None:
             bookmarks.advance(connection, source.name, progress.epoch, position, full=is_full)
 
-        read, landed, missed, import_id = 0, 0, 0, None
+        read, missed = 0, 0
+        result: ImportResult | None = None
         if is_full or not window.is_empty:
             file = session.read(window, Path(folder), full=is_full)
             result, missed = _land_new_orders(database, session, file, record_position, run_id)
             read = file.rows
-            if result is not None:
-                landed, import_id = result.rows, result.import_id
         else:
             with database.transaction() as connection:
                 record_position(connection)
@@ -148,10 +152,11 @@ def _pull(database: Database, source: SourceConfig, run_id: str | None, *, full:
         mode="full" if is_full else "changes",
         why_full=why_full,
         read=read,
-        landed=landed,
+        landed=0 if result is None else result.rows,
         missed=missed if is_measured else None,
-        import_id=import_id,
+        import_id=None if result is None else result.import_id,
         duration=time.monotonic() - started,
+        findings=() if result is None else result.findings,
     )
 
 
@@ -173,8 +178,7 @@ def _land_new_orders(
         if not any(bookmarks.has_new_orders(connection, source.name, frame) for frame in frames):
             record_position(connection)
             return None, 0
-    missed = 0
-    counts = ReadCounts(lines=file.rows)
+    missed, counts = 0, ReadCounts(lines=file.rows, headers=file.headers)
 
     def new_orders(connection: sa.Connection, frame: pl.DataFrame) -> pl.DataFrame:
         nonlocal missed
@@ -186,7 +190,7 @@ def _land_new_orders(
         database,
         f"source:{source.name}",
         source.mapping,
-        raw_order_frames(source, file, session.backend, counts.findings),
+        raw_order_frames(source, file, session.backend, counts),
         counts,
         run_id=run_id,
         before_rows=lambda connection, _: record_position(connection),

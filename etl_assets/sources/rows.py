@@ -10,6 +10,7 @@ import polars_hash as plh
 import pyarrow as pa
 
 from etl_assets.presets.model import RAW_COLUMNS
+from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.findings import Finding
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
@@ -22,6 +23,7 @@ from etl_assets.values.text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from etl_assets.raw_orders.profile import Profile
     from etl_assets.raw_orders.shared_numbers import Disagreement
     from etl_assets.sources.backend import Backend
     from etl_assets.sources.model import SourceConfig
@@ -45,23 +47,25 @@ _NULL: Final = "\x1e"
 
 
 def raw_order_frames(
-    source: SourceConfig, file: RowFile, backend: Backend, findings: list[Finding] | None = None
+    source: SourceConfig, file: RowFile, backend: Backend, counts: ReadCounts | None = None
 ) -> Iterator[pl.DataFrame]:
-    """Yield frames of `RAW_ORDER_SCHEMA` and `ADDED`; `findings` gets what rows of one order disagree on.
+    """Yield frames of `RAW_ORDER_SCHEMA` and `ADDED`; `counts` gets a profile, and what rows of one order disagree on.
 
     Raises:
         SourceError: two rows have the same key, where each row is an order.
     """
+    counts = ReadCounts() if counts is None else counts
     found: list[Disagreement] = []
-    is_grouped = source.mapping.shape == "line_item"
-    frames = _grouped_rows(source, file, backend, found) if is_grouped else _single_rows(source, file, backend)
+    if source.mapping.shape == "line_item":
+        frames = _grouped_rows(source, file, backend, counts.profile, found)
+    else:
+        frames = _single_rows(source, file, backend, counts.profile)
     for frame in frames:
         if frame[ROW_KEY].is_duplicated().any():
             msg = f"Source {source.name}: several rows have the same {', '.join(source.key)}. Its key must be unique."
             raise SourceError(msg)
         yield frame
-    if findings is not None:
-        findings += (Finding("DISAGREEING_ROWS", *one) for one in found)
+    counts.findings += (Finding("DISAGREEING_ROWS", *one) for one in found)
 
 
 def line_frames(file: RowFile, backend: Backend) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
@@ -110,15 +114,16 @@ def _joined_frame(chunks: list[pa.RecordBatch]) -> pl.DataFrame:
     return frame.with_columns(pl.all().cast(pl.String))
 
 
-def _single_rows(source: SourceConfig, file: RowFile, backend: Backend) -> Iterator[pl.DataFrame]:
+def _single_rows(source: SourceConfig, file: RowFile, backend: Backend, profile: Profile) -> Iterator[pl.DataFrame]:
     for lines, pending in line_frames(file, backend):
+        profile.count_lines(lines, source.mapping)
         keyed = lines.select(_joined(source.key), pl.all_horizontal(pl.col(*source.key).is_not_null()).alias("whole"))
         raw = to_raw_orders(lines, source.mapping)
         yield _with_identity(raw, keyed["key"], keyed["whole"]).with_columns(pending)
 
 
 def _grouped_rows(
-    source: SourceConfig, file: RowFile, backend: Backend, found: list[Disagreement]
+    source: SourceConfig, file: RowFile, backend: Backend, profile: Profile, found: list[Disagreement]
 ) -> Iterator[pl.DataFrame]:
     """Yield raw orders of several rows each; an order is pending if a row with its number is."""
     preset, number = source.mapping, clean_text(pl.col("order_id"))
@@ -126,6 +131,7 @@ def _grouped_rows(
 
     def all_lines() -> Iterator[pl.DataFrame]:
         for lines, pending in line_frames(file, backend):
+            profile.count_lines(lines, preset)
             numbers = lines.filter(pending).select(order_value(preset, "order_id", file.headers)).select(number)
             pending_numbers.append(numbers.to_series().unique())
             yield lines

@@ -9,11 +9,19 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS, ColumnMapping
-from etl_assets_tests.helpers.reference_values import clean_text, read_amount, read_quantity, write_amount
+from etl_assets_tests.helpers.reference_values import (
+    clean_text,
+    read_amount,
+    read_quantity,
+    read_timestamp,
+    write_amount,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,6 +68,7 @@ def land_lines(lines: Iterable[Line], preset: Preset) -> list[Landed]:
 def _order(line: Line, preset: Preset) -> Landed:
     cells, defect = without_nul(line.cells)
     columns: _Texts = {column: _value(_source(preset, column), cells) for column in RAW_COLUMNS}
+    columns.update(_latest_times([cells], preset))
     return Landed(line.number, columns, _extra(cells, preset), defect)
 
 
@@ -93,6 +102,25 @@ def _value(source: ColumnMapping | None, cells: Cells, *, with_constant: bool = 
     return source.constant if found is None and with_constant else found
 
 
+def _latest_times(lines: Sequence[Cells], preset: Preset) -> dict[str, str | None]:
+    """Of each column that is the latest of several times, the text of that time; of each, the first line's counts."""
+    zone = ZoneInfo(preset.timezone)
+
+    def read(text: str) -> datetime:
+        try:
+            return read_timestamp(text, preset.timestamp_formats, zone) or datetime.min.replace(tzinfo=UTC)
+        except ValueError:
+            return datetime.max.replace(tzinfo=UTC)  # held back, instead of being taken for an older version
+
+    found: dict[str, str | None] = {}
+    for column, source in preset.columns.items():
+        texts = [next((text for one in lines if (text := _filled(one.get(name)))), None) for name in source.latest_of]
+        filled = [text for text in texts if text is not None]
+        if source.latest_of:
+            found[column] = max(filled, key=read) if filled else None
+    return found
+
+
 def _filled(text: str | None) -> str | None:
     """Return the text; None if it is blank or an empty protected cell."""
     if text is None or clean_text(text) is None:
@@ -101,7 +129,8 @@ def _filled(text: str | None) -> str | None:
 
 
 def _extra(cells: Cells, preset: Preset) -> dict[str, str] | None:
-    named = {header for source in (*preset.columns.values(), *preset.item.values()) for header in source.headers}
+    sources = [*preset.columns.values(), *preset.item.values()]
+    named = {header for source in sources if not source.latest_of for header in source.headers}
     found = {header: text for header, text in cells.items() if header not in named and _filled(text)}
     return {header: text for header, text in found.items() if text is not None} or None
 
@@ -218,6 +247,7 @@ def _gather(group: Sequence[_Mapped], preset: Preset) -> Landed:
         source = _source(preset, column)
         first = next((one.order[column] for one in group if one.order[column] is not None), None)
         landed.columns[column] = source.constant if first is None and source else first
+    landed.columns.update(_latest_times([without_nul(one.line.cells)[0] for one in group], preset))
     items = [_with_variant(one.item, preset.item_variant_separator) for one in group]
     said = [{column: text for column, text in item.items() if text is not None} for item in items]
     said = [item for item in said if item]

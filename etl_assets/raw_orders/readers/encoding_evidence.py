@@ -41,7 +41,7 @@ def looks_western(sample: bytes) -> bool:
     umlauts do (Chinese ones come in pairs, Cyrillic ones in words); and within words there are letters only, in lower
     case between lower case.
     """
-    if _UTF8.search(sample):
+    if sample.isascii() or _UTF8.search(sample):
         return False
     try:
         text = sample.decode(GUESSED)

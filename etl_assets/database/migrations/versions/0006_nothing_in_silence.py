@@ -15,7 +15,7 @@ _PLATFORM_ID = "the platform's own id of the order, where the mapping names an i
 
 
 def upgrade() -> None:
-    """Go to this revision: new columns are null, so no row is written."""
+    """Go to this revision: new columns are null but for the raw ids of imports, found in one pass over the raw rows."""
     op.add_column("import_tasks", sa.Column("headers", ARRAY(sa.Text()), comment="headers of the source, in its order"))
     op.add_column("raw_orders", sa.Column("platform_order_id", sa.Text(), comment=_PLATFORM_ID))
     op.add_column("orders", sa.Column("platform_order_id", sa.Text(), comment=_PLATFORM_ID))
@@ -24,6 +24,25 @@ def upgrade() -> None:
         sa.Column("default_currency", sa.Text(), comment="set by users: the currency of orders that name none"),
     )
     op.add_column("shop_configs", sa.Column("shown_name", sa.Text(), comment="set by users: the name on pages"))
+    op.add_column(
+        "import_tasks",
+        sa.Column("feed", sa.Text(), comment="imports of one feed should look alike: see raw_orders.drift"),
+    )
+    op.add_column(
+        "import_tasks", sa.Column("profile", JSONB(), comment="counts of filled columns: see raw_orders.profile")
+    )
+    op.add_column(
+        "import_tasks", sa.Column("first_raw_id", sa.BigInteger(), comment="its raw rows have ids from here on …")
+    )
+    op.add_column(
+        "import_tasks",
+        sa.Column(
+            "last_raw_id", sa.BigInteger(), comment="… up to here, both inclusive; other imports may have rows between"
+        ),
+    )
+    op.execute(_FIND_RAW_IDS)
+    op.create_index(op.f("ix_import_tasks_feed_batch_id"), "import_tasks", ["feed", "batch_id"])
+    op.create_index(op.f("ix_import_tasks_created_at"), "import_tasks", ["created_at"])
     op.create_table(
         "import_findings",
         sa.Column("import_id", UUID(as_uuid=True), nullable=False),
@@ -57,4 +76,14 @@ def downgrade() -> None:
         op.drop_column("shop_configs", column)
     op.drop_column("orders", "platform_order_id")
     op.drop_column("raw_orders", "platform_order_id")
-    op.drop_column("import_tasks", "headers")
+    op.drop_index(op.f("ix_import_tasks_created_at"), table_name="import_tasks")
+    op.drop_index(op.f("ix_import_tasks_feed_batch_id"), table_name="import_tasks")
+    for column in ("last_raw_id", "first_raw_id", "profile", "feed", "headers"):
+        op.drop_column("import_tasks", column)
+
+
+_FIND_RAW_IDS = """
+    UPDATE import_tasks t SET first_raw_id = r.low, last_raw_id = r.high FROM (
+        SELECT import_id, min(raw_id) AS low, max(raw_id) AS high FROM raw_orders GROUP BY import_id
+    ) r WHERE t.import_id = r.import_id
+"""

@@ -1,0 +1,94 @@
+"""`etl-assets imports`: lists imports, and shows one with its findings and what became of its rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from etl_assets.cli.output import (
+    AsJson,
+    WrongUseError,
+    failures_reported,
+    note,
+    print_json,
+    print_records,
+    print_table,
+    say,
+)
+from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.ledger.import_ids import ImportIdError, find_import
+from etl_assets.reporting.imports import list_imports, read_import
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+app = typer.Typer(help="Imports: list them, show one.", no_args_is_help=True, add_completion=False)
+
+
+@app.command("list")
+def show_list(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of imports; the newest come first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the last imports, with the number of their findings and of their open rows in quarantine."""
+    with failures_reported(as_json=as_json):
+        with opened_database(load_settings()) as database, database.transaction() as connection:
+            imports = list_imports(connection, limit=limit)
+        if as_json:
+            print_json({"imports": imports})
+            return
+        columns = [
+            "import_id", "created_at", "source", "preset", "lines", "rows", "status", "findings", "quarantined",
+        ]  # fmt: skip
+        print_records("Imports", imports, columns)
+
+
+@app.command("show")
+def show_import(
+    typed: Annotated[str, typer.Argument(metavar="ID", help="Id of an import, or its first digits.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show one import: its headers and mapping, its findings, and what became of its rows."""
+    with failures_reported(as_json=as_json):
+        with opened_database(load_settings()) as database, database.transaction() as connection:
+            try:
+                found = read_import(connection, find_import(connection, typed))
+            except ImportIdError as error:
+                raise WrongUseError(str(error)) from None
+        if as_json:
+            print_json(found)
+        else:
+            _print_import(found)
+
+
+def _print_import(found: Mapping[str, Any]) -> None:
+    one = found["import"]
+    columns = ["source", "preset", "lines", "rows", "status", "created_at", "completed_at"]
+    print_records(f"Import {one['import_id']}", [one], columns)
+    if one["error"]:
+        note(f"Not imported: {one['error']}", "red")
+    if found["headers"]:
+        say(f"Headers: {', '.join(found['headers'])}")
+    if found["mapping"]:
+        print_table("Columns", ["column", "taken from"], _sources(found["mapping"]))
+    print_records("Findings", found["findings"], ["code", "count", "first_line", "message"])
+    print_table("Rows", ["now", "rows"], [[fate.replace("_", " "), count] for fate, count in found["rows"].items()])
+    if found["quarantine"]:
+        print_records("Quarantine", found["quarantine"], ["asset", "reason_code", "open", "resolved"])
+    if found["batches"]:
+        counts = ["input_rows", "inserted", "updated", "unchanged", "superseded", "quarantined"]
+        print_records("Batches of orders", found["batches"], ["batch_id", "run_id", "imports", *counts, "finished_at"])
+
+
+def _sources(mapping: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each mapped column, and in words where its value comes from."""
+    items = {f"item.{column}": one for column, one in mapping["item"].items()}
+    for column, one in (mapping["columns"] | items).items():
+        parts = [f"{rule['value']!r} where {rule['when']} matches {rule['matches']}" for rule in one["rules"]]
+        parts += [", ".join(one["columns"])] if one["columns"] else []
+        parts += [f"latest of {', '.join(one['latest_of'])}"] if one.get("latest_of") else []
+        parts += [f"constant {one['constant']!r}"] if one["constant"] is not None else []
+        yield column, "; else ".join(parts)

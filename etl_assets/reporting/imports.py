@@ -1,0 +1,135 @@
+"""Figures of `etl-assets imports`: what came in, with its findings, and what became of the rows of one import.
+
+Rows of an import are found by its range of raw ids, so that the size of the tables does not matter; of the rows' texts
+nothing is returned.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from etl_assets.asset_graph import QUARANTINING_ASSETS
+from etl_assets.raw_orders.findings import Finding, read_findings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+FATES: Final = ("current", "superseded_or_unchanged", "quarantined", "dismissed", "pending")
+"""What became of a raw row: its order is as the row says; another row of its order counts, or says the same; it could
+not be read; that was dismissed; or it has yet to be processed."""
+BATCHES_SHOWN: Final = 20
+
+_LIST: Final = """
+    SELECT t.import_id, t.created_at, t.source, t.preset, t.line_count AS lines, t.row_count AS rows, t.status,
+           (SELECT count(*) FROM import_findings f WHERE f.import_id = t.import_id) AS findings,
+           (SELECT count(*) FROM quarantine q WHERE q.import_id = t.import_id AND q.resolved_at IS NULL) AS quarantined
+    FROM import_tasks t ORDER BY t.created_at DESC, t.import_id LIMIT :limit
+"""
+_IMPORT: Final = """
+    SELECT import_id, created_at, completed_at, source, preset, line_count AS lines, row_count AS rows, status, error,
+           unmatched, headers, mapping, batch_id, first_raw_id, last_raw_id
+    FROM import_tasks WHERE import_id = :import_id
+"""
+_BATCHES: Final = """
+    SELECT batch_id, run_id, status, cardinality(import_ids) AS imports, input_rows, inserted, updated, unchanged,
+           superseded, quarantined, finished_at
+    FROM etl_batches WHERE asset = 'orders' AND batch_id > :batch_id AND :import_id = ANY (import_ids)
+    ORDER BY batch_id
+"""
+_FATES: Final = """
+    SELECT CASE
+        WHEN EXISTS (
+            SELECT FROM etl_work w WHERE w.asset IN ('shop', 'orders') AND w.batch_id = :batch_id
+            AND r.raw_id BETWEEN w.low AND w.high
+        ) THEN 'pending'
+        WHEN o.raw_id IS NOT NULL THEN 'current'
+        WHEN q.is_open THEN 'quarantined'
+        WHEN q.is_dismissed THEN 'dismissed'
+        ELSE 'superseded_or_unchanged'
+    END AS fate, count(*) AS rows
+    FROM raw_orders r
+    LEFT JOIN orders o ON o.raw_id = r.raw_id AND o.batch_id = ANY (:batches) AND o.raw_id BETWEEN :low AND :high
+    LEFT JOIN (
+        SELECT raw_id, bool_or(resolved_at IS NULL) AS is_open, bool_or(resolution = 'dismissed') AS is_dismissed
+        FROM quarantine WHERE asset = 'orders' AND raw_id BETWEEN :low AND :high GROUP BY raw_id
+    ) q ON q.raw_id = r.raw_id
+    WHERE r.raw_id BETWEEN :low AND :high AND r.import_id = :import_id
+    GROUP BY 1
+"""
+_QUARANTINE: Final = """
+    SELECT asset, reason_code, count(*) FILTER (WHERE resolved_at IS NULL) AS open,
+           count(*) FILTER (WHERE resolved_at IS NOT NULL) AS resolved
+    FROM quarantine WHERE asset = ANY (:assets) AND raw_id BETWEEN :low AND :high AND import_id = :import_id
+    GROUP BY asset, reason_code ORDER BY asset, reason_code
+"""
+
+
+_RECENT_FINDINGS: Final = """
+    SELECT t.import_id, t.source, f.code, f.subject, f.row_count, f.first_line
+    FROM (
+        SELECT import_id, source, batch_id FROM import_tasks WHERE batch_id IS NOT NULL
+        ORDER BY batch_id DESC LIMIT :imports
+    ) t JOIN import_findings f USING (import_id)
+    ORDER BY t.batch_id DESC, f.code, f.subject LIMIT :limit
+"""
+
+
+def list_imports(connection: sa.Connection, *, limit: int) -> list[dict[str, Any]]:
+    """Return the last imports, the newest first, with the number of their findings and of their open quarantine."""
+    return _records(connection, _LIST, limit=limit)
+
+
+def read_import(connection: sa.Connection, import_id: UUID) -> dict[str, Any]:
+    """Read everything that is known about an import.
+
+    Returns:
+        `import` (its record), `headers`, `mapping` (the preset in force), `findings`; what became of its `rows` (how
+        many of each of `FATES`), its `quarantine` by asset and reason, and the last `batches` of orders that it was in.
+    """
+    (found,) = _records(connection, _IMPORT, import_id=import_id)
+    headers, mapping = found.pop("headers"), found.pop("mapping")
+    place = {name: found.pop(name) for name in ("batch_id", "first_raw_id", "last_raw_id")}
+    return {
+        "import": found,
+        "headers": headers or [],
+        "mapping": mapping,
+        "findings": [finding.as_dict() for finding in read_findings(connection, [import_id])[import_id]],
+        **_read_rows(connection, import_id, place),
+    }
+
+
+def recent_findings(connection: sa.Connection, *, imports: int, limit: int) -> list[dict[str, Any]]:
+    """Return the findings of the last completed imports, the newest first, at most `limit`: for the UI."""
+    rows = connection.execute(sa.text(_RECENT_FINDINGS), {"imports": imports, "limit": limit})
+    return [
+        {
+            "import_id": str(row.import_id),
+            "source": row.source,
+            "code": row.code,
+            "count": row.row_count,
+            "message": Finding(row.code, row.subject, row.row_count, row.first_line).message,
+        }
+        for row in rows
+    ]
+
+
+def _read_rows(connection: sa.Connection, import_id: UUID, place: Mapping[str, int | None]) -> dict[str, Any]:
+    fates = dict.fromkeys(FATES, 0)
+    if place["batch_id"] is None or place["last_raw_id"] is None:
+        return {"rows": fates, "quarantine": [], "batches": []}
+    within = {"import_id": import_id, "low": place["first_raw_id"], "high": place["last_raw_id"]}
+    batches = _records(connection, _BATCHES, import_id=import_id, batch_id=place["batch_id"])
+    ids = [batch["batch_id"] for batch in batches]
+    counted = _records(connection, _FATES, batch_id=place["batch_id"], batches=ids, **within)
+    return {
+        "rows": fates | {row["fate"]: row["rows"] for row in counted},
+        "quarantine": _records(connection, _QUARANTINE, assets=list(QUARANTINING_ASSETS), **within),
+        "batches": batches[-BATCHES_SHOWN:],
+    }
+
+
+def _records(connection: sa.Connection, query: str, **parameters: object) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(sa.text(query), parameters).mappings()]
