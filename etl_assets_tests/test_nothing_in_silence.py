@@ -72,6 +72,7 @@ def test_whatever_is_dropped_held_or_refused_is_counted_where_a_program_can_read
         {"code": "LINES_ABOVE_HEADERS", "imports": 1, "rows": 1},
         {"code": "MISSING_HEADERS", "imports": 1, "rows": 1},
         {"code": "TOTAL_ROWS", "imports": 1, "rows": 1},
+        {"code": "UNKNOWN_STATUS", "imports": 1, "rows": 2},
     ]
     assert report["findings"] == findings
     by_import = (one["code"] for result in inputs["imported"] for one in result.get("findings", ()))
