@@ -228,7 +228,7 @@ def _parts(text: str, formats: tuple[str, ...]) -> dict[str, str | None]:
         if match and _is_date(match.groupdict()):
             return match.groupdict()
     iso = re.sub(r"\A([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})", r"\1-\2-\3", text)
-    iso = re.sub(r"\A([0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|.{10})[Tt]", r"\1 ", iso)
+    iso = re.sub(r"\A([0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|(?s:.{10}))[Tt]", r"\1 ", iso)
     for known in _ISO:
         match = _pattern(known).fullmatch(iso)
         if match:
