@@ -171,6 +171,7 @@ def test_a_lead_adds_up_only_what_is_in_the_currency_of_its_first_order() -> Non
         ("2024/05/13T11:01:12.5-05:45", datetime(2024, 5, 13, 16, 46, 12, 500_000, tzinfo=UTC)),
         ("２０２４-05-13", datetime(2024, 5, 13, 4, tzinfo=UTC)),
         ("03.04.2024 05", datetime(2024, 4, 3, 9, tzinfo=UTC)),
+        ("2024-05-\n3T23:59:5", datetime(2024, 5, 4, 3, 59, 5, tzinfo=UTC)),  # as the package reads it
         ("0000-00-00 00:00:00", None),
         ('=""', None),
     ],
