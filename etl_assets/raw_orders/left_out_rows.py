@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 CELL_SEPARATOR: Final = "\t"
 """Between the cells of the text in which `skip_rows_matching` is searched."""
-_WORDS: Final = pl.Series(spellings()).implode()
 
 
 def without_left_out_rows(
@@ -68,7 +67,8 @@ def _is_total(frame: pl.DataFrame, preset: Preset) -> pl.Series | None:
     numbers = [header for header in preset.columns["order_id"].headers if header in headers]
     if not numbers:
         return None
-    is_word = {header: pl.col(header).is_in(_WORDS).fill_null(value=False) for header in headers}
+    words = pl.Series(spellings()).implode()
+    is_word = {header: pl.col(header).is_in(words).fill_null(value=False) for header in headers}
     has_number = pl.any_horizontal(~is_word[header] & (pl.col(header) != "") for header in numbers)
     without = frame.select(~has_number.fill_null(value=False)).to_series()
     if not without.any():
