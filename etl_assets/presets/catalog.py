@@ -125,9 +125,9 @@ def _parse(text: str, origin: str) -> Preset:
 def _yaml_files(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.suffix in YAML_SUFFIXES)
-    except FileNotFoundError:
-        return []
     except OSError as error:
+        if not folder.exists():  # ETL_HOME may even be a file, where a server is configured
+            return []
         msg = f"{folder}: the folder of presets can't be read ({error.strerror}). Check ETL_PRESETS."
         raise PresetError(msg) from None
 

@@ -26,7 +26,7 @@ from etl_assets.leads.transform import (
     withdrawn_leads,
 )
 from etl_assets.order_items.step import ORDER_ITEMS
-from etl_assets.order_items.transform import LINE_SCHEMA, read_items, unreadable
+from etl_assets.order_items.transform import LINE_SCHEMA, join_faults, read_items, unreadable
 from etl_assets.orders.transform import ORDER_SCHEMA, compare_with_stored, newest_versions, read_orders
 from etl_assets.pipeline.diff import diff_rows
 from etl_assets.pipeline.order_lines import parse_lines
@@ -152,8 +152,8 @@ RAW: Final[dict[str, pl.DataType]] = {
 
 
 def shops() -> pl.DataFrame:
-    known = {"shop_id": [1], "platform": ["p"], "shop_name": ["s"], "timezone": ["Asia/Shanghai"]}
-    return pl.DataFrame(known, schema_overrides={"shop_id": pl.Int32})
+    known = {"shop_id": 1, "platform": "p", "shop_name": "s", "timezone": "Asia/Shanghai", "default_currency": None}
+    return pl.DataFrame(known, schema_overrides={"shop_id": pl.Int32(), "default_currency": pl.String()})
 
 
 def raw(rows: int, **columns: pl.Expr) -> pl.DataFrame:
@@ -272,6 +272,9 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
     ),
     "read_orders: a long shop": lambda n: orders_of(
         raw(100, shop=pl.lit("s" * (5 * n)), order_status=pl.lit("é" * (5 * n)))
+    ),
+    "join_faults": lambda n: join_faults(
+        made({"row": pl.Int64(), "reason": pl.String()}, 20 * n, row=N // 2, reason=N_TEXT), "row", "reason"
     ),
     "order_keys": lambda n: order_keys(raw(10 * n, shop=N_TEXT), shops()),
     "newest_versions: many of one order": lambda n: newest_versions(versions(20 * n, pl.lit("o"))),
