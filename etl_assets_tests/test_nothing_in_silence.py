@@ -68,6 +68,7 @@ def test_whatever_is_dropped_held_or_refused_is_counted_where_a_program_can_read
         "waiting_count": 2, "pulled_rows": 0, "problem_count": 2,
     }  # fmt: skip
     findings = [
+        {"code": "CONFLICTING_ORDERS", "imports": 1, "rows": 2},
         {"code": "DISAGREEING_ROWS", "imports": 1, "rows": 2},  # of the columns customer_name and amount
         {"code": "LINES_ABOVE_HEADERS", "imports": 1, "rows": 1},
         {"code": "MISSING_HEADERS", "imports": 1, "rows": 1},
@@ -115,3 +116,22 @@ def test_what_was_corrected_is_counted_no_more(inbox: Path) -> None:
     assert not (inbox / "failed" / "refused.csv.error.txt").exists()
     status = answer("status")
     assert (status["failed_imports"]["count"], status["unreadable_orders"]["orders"]) == (0, 4)
+
+
+def test_what_has_changed_since_the_last_import_is_counted(inbox: Path) -> None:
+    answer("run", exit_code=1)
+    (inbox / "stuck" / "mapping.yaml").unlink()
+    wider = HEADER.replace("amount,", "amount,currency,colour,")
+    (inbox / "wider.csv").write_text(f"{wider}etsy,Maple,H1,Hal,5.00,$,red,2026-01-03\n", encoding="utf-8")
+    (inbox / "own" / "mapping.yaml").write_text(
+        "{name: own, timezone: Asia/Tokyo, columns:"
+        " {platform: {constant: etsy}, shop: {constant: Maple}, order_id: number, amount: [sum, total]}}",
+        encoding="utf-8",
+    )
+    (inbox / "own" / "zone.csv").write_text("number,sum\nI1,5.00\n", encoding="utf-8")
+    report = answer("run")
+    assert [(one["code"], one["rows"]) for one in report["findings"]] == [
+        ("AMBIGUOUS_CURRENCY", 1),
+        ("NEW_HEADERS", 2),
+        ("TIMEZONE_IGNORED", 1),
+    ]
