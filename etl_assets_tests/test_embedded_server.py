@@ -194,6 +194,14 @@ def test_processes_that_start_a_new_server_at_once_share_one(tmp_path: Path) -> 
     assert postmaster.processes_in(directory) == []
 
 
+def replace_text(file: Path, text: str) -> None:
+    """Change a file at once: a reader must not find it empty."""
+    written = file.with_suffix(".new")
+    written.write_text(text)
+    written.replace(file)
+
+
+
 def test_a_server_that_is_still_recovering_is_waited_for(stored: Path) -> None:
     """A pid file says `starting` as long as that takes; the command neither fails nor starts a second one."""
     process = server_process(stored) if postmaster.find_server(stored) else None
@@ -201,12 +209,12 @@ def test_a_server_that_is_still_recovering_is_waited_for(stored: Path) -> None:
     process = server_process(stored)
     file = stored / postmaster.PID_FILE
     text = file.read_text()
-    file.write_text(text.replace("ready   ", "starting"))
+    replace_text(file, text.replace("ready   ", "starting"))
     code = f"from pathlib import Path; from etl_assets.database import embedded; embedded.start(Path({str(stored)!r}))"
     waiting = subprocess.Popen([sys.executable, "-c", code])
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(2)
-    file.write_text(text)
+    replace_text(file, text)
     assert waiting.wait(60) == 0
     assert server_process(stored) == process
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
 
 IDENTITY: Final = "platform_order_id"
-ORDER_NAMES: Final = ("platform", "shop", "order_id")
+SHOP_NAMES: Final = ("platform", "shop")
+ORDER_NAMES: Final = (*SHOP_NAMES, "order_id")
 AGREE_ON: Final = ("customer_name", "ordered_at", "amount")
 """Columns on which the rows of an order should agree."""
 REPEAT_COLUMNS: Final = (*ORDER_NAMES, IDENTITY, *AGREE_ON)
@@ -160,9 +161,14 @@ class RepeatedOrders:
     def add(self, raw: pl.DataFrame) -> None:
         """Take note of landed raw orders."""
         content = [name for name in (IDENTITY, *AGREE_ON) if name in raw.columns]
+        # Shops are cleaned once for each spelling: their names are seldom ASCII, and so cost more than all other texts.
+        shops = raw.select(SHOP_NAMES).unique()
+        shops = shops.with_columns(_hash_of(clean_text(pl.col(name)) for name in SHOP_NAMES).alias("shop_hash"))
         self._seen.append(
-            raw.filter(pl.col("order_id").is_not_null()).select(
-                _hash_of(clean_text(pl.col(name)) for name in ORDER_NAMES).alias("number"),
+            raw.filter(pl.col("order_id").is_not_null())
+            .join(shops, on=SHOP_NAMES, how="left", nulls_equal=True)
+            .select(
+                _hash_of([pl.col("shop_hash"), clean_text(pl.col("order_id"))]).alias("number"),
                 _hash_of(pl.col(name) for name in ("order_id", *content)).alias("content"),
                 "row_no",
             )
