@@ -201,7 +201,6 @@ def replace_text(file: Path, text: str) -> None:
     written.replace(file)
 
 
-
 def test_a_server_that_is_still_recovering_is_waited_for(stored: Path) -> None:
     """A pid file says `starting` as long as that takes; the command neither fails nor starts a second one."""
     process = server_process(stored) if postmaster.find_server(stored) else None
