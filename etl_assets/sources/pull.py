@@ -222,9 +222,13 @@ def _why_full(window: Window, progress: Progress, known: dict[str, Any] | None) 
 
 
 def _definition(source: SourceConfig) -> str:
-    """Hash the description of a source, as far as it decides its rows: a position holds for one description only."""
+    """Hash the description of a source, as far as it decides its rows: a position holds for one description only.
+
+    Defaults are left out, so that a key that a later version adds does not make every source be read as a whole.
+    """
     url = source_url(source)
-    content = source.model_dump(mode="json", include={"table", "query", "key", "changes", "mapping"})
+    decisive = {"table", "query", "key", "changes", "mapping"}
+    content = source.model_dump(mode="json", include=decisive, exclude_defaults=True)
     place = [url.host, url.port, url.database]
     return hashlib.sha256(json.dumps([content, place], sort_keys=True).encode()).hexdigest()
 
