@@ -25,7 +25,7 @@ from etl_assets.values.text import cut_by_bytes
 from etl_assets.values.timestamps import TIMESTAMP_UTC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
     import pyarrow as pa
@@ -173,14 +173,20 @@ def delete_rows(connection: sa.Connection, table: str, keys: pl.DataFrame) -> in
     return _driver_connection(connection).execute(statement).rowcount
 
 
-def fetch_frame(connection: sa.Connection, query: str, schema: dict[str, Any]) -> pl.DataFrame:
+def fetch_frame(
+    connection: sa.Connection, query: str, schema: dict[str, Any], parameters: Mapping[str, object] | None = None
+) -> pl.DataFrame:
     """Run a SELECT inside the transaction and return its rows as a frame with `schema` (names in the query's order).
 
-    `query` is a constant of the project, or has only integers and hex literals formatted into it.
+    Args:
+        connection: an open transaction.
+        query: a constant of the project, or one with only integers and hex literals formatted into it.
+        schema: the columns and their types.
+        parameters: values of the query's placeholders, ``%(name)s``; COPY has none, so the driver quotes them.
     """
     with _driver_connection(connection).cursor() as cursor:
         statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(sql.SQL(query))  # constants only
-        with cursor.copy(statement) as copy:
+        with cursor.copy(statement, parameters) as copy:
             text = b"".join(copy)
     if not text:
         return pl.DataFrame(schema=schema)

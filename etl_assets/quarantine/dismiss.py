@@ -51,5 +51,6 @@ def dismiss_chosen(database: Database, chosen: RowFilter, note: str) -> int:
     """Resolve all open rows that a filter leaves, as `dismiss` does; return how many. They may be millions."""
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
-        closed = "UPDATE quarantine q SET resolved_at = now(), resolution = 'dismissed', note = :note"
-        return connection.execute(sa.text(f"{closed} WHERE {chosen.condition}"), {"note": note}).rowcount
+        closed = "UPDATE quarantine q SET resolved_at = now(), resolution = 'dismissed', note = %(note)s"
+        statement = f"{closed} WHERE {chosen.condition}"
+        return connection.exec_driver_sql(statement, {"note": note, **chosen.parameters}).rowcount

@@ -53,9 +53,9 @@ def list_open_rows(
         chosen: which open rows.
     """
     source = f"FROM quarantine q WHERE {chosen.condition}"
-    first = sa.text(f"{_LIST} {source} ORDER BY quarantine_id FETCH FIRST :limit ROWS ONLY")
-    rows = connection.execute(first, {"limit": limit}).mappings().all()
-    total: int = connection.execute(sa.text(f"SELECT count(*) {source}")).scalar_one()
+    first = f"{_LIST} {source} ORDER BY quarantine_id FETCH FIRST %(limit)s ROWS ONLY"
+    rows = connection.exec_driver_sql(first, {"limit": limit, **chosen.parameters}).mappings().all()
+    total: int = connection.exec_driver_sql(f"SELECT count(*) {source}", chosen.parameters).scalar_one()
     return [dict(row) for row in rows], total
 
 

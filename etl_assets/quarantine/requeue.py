@@ -75,8 +75,9 @@ def requeue(
     """
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
-        condition = (chosen if quarantine_ids is None else ALL_OPEN_ROWS).condition
-        found = fetch_frame(connection, f"{_OPEN} WHERE {condition} ORDER BY q.raw_id", _OPEN_SCHEMA)
+        looked_at = chosen if quarantine_ids is None else ALL_OPEN_ROWS
+        query = f"{_OPEN} WHERE {looked_at.condition} ORDER BY q.raw_id"
+        found = fetch_frame(connection, query, _OPEN_SCHEMA, looked_at.parameters)
         if quarantine_ids is not None:
             found = found.filter(pl.col("quarantine_id").is_in(list(quarantine_ids)))
         is_current = pl.col("batch_id").is_not_null() & pl.col("asset").is_in(list(REPLAY_ENTRY))

@@ -5,7 +5,6 @@ Here: the values that a filter may have, and the SQL condition that it stands fo
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -31,21 +30,11 @@ class RowFilterError(EtlError):
 
 @dataclass(frozen=True, slots=True)
 class RowFilter:
-    """Filter of open rows; None stands for all.
-
-    Raises:
-        ValueError: a name that could not stand in SQL as it is; `build_filter` says so in words before.
-    """
+    """Filter of open rows; None stands for all."""
 
     asset: str | None = None
     import_id: UUID | None = None
     reason_code: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in (self.asset, self.reason_code):
-            if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                msg = "not the name of an asset or reason code"
-                raise ValueError(msg)
 
     @property
     def is_empty(self) -> bool:
@@ -54,10 +43,14 @@ class RowFilter:
 
     @property
     def condition(self) -> str:
-        """Return the SQL condition on the rows `q` of quarantine: names (see `__post_init__`) and hex digits only."""
+        """Return the SQL condition on the rows `q` of quarantine, with placeholders for `parameters`."""
+        return " AND ".join(("q.resolved_at IS NULL", *(f"q.{column} = %({column})s" for column in self.parameters)))
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Return the parameters of `condition`, for the driver."""
         chosen = {"asset": self.asset, "import_id": self.import_id, "reason_code": self.reason_code}
-        equal = (f"q.{column} = '{value}'" for column, value in chosen.items() if value is not None)
-        return " AND ".join(("q.resolved_at IS NULL", *equal))
+        return {column: value for column, value in chosen.items() if value is not None}
 
 
 ALL_OPEN_ROWS: Final = RowFilter()

@@ -84,7 +84,8 @@ def export_quarantine(database: Database, path: Path, chosen: RowFilter = ALL_OP
         SpreadsheetError: the file can't be written, or a workbook can't hold the rows.
     """
     with database.transaction() as connection:
-        rows = fetch_frame(connection, f"{_TEXTS} WHERE {chosen.condition} ORDER BY q.quarantine_id", EXPORT_SCHEMA)
+        query = f"{_TEXTS} WHERE {chosen.condition} ORDER BY q.quarantine_id"
+        rows = fetch_frame(connection, query, EXPORT_SCHEMA, chosen.parameters)
     texts = rows.with_columns(escape_formula(pl.col(name)).alias(name) for name in ("source", *RAW_COLUMNS))
     if path.suffix.lower() == ".xlsx":
         _require_fit_for_workbook(path, texts)
