@@ -460,6 +460,31 @@ def test_everything_that_dev_started_ends_with_a_part_of_it(settings: Settings, 
         process.wait(60)
 
 
+NEVER_ENDING: Final = """
+import sys, time, uvicorn
+from etl_assets.ui import server
+
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    print("started", flush=True)
+    await receive()
+    time.sleep(600)
+
+server.SECONDS_TO_EXIT = 0.5
+server.Server(uvicorn.Config(app, port=0, log_level="critical")).run()
+"""
+
+
+@pytest.mark.slow
+def test_the_ui_ends_after_a_signal_though_a_part_of_it_does_not() -> None:
+    with subprocess.Popen([sys.executable, "-c", NEVER_ENDING], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        process.terminate()
+        assert process.wait(60) == 1
+
+
 def test_a_port_that_is_taken_is_reported_at_once(full: Ui, home: Path) -> None:
     arguments = [str(BIN / "etl-assets"), "dev", "--port", str(full.port)]
     result = subprocess.run(arguments, cwd=home, capture_output=True, text=True, check=False)

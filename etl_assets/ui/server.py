@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ from etl_assets.ui.guard import allowed_hosts, guarded
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
     from etl_assets.settings import Settings
 
@@ -36,10 +38,27 @@ POOL_RECYCLE_SECONDS: Final = 3600
 MAX_OVERFLOW: Final = 20
 POLL_MILLISECONDS: Final = 2000
 SECONDS_TO_END: Final = 5
+"""Time for open connections to end."""
+SECONDS_TO_EXIT: Final = 15
+"""Time for all of it to end."""
 
 
 class UiError(EtlError):
     """Raised if the UI can't be started."""
+
+
+class Server(uvicorn.Server):
+    """Server that ends in time after a signal.
+
+    Hazard: Dagster waits for its threads at the end; one that watches a code server may never come back.
+    """
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End; by force if that takes longer than `SECONDS_TO_EXIT`."""
+        last = threading.Timer(SECONDS_TO_EXIT, os._exit, (1,))  # code servers of its own end without its heartbeat
+        last.daemon = True
+        last.start()
+        super().handle_exit(sig, frame)
 
 
 def serve(settings: Settings, workspace: Path, *, port: int, is_read_only: bool) -> None:
@@ -70,7 +89,7 @@ def serve(settings: Settings, workspace: Path, *, port: int, is_read_only: bool)
                 "The UI%s is on http://%s:%d (process %d). It answers to the names %s.",
                 ", read-only," if is_read_only else "", ADDRESS, port, os.getpid(), ", ".join(names),
             )  # fmt: skip
-            uvicorn.Server(config).run(sockets=[listener])
+            Server(config).run(sockets=[listener])
 
 
 def listening_socket(port: int) -> socket.socket:

@@ -73,7 +73,7 @@ _CURRENCIES_OF: Final = {
         symbol: [code]
         for line in (
             "EUR € EURO EUROS 欧元", "GBP £ 英镑", "INR ₹", "KRW ₩ 韩元", "TRY ₺", "THB ฿", "VND ₫", "UAH ₴", "RUB ₽",
-            "ILS ₪", "PHP ₱", "NGN ₦", "KZT ₸", "PLN ZŁ", "CZK KČ", "HUF FT", "BRL R$", "USD US$ $US 美元",
+            "ILS ₪", "PHP ₱", "NGN ₦", "KZT ₸", "PLN ZŁ", "CZK KČ", "HUF FT", "IDR RP", "BRL R$", "USD US$ $US 美元",
             "CAD C$ CA$", "AUD A$ AU$", "NZD NZ$", "HKD HK$ 港币 港元", "SGD S$ SG$", "TWD NT$ 新台币", "MXN MX$",
             "CNY CN¥ RMB 元 人民币 人民币元", "JPY JP¥ 円 日元",
         )
