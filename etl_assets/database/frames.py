@@ -48,16 +48,28 @@ def copy_rows(connection: sa.Connection, table: str, rows: pl.DataFrame, *, like
     """
     if rows.is_empty():
         return 0
+    table_columns = metadata.tables[like or table].columns
+    rows = _without_empty_columns(rows, table_columns)
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
         sql.Identifier(table), _column_list(rows.columns)
     )
-    table_columns = metadata.tables[like or table].columns
     with _driver_connection(connection).cursor() as cursor:
         with cursor.copy(statement) as copy:
             for piece in encode_binary(rows, table_columns):
                 copy.write(piece)
         _require_row_count(cursor.rowcount, rows.height, f"COPY into {table}")
     return rows.height
+
+
+def _without_empty_columns(rows: pl.DataFrame, table_columns: sa.ColumnCollection[str, sa.Column[Any]]) -> pl.DataFrame:
+    """Leave out columns without a value that are null by themselves: the server need not read them row by row."""
+    return rows.drop(
+        name
+        for name in rows.columns
+        if name in table_columns
+        and table_columns[name].server_default is None
+        and rows[name].null_count() == rows.height
+    )
 
 
 def encode_binary(rows: pl.DataFrame, table_columns: sa.ColumnCollection[str, sa.Column[Any]]) -> Iterator[bytes]:
