@@ -33,10 +33,10 @@ dev: $(READY) ## The Dagster UI with its daemon on http://127.0.0.1:3000
 	$(BIN)/etl-assets dev --port 3000
 
 test: $(READY) ## All tests, on a PostgreSQL of their own
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 test-fast: $(READY) ## The quick tests: within a minute, while you work
-	HYPOTHESIS_PROFILE=fast $(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
+	HYPOTHESIS_PROFILE=fast $(BIN)/python -m pytest -n 2 -m 'not slow'
 
 test-new-module: $(READY) ## All tests that know of assets, on a copy with the modules of docs/new-module.md (half an hour)
 	ETL_TEST_NEW_MODULE=full $(BIN)/python -m pytest etl_assets_tests/test_new_module.py

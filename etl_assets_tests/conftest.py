@@ -9,12 +9,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir, mkdtemp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from etl_assets.database import embedded
 from etl_assets.errors import EtlError
@@ -26,6 +27,8 @@ from etl_assets_tests.helpers.database_pool import DatabasePool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from xdist.remote import Producer  # type: ignore[import-untyped]
 
     from etl_assets.pipeline.protocol import Services
 
@@ -63,6 +66,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.get_closest_marker("slow") is None, 0.0 if timeout is None else -timeout.args[0]
 
     items.sort(key=order)
+
+
+TOGETHER: Final = frozenset(
+    f"etl_assets_tests/test_{name}.py" for name in ("browser", "deploy", "new_module", "sources_mariadb", "ui_guard")
+)
+"""Modules whose fixtures start servers or copy the project: each runs in one worker, which sets them up once."""
+
+
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
+    """Distribution of tests one by one, but of the modules of `TOGETHER` as a whole, these first.
+
+    The groups of pytest-xdist 3.8 (`xdist_group`) have no effect with pytest 9.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if module in TOGETHER else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Scheduling:
+    """Choose our own distribution of tests over workers."""
+    return _Scheduling(config, log)
 
 
 RAM_DISK = Path("/dev/shm")  # noqa: S108  # made by `mkdtemp`, for this user alone

@@ -48,7 +48,6 @@ expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(600),
     pytest.mark.skipif(CHROMIUM is None and not os.environ.get("ETL_TEST_REQUIRE_SERVERS"), reason=MISSING),
 ]

@@ -42,8 +42,6 @@ from etl_assets_tests.helpers.deployment import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.xdist_group("deployment")
-
 EVIL: Final = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
 LINK: Final = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 LOGIN: Final = (USER, PASSWORD)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("guard")]
+pytestmark = pytest.mark.slow
 
 BIN: Final = Path(sys.executable).parent
 EVIL: Final = "evil.example"
