@@ -36,7 +36,7 @@ TARGETS: Final[dict[str, tuple[Kind, ...]]] = {
     "item.quantity": ("number",),
     "item.unit_price": ("number",),
 }
-"""What a header may give: columns of the mapping, `line_total` and `cancelled_at`; and the measures that tell it."""
+"""Roles of a header: columns of the mapping, `line_total` and `cancelled_at`; and the measures that tell it."""
 _OF_LINES: Final = ("item.variant", "item.sku", "item.quantity", "item.unit_price")
 WITH_FALLBACK: Final = ("customer_name", "ordered_at")
 MOST_COLUMNS: Final = 3

@@ -49,7 +49,7 @@ class RunReport:
     findings: tuple[dict[str, Any], ...] = ()
     """Findings of the imports that the run landed or processed, counted by code."""
     inputs: dict[str, Any] | None = None
-    """What was ingested, refused and left, as `Landed.as_dict` has it; None where `raw_orders` was not run."""
+    """Inputs ingested, refused and left, as `Landed.as_dict` has it; None where `raw_orders` was not run."""
 
 
 class BuildDefs(Protocol):

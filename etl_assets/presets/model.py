@@ -164,7 +164,7 @@ class Preset(_Strict):
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     description: str = ""
     shape: Literal["order", "line_item"] = "order"
-    """Whether the export has a row per order or a row per line item."""
+    """Row of the export: an order, or a line item of one."""
     encodings: tuple[Encoding, ...] = Field(default=("utf-8",), min_length=1)
     """Tried in this order; a UTF-8 byte order mark is always accepted."""
     delimiter: str = Field(default=",", min_length=1, max_length=1)

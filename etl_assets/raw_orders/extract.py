@@ -42,9 +42,9 @@ class ReadCounts:
     unmatched: tuple[str, ...] = ()
     """The columns that the mapping takes from headers that the file lacks, where the user should know."""
     findings: list[Finding] = field(default_factory=list)
-    """What the user should know about the import."""
+    """Findings of the import."""
     profile: Profile = field(default_factory=Profile)
-    """What its columns hold."""
+    """Counts of its columns."""
     feed: str | None = None
     """The series of imports that should look alike; None where there are no headers to compare (`drift`)."""
 

@@ -60,7 +60,7 @@ class ImportResult:
     unmatched: tuple[str, ...] = ()
     """The columns that the mapping takes from headers that the file lacks; never those of a detected preset."""
     findings: tuple[Finding, ...] = ()
-    """What the user should know about the import."""
+    """Findings of the import."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as the commands print it; `error`, `unmatched`, `findings` only where there are any."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 FATES: Final = ("current", "superseded_or_unchanged", "quarantined", "dismissed", "pending")
-"""What became of a raw row: its order is as the row says; another row of its order counts, or says the same; it could
+"""Outcomes of a raw row: its order is as the row says; another row of its order counts, or says the same; it could
 not be read; that was dismissed; or it has yet to be processed."""
 BATCHES_SHOWN: Final = 20
 

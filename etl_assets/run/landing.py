@@ -26,7 +26,7 @@ LISTED: Final = 100
 
 @dataclass(slots=True)
 class Landed:
-    """What was ingested, what was refused, and what waits."""
+    """Inputs that were ingested, were refused, or wait."""
 
     inbox: InboxOutcome = field(default_factory=InboxOutcome)
     pulls: list[PullResult] = field(default_factory=list)

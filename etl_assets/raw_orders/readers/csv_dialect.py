@@ -58,7 +58,7 @@ class Dialect:
     """Those of the header row, named and numbered."""
     findings: tuple[ReaderFinding, ...]
     may_guess: bool
-    """Whether the encoding may be guessed where the bytes fit none of the expected ones."""
+    """True if the encoding may be guessed where the bytes fit none of the expected ones."""
 
 
 def choose_dialects(handle: IO[bytes], path: Path, expected: ExpectedFormat) -> list[Dialect]:

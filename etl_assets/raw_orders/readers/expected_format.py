@@ -1,4 +1,4 @@
-"""What the parent process expects of a file: the notation and the headers that a preset, or any preset, prescribes.
+"""Expectations of the parent process of a file: the notation and the headers that a preset, or any preset, prescribes.
 
 The child process gets it with its requests; it finds encoding, delimiter, sheet and header row by it.
 """
