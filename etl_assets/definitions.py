@@ -18,6 +18,7 @@ from etl_assets.orchestration.jobs import pipeline_job, whole_tables_job
 from etl_assets.orchestration.metadata import with_settings
 from etl_assets.orchestration.quarantine_jobs import QUARANTINE_JOBS
 from etl_assets.orchestration.resources import default_resources
+from etl_assets.orchestration.revert_jobs import REVERT_JOBS
 from etl_assets.orchestration.sensors import ALL_SCHEDULES, build_sensors
 from etl_assets.settings import Settings
 
@@ -28,7 +29,7 @@ def build_defs(*, resources: dict[str, Any] | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: with_settings(spec, settings), ALL_ASSETS),
         asset_checks=ALL_CHECKS,
-        jobs=[pipeline_job, whole_tables_job, *QUARANTINE_JOBS],
+        jobs=[pipeline_job, whole_tables_job, *QUARANTINE_JOBS, *REVERT_JOBS],
         sensors=[*build_sensors(settings.sensor_interval_seconds), *ALERT_SENSORS],
         schedules=ALL_SCHEDULES,
         resources=default_resources() | (resources or {}),

@@ -1,4 +1,7 @@
-"""`etl-assets imports`: lists imports, and shows one with its findings and what became of its rows."""
+"""`etl-assets imports`: lists imports, shows one with its findings and what became of its rows, reverts and restores.
+
+Reverts and restores are in `reverts`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from etl_assets.cli.output import (
     print_table,
     say,
 )
+from etl_assets.cli.reverts import restore, revert
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.ledger.import_ids import ImportIdError, find_import
 from etl_assets.reporting.imports import list_imports, read_import
@@ -23,7 +27,9 @@ from etl_assets.reporting.imports import list_imports, read_import
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-app = typer.Typer(help="Imports: list them, show one.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Imports: list, show, revert, restore.", no_args_is_help=True, add_completion=False)
+app.command("revert")(revert)
+app.command("restore")(restore)
 
 
 @app.command("list")

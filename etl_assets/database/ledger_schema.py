@@ -151,4 +151,5 @@ source_rows: Final = Table(
     Column("source", Text, primary_key=True, comment="its name in sources.yaml"),
     Column("row_key", UUID(as_uuid=True), primary_key=True, comment="a hash of the order's key in the source"),
     Column("row_hash", UUID(as_uuid=True), nullable=False, comment="a hash of what was landed of it last"),
+    Column("import_id", UUID(as_uuid=True), comment="the import that landed it: once reverted, the row counts as new"),
 )

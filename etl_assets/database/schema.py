@@ -57,6 +57,13 @@ import_tasks: Final = Table(
     Column("profile", JSONB, comment="counts of filled columns: see raw_orders.profile"),
     Column("first_raw_id", BigInteger, comment="its raw rows have ids from here on …"),
     Column("last_raw_id", BigInteger, comment="… up to here, both inclusive; other imports may have rows between"),
+    Column(
+        "is_redecided",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="reverted once, or with corrections of such an import: its orders are decided anew from all versions",
+    ),
     Index(None, "feed", "batch_id"),
     Index(None, "created_at"),
 )
@@ -90,6 +97,7 @@ raw_orders: Final = Table(
     Column("defect", Text, comment="why the row can't be loaded as it was (its text had to be changed to be stored)"),
     Column("replaces_raw_id", BigInteger, comment="the quarantined row that this one corrects"),
     Column("platform_order_id", Text, comment=PLATFORM_ORDER_ID),
+    Column("corrects_reverted", Boolean, comment="the row that it corrects is of a reverted import; false: of a restored"),
     Index(None, "replaces_raw_id", postgresql_where=text("replaces_raw_id IS NOT NULL")),
 )  # fmt: skip
 
@@ -105,6 +113,27 @@ shop_configs: Final = Table(
     Column("default_currency", Text, comment="set by users: the currency of orders that name none"),
     Column("shown_name", Text, comment="set by users: the name on pages"),
     UniqueConstraint("platform", "shop_name"),
+)
+
+doubtful_shops: Final = Table(
+    "doubtful_shops",
+    metadata,
+    Column(
+        "shop_id",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="named by a reverted import: see shop.unnamed",
+    ),
+)
+
+deleted_shops: Final = Table(
+    "deleted_shops",
+    metadata,
+    Column("platform", Text, primary_key=True),
+    Column("shop_name", Text, primary_key=True),
+    Column("shop_id", Integer, nullable=False, comment="the id that the shop gets if it comes again"),
+    now_column("deleted_at"),
 )
 
 order_type_mappings: Final = Table(
@@ -293,6 +322,7 @@ detached_orders: Final = Table(
     Column("attached_batch_id", BigInteger, comment="the batch of the ledger that had attached it"),
     now_column("left_at"),
     Column("batch_id", BigInteger, nullable=False, comment="the batch of the ledger that took it out"),
+    Index("ix_detached_orders_reverted", "shop_id", "order_id", postgresql_where=text("reason = 'reverted'")),
 )
 
 quarantine: Final = Table(
@@ -324,5 +354,17 @@ order_moves: Final = Table(
     Column("batch_id", BigInteger, nullable=False, comment="the orders batch that moved the order"),
     Column("raw_id", BigInteger, nullable=False),
     Column("customer_global_id", UUID(as_uuid=True), nullable=False, comment="the customer it left"),
+    Index(None, "batch_id", "raw_id"),
+)
+
+deleted_orders: Final = Table(
+    "deleted_orders",
+    metadata,
+    Column("deletion_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("batch_id", BigInteger, nullable=False, comment="the orders batch that deleted the order"),
+    Column("raw_id", BigInteger, nullable=False, comment="the raw row it had come from"),
+    Column("order_no", BigInteger, nullable=False, comment="of the order: the key of its lines"),
+    Column("shop_id", Integer, nullable=False),
+    Column("order_id", BYTES, nullable=False),
     Index(None, "batch_id", "raw_id"),
 )

@@ -18,7 +18,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from etl_assets.database.database import sqlstate_of
-from etl_assets.database.ledger_schema import inbox_files
 from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import DatabaseUnavailableError, EtlError
 from etl_assets.inbox.archive import OldErrors, move_to_done, move_to_failed
@@ -240,9 +239,15 @@ def content_hash(path: Path) -> str:
 
 
 def is_imported(database: Database, digest: str) -> bool:
-    """Test that this content was imported before."""
+    """Test that this content was imported before, by an import that is not reverted."""
     with database.transaction() as connection:
-        found = connection.execute(sa.select(inbox_files.c.import_id).where(inbox_files.c.content_hash == digest))
+        found = connection.execute(
+            sa.text(
+                "SELECT FROM inbox_files f LEFT JOIN import_tasks t USING (import_id)"
+                " WHERE f.content_hash = :digest AND t.status IS DISTINCT FROM 'reverted'"
+            ),
+            {"digest": digest},
+        )
         return found.first() is not None
 
 
@@ -254,8 +259,10 @@ def record_content(connection: sa.Connection, content: Content, import_id: UUID,
     name = path.name.encode("utf-8", "replace").decode()
     recorded = connection.execute(
         sa.text(
-            "INSERT INTO inbox_files (content_hash, import_id, file_name, byte_count)"
-            " VALUES (:digest, :import_id, :name, :size) ON CONFLICT (content_hash) DO NOTHING"
+            "INSERT INTO inbox_files AS f (content_hash, import_id, file_name, byte_count)"
+            " VALUES (:digest, :import_id, :name, :size) ON CONFLICT (content_hash) DO UPDATE"
+            " SET import_id = excluded.import_id, file_name = excluded.file_name, imported_at = now() WHERE EXISTS"
+            " (SELECT FROM import_tasks t WHERE t.import_id = f.import_id AND t.status = 'reverted')"
         ),
         {"digest": content.digest, "import_id": import_id, "name": name, "size": content.stamp.size},
     )

@@ -27,6 +27,7 @@ DETACH_REASONS: Final = {
     "moved": "it belongs to another customer now",
     "no_customer": "it names no customer any more",
     "lead_gone": "the lead had been deleted by hand, so it was attached anew",
+    "reverted": "the import that it came from was reverted",
 }
 EVENT_TEXTS: Final = {
     "opened": "the lead was made",

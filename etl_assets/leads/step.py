@@ -25,16 +25,18 @@ from etl_assets.leads.transform import (
     Attachment,
     attach_orders,
     figures_and_withdrawals,
+    with_reverted,
 )
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.queue import max_rows
-from etl_assets.ledger.range_sql import anonymous_orders, changed_orders, limit_clause
+from etl_assets.ledger.range_sql import anonymous_orders, changed_orders, deleted_orders, limit_clause
 from etl_assets.orders.transform import ORDER_KEY
 from etl_assets.pipeline.bisect_batch import MAX_REJECTED_ROWS
 from etl_assets.pipeline.customer_buckets import CustomerStep
 from etl_assets.pipeline.diff import count_changes, diff_rows
 from etl_assets.pipeline.protocol import Batch, LoadResult, Services
 from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
+from etl_assets.shop.unnamed import delete_unnamed_shops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +50,7 @@ CHANGED_ORDER_SCHEMA: Final = {
     **LEAD_ORDER_SCHEMA,
     "lead_id": pl.String(),
     "lead_customer": pl.String(),
+    "is_deleted": pl.Boolean(),
 }
 _LEAD_OF_ORDER: Final = (
     "a.lead_id, l.customer_global_id AS lead_customer",
@@ -83,12 +86,27 @@ class LeadsStep(CustomerStep):
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """Read the changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
         lead, attached = _NO_LEAD if self.is_first_load else _LEAD_OF_ORDER
-        columns, in_bucket = f"{_ORDER_COLUMNS}, {lead}", self.bucket.condition("o.customer_global_id")
+        columns, in_bucket = f"{_ORDER_COLUMNS}, {lead}, false", self.bucket.condition("o.customer_global_id")
         selects = [
             f"(SELECT {columns} FROM {changed_orders(ranges)} {attached} WHERE {in_bucket} {limit_clause(ranges)})",  # noqa: S608  # integers only
             *anonymous_orders(columns, ranges, self.bucket, attached),
+            *([] if self.is_first_load else [self._deleted_orders(ranges)]),
         ]
         return database.read(" UNION ALL ".join(selects), CHANGED_ORDER_SCHEMA, rows=max_rows(ranges))
+
+    def _deleted_orders(self, ranges: Sequence[RawIdRange]) -> str:
+        """Return the query of deleted orders that are still attached: they come with the bucket of the lead."""
+        values = {"shop_id": "d.shop_id", "order_id": "d.order_id", "raw_id": "d.raw_id", "is_cancelled": "true"}
+        columns = ", ".join(values.get(name, "NULL") for name in LEAD_ORDER_SCHEMA)
+        in_bucket = self.bucket.condition("l.customer_global_id")
+        of_no_lead = " OR l.lead_id IS NULL" if self.bucket.index == 0 else ""
+        return (
+            f"(SELECT {columns}, a.lead_id, l.customer_global_id, true FROM {deleted_orders(ranges)}"  # noqa: S608  # integers only
+            " JOIN lead_orders a ON a.shop_id = d.shop_id AND a.order_id = d.order_id"
+            " LEFT JOIN business_leads l ON l.lead_id = a.lead_id"
+            f" WHERE ({in_bucket}{of_no_lead}) AND NOT EXISTS"
+            " (SELECT FROM orders o WHERE o.shop_id = d.shop_id AND o.order_id = d.order_id))"
+        )
 
     def transform(
         self,
@@ -110,7 +128,8 @@ class LeadsStep(CustomerStep):
         changes, rejected = _write_changes(batch, rows, leads, deleted)
         quarantine_rows(connection, self.asset, rejected)
         good = rows.join(rejected, on="raw_id", how="anti") if rejected.height else rows
-        resolve_rows(connection, self.asset, _current_orders(good, changes.members, leads))
+        current = good.filter(~pl.col("is_deleted"))
+        resolve_rows(connection, self.asset, _current_orders(current, changes.members, leads))
         log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, changes.withdrawn))
         delete_rows(connection, "business_leads", changes.withdrawn.select("lead_id"))
         _clear_tombstones(connection, deleted)
@@ -121,7 +140,7 @@ class LeadsStep(CustomerStep):
             updated=reopened.height,
             quarantined=rejected.height,
             deleted=changes.withdrawn.height,
-            anonymous_orders=rows["customer_global_id"].null_count(),
+            anonymous_orders=rows.filter(~pl.col("is_deleted"))["customer_global_id"].null_count(),
         )
         return LoadResult(counts, (), ranges_to_check=batch.ranges)
 
@@ -131,7 +150,8 @@ class LeadsStep(CustomerStep):
         return LoadResult(BatchCounts(quarantined=rejected.height), (), ranges_to_check=batch.ranges)
 
     def finish(self, services: Services, run_id: str | None) -> BatchCounts:
-        """Mark leads without recent orders COLD, where a setting says after how many days."""
+        """Mark leads without recent orders COLD, where a setting says after how many days; delete unnamed shops."""
+        delete_unnamed_shops(services.database, run_id)
         days = services.settings.cold_after_days
         if days is None:
             return BatchCounts()
@@ -225,7 +245,9 @@ def _decide(
     Returns:
         The changes, and the orders that they were made of, with the `lead_id` that each is attached to now.
     """
-    orders, attachment = _attach(batch, rows.drop("lead_customer"), leads, deleted)
+    former = _former_leads(batch.connection, rows.filter(pl.col("lead_id").is_null()))
+    orders, attachment = _attach(batch, rows.drop("lead_customer", "is_deleted"), leads, deleted, former)
+    attachment = with_reverted(attachment, rows.filter("is_deleted").select(ORDER_KEY))
     stored = leads.select("lead_id").join(orders, on="lead_id", how="semi")
     changed = pl.concat([stored, attachment.attached.select("lead_id")]).unique()
     of_stored = _attached_orders(batch.connection, changed.join(attachment.new_leads, on="lead_id", how="anti"))
@@ -256,8 +278,25 @@ def _clear_tombstones(connection: sa.Connection, deleted: pl.DataFrame) -> None:
         connection.execute(sa.text("DELETE FROM deleted_leads d USING business_leads l WHERE l.lead_id = d.lead_id"))
 
 
+def _former_leads(connection: sa.Connection, orders: pl.DataFrame) -> pl.DataFrame | None:
+    """Read the lead that a revert took each order out of last: `ORDER_KEY`, `lead_id`, `strategy`; None without any."""
+    exists = "SELECT EXISTS (SELECT FROM detached_orders WHERE reason = 'reverted')"
+    if orders.is_empty() or not connection.execute(sa.text(exists)).scalar_one():
+        return None
+    copy_to_temp_table(connection, "orders", orders.select(ORDER_KEY), name="free_orders")
+    schema = {"shop_id": pl.Int32(), "order_id": pl.String(), "lead_id": pl.String(), "strategy": pl.String()}
+    return fetch_frame(connection, _FORMER, schema)
+
+
+_FORMER: Final = """
+    SELECT DISTINCT ON (shop_id, order_id) shop_id, order_id, d.lead_id, d.strategy
+    FROM free_orders JOIN detached_orders d USING (shop_id, order_id)
+    WHERE d.reason = 'reverted' ORDER BY shop_id, order_id, d.departure_id DESC
+"""
+
+
 def _attach(
-    batch: Batch, orders: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame
+    batch: Batch, orders: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame, former: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, Attachment]:
     """Attach the orders; return them, and others that have to be attached with them, and their attachment.
 
@@ -268,7 +307,7 @@ def _attach(
     done = pl.DataFrame(schema={"lead_id": pl.String()})
     customers = pl.concat([leads["customer_global_id"], orders["customer_global_id"]]).drop_nulls().unique()
     while True:
-        attachment = attach_orders(orders, leads)
+        attachment = attach_orders(orders, leads, former)
         named = orders.select("lead_id").drop_nulls().join(leads, on="lead_id", how="anti")
         made_again = attachment.new_leads.select("lead_id").join(deleted, on="lead_id", how="semi")
         missing = pl.concat([named, made_again]).unique().join(done, on="lead_id", how="anti")

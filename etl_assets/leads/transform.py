@@ -50,16 +50,18 @@ class Attachment(NamedTuple):
     """COLD leads that become OPEN: `lead_id`, and `shop_id`, `order_id` of the first order that joins them."""
 
 
-def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame) -> Attachment:
+def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame, former: pl.DataFrame | None = None) -> Attachment:
     """Attach orders to leads.
 
     An order belongs to a lead if it is not cancelled and has a customer. Those that belong to none yet join their
     customer's OPEN or COLD lead (reuse), or the first of them makes one (new) that the customer's later ones join.
-    An order of a lead that is not among `leads` (it was deleted by hand) belongs to none.
+    An order of a lead that is not among `leads` (it was deleted by hand) belongs to none. An order that a revert took
+    out of a lead of its customer returns to it, whatever its stage is now, and changes no stage.
 
     Args:
         orders: changed orders, `LEAD_ORDER_SCHEMA`, with `lead_id` (the lead they are attached to now, or null).
         leads: all leads of the customers in question: `lead_id`, `customer_global_id`, `lead_no`, `current_stage`.
+        former: the lead that a revert took each order out of last: `ORDER_KEY`, `lead_id`, `strategy`.
     """
     owners = leads.select("lead_id", lead_customer="customer_global_id")
     known = orders.join(owners, on="lead_id", how="left", maintain_order="left")
@@ -68,6 +70,8 @@ def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame) -> Attachment:
     stays = stays.fill_null(value=False)
     kept = known.filter(stays).drop("lead_customer")
     free = known.filter(belongs & ~stays).select(*LEAD_ORDER_SCHEMA)
+    returned = _returned(free, owners, former)
+    free = free.join(returned, on=ORDER_KEY, how="anti", maintain_order="left")
     targets = _targets(free, leads)
     attached = (
         free.join(targets, on="customer_global_id", how="left")
@@ -79,12 +83,24 @@ def attach_orders(orders: pl.DataFrame, leads: pl.DataFrame) -> Attachment:
     )
     return Attachment(
         detached=known.filter(pl.col("lead_id").is_not_null() & ~stays).select(*ORDER_KEY, reason=_detach_reason()),
-        attached=attached.select(*LEAD_ORDER_SCHEMA, "lead_id", "strategy"),
+        attached=pl.concat([attached.select(*LEAD_ORDER_SCHEMA, "lead_id", "strategy"), returned]),
         kept=kept,
         new_leads=targets.filter("is_new").select("lead_id", "customer_global_id", "lead_no"),
         reopened=attached.filter(pl.col("current_stage") == "COLD")
         .unique("lead_id", keep="first", maintain_order=True)
         .select("lead_id", *ORDER_KEY),
+    )
+
+
+def _returned(free: pl.DataFrame, owners: pl.DataFrame, former: pl.DataFrame | None) -> pl.DataFrame:
+    """Return the free orders whose former lead is still their customer's, with its `lead_id` and their `strategy`."""
+    if former is None:
+        return free.clear().with_columns(lead_id=pl.lit(None, pl.String), strategy=pl.lit(None, pl.String))
+    return (
+        free.join(former, on=ORDER_KEY)
+        .join(owners, on="lead_id")
+        .filter(pl.col("lead_customer") == pl.col("customer_global_id"))
+        .select(*LEAD_ORDER_SCHEMA, "lead_id", "strategy")
     )
 
 
@@ -95,6 +111,16 @@ def _detach_reason() -> pl.Expr:
         .when(pl.col("customer_global_id").is_null()).then(pl.lit("no_customer"))
         .otherwise(pl.lit("moved"))
     )  # fmt: skip
+
+
+def with_reverted(attachment: Attachment, deleted: pl.DataFrame) -> Attachment:
+    """Name as the reason of orders (`ORDER_KEY`) that leave their lead that they were deleted by a revert."""
+    if deleted.is_empty():
+        return attachment
+    gone = deleted.with_columns(is_gone=pl.lit(value=True))
+    detached = attachment.detached.join(gone, on=ORDER_KEY, how="left", maintain_order="left")
+    reason = pl.when(pl.col("is_gone")).then(pl.lit("reverted")).otherwise("reason")
+    return attachment._replace(detached=detached.select(*ORDER_KEY, reason=reason))
 
 
 def _targets(free: pl.DataFrame, leads: pl.DataFrame) -> pl.DataFrame:

@@ -172,8 +172,9 @@ _ENQUEUE: Final = f"""
 def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
     """Replace the queue of `asset` by all rows that it could ever process, so that changed rules reach every row.
 
-    Hazard: an uncommitted batch of `orders` may skip downstream assets (`orders.skip_consumers`) without knowing of
-    this. So its commit is waited for, and its rows are enqueued with all others.
+    Hazards: an uncommitted batch of `orders` may skip downstream assets (`orders.skip_consumers`) without knowing of
+    this. So its commit is waited for, and its rows are enqueued with all others. What a revert has put on the queue of
+    `orders` stays there; deletions are enqueued again like moves.
     """
     spec = SPECS[asset]
     if spec.range_content != "imports":
@@ -181,7 +182,8 @@ def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
     connection.execute(
         sa.text(
             "DELETE FROM etl_work w WHERE asset = :asset AND (:is_of_orders"
-            " OR NOT EXISTS (SELECT FROM etl_work s WHERE s.asset = :upstream AND s.batch_id = w.batch_id))"
+            " OR NOT EXISTS (SELECT FROM etl_work s WHERE s.asset = :upstream AND s.batch_id = w.batch_id)"
+            " AND NOT EXISTS (SELECT FROM import_tasks t WHERE t.status = 'reverted' AND t.batch_id = w.batch_id))"
         ),
         {"asset": asset, "upstream": spec.enqueued_by, "is_of_orders": spec.range_content != "imports"},
     )
@@ -204,12 +206,17 @@ _ALL_IMPORTS: Final = """
 """
 _ALL_ORDERS: Final = """
     INSERT INTO etl_work (asset, batch_id, low, high)
-    SELECT :asset, batch_id, min(raw_id), max(raw_id) FROM orders GROUP BY batch_id
+    SELECT :asset, batch_id, min(raw_id), max(raw_id)
+    FROM (SELECT batch_id, raw_id FROM orders UNION ALL SELECT batch_id, raw_id FROM deleted_orders) o
+    GROUP BY batch_id
 """
 _ALL_ORDERS_AND_MOVES: Final = """
     INSERT INTO etl_work (asset, batch_id, low, high)
     SELECT :asset, batch_id, min(raw_id), max(raw_id)
-    FROM (SELECT batch_id, raw_id FROM orders UNION ALL SELECT batch_id, raw_id FROM order_moves) o
+    FROM (
+        SELECT batch_id, raw_id FROM orders
+        UNION ALL SELECT batch_id, raw_id FROM order_moves UNION ALL SELECT batch_id, raw_id FROM deleted_orders
+    ) o
     GROUP BY batch_id
 """
 

@@ -1,7 +1,8 @@
 """SQL fragments that read the rows of ranges of the queue, for bulk reads: integers and hexadecimal literals only.
 
 Each returns text to be put behind FROM or at the end of a query; the aliases are part of the contract: `w` the range
-(`batch_id, low, high`), `t` its import, `r` its raw order, `o` its order, `m` an order that moved. For example
+(`batch_id, low, high`), `t` its import, `r` its raw order, `o` its order, `m` an order that moved, `d` one that was
+deleted. For example
 
     f"SELECT o.order_no FROM {changed_orders(ranges)} {raw_rows()} {limit_clause(ranges)}"
 
@@ -66,6 +67,10 @@ class CustomerBucket:
 ALL_CUSTOMERS: Final = CustomerBucket()
 """The bucket of all customers."""
 
+LIVE: Final = "t.status = 'completed' AND r.corrects_reverted IS NOT TRUE"
+"""SQL condition that a raw row `r` of an import `t` counts: neither its import is reverted nor that of a row that it
+corrects. The one place of that condition (docs/decisions.md, "Reverted imports")."""
+
 
 def _as_values(ranges: Sequence[RawIdRange]) -> str:
     """Return the ranges as rows `(batch_id, low, high)` of a VALUES list."""
@@ -97,6 +102,22 @@ def moved_orders(ranges: Sequence[RawIdRange]) -> str:
     )
 
 
+def deleted_orders(ranges: Sequence[RawIdRange]) -> str:
+    """Return the FROM clause that reads orders that batches deleted: the range `w`, the deletions `d`."""
+    return (
+        f"(VALUES {_as_values(ranges)}) w (batch_id, low, high)"
+        " JOIN deleted_orders d ON d.batch_id = w.batch_id AND d.raw_id BETWEEN w.low AND w.high"
+    )
+
+
+def orders_without_lines(columns: str, ranges: Sequence[RawIdRange]) -> str:
+    """Return the query of the deleted orders `d` whose number no order has (one may have come again since)."""
+    return (
+        f"SELECT {columns} FROM {deleted_orders(ranges)} WHERE NOT EXISTS (SELECT FROM orders o"  # noqa: S608  # integers only
+        " WHERE o.shop_id = d.shop_id AND o.order_id = d.order_id AND o.order_no = d.order_no)"
+    )
+
+
 def raw_rows() -> str:
     """Return the JOIN clause, to follow `changed_orders`, of the raw row `r` that each order came from.
 
@@ -114,8 +135,8 @@ def raw_ids_query(asset: AssetName, ranges: Sequence[RawIdRange]) -> str:
     """Return the query of the raw ids of all rows that ranges hold for an asset."""
     if SPECS[asset].range_content == "imports":
         return f"SELECT r.raw_id FROM {imported_rows(ranges)}"
-    orders, moves = changed_orders(ranges), moved_orders(ranges)
-    return f"SELECT o.raw_id FROM {orders} UNION SELECT m.raw_id FROM {moves}"
+    orders, moves, deletions = changed_orders(ranges), moved_orders(ranges), deleted_orders(ranges)
+    return f"SELECT o.raw_id FROM {orders} UNION SELECT m.raw_id FROM {moves} UNION SELECT d.raw_id FROM {deletions}"
 
 
 def changed_customers(ranges: Sequence[RawIdRange], bucket: CustomerBucket = ALL_CUSTOMERS) -> str:

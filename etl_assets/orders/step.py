@@ -2,25 +2,27 @@
 
 Reading and writing, in the order of the contract (design §4); the rules are in `orders.transform`. Apart from it: the
 look-up of stored versions (`stored_versions`), rows that come late (`late_rows`), changes that downstream assets may
-skip (`skip_consumers`).
+skip (`skip_consumers`), orders of which a version was reverted or restored (`redecide`).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, fetch_frame, update_rows
+from etl_assets.errors import EtlError
 from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import RawIdRange, max_rows
 from etl_assets.ledger.range_sql import imported_rows
-from etl_assets.orders.conflicts import reject_conflicts, split_conflicts, with_known_identity
 from etl_assets.orders.faults import SHOP_NOT_MADE
 from etl_assets.orders.late_rows import REPEATED, has_older_pending, store_latest_raw_id, store_repeated
+from etl_assets.orders.other_versions import GONE, ROLE, read_redecided, split_redecided
+from etl_assets.orders.redecide import Redecision, plan_redecision, redecide_orders
 from etl_assets.orders.skip_consumers import downstream_overrides
 from etl_assets.orders.stored_versions import read_stored_versions
 from etl_assets.orders.transform import (
@@ -31,9 +33,10 @@ from etl_assets.orders.transform import (
     newest_versions,
     read_orders,
 )
+from etl_assets.orders.write_newest import StoredOrders, record_order_types, resolve_orders, write_newest
 from etl_assets.pipeline.diff import count_changes
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
-from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
+from etl_assets.quarantine.rows import quarantine_rows
 from etl_assets.shop.step import refused_shops
 from etl_assets.shop.transform import SHOP_KEY
 from etl_assets.values.text import clean_text
@@ -65,6 +68,8 @@ class ParsedOrders(NamedTuple):
     """Of those the newest of each order."""
     rejected: pl.DataFrame
     """The bad rows (`REJECTED_SCHEMA`)."""
+    redecision: Redecision | None = None
+    """Orders to decide anew, since a version of them was reverted or restored: their rows are in none of the others."""
 
 
 class OrdersStep(Step):
@@ -73,30 +78,49 @@ class OrdersStep(Step):
     asset: AssetName = "orders"
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
-        """Read the pending raw rows without their items and processes, which are for other assets."""
-        return database.read(
-            f"SELECT r.raw_id, t.batch_id AS import_batch_id, {', '.join('r.' + name for name in _RAW_TEXTS)}"  # noqa: S608  # integers only
-            f" FROM {imported_rows(ranges)}",
-            RAW_ORDER_TEXT_SCHEMA,
-            rows=max_rows(ranges),
-        )
+        """Read the pending raw rows without their items and processes, which are for other assets.
+
+        Of reverted and restored imports also the other versions of their orders, with the `ROLE` of each row.
+        """
+        with database.transaction() as connection:
+            redecided, usual = split_redecided(connection, ranges)
+        frames = [read_redecided(database, redecided, RAW_ORDER_TEXT_SCHEMA)] if redecided else []
+        if usual:
+            query = (
+                f"SELECT r.raw_id, t.batch_id AS import_batch_id, {', '.join('r.' + name for name in _RAW_TEXTS)}"  # noqa: S608  # integers only
+                f" FROM {imported_rows(usual)}"
+            )
+            rows = database.read(query, RAW_ORDER_TEXT_SCHEMA, rows=max_rows(usual))
+            frames.append(rows.with_columns(pl.lit(None, pl.String).alias(ROLE)))
+        return pl.concat(frames)
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> ParsedOrders:  # noqa: ARG002  # of the protocol
         """Read the rows as versions of orders."""
         shops = queries.batch_lookup_shops()
-        types = queries.batch_lookup_order_type_mappings(rows["order_type"]).drop("is_mapped")
-        with queries.database.transaction() as connection:
-            read = [read_orders(part, preset, shops, types) for preset, part in rows_by_preset(connection, rows)]
-        versions = pl.concat([pl.DataFrame(schema=ORDER_SCHEMA), *(good for good, _ in read)])
-        rejected = pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(rejected for _, rejected in read)])
-        return ParsedOrders(versions, newest_versions(versions), rejected)
+        usual = rows.filter(pl.col(ROLE).is_null()) if rows[ROLE].null_count() < rows.height else rows
+        versions, rejected = _read_rows(queries, usual, shops)
+        parsed = ParsedOrders(versions, newest_versions(versions), rejected)
+        if usual.height == rows.height:
+            return parsed
+        redecided = rows.filter(pl.col(ROLE).is_not_null())
+        read = _read_rows(queries, redecided.filter(pl.col(ROLE) != GONE), shops)
+        return parsed._replace(redecision=plan_redecision(redecided, *read, shops))
 
     def load(self, batch: Batch, transformed: ParsedOrders) -> LoadResult:
         """Write the newest version of each order, quarantine bad rows, and enqueue the orders that changed."""
-        versions, newest, rejected = transformed
+        versions, newest, rejected, redecision = transformed
+        if redecision is not None:
+            named = redecision._replace(rejected=_with_refusals_of_shops(batch.connection, redecision.rejected))
+            return redecide_orders(batch, named) + self.load(batch, transformed._replace(redecision=None))
         older_pending = has_older_pending(batch)
-        written, refused = _write_newest(batch, versions, newest, older_pending=older_pending)
-        _record_order_types(batch.connection, written)
+        written, refused = write_newest(
+            batch.connection,
+            versions,
+            newest,
+            StoredOrders(partial(read_stored_versions, batch.connection), compare_with_stored),
+            lambda part: _write(batch, part, older_pending=older_pending),
+        )
+        record_order_types(batch.connection, written)
         rejected = pl.concat([_with_refusals_of_shops(batch.connection, rejected), refused])
         quarantine_rows(batch.connection, self.asset, rejected)
         good = versions.join(refused, on="raw_id", how="anti")
@@ -104,7 +128,7 @@ class OrdersStep(Step):
         if older_pending:
             winners = written.filter(pl.col("change") != "superseded")
             store_latest_raw_id(batch.connection, latest.join(winners, on="raw_id", how="anti"))
-        _resolve(batch.connection, latest, rejected)
+        resolve_orders(batch.connection, latest, rejected)
         overtaken = versions.height - written.height - refused.height
         counts = count_changes(written, superseded=overtaken, quarantined=rejected.height)
         changed = written.filter(pl.col("change").is_in(["inserted", "updated"]) | (REPEATED & older_pending))
@@ -114,9 +138,23 @@ class OrdersStep(Step):
         )
 
     def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
-        """Reject the row as if it could not be read."""
+        """Reject the row as if it could not be read; one that stands for a reverted or restored import stays pending."""
+        if split_redecided(batch.connection, batch.ranges)[0]:
+            msg = "orders: the database refuses what follows from a reverted or restored import: see the log."
+            raise EtlError(msg)
         nothing = pl.DataFrame(schema=ORDER_SCHEMA)
         return self.load(batch, ParsedOrders(nothing, nothing, rejected))
+
+
+def _read_rows(
+    queries: VectorizedQueries, rows: pl.DataFrame, shops: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the good rows as versions (`ORDER_SCHEMA`), and the bad ones (`REJECTED_SCHEMA`)."""
+    types = queries.batch_lookup_order_type_mappings(rows["order_type"]).drop("is_mapped")
+    with queries.database.transaction() as connection:
+        read = [read_orders(part, preset, shops, types) for preset, part in rows_by_preset(connection, rows)]
+    versions = pl.concat([pl.DataFrame(schema=ORDER_SCHEMA), *(good for good, _ in read)])
+    return versions, pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(rejected for _, rejected in read)])
 
 
 def _with_refusals_of_shops(connection: sa.Connection, rejected: pl.DataFrame) -> pl.DataFrame:
@@ -143,41 +181,6 @@ def _with_refusals_of_shops(connection: sa.Connection, rejected: pl.DataFrame) -
     )
 
 
-def _write_newest(
-    batch: Batch, versions: pl.DataFrame, newest: pl.DataFrame, *, older_pending: bool
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Write the newest version of each order that the store takes.
-
-    Hazard: a constraint or trigger of a user may refuse the newest version of an order, and the next older one is then
-    the version that counts. So refused versions are taken away and the rest is compared anew, until the store takes one
-    of each order or none is left (docs/decisions.md, "Refused versions").
-
-    Returns:
-        The written versions with their `change`, and the rejected ones (`REJECTED_SCHEMA`): refused by the store, or of
-        another order than the one that has the number. All others are older than a written one.
-    """
-    written, rejected = [], []
-    while True:
-        stored = read_stored_versions(batch.connection, newest)
-        versions, others = split_conflicts(versions, newest, stored)
-        if others.height:
-            newest = newest_versions(versions)
-            stored = read_stored_versions(batch.connection, newest)
-        decided = compare_with_stored(with_known_identity(newest, versions), stored)
-        refused = write_bisecting(
-            batch.connection, decided, lambda part: _write(batch, part, older_pending=older_pending)
-        )
-        written.append(decided.join(refused, on="raw_id", how="anti"))
-        # Without the refused version, the number may belong to another order.
-        settled = others.join(refused, on=ORDER_KEY, how="anti")
-        rejected += [refused.select(*REJECTED_SCHEMA), reject_conflicts(settled)]
-        left = pl.concat([versions, others]).join(refused, on=ORDER_KEY, how="semi")
-        versions = left.join(refused, on="raw_id", how="anti")
-        if versions.is_empty():
-            return pl.concat(written), pl.concat(rejected)
-        newest = newest_versions(versions)
-
-
 def _write(batch: Batch, decided: pl.DataFrame, *, older_pending: bool) -> None:
     """Write inserted and updated orders, the customers that these leave, and orders that a later row repeats."""
     numbered = decided.with_columns(batch_id=pl.lit(batch.batch_id, pl.Int64))
@@ -198,34 +201,6 @@ def _write(batch: Batch, decided: pl.DataFrame, *, older_pending: bool) -> None:
     update_rows(batch.connection, "orders", names_identity.select(*ORDER_KEY, IDENTITY), key=ORDER_KEY)
     if older_pending:
         store_repeated(batch, decided)
-
-
-def _record_order_types(connection: sa.Connection, written: pl.DataFrame) -> None:
-    """Add to the list of order types, so that a check of them need not read all orders."""
-    types = written.filter(pl.col("change").is_in(["inserted", "updated"]))["order_type"].drop_nulls().unique().sort()
-    if types.len():
-        connection.execute(
-            sa.text(
-                "INSERT INTO order_types (order_type) SELECT unnest(CAST(:types AS text[])) ON CONFLICT DO NOTHING"
-            ),
-            {"types": types.to_list()},
-        )
-
-
-def _resolve(connection: sa.Connection, latest: pl.DataFrame, rejected: pl.DataFrame) -> None:
-    """Resolve earlier bad rows of orders that have a good one now, and bad rows read after a later good one."""
-    resolve_rows(connection, "orders", latest.with_columns(is_good=pl.lit(value=True)))
-    keyed = rejected.drop_nulls(ORDER_KEY).select(*ORDER_KEY).unique()
-    if keyed.is_empty():
-        return
-    copy_to_temp_table(connection, "orders", keyed, name="rejected_orders")
-    stored = fetch_frame(
-        connection,
-        "SELECT shop_id, order_id, greatest(raw_id, latest_raw_id), false"
-        " FROM rejected_orders JOIN orders USING (shop_id, order_id)",
-        {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "is_good": pl.Boolean()},
-    )
-    resolve_rows(connection, "orders", stored)
 
 
 def _enclosing_range(batch: Batch, rows: pl.DataFrame) -> list[RawIdRange]:

@@ -176,6 +176,32 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
     )
 
 
+def compare_anew(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """Decide the `change` of orders that are decided anew from all their versions: what is stored counts for nothing.
+
+    The raw row must be the newest even among versions that say the same: the stored one may be reverted.
+
+    Args:
+        newest: `ORDER_SCHEMA`, one version per order.
+        stored: these orders as they are stored (`ORDER_SCHEMA`), so far as they are.
+
+    Returns:
+        `newest` with `change` (inserted, updated or unchanged), `stored_raw_id` and `stored_customer`.
+    """
+    both = newest.join(stored, on=ORDER_KEY, how="left", suffix="_stored", maintain_order="left")
+    differs = pl.any_horizontal(
+        pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_SCHEMA if name not in ORDER_KEY
+    )
+    change = (
+        pl.when(pl.col("raw_id_stored").is_null()).then(pl.lit("inserted"))
+        .when(differs).then(pl.lit("updated"))
+        .otherwise(pl.lit("unchanged"))
+    )  # fmt: skip
+    return both.select(
+        *ORDER_SCHEMA, change=change, stored_raw_id="raw_id_stored", stored_customer="customer_global_id_stored"
+    )
+
+
 def _too_long() -> pl.Expr:
     """Name the entry of a row that no index can hold; null for nearly every row."""
     return pl.coalesce(

@@ -205,7 +205,7 @@ ROWS_AGREE: Final = Check(
         SELECT t.import_id, f.subject AS column_name, f.row_count AS orders, f.first_line,
                date_trunc('second', t.completed_at) AS completed_at
         FROM import_findings f JOIN import_tasks t USING (import_id)
-        WHERE f.code = 'DISAGREEING_ROWS' AND t.completed_at > now() - interval '30 days'
+        WHERE f.code = 'DISAGREEING_ROWS' AND t.status = 'completed' AND t.completed_at > now() - interval '30 days'
         ORDER BY t.completed_at DESC, f.subject
     """,
     severity="warn",

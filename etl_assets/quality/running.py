@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from etl_assets.asset_graph import TABLE_SPECS
 from etl_assets.ledger.pending_checks import clear_pending_checks, read_pending_checks
-from etl_assets.ledger.range_sql import changed_customers, changed_orders
+from etl_assets.ledger.range_sql import changed_customers, changed_orders, deleted_orders
 from etl_assets.quality.checks import CHECKS, Check, Row
 
 if TYPE_CHECKING:
@@ -87,12 +87,13 @@ def scope_condition(table: str, ranges: Sequence[RawIdRange] | None) -> str:
         return "true"
     if not ranges:
         return "false"
-    orders = changed_orders(ranges)
+    orders, deleted = changed_orders(ranges), deleted_orders(ranges)
     match TABLE_SPECS[table].scope:
         case "order_no":
-            return f"t.order_no IN (SELECT o.order_no FROM {orders})"  # noqa: S608  # integers only, also below
+            return f"t.order_no IN (SELECT o.order_no FROM {orders} UNION SELECT d.order_no FROM {deleted})"  # noqa: S608  # integers only, also below
         case "order":
-            return f"(t.shop_id, t.order_id) IN (SELECT o.shop_id, o.order_id FROM {orders})"  # noqa: S608
+            keys = f"SELECT o.shop_id, o.order_id FROM {orders} UNION SELECT d.shop_id, d.order_id FROM {deleted}"  # noqa: S608
+            return f"(t.shop_id, t.order_id) IN ({keys})"
         case "customer":
             return f"t.customer_global_id IN ({changed_customers(ranges)})"
         case "none":

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from etl_assets.database.frames import copy_to_temp_table, fetch_frame
 from etl_assets.errors import EtlError
 from etl_assets.frame_schemas import CONFLICTING_ORDER
+from etl_assets.ledger.range_sql import LIVE
 from etl_assets.presets.model import RAW_COLUMNS, Preset
 from etl_assets.quarantine.open_rows import split_not_open
 from etl_assets.quarantine.requeue import REPLAY_LOCK_ID
@@ -42,18 +43,20 @@ _ORIGINAL_SCHEMA: Final = {
     "defect": pl.String(),
     **RAW_TEXTS,
 }
+_LIVE_CORRECTIONS: Final = f"raw_orders r JOIN import_tasks t USING (import_id) WHERE {LIVE}"
 _ORIGINALS: Final = (
     "SELECT q.quarantine_id, q.raw_id, t.mapping,"  # noqa: S608  # constants
-    " (SELECT count(*) FROM raw_orders m WHERE m.replaces_raw_id = q.raw_id),"
+    f" (SELECT count(*) FROM {_LIVE_CORRECTIONS} AND r.replaces_raw_id = q.raw_id),"
     f" r.extra, r.defect, {', '.join('r.' + name for name in RAW_COLUMNS)}"
     " FROM (SELECT DISTINCT quarantine_id FROM corrected_ids) f JOIN quarantine q USING (quarantine_id)"
     " JOIN raw_orders r USING (raw_id) JOIN import_tasks t ON t.import_id = r.import_id"
     " WHERE q.resolved_at IS NULL"
 )
 _EARLIER_CORRECTIONS: Final = (
-    f"SELECT DISTINCT ON (m.replaces_raw_id) m.replaces_raw_id, {', '.join('m.' + name for name in RAW_COLUMNS)}"  # noqa: S608  # constants
-    " FROM corrected_ids f JOIN quarantine q USING (quarantine_id) JOIN raw_orders m ON m.replaces_raw_id = q.raw_id"
-    " ORDER BY m.replaces_raw_id, m.raw_id DESC"
+    f"SELECT DISTINCT ON (r.replaces_raw_id) r.replaces_raw_id, {', '.join('r.' + name for name in RAW_COLUMNS)}"  # noqa: S608  # constants
+    " FROM corrected_ids f JOIN quarantine q USING (quarantine_id) JOIN raw_orders r ON r.replaces_raw_id = q.raw_id"
+    f" JOIN import_tasks t ON t.import_id = r.import_id WHERE {LIVE}"
+    " ORDER BY r.replaces_raw_id, r.raw_id DESC"
 )
 
 
@@ -252,7 +255,7 @@ def _resolve_replaced(
         sa.text(
             "SELECT (SELECT count(*) FROM quarantine"
             " WHERE quarantine_id = ANY (CAST(:ids AS bigint[])) AND resolved_at IS NULL),"
-            " (SELECT count(*) FROM raw_orders WHERE replaces_raw_id = ANY (CAST(:raw_ids AS bigint[])))"
+            f" (SELECT count(*) FROM {_LIVE_CORRECTIONS} AND r.replaces_raw_id = ANY (CAST(:raw_ids AS bigint[])))"  # noqa: S608  # constants
         ),
         {"ids": list(ids), "raw_ids": list(raw_ids)},
     ).one()

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_to_temp_table, fetch_frame
 from etl_assets.frame_schemas import REJECTED_SCHEMA
+from etl_assets.ledger.range_sql import LIVE
 from etl_assets.values.text import fits_an_index
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ _OPEN_SCHEMA: Final = {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id":
 
 def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.DataFrame) -> int:
     """Put rejected rows into quarantine: one entry per raw row and reason code, however often the row is run.
+
+    An entry is opened again unless a correction stands for its row, or a later row of its order does (`superseded`, an
+    outcome of `orders` that holds for ever, but of lines and customers for as long as the later row counts). A row that
+    was reverted before its lines could be processed gets a closed entry.
 
     Args:
         connection: the batch's transaction.
@@ -46,20 +51,43 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
     )
     copy_to_temp_table(connection, "quarantine", kept, name="rejected_rows")
     connection.execute(
-        sa.text(
-            """
-            INSERT INTO quarantine AS q (asset, import_id, raw_id, shop_id, order_id, reason_code, reason, row)
-            SELECT :asset, r.import_id, s.raw_id, s.shop_id, s.order_id, s.reason_code, s.reason, to_jsonb(r)
-            FROM rejected_rows s JOIN raw_orders r ON r.raw_id = s.raw_id
-            ORDER BY s.raw_id
-            ON CONFLICT (asset, raw_id, reason_code) DO UPDATE SET resolved_at = NULL, resolution = NULL
-            WHERE q.resolution = 'replayed'
-              AND NOT EXISTS (SELECT FROM raw_orders m WHERE m.replaces_raw_id = q.raw_id)
-            """
-        ),
-        {"asset": asset},
+        sa.text(_QUARANTINE),
+        {"asset": asset, "reopened": ["replayed", "reverted", *([] if asset == "orders" else ["superseded"])]},
     )
     return rejected.height
+
+
+_QUARANTINE: Final = f"""
+    INSERT INTO quarantine AS q
+        (asset, import_id, raw_id, shop_id, order_id, reason_code, reason, row, resolved_at, resolution)
+    SELECT :asset, r.import_id, s.raw_id, s.shop_id, s.order_id, s.reason_code, s.reason, to_jsonb(r),
+           CASE WHEN NOT ({LIVE}) THEN now() END, CASE WHEN NOT ({LIVE}) THEN 'reverted' END
+    FROM rejected_rows s JOIN raw_orders r ON r.raw_id = s.raw_id JOIN import_tasks t ON t.import_id = r.import_id
+    ORDER BY s.raw_id
+    ON CONFLICT (asset, raw_id, reason_code) DO UPDATE SET resolved_at = NULL, resolution = NULL
+    WHERE q.resolution = ANY (:reopened) AND excluded.resolution IS NULL AND NOT EXISTS (
+        SELECT FROM raw_orders r JOIN import_tasks t USING (import_id) WHERE r.replaces_raw_id = q.raw_id AND {LIVE}
+    )
+"""  # noqa: S608  # constants only
+
+
+def reopen_superseded(connection: sa.Connection, rejected: pl.DataFrame) -> None:
+    """Open rows of `orders` again that a later row of their order had overtaken; `resolve_rows` decides anew.
+
+    Args:
+        connection: the batch's transaction.
+        rejected: rows (`REJECTED_SCHEMA`) of orders of which a version was reverted or restored.
+    """
+    if rejected.is_empty():
+        return
+    copy_to_temp_table(connection, "quarantine", rejected.select("raw_id", "reason_code"), name="rejected_again")
+    connection.execute(
+        sa.text(
+            "UPDATE quarantine q SET resolved_at = NULL, resolution = NULL FROM rejected_again a"
+            " WHERE q.asset = 'orders' AND q.raw_id = a.raw_id AND q.reason_code = a.reason_code"
+            " AND q.resolution = 'superseded'"
+        )
+    )
 
 
 def resolve_rows(

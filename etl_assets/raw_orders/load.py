@@ -90,7 +90,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
     *,
     run_id: str | None = None,
     before_rows: Callable[[sa.Connection, UUID], None] | None = None,
-    keep: Callable[[sa.Connection, pl.DataFrame], pl.DataFrame] | None = None,
+    keep: Callable[[sa.Connection, UUID, pl.DataFrame], pl.DataFrame] | None = None,
     shop_checks: ShopChecks | None = None,
 ) -> ImportResult:
     """Land the raw orders of one import, in one transaction.
@@ -104,7 +104,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
         counts: of the rows read, as `frames` keep them.
         run_id: the Dagster run, for the ledger.
         before_rows: called first in the transaction, with the import's id; its `EtlError` fails the import.
-        keep: called in the transaction with each frame; returns the rows of it that are landed.
+        keep: called in the transaction with the import's id and each frame; returns the rows of it that are landed.
         shop_checks: look at the landed rows; its `EtlError` fails the import.
 
     Returns:
@@ -122,7 +122,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             if before_rows is not None:
                 before_rows(connection, import_id)
-            kept = frames if keep is None else (keep(connection, frame) for frame in frames)
+            kept = frames if keep is None else (keep(connection, import_id, frame) for frame in frames)
             if shop_checks is not None:
                 kept = map(partial(shop_checks.look_at, connection), kept)
             profiled = _profiled(kept, preset, counts)

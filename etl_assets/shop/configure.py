@@ -17,6 +17,7 @@ from etl_assets.errors import EtlError
 from etl_assets.ledger import queue
 from etl_assets.ledger.batches import outdate_batches
 from etl_assets.ledger.queue import RawIdRange
+from etl_assets.ledger.range_sql import LIVE
 from etl_assets.shop.transform import SHOP_KEY
 from etl_assets.user_actions import record_user_action
 from etl_assets.values.text import clean_text, clean_text_str
@@ -92,7 +93,7 @@ def set_shop(database: Database, name: str, platform: str | None, settings: Mapp
             record_user_action(connection, "shops set", f"{shop['platform']}:{shop['shop_name']}", before, changed)
         if changed.keys() & set(READ_WITH):
             outdate_batches(connection, "orders")
-            orders = _enqueue_orders(connection, shop, is_other_zone="timezone" in changed)
+            orders = enqueue_orders(connection, shop, is_other_zone="timezone" in changed)
     return ShopChange(_without_id(shop | changed), before, orders)
 
 
@@ -131,7 +132,7 @@ def _update(connection: sa.Connection, shop_id: int, changed: Mapping[str, str |
     )
 
 
-def _enqueue_orders(connection: sa.Connection, shop: Mapping[str, Any], *, is_other_zone: bool) -> int:
+def enqueue_orders(connection: sa.Connection, shop: Mapping[str, Any], *, is_other_zone: bool) -> int:
     """Put the raw rows of a shop on the queue of `orders`; return how many stored orders it has."""
     if is_other_zone:
         connection.execute(
@@ -151,12 +152,12 @@ def _raw_rows(connection: sa.Connection, shop: Mapping[str, Any]) -> list[RawIdR
     return [RawIdRange(*row) for row in connection.execute(sa.text(_RAW_ROWS), {"max_gap": MAX_GAP})]
 
 
-_RAW_ROWS: Final = """
+_RAW_ROWS: Final = f"""
     WITH of_shop AS (
         SELECT t.batch_id, r.raw_id,
                r.raw_id - lag(r.raw_id) OVER (PARTITION BY t.batch_id ORDER BY r.raw_id) > :max_gap AS is_apart
         FROM spelt_shops JOIN raw_orders r USING (platform, shop) JOIN import_tasks t USING (import_id)
-        WHERE t.status = 'completed'
+        WHERE {LIVE}
     ), numbered AS (
         SELECT batch_id, raw_id, count(*) FILTER (WHERE is_apart) OVER (PARTITION BY batch_id ORDER BY raw_id) AS part
         FROM of_shop
@@ -167,7 +168,7 @@ _RAW_ROWS: Final = """
         SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids FROM etl_work WHERE asset = 'shop' GROUP BY 1
     )
     SELECT batch_id, lower(ids), upper(ids) - 1 FROM (
-        SELECT batch_id, unnest(p.ids - coalesce(u.ids, '{}')) AS ids
+        SELECT batch_id, unnest(p.ids - coalesce(u.ids, '{{}}')) AS ids
         FROM parts p LEFT JOIN of_upstream u USING (batch_id)
     ) remaining ORDER BY 2
-"""
+"""  # noqa: S608  # constants only

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.database.bisect_write import write_bisecting
-from etl_assets.database.frames import copy_rows
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import max_rows
-from etl_assets.ledger.range_sql import imported_rows
+from etl_assets.ledger.range_sql import LIVE, imported_rows
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 from etl_assets.shop.transform import SHOP_KEY, distinct_shops, new_shops
+from etl_assets.shop.unnamed import copy_shops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ class ShopStep(Step):
         """Read the distinct shop columns of the pending raw rows, each with the first row that has them."""
         return database.read(
             "SELECT min(r.raw_id) AS raw_id, t.batch_id AS import_batch_id, r.platform, r.shop, r.currency"  # noqa: S608  # integers only
-            f" FROM {imported_rows(ranges)} GROUP BY t.batch_id, r.platform, r.shop, r.currency",
+            f" FROM {imported_rows(ranges)} WHERE {LIVE} GROUP BY t.batch_id, r.platform, r.shop, r.currency",
             RAW_SHOP_SCHEMA,
             alone=True,
             rows=max_rows(ranges),
@@ -68,7 +68,7 @@ class ShopStep(Step):
         if batch.is_careful:
             refused = _add_shops(batch.connection, new).height
         else:
-            copy_rows(batch.connection, "shop_configs", new)
+            copy_shops(batch.connection, new)
         unchanged = transformed.height - new.height
         counts = BatchCounts(inserted=new.height - refused, unchanged=unchanged, quarantined=refused)
         return LoadResult(counts, batch.ranges)
@@ -88,4 +88,4 @@ def refused_shops(connection: sa.Connection, shops: pl.DataFrame) -> pl.DataFram
 
 def _add_shops(connection: sa.Connection, new: pl.DataFrame) -> pl.DataFrame:
     """Add the shops that the store takes; return the others, with `reason_code` and `reason`."""
-    return write_bisecting(connection, new, lambda part: copy_rows(connection, "shop_configs", part))
+    return write_bisecting(connection, new, lambda part: copy_shops(connection, part))

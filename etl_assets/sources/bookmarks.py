@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from etl_assets.sources.rows import ROW_HASH, ROW_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from etl_assets.database.database import Database
 
@@ -68,16 +69,16 @@ def advance(connection: sa.Connection, source: str, epoch: int, position: dict[s
         raise ConcurrentRunError(msg)
 
 
-def record_orders(connection: sa.Connection, source: str, orders: pl.DataFrame) -> pl.DataFrame:
-    """Record the hashes of orders; return the orders that are new or have changed."""
+def record_orders(connection: sa.Connection, source: str, orders: pl.DataFrame, import_id: UUID) -> pl.DataFrame:
+    """Record the hashes of orders; return the orders that are new or have changed, or whose import is reverted."""
     _stage(connection, source, orders)
     changed = fetch_frame(
         connection,
-        "INSERT INTO source_rows (source, row_key, row_hash)"
-        " SELECT source, row_key, row_hash FROM staged_rows s WHERE NOT EXISTS (SELECT FROM source_rows r"
-        "  WHERE r.source = s.source AND r.row_key = s.row_key AND r.row_hash = s.row_hash)"
+        "INSERT INTO source_rows (source, row_key, row_hash, import_id)"  # noqa: S608  # constants, and a hex literal
+        f" SELECT source, row_key, row_hash, '{import_id}' FROM staged_rows s WHERE NOT EXISTS ({_KNOWN})"
         " ORDER BY row_key"
-        " ON CONFLICT (source, row_key) DO UPDATE SET row_hash = excluded.row_hash RETURNING row_key",
+        " ON CONFLICT (source, row_key)"
+        " DO UPDATE SET row_hash = excluded.row_hash, import_id = excluded.import_id RETURNING row_key",
         {ROW_KEY: pl.String()},
     )
     return orders.join(changed, on=ROW_KEY, how="semi", maintain_order="left")
@@ -88,11 +89,16 @@ def has_new_orders(connection: sa.Connection, source: str, orders: pl.DataFrame)
     _stage(connection, source, orders)
     found: bool = connection.execute(
         sa.text(
-            "SELECT EXISTS (SELECT FROM staged_rows s WHERE NOT EXISTS (SELECT FROM source_rows r"
-            " WHERE r.source = s.source AND r.row_key = s.row_key AND r.row_hash = s.row_hash))"
+            f"SELECT EXISTS (SELECT FROM staged_rows s WHERE NOT EXISTS ({_KNOWN}))"  # noqa: S608  # constants
         )
     ).scalar_one()
     return found
+
+
+_KNOWN: Final = """
+    SELECT FROM source_rows r WHERE r.source = s.source AND r.row_key = s.row_key AND r.row_hash = s.row_hash
+    AND NOT EXISTS (SELECT FROM import_tasks t WHERE t.import_id = r.import_id AND t.status = 'reverted')
+"""
 
 
 def _stage(connection: sa.Connection, source: str, orders: pl.DataFrame) -> None:

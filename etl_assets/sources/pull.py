@@ -180,9 +180,9 @@ def _land_new_orders(
             return None, 0
     missed, counts = 0, ReadCounts(lines=file.rows, headers=file.headers)
 
-    def new_orders(connection: sa.Connection, frame: pl.DataFrame) -> pl.DataFrame:
+    def new_orders(connection: sa.Connection, import_id: UUID, frame: pl.DataFrame) -> pl.DataFrame:
         nonlocal missed
-        new = bookmarks.record_orders(connection, source.name, frame)
+        new = bookmarks.record_orders(connection, source.name, frame, import_id)
         missed += new.height - int(new[PENDING].sum())
         return new.drop(ADDED)
 

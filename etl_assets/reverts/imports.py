@@ -1,0 +1,246 @@
+"""Reverts of imports, and restores: which of their rows count is changed at once, the tables follow in the next run.
+
+A revert marks the import, closes its quarantine, and puts its rows on the queue of `orders`, which decides their orders
+anew from all other versions (`orders.redecide`). A restore marks it as it was, and puts its rows on the queue of
+`shop`. Raw rows stay as history. Why this way: docs/decisions.md, "Reverted imports".
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import polars as pl
+import sqlalchemy as sa
+
+from etl_assets.asset_graph import STEP_ASSETS
+from etl_assets.database.frames import copy_to_temp_table, fetch_frame
+from etl_assets.errors import EtlError
+from etl_assets.ledger import queue
+from etl_assets.ledger.batches import outdate_batches
+from etl_assets.ledger.queue import RawIdRange
+from etl_assets.quarantine.requeue import REPLAY_LOCK_ID
+from etl_assets.shop.first_rows import reset_shops
+from etl_assets.shop.unnamed import note_doubtful_shops
+from etl_assets.user_actions import record_user_action
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from etl_assets.asset_graph import AssetName
+    from etl_assets.database.database import Database
+
+Status = Literal["reverted", "completed"]
+
+_ACTIONS: Final[dict[str, str]] = {"reverted": "imports revert", "completed": "imports restore"}
+_FROM: Final[dict[str, tuple[str, ...]]] = {"reverted": ("completed", "held"), "completed": ("reverted",)}
+"""Status that an import gets, and those that it may have before."""
+_ENTRY: Final[dict[str, AssetName]] = {"reverted": "orders", "completed": "shop"}
+"""Status that an import gets, and the asset on whose queue its rows are put: a restored one may name new shops."""
+
+
+class RevertError(EtlError):
+    """Raised for an import that has no rows to revert or restore."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportChange:
+    """Outcome of the revert or restore of one import."""
+
+    import_id: UUID
+    source: str
+    status: str
+    rows: int
+    orders: int
+    """Stored orders that come from its rows."""
+    corrections: int
+    """Corrected rows of other imports that are reverted or restored with it."""
+    is_changed: bool
+    """False where it had that status before: nothing was to be done."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the change as the commands print it."""
+        return {**asdict(self), "import_id": str(self.import_id)}
+
+
+def revert_imports(database: Database, import_ids: Sequence[UUID]) -> list[ImportChange]:
+    """Take imports back; run the assets afterwards.
+
+    Raises:
+        RevertError: one of them failed or is still being read; none is reverted.
+    """
+    return _change(database, import_ids, "reverted")
+
+
+def restore_imports(database: Database, import_ids: Sequence[UUID]) -> list[ImportChange]:
+    """Bring reverted imports back; run the assets afterwards. Raises as `revert_imports` does."""
+    return _change(database, import_ids, "completed")
+
+
+def _change(database: Database, import_ids: Sequence[UUID], status: Status) -> list[ImportChange]:
+    """Give imports a status, and put what follows from it on the queue, in one transaction.
+
+    Hazards. A batch may have been read before and not be committed: the epochs of all assets move on, so that it is
+    read again, or has committed before anything is changed here. They are locked leads first, as a batch of `leads` may
+    lock `customers`. Corrections and replays of these rows wait (`REPLAY_LOCK_ID`).
+    """
+    with database.transaction() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
+        imports = [_Import.read(connection, one) for one in sorted(set(import_ids))]
+        wrong = [str(one.import_id) for one in imports if one.status not in (status, *_FROM[status])]
+        if wrong:
+            msg = f"Only imports that landed rows can be reverted and restored; {', '.join(wrong)} did not."
+            raise RevertError(msg)
+        changed = [one for one in imports if one.status != status]
+        if changed:
+            for asset in reversed(STEP_ASSETS):
+                outdate_batches(connection, asset)
+        corrections = {one.import_id: _change_import(connection, one, status) for one in changed}
+        return [
+            ImportChange(
+                import_id=one.import_id,
+                source=one.source,
+                status=status,
+                rows=one.rows,
+                orders=_count_orders(connection, one),
+                corrections=corrections.get(one.import_id, 0),
+                is_changed=one in changed,
+            )
+            for one in imports
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """Import as it is before the change."""
+
+    import_id: UUID
+    source: str
+    status: str
+    rows: int
+    range: RawIdRange | None
+    """None where it has no rows."""
+
+    @classmethod
+    def read(cls, connection: sa.Connection, import_id: UUID) -> _Import:
+        """Read an import and lock it. Raises `RevertError` where there is none."""
+        found = connection.execute(sa.text(_IMPORT), {"import_id": import_id}).one_or_none()
+        if found is None:
+            msg = f"No import has the id {import_id}."
+            raise RevertError(msg)
+        low, high = found.first_raw_id, found.last_raw_id
+        if found.row_count and (low is None or high is None):  # landed by a version that did not store them
+            low, high = connection.execute(sa.text(_BOUNDS), {"import_id": import_id}).one()
+        place = RawIdRange(found.batch_id, low, high) if found.row_count else None
+        return cls(import_id, found.source, found.status, found.row_count or 0, place)
+
+
+def _change_import(connection: sa.Connection, one: _Import, status: Status) -> int:
+    """Change one import; return how many corrections of its rows are reverted or restored with it."""
+    connection.execute(
+        sa.text("UPDATE import_tasks SET status = :status, is_redecided = true WHERE import_id = :import_id"),
+        {"status": status, "import_id": one.import_id},
+    )
+    record_user_action(connection, _ACTIONS[status], str(one.import_id), {"status": one.status}, {"status": status})
+    if one.range is None:
+        return 0
+    corrections = _change_corrections(connection, one, status)
+    entry = _ENTRY[status]
+    for asset in ("shop", "orders"):
+        connection.execute(
+            sa.text("DELETE FROM etl_work WHERE asset = :asset AND batch_id = :batch_id"),
+            {"asset": asset, "batch_id": one.range.batch_id},
+        )
+    queue.enqueue(connection, [entry], [one.range])
+    rows = corrections.select("batch_id", "raw_id", high="raw_id").iter_rows()
+    queue.enqueue(connection, [entry], [RawIdRange(*row) for row in rows])
+    if status == "reverted":
+        _close_quarantine(connection, one, corrections)
+    copy_to_temp_table(connection, "raw_orders", corrections.select("raw_id"), name="changed_corrections")
+    named = fetch_frame(connection, _named_shops(one), {"platform": pl.String(), "shop": pl.String()})
+    reset_shops(connection, note_doubtful_shops(connection, named), one.range.low)
+    return corrections.height
+
+
+def _change_corrections(connection: sa.Connection, one: _Import, status: Status) -> pl.DataFrame:
+    """Revert or restore the corrections of the import's rows, and corrections of these; return them: `raw_id`, `batch_id`.
+
+    A correction counts if its own import does, and that of every row before it.
+    """
+    assert one.range is not None
+    connection.execute(
+        sa.text(_CORRECTIONS),
+        {"import_id": one.import_id, "low": one.range.low, "high": one.range.high, "is_reverted": status == "reverted"},
+    )
+    changed = fetch_frame(
+        connection,
+        "SELECT c.raw_id, t.batch_id FROM corrections_to_change c JOIN raw_orders r USING (raw_id)"
+        " JOIN import_tasks t ON t.import_id = r.import_id",
+        {"raw_id": pl.Int64(), "batch_id": pl.Int64()},
+    )
+    for statement in _CHANGE_CORRECTIONS:
+        connection.execute(sa.text(statement))
+    return changed
+
+
+def _close_quarantine(connection: sa.Connection, one: _Import, corrections: pl.DataFrame) -> None:
+    connection.execute(
+        sa.text(
+            "UPDATE quarantine SET resolved_at = now(), resolution = 'reverted' WHERE resolved_at IS NULL"
+            " AND (import_id = :import_id OR raw_id = ANY (CAST(:raw_ids AS bigint[])))"
+        ),
+        {"import_id": one.import_id, "raw_ids": corrections["raw_id"].to_list()},
+    )
+
+
+def _named_shops(one: _Import) -> str:
+    """Return the query of the shops that the rows of an import name, and the corrections that changed with it."""
+    assert one.range is not None
+    return (
+        "SELECT platform, shop FROM raw_orders"  # noqa: S608  # integers and a hexadecimal literal
+        f" WHERE raw_id BETWEEN {one.range.low:d} AND {one.range.high:d} AND import_id = '{one.import_id}'"
+        " GROUP BY platform, shop"
+        " UNION SELECT platform, shop FROM raw_orders JOIN changed_corrections USING (raw_id)"
+    )
+
+
+def _count_orders(connection: sa.Connection, one: _Import) -> int:
+    """Count the stored orders that come from the import's rows."""
+    if one.range is None:
+        return 0
+    parameters = {"import_id": one.import_id, **asdict(one.range)}
+    return int(connection.execute(sa.text(_ORDERS), parameters).scalar_one())
+
+
+_IMPORT: Final = """
+    SELECT source, status, row_count, batch_id, first_raw_id, last_raw_id FROM import_tasks
+    WHERE import_id = :import_id FOR UPDATE
+"""
+_BOUNDS: Final = "SELECT min(raw_id), max(raw_id) FROM raw_orders WHERE import_id = :import_id"
+_ORDERS: Final = """
+    SELECT count(*) FROM raw_orders r JOIN orders o ON o.raw_id = r.raw_id AND o.raw_id BETWEEN :low AND :high
+    WHERE r.raw_id BETWEEN :low AND :high AND r.import_id = :import_id AND o.batch_id IN (
+        SELECT batch_id FROM etl_batches
+        WHERE asset = 'orders' AND batch_id > :batch_id AND :import_id = ANY (import_ids)
+    )
+"""
+_CORRECTIONS: Final = """
+    CREATE TEMPORARY TABLE corrections_to_change ON COMMIT DROP AS
+    WITH RECURSIVE corrections AS (
+        SELECT m.raw_id, m.import_id, m.corrects_reverted, :is_reverted OR r.corrects_reverted IS TRUE AS is_reverted
+        FROM raw_orders m JOIN raw_orders r ON r.raw_id = m.replaces_raw_id
+        WHERE m.replaces_raw_id BETWEEN :low AND :high AND r.import_id = :import_id
+        UNION ALL
+        SELECT m.raw_id, m.import_id, m.corrects_reverted, c.is_reverted OR t.status = 'reverted'
+        FROM corrections c JOIN import_tasks t ON t.import_id = c.import_id
+        JOIN raw_orders m ON m.replaces_raw_id = c.raw_id
+    )
+    SELECT raw_id, is_reverted FROM corrections WHERE is_reverted IS DISTINCT FROM coalesce(corrects_reverted, false)
+"""
+_CHANGE_CORRECTIONS: Final = (
+    "UPDATE raw_orders r SET corrects_reverted = c.is_reverted FROM corrections_to_change c WHERE c.raw_id = r.raw_id",
+    "UPDATE import_tasks SET is_redecided = true WHERE import_id IN"
+    " (SELECT r.import_id FROM corrections_to_change JOIN raw_orders r USING (raw_id))",
+    "DROP TABLE corrections_to_change",
+)
