@@ -155,7 +155,7 @@ def _delete(batch: Batch, orders: pl.DataFrame) -> None:
 
 
 def _store_latest_raw_ids(connection: sa.Connection, latest: pl.DataFrame) -> None:
-    """Store the latest good row of each order where it is not the one that counts, and forget any other."""
+    """Store the latest good row of each order where it is not the one that counts, and forget any later one."""
     if latest.is_empty():
         return
     copy_to_temp_table(connection, "orders", latest, name="latest_rows")
@@ -163,6 +163,6 @@ def _store_latest_raw_ids(connection: sa.Connection, latest: pl.DataFrame) -> No
         sa.text(
             "UPDATE orders o SET latest_raw_id = nullif(l.raw_id, o.raw_id) FROM latest_rows l"
             " WHERE o.shop_id = l.shop_id AND o.order_id = l.order_id"
-            " AND o.latest_raw_id IS DISTINCT FROM nullif(l.raw_id, o.raw_id)"
+            " AND greatest(o.raw_id, o.latest_raw_id) <> l.raw_id"
         )
     )

@@ -72,7 +72,7 @@ _QUARANTINE: Final = f"""
 
 
 def reopen_superseded(connection: sa.Connection, rejected: pl.DataFrame) -> None:
-    """Open rows of `orders` again that a later row of their order had overtaken; `resolve_rows` decides anew.
+    """Open rows of `orders` again that a later row of their order had overtaken, and none does now.
 
     Args:
         connection: the batch's transaction.
@@ -85,7 +85,9 @@ def reopen_superseded(connection: sa.Connection, rejected: pl.DataFrame) -> None
         sa.text(
             "UPDATE quarantine q SET resolved_at = NULL, resolution = NULL FROM rejected_again a"
             " WHERE q.asset = 'orders' AND q.raw_id = a.raw_id AND q.reason_code = a.reason_code"
-            " AND q.resolution = 'superseded'"
+            " AND q.resolution = 'superseded' AND NOT EXISTS (SELECT FROM orders o WHERE o.shop_id = q.shop_id"
+            " AND o.order_id = q.order_id AND greatest(o.raw_id, o.latest_raw_id) > q.raw_id"
+            " AND (q.reason_code <> 'CONFLICTING_ORDER' OR o.platform_order_id = q.row ->> 'platform_order_id'))"
         )
     )
 
