@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl_assets.asset_graph import TABLES_OF
 from etl_assets.reverts.imports import restore_imports, revert_imports
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers import pipeline, strategies
@@ -147,7 +148,7 @@ def assert_books_balance(services: Services) -> None:
         " FROM etl_batches WHERE asset <> 'raw_orders' GROUP BY asset",
     )
     assert all(row["is_exact"] for row in sums)
-    tables = {asset: tables[0] for asset, tables in pipeline.TABLES_OF.items()}
+    tables = {asset: tables[0] for asset, tables in TABLES_OF.items()}
     counted = {row["asset"]: row["rows"] for row in sums}
     stored = {asset: pipeline.scalar(services, f"SELECT count(*) FROM {tables[asset]}") for asset in counted}  # noqa: S608
     assert stored == counted

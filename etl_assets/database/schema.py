@@ -97,7 +97,7 @@ raw_orders: Final = Table(
     Column("defect", Text, comment="why the row can't be loaded as it was (its text had to be changed to be stored)"),
     Column("replaces_raw_id", BigInteger, comment="the quarantined row that this one corrects"),
     Column("platform_order_id", Text, comment=PLATFORM_ORDER_ID),
-    Column("corrects_reverted", Boolean, comment="the row that it corrects is of a reverted import; false: of a restored"),
+    Column("corrects_reverted", Boolean, comment="true: the row that it corrects is of a reverted import"),
     Index(None, "replaces_raw_id", postgresql_where=text("replaces_raw_id IS NOT NULL")),
 )  # fmt: skip
 

@@ -50,8 +50,14 @@ def read_pending_checks(connection: sa.Connection, asset: AssetName) -> PendingC
     rows = connection.execute(sa.text(_READ), {"asset": asset}).all()
     ranges = [RawIdRange(batch_id, low, high) for _, batch_id, low, high in rows]
     large = LARGE_SHARE * rows_in_statistics(connection, "orders")
-    is_large = len(ranges) > MAX_RANGES or max_rows(ranges) > large
+    is_large = len(ranges) > MAX_RANGES or (max_rows(ranges) > large and _has_more_orders(connection, ranges, large))
     return PendingChecks(rows[-1][0] if rows else 0, ranges, is_large=is_large)
+
+
+def _has_more_orders(connection: sa.Connection, ranges: Sequence[RawIdRange], number: float) -> bool:
+    """Return whether ranges have more orders than that: those of a batch may lie far apart (`orders.redecide`)."""
+    counted = connection.execute(sa.text(_COUNT), {"limit": int(number) + 1, **as_arrays(ranges)})
+    return int(counted.scalar_one()) > number
 
 
 def clear_pending_checks(connection: sa.Connection, asset: AssetName, *, until: int) -> None:
@@ -64,4 +70,9 @@ _MARK: Final = f"""
     SELECT :asset, batch_id, lower(ids), upper(ids) - 1 FROM ({GIVEN}) given
 """  # noqa: S608  # constants only
 _READ: Final = "SELECT note_id, batch_id, low, high FROM etl_pending_checks WHERE asset = :asset ORDER BY note_id"
+_COUNT: Final = f"""
+    SELECT count(*) FROM (
+        SELECT FROM ({GIVEN}) g JOIN orders o ON o.batch_id = g.batch_id AND g.ids @> o.raw_id LIMIT :limit
+    ) found
+"""  # noqa: S608  # constants only
 _CLEAR: Final = "DELETE FROM etl_pending_checks WHERE asset = :asset AND note_id <= :until"

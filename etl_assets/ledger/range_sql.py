@@ -113,7 +113,7 @@ def deleted_orders(ranges: Sequence[RawIdRange]) -> str:
 def orders_without_lines(columns: str, ranges: Sequence[RawIdRange]) -> str:
     """Return the query of the deleted orders `d` whose number no order has (one may have come again since)."""
     return (
-        f"SELECT {columns} FROM {deleted_orders(ranges)} WHERE NOT EXISTS (SELECT FROM orders o"  # noqa: S608  # integers only
+        f"SELECT {columns} FROM {deleted_orders(ranges)} WHERE NOT EXISTS (SELECT FROM orders o"  # integers only
         " WHERE o.shop_id = d.shop_id AND o.order_id = d.order_id AND o.order_no = d.order_no)"
     )
 

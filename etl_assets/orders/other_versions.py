@@ -62,7 +62,7 @@ def read_redecided(database: Database, ranges: Sequence[RawIdRange], schema: Map
         The columns of `schema` and `ROLE`. Rows that `shop` has yet to process are left out: they come later.
     """
     known = {"replaces_raw_id": pl.Int64(), "is_live": pl.Boolean()}
-    columns = f"{_columns(schema)}, r.replaces_raw_id, {LIVE}"
+    columns = f"{_columns(schema)}, r.replaces_raw_id, {LIVE} AS is_live"
     query = f"SELECT {columns} FROM {imported_rows(ranges)}"  # noqa: S608  # integers only
     own = database.read(query, {**schema, **known}, rows=max_rows(ranges))
     own = own.with_columns(_role_of("is_live", OWN)).drop("is_live")
@@ -75,7 +75,7 @@ def read_redecided(database: Database, ranges: Sequence[RawIdRange], schema: Map
 
 
 def _columns(schema: Mapping[str, pl.DataType]) -> str:
-    return ", ".join("t.batch_id" if name == "import_batch_id" else f"r.{name}" for name in schema)
+    return ", ".join("t.batch_id AS import_batch_id" if name == "import_batch_id" else f"r.{name}" for name in schema)
 
 
 def _role_of(is_live: str, role: str) -> pl.Expr:

@@ -19,7 +19,7 @@ from etl_assets.orders.transform import ORDER_KEY, ORDER_SCHEMA, compare_anew, n
 from etl_assets.orders.write_newest import StoredOrders, record_order_types, resolve_orders, write_newest
 from etl_assets.pipeline.diff import count_changes
 from etl_assets.pipeline.protocol import LoadResult
-from etl_assets.quarantine.rows import quarantine_rows, reopen_superseded
+from etl_assets.quarantine.rows import quarantine_rows, resolve_anew
 from etl_assets.values.order_keys import order_keys
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def redecide_orders(batch: Batch, found: Redecision) -> LoadResult:
     _store_latest_raw_ids(connection, latest)
     rejected = pl.concat([found.rejected, refused])
     quarantine_rows(connection, "orders", rejected)
-    reopen_superseded(connection, rejected)
+    resolve_anew(connection, rejected)
     resolve_orders(connection, latest, rejected)
     counts = count_changes(
         written,

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
-import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, fetch_frame, update_rows
 from etl_assets.errors import EtlError
@@ -43,6 +42,8 @@ from etl_assets.values.text import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import sqlalchemy as sa
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
@@ -138,7 +139,7 @@ class OrdersStep(Step):
         )
 
     def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
-        """Reject the row as if it could not be read; one that stands for a reverted or restored import stays pending."""
+        """Reject the row as if it could not be read; rows of reverted and restored imports stay pending instead."""
         if split_redecided(batch.connection, batch.ranges)[0]:
             msg = "orders: the database refuses what follows from a reverted or restored import: see the log."
             raise EtlError(msg)

@@ -253,9 +253,9 @@ def _resolve_replaced(
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
     still_open, corrected_now = connection.execute(
         sa.text(
-            "SELECT (SELECT count(*) FROM quarantine"
+            "SELECT (SELECT count(*) FROM quarantine"  # noqa: S608  # constants
             " WHERE quarantine_id = ANY (CAST(:ids AS bigint[])) AND resolved_at IS NULL),"
-            f" (SELECT count(*) FROM {_LIVE_CORRECTIONS} AND r.replaces_raw_id = ANY (CAST(:raw_ids AS bigint[])))"  # noqa: S608  # constants
+            f" (SELECT count(*) FROM {_LIVE_CORRECTIONS} AND r.replaces_raw_id = ANY (CAST(:raw_ids AS bigint[])))"
         ),
         {"ids": list(ids), "raw_ids": list(raw_ids)},
     ).one()

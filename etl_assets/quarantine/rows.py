@@ -57,6 +57,11 @@ def quarantine_rows(connection: sa.Connection, asset: AssetName, rejected: pl.Da
     return rejected.height
 
 
+_IS_CORRECTED: Final = f"""
+    EXISTS (
+        SELECT FROM raw_orders r JOIN import_tasks t USING (import_id) WHERE r.replaces_raw_id = q.raw_id AND {LIVE}
+    )
+"""  # constants only
 _QUARANTINE: Final = f"""
     INSERT INTO quarantine AS q
         (asset, import_id, raw_id, shop_id, order_id, reason_code, reason, row, resolved_at, resolution)
@@ -65,31 +70,43 @@ _QUARANTINE: Final = f"""
     FROM rejected_rows s JOIN raw_orders r ON r.raw_id = s.raw_id JOIN import_tasks t ON t.import_id = r.import_id
     ORDER BY s.raw_id
     ON CONFLICT (asset, raw_id, reason_code) DO UPDATE SET resolved_at = NULL, resolution = NULL
-    WHERE q.resolution = ANY (:reopened) AND excluded.resolution IS NULL AND NOT EXISTS (
-        SELECT FROM raw_orders r JOIN import_tasks t USING (import_id) WHERE r.replaces_raw_id = q.raw_id AND {LIVE}
-    )
+    WHERE q.resolution = ANY (:reopened) AND excluded.resolution IS NULL AND NOT {_IS_CORRECTED}
 """  # noqa: S608  # constants only
 
 
-def reopen_superseded(connection: sa.Connection, rejected: pl.DataFrame) -> None:
-    """Open rows of `orders` again that a later row of their order had overtaken, and none does now.
+def resolve_anew(connection: sa.Connection, rejected: pl.DataFrame) -> None:
+    """Decide anew whether rows of `orders` are overtaken or corrected, when rows that did so are reverted or restored.
+
+    To be followed by `resolve_rows`.
 
     Args:
-        connection: the batch's transaction.
-        rejected: rows (`REJECTED_SCHEMA`) of orders of which a version was reverted or restored.
+        connection: the batch's transaction; the orders are written.
+        rejected: bad rows (`REJECTED_SCHEMA`) of orders that were decided anew, in quarantine.
     """
     if rejected.is_empty():
         return
     copy_to_temp_table(connection, "quarantine", rejected.select("raw_id", "reason_code"), name="rejected_again")
-    connection.execute(
-        sa.text(
-            "UPDATE quarantine q SET resolved_at = NULL, resolution = NULL FROM rejected_again a"
-            " WHERE q.asset = 'orders' AND q.raw_id = a.raw_id AND q.reason_code = a.reason_code"
-            " AND q.resolution = 'superseded' AND NOT EXISTS (SELECT FROM orders o WHERE o.shop_id = q.shop_id"
-            " AND o.order_id = q.order_id AND greatest(o.raw_id, o.latest_raw_id) > q.raw_id"
-            " AND (q.reason_code <> 'CONFLICTING_ORDER' OR o.platform_order_id = q.row ->> 'platform_order_id'))"
-        )
+    for statement in _RESOLVE_ANEW:
+        connection.execute(sa.text(statement))
+
+
+_OF_REJECTED: Final = """
+    FROM rejected_again a WHERE q.asset = 'orders' AND q.raw_id = a.raw_id AND q.reason_code = a.reason_code
+"""
+_RESOLVE_ANEW: Final = (
+    f"""
+    UPDATE quarantine q SET resolved_at = now(), resolution = 'replayed' {_OF_REJECTED}
+    AND q.resolved_at IS NULL AND {_IS_CORRECTED}
+    """,  # noqa: S608  # constants only
+    f"""
+    UPDATE quarantine q SET resolved_at = NULL, resolution = NULL {_OF_REJECTED}
+    AND q.resolution = 'superseded' AND NOT {_IS_CORRECTED} AND NOT EXISTS (
+        SELECT FROM orders o WHERE o.shop_id = q.shop_id AND o.order_id = q.order_id
+        AND greatest(o.raw_id, o.latest_raw_id) > q.raw_id
+        AND (q.reason_code <> 'CONFLICTING_ORDER' OR o.platform_order_id = q.row ->> 'platform_order_id')
     )
+    """,  # noqa: S608  # constants only
+)
 
 
 def resolve_rows(

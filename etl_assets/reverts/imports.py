@@ -143,35 +143,38 @@ def _change_import(connection: sa.Connection, one: _Import, status: Status) -> i
         {"status": status, "import_id": one.import_id},
     )
     record_user_action(connection, _ACTIONS[status], str(one.import_id), {"status": one.status}, {"status": status})
-    if one.range is None:
+    place = one.range
+    if place is None:
         return 0
-    corrections = _change_corrections(connection, one, status)
+    corrections = _change_corrections(connection, one, place, status)
     entry = _ENTRY[status]
     for asset in ("shop", "orders"):
         connection.execute(
             sa.text("DELETE FROM etl_work WHERE asset = :asset AND batch_id = :batch_id"),
-            {"asset": asset, "batch_id": one.range.batch_id},
+            {"asset": asset, "batch_id": place.batch_id},
         )
-    queue.enqueue(connection, [entry], [one.range])
+    queue.enqueue(connection, [entry], [place])
     rows = corrections.select("batch_id", "raw_id", high="raw_id").iter_rows()
     queue.enqueue(connection, [entry], [RawIdRange(*row) for row in rows])
     if status == "reverted":
         _close_quarantine(connection, one, corrections)
     copy_to_temp_table(connection, "raw_orders", corrections.select("raw_id"), name="changed_corrections")
-    named = fetch_frame(connection, _named_shops(one), {"platform": pl.String(), "shop": pl.String()})
-    reset_shops(connection, note_doubtful_shops(connection, named), one.range.low)
+    named = fetch_frame(connection, _named_shops(one, place), {"platform": pl.String(), "shop": pl.String()})
+    reset_shops(connection, note_doubtful_shops(connection, named), place.low)
     return corrections.height
 
 
-def _change_corrections(connection: sa.Connection, one: _Import, status: Status) -> pl.DataFrame:
-    """Revert or restore the corrections of the import's rows, and corrections of these; return them: `raw_id`, `batch_id`.
+def _change_corrections(connection: sa.Connection, one: _Import, place: RawIdRange, status: Status) -> pl.DataFrame:
+    """Revert or restore the corrections of the import's rows, and corrections of these.
 
     A correction counts if its own import does, and that of every row before it.
+
+    Returns:
+        Those that changed: `raw_id`, `batch_id`.
     """
-    assert one.range is not None
     connection.execute(
         sa.text(_CORRECTIONS),
-        {"import_id": one.import_id, "low": one.range.low, "high": one.range.high, "is_reverted": status == "reverted"},
+        {"import_id": one.import_id, "low": place.low, "high": place.high, "is_reverted": status == "reverted"},
     )
     changed = fetch_frame(
         connection,
@@ -194,12 +197,11 @@ def _close_quarantine(connection: sa.Connection, one: _Import, corrections: pl.D
     )
 
 
-def _named_shops(one: _Import) -> str:
+def _named_shops(one: _Import, place: RawIdRange) -> str:
     """Return the query of the shops that the rows of an import name, and the corrections that changed with it."""
-    assert one.range is not None
     return (
         "SELECT platform, shop FROM raw_orders"  # noqa: S608  # integers and a hexadecimal literal
-        f" WHERE raw_id BETWEEN {one.range.low:d} AND {one.range.high:d} AND import_id = '{one.import_id}'"
+        f" WHERE raw_id BETWEEN {place.low:d} AND {place.high:d} AND import_id = '{one.import_id}'"
         " GROUP BY platform, shop"
         " UNION SELECT platform, shop FROM raw_orders JOIN changed_corrections USING (raw_id)"
     )
@@ -240,7 +242,9 @@ _CORRECTIONS: Final = """
 """
 _CHANGE_CORRECTIONS: Final = (
     "UPDATE raw_orders r SET corrects_reverted = c.is_reverted FROM corrections_to_change c WHERE c.raw_id = r.raw_id",
-    "UPDATE import_tasks SET is_redecided = true WHERE import_id IN"
-    " (SELECT r.import_id FROM corrections_to_change JOIN raw_orders r USING (raw_id))",
+    """
+    UPDATE import_tasks SET is_redecided = true
+    WHERE import_id IN (SELECT r.import_id FROM corrections_to_change JOIN raw_orders r USING (raw_id))
+    """,
     "DROP TABLE corrections_to_change",
 )

@@ -51,13 +51,14 @@ def note_doubtful_shops(connection: sa.Connection, raw_shops: pl.DataFrame) -> p
 def delete_unnamed_shops(database: Database, run_id: str | None) -> None:
     """Delete the doubtful shops that no row that counts, no order, no customer and no user names, in a batch of `shop`.
 
-    Hazard: a row that names the shop may be on its way. Until all pending work is done, shops in doubt stay so; and a
-    shop that is deleted all the same is made again with its id by the row that names it.
+    Hazard: a row that names the shop may be on its way, or its orders and customers yet to be deleted. Until that is
+    done, shops in doubt stay so; and a shop that is deleted all the same is made again with its id by the row that
+    names it.
     """
     with database.transaction() as connection:
         if not connection.execute(sa.text("SELECT EXISTS (SELECT FROM doubtful_shops)")).scalar_one():
             return
-        if connection.execute(sa.text("SELECT EXISTS (SELECT FROM etl_work)")).scalar_one():
+        if connection.execute(sa.text(_IS_PENDING)).scalar_one():
             return
         record = open_batch(connection, "shop", run_id, expected_epoch=None)
         connection.execute(sa.text("SELECT FROM shop_configs JOIN doubtful_shops USING (shop_id) FOR UPDATE"))
@@ -85,6 +86,7 @@ def _delete(connection: sa.Connection, shops: pl.DataFrame) -> int:
     ).rowcount
 
 
+_IS_PENDING: Final = "SELECT EXISTS (SELECT FROM etl_work WHERE asset IN ('shop', 'orders', 'customers', 'leads'))"
 _UNUSED: Final = """
     SELECT s.shop_id, s.platform, s.shop_name FROM doubtful_shops JOIN shop_configs s USING (shop_id)
     WHERE NOT EXISTS (SELECT FROM orders o WHERE o.shop_id = s.shop_id)

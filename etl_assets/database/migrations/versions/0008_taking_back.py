@@ -22,7 +22,7 @@ def upgrade() -> None:
         "is_redecided", sa.Boolean(), server_default=sa.text("false"), nullable=False, comment=_REDECIDED
     )
     op.add_column("import_tasks", is_redecided)
-    corrects = "the row that it corrects is of a reverted import; false: of a restored"
+    corrects = "true: the row that it corrects is of a reverted import"
     op.add_column("raw_orders", sa.Column("corrects_reverted", sa.Boolean(), comment=corrects))
     landed_by = "the import that landed it: once reverted, the row counts as new"
     op.add_column("source_rows", sa.Column("import_id", UUID(as_uuid=True), comment=landed_by))
