@@ -191,9 +191,7 @@ def test_a_reverted_import_leaves_nothing_in_any_table_and_a_restore_brings_all_
     assert_sound(services)
 
 
-def test_large_imports_are_read_in_bulk_as_small_ones_are(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_imports_are_read_in_bulk_as_small_ones_are(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("etl_assets.database.database.FEW_ROWS", 0)
     land_and_run(services, order("1", processes="Print:2"))
     reverted = land_and_run(services, order("1", amount="6", items="Cup*3"), order("2", amount="x"), order("3"))

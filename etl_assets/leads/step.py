@@ -86,7 +86,8 @@ class LeadsStep(CustomerStep):
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """Read the changed orders with the lead that each is attached to (`CHANGED_ORDER_SCHEMA`)."""
         lead, attached = _NO_LEAD if self.is_first_load else _LEAD_OF_ORDER
-        columns, in_bucket = f"{_ORDER_COLUMNS}, {lead}, false AS is_deleted", self.bucket.condition("o.customer_global_id")
+        columns = f"{_ORDER_COLUMNS}, {lead}, false AS is_deleted"
+        in_bucket = self.bucket.condition("o.customer_global_id")
         selects = [
             f"(SELECT {columns} FROM {changed_orders(ranges)} {attached} WHERE {in_bucket} {limit_clause(ranges)})",  # noqa: S608  # integers only
             *anonymous_orders(columns, ranges, self.bucket, attached),

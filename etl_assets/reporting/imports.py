@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import QUARANTINING_ASSETS
+from etl_assets.ledger.range_sql import LIVE
 from etl_assets.raw_orders.findings import Finding, read_findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-FATES: Final = ("current", "superseded_or_unchanged", "quarantined", "dismissed", "pending")
+FATES: Final = ("current", "superseded_or_unchanged", "quarantined", "dismissed", "reverted", "pending")
 """Outcomes of a raw row: its order is as the row says; another row of its order counts, or says the same; it could
-not be read; that was dismissed; or it has yet to be processed."""
+not be read; that was dismissed; it is reverted; or it has yet to be processed (a revert, too)."""
 BATCHES_SHOWN: Final = 20
 
 _LIST: Final = """
@@ -39,18 +40,19 @@ _BATCHES: Final = """
     FROM etl_batches WHERE asset = 'orders' AND batch_id > :batch_id AND :import_id = ANY (import_ids)
     ORDER BY batch_id
 """
-_FATES: Final = """
+_FATES: Final = f"""
     SELECT CASE
         WHEN EXISTS (
             SELECT FROM etl_work w WHERE w.asset IN ('shop', 'orders') AND w.batch_id = :batch_id
             AND r.raw_id BETWEEN w.low AND w.high
         ) THEN 'pending'
+        WHEN NOT ({LIVE}) THEN 'reverted'
         WHEN o.raw_id IS NOT NULL THEN 'current'
         WHEN q.is_open THEN 'quarantined'
         WHEN q.is_dismissed THEN 'dismissed'
         ELSE 'superseded_or_unchanged'
     END AS fate, count(*) AS rows
-    FROM raw_orders r
+    FROM raw_orders r JOIN import_tasks t USING (import_id)
     LEFT JOIN orders o ON o.raw_id = r.raw_id AND o.batch_id = ANY (:batches) AND o.raw_id BETWEEN :low AND :high
     LEFT JOIN (
         SELECT raw_id, bool_or(resolved_at IS NULL) AS is_open, bool_or(resolution = 'dismissed') AS is_dismissed
@@ -58,7 +60,7 @@ _FATES: Final = """
     ) q ON q.raw_id = r.raw_id
     WHERE r.raw_id BETWEEN :low AND :high AND r.import_id = :import_id
     GROUP BY 1
-"""
+"""  # noqa: S608  # constants only
 _QUARANTINE: Final = """
     SELECT asset, reason_code, count(*) FILTER (WHERE resolved_at IS NULL) AS open,
            count(*) FILTER (WHERE resolved_at IS NOT NULL) AS resolved
