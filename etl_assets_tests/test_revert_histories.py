@@ -59,6 +59,13 @@ class History:
         restore_imports(self.services.database, [which])
         self.reverted.discard(which)
 
+    def change_until_cut_off(self, which: UUID, statements: int) -> None:
+        """Revert or restore an import in a process that ends in between: all of it happens, or nothing."""
+        change = restore_imports if which in self.reverted else revert_imports
+        with suppress(CutOffError), cut_off(self.services, statements):
+            change(self.services.database, [which])
+            self.reverted ^= {which}
+
     def run_some(self, assets: int) -> None:
         for asset in list(STEPS)[:assets]:
             run_asset(asset, self.services)
@@ -130,6 +137,7 @@ def play(
         lambda: history.revert(chosen()),
         lambda: history.revert(chosen()),
         lambda: history.restore(chosen()),
+        lambda: history.change_until_cut_off(chosen(), data.draw(st.integers(1, 25))),
         *more,
     ]
     for part in imports:

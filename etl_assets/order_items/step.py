@@ -12,7 +12,7 @@ import polars as pl
 
 from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import max_rows
-from etl_assets.ledger.range_sql import changed_orders, orders_without_lines, raw_rows
+from etl_assets.ledger.range_sql import changed_orders, raw_rows
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
 from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
@@ -38,7 +38,6 @@ ORDER_TEXT_SCHEMA: Final = {
     "order_id": pl.String(),
     "items": pl.String(),
 }
-_DELETED: Final = "d.raw_id, d.order_no, CAST(NULL AS bigint), d.shop_id, d.order_id, CAST(NULL AS text)"
 
 
 class OrderItemsStep(Step):
@@ -47,15 +46,11 @@ class OrderItemsStep(Step):
     asset: AssetName = "order_items"
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
-        """Read the changed orders with the items of the raw row that each came from (`ORDER_TEXT_SCHEMA`).
-
-        Deleted orders have no items, and so lose their lines.
-        """
+        """Read the changed orders with the items of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
         return database.read(
             "SELECT o.raw_id, o.order_no, t.batch_id AS import_batch_id, o.shop_id, o.order_id, r.items"  # noqa: S608  # integers only
             f" FROM {changed_orders(ranges)}"
-            f" {raw_rows()} JOIN import_tasks t ON t.import_id = r.import_id"
-            f" UNION ALL {orders_without_lines(_DELETED, ranges)}",
+            f" {raw_rows()} JOIN import_tasks t ON t.import_id = r.import_id",
             ORDER_TEXT_SCHEMA,
             rows=max_rows(ranges),
         )
@@ -73,7 +68,7 @@ class OrderItemsStep(Step):
 
     def load(self, batch: Batch, transformed: ParsedLines) -> LoadResult:
         """Replace the lines of each order."""
-        counts = sync_lines(batch.connection, ORDER_ITEMS, transformed)
+        counts = sync_lines(batch, ORDER_ITEMS, transformed)
         return LoadResult(counts, batch.ranges, ranges_to_check=batch.ranges)
 
     def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:

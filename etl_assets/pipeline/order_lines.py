@@ -15,7 +15,7 @@ from etl_assets.asset_graph import SPECS
 from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
 from etl_assets.frame_schemas import REJECTED_SCHEMA
-from etl_assets.ledger.range_sql import changed_orders
+from etl_assets.ledger.range_sql import changed_orders, orders_without_lines
 from etl_assets.pipeline.diff import count_changes, diff_rows
 from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.ledger.batches import BatchCounts
+    from etl_assets.ledger.queue import RawIdRange
     from etl_assets.pipeline.protocol import Batch
 
 
@@ -62,6 +63,11 @@ class OrderChildTable:
         """Query of the number of the last order that has stored lines."""
         return f"SELECT coalesce(max(order_no), 0) FROM {self.name}"  # noqa: S608  # a constant
 
+    def delete_lines_statement(self, ranges: Sequence[RawIdRange]) -> str:
+        """Return the statement that deletes the lines of deleted orders."""
+        gone = orders_without_lines("d.order_no", ranges)
+        return f"DELETE FROM {self.name} t USING ({gone}) gone WHERE t.order_no = gone.order_no"  # noqa: S608  # ours
+
 
 class ParsedLines(NamedTuple):
     """Lines of the orders of a batch, read from their texts."""
@@ -93,8 +99,10 @@ def parse_lines(
     )
 
 
-def sync_lines(connection: sa.Connection, table: OrderChildTable, read: ParsedLines) -> BatchCounts:
+def sync_lines(batch: Batch, table: OrderChildTable, read: ParsedLines) -> BatchCounts:
     """Make the stored lines of orders equal to those that were read; quarantine and resolve accordingly.
+
+    Orders of the batch that a revert deleted lose their lines.
 
     Hazard: where the store refuses one line, its order must not keep a mix of old and new lines. So an order's lines
     are refused together, and the old ones go as well (docs/decisions.md, "Order lines replaced as a set").
@@ -102,7 +110,8 @@ def sync_lines(connection: sa.Connection, table: OrderChildTable, read: ParsedLi
     Returns:
         The counts, in lines; an unreadable order counts as one.
     """
-    orders, lines, unreadable = read
+    connection, (orders, lines, unreadable) = batch.connection, read
+    deleted = connection.execute(sa.text(table.delete_lines_statement(batch.ranges))).rowcount
     stored = _stored_lines(connection, table, orders)
     decided = diff_rows(lines, stored, table.key)
     dropped = stored.join(lines, on=table.key, how="anti")
@@ -122,7 +131,7 @@ def sync_lines(connection: sa.Connection, table: OrderChildTable, read: ParsedLi
     resolve_rows(
         connection, table.asset, orders.with_columns(is_good=~pl.col("raw_id").is_in(rejected["raw_id"].implode()))
     )
-    return count_changes(decided, quarantined=rejected.height, deleted=dropped.height)
+    return count_changes(decided, quarantined=rejected.height, deleted=deleted + dropped.height)
 
 
 def reject_order(batch: Batch, table: OrderChildTable, rejected: pl.DataFrame) -> BatchCounts:
@@ -130,7 +139,7 @@ def reject_order(batch: Batch, table: OrderChildTable, rejected: pl.DataFrame) -
     schema = {"order_no": pl.Int64(), "shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64()}
     columns = ", ".join("o." + name for name in schema)
     orders = fetch_frame(batch.connection, f"SELECT {columns} FROM {changed_orders(batch.ranges)}", schema)  # noqa: S608  # integers only
-    return sync_lines(batch.connection, table, ParsedLines(orders, pl.DataFrame(schema=table.schema), rejected))
+    return sync_lines(batch, table, ParsedLines(orders, pl.DataFrame(schema=table.schema), rejected))
 
 
 def _stored_lines(connection: sa.Connection, table: OrderChildTable, orders: pl.DataFrame) -> pl.DataFrame:

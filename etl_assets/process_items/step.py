@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.ledger.queue import max_rows
-from etl_assets.ledger.range_sql import changed_orders, orders_without_lines, raw_rows
+from etl_assets.ledger.range_sql import changed_orders, raw_rows
 from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
@@ -46,7 +46,6 @@ LINE_PROCESSES_SCHEMA: Final = {
     "quantity": pl.Int32(),
     "processes": pl.String(),
 }
-_DELETED: Final = "d.raw_id, d.order_no, d.shop_id, d.order_id, CAST(NULL AS text)"
 
 
 class ProcessItemsStep(Step):
@@ -55,10 +54,10 @@ class ProcessItemsStep(Step):
     asset: AssetName = "process_items"
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
-        """Read the changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`); deleted ones have none."""
+        """Read the changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
         return database.read(
             "SELECT o.raw_id, o.order_no, o.shop_id, o.order_id, r.processes"  # noqa: S608  # integers only
-            f" FROM {changed_orders(ranges)} {raw_rows()} UNION ALL {orders_without_lines(_DELETED, ranges)}",
+            f" FROM {changed_orders(ranges)} {raw_rows()}",
             ORDER_PROCESSES_SCHEMA,
             rows=max_rows(ranges),
         )
@@ -78,7 +77,7 @@ class ProcessItemsStep(Step):
 
     def load(self, batch: Batch, transformed: ParsedLines) -> LoadResult:
         """Replace the process rows of each order."""
-        counts = sync_lines(batch.connection, PROCESS_ITEMS, transformed)
+        counts = sync_lines(batch, PROCESS_ITEMS, transformed)
         return LoadResult(counts, (), ranges_to_check=batch.ranges)
 
     def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
