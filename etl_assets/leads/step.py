@@ -19,6 +19,7 @@ from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_row
 from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.lead_figures import FIGURES
 from etl_assets.leads.history import detach_orders, log_changes
+from etl_assets.leads.past import clear_tombstones, read_past
 from etl_assets.leads.stale import mark_cold_leads
 from etl_assets.leads.transform import (
     LEAD_ORDER_SCHEMA,
@@ -125,15 +126,15 @@ class LeadsStep(CustomerStep):
         leads = batch.queries.batch_lookup_leads(
             customers, connection=connection, lock=True, stored_within=self.stored_within
         )
-        deleted = _deleted_leads(connection, customers)
-        changes, rejected = _write_changes(batch, rows, leads, deleted)
+        deleted, former = read_past(connection, customers, rows.filter(pl.col("lead_id").is_null()))
+        changes, rejected = _write_changes(batch, rows, leads, deleted, former)
         quarantine_rows(connection, self.asset, rejected)
         good = rows.join(rejected, on="raw_id", how="anti") if rejected.height else rows
         current = good.filter(~pl.col("is_deleted"))
         resolve_rows(connection, self.asset, _current_orders(current, changes.members, leads))
         log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, changes.withdrawn))
         delete_rows(connection, "business_leads", changes.withdrawn.select("lead_id"))
-        _clear_tombstones(connection, deleted)
+        clear_tombstones(connection, deleted)
         delete_customers_in_own_batch(connection, changes.withdrawn, batch.run_id)
         reopened = changes.attachment.reopened
         counts = count_changes(
@@ -173,7 +174,7 @@ def _current_orders(good: pl.DataFrame, members: pl.DataFrame, leads: pl.DataFra
 
 
 def _write_changes(
-    batch: Batch, rows: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame
+    batch: Batch, rows: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame, former: pl.DataFrame | None
 ) -> tuple[LeadChanges, pl.DataFrame]:
     """Decide and write the changes; leave the orders of leads that the store refuses where they are, and decide anew.
 
@@ -186,7 +187,7 @@ def _write_changes(
     """
     rejected = [pl.DataFrame(schema=REJECTED_SCHEMA)]
     while True:
-        changes, orders = _decide(batch, rows, leads, deleted)
+        changes, orders = _decide(batch, rows, leads, deleted, former)
         try:
             with batch.connection.begin_nested():
                 detach_orders(batch.connection, batch.batch_id, changes.attachment.detached)
@@ -235,7 +236,7 @@ def _refused_orders(
 
 
 def _decide(
-    batch: Batch, rows: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame
+    batch: Batch, rows: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame, former: pl.DataFrame | None
 ) -> tuple[LeadChanges, pl.DataFrame]:
     """Decide the changes to the leads of changed orders.
 
@@ -246,7 +247,6 @@ def _decide(
     Returns:
         The changes, and the orders that they were made of, with the `lead_id` that each is attached to now.
     """
-    former = _former_leads(batch.connection, rows.filter(pl.col("lead_id").is_null()))
     orders, attachment = _attach(batch, rows.drop("lead_customer", "is_deleted"), leads, deleted, former)
     attachment = with_reverted(attachment, rows.filter("is_deleted").select(ORDER_KEY))
     stored = leads.select("lead_id").join(orders, on="lead_id", how="semi")
@@ -257,43 +257,6 @@ def _decide(
     figures, withdrawn = figures_and_withdrawals(changed, members, leads)
     decided = diff_rows(figures, leads.select(figures.columns), _LEAD_KEY)
     return LeadChanges(attachment, members, decided, withdrawn), orders
-
-
-def _deleted_leads(connection: sa.Connection, customers: pl.Series) -> pl.DataFrame:
-    """Read the leads of the customers that were deleted by hand: `lead_id`, `customer_global_id`."""
-    schema = {"lead_id": pl.String(), "customer_global_id": pl.String()}
-    if not connection.execute(sa.text("SELECT EXISTS (SELECT FROM deleted_leads)")).scalar_one():
-        return pl.DataFrame(schema=schema)
-    keys = customers.alias("customer_global_id").to_frame()
-    copy_to_temp_table(connection, "deleted_leads", keys, name="lead_customers")
-    return fetch_frame(
-        connection,
-        "SELECT lead_id, customer_global_id FROM deleted_leads JOIN lead_customers USING (customer_global_id)",
-        schema,
-    )
-
-
-def _clear_tombstones(connection: sa.Connection, deleted: pl.DataFrame) -> None:
-    """Take leads that exist again off the list of deleted ones."""
-    if deleted.height:
-        connection.execute(sa.text("DELETE FROM deleted_leads d USING business_leads l WHERE l.lead_id = d.lead_id"))
-
-
-def _former_leads(connection: sa.Connection, orders: pl.DataFrame) -> pl.DataFrame | None:
-    """Read the lead that a revert took each order out of last: `ORDER_KEY`, `lead_id`, `strategy`; None without any."""
-    exists = "SELECT EXISTS (SELECT FROM detached_orders WHERE reason = 'reverted')"
-    if orders.is_empty() or not connection.execute(sa.text(exists)).scalar_one():
-        return None
-    copy_to_temp_table(connection, "orders", orders.select(ORDER_KEY), name="free_orders")
-    schema = {"shop_id": pl.Int32(), "order_id": pl.String(), "lead_id": pl.String(), "strategy": pl.String()}
-    return fetch_frame(connection, _FORMER, schema)
-
-
-_FORMER: Final = """
-    SELECT DISTINCT ON (shop_id, order_id) shop_id, order_id, d.lead_id, d.strategy
-    FROM free_orders JOIN detached_orders d USING (shop_id, order_id)
-    WHERE d.reason = 'reverted' ORDER BY shop_id, order_id, d.departure_id DESC
-"""
 
 
 def _attach(

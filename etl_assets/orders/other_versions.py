@@ -35,19 +35,11 @@ OTHER: Final = "other"
 """The row counts, and seems to be of one of these orders."""
 
 
-def split_redecided(
-    connection: sa.Connection, ranges: Sequence[RawIdRange]
-) -> tuple[list[RawIdRange], list[RawIdRange]]:
-    """Split ranges of imports into those whose orders are decided anew, and the usual ones."""
-    found = connection.execute(
-        sa.text("SELECT batch_id FROM import_tasks WHERE is_redecided AND batch_id = ANY (:batches)"),
-        {"batches": sorted({one.batch_id for one in ranges})},
-    )
-    redecided = set(found.scalars())
-    return (
-        [one for one in ranges if one.batch_id in redecided],
-        [one for one in ranges if one.batch_id not in redecided],
-    )
+def is_redecided(connection: sa.Connection, ranges: Sequence[RawIdRange]) -> bool:
+    """Test that ranges hold rows of reverted or restored imports."""
+    exists = "SELECT EXISTS (SELECT FROM import_tasks WHERE is_redecided AND batch_id = ANY (:batches))"
+    found = connection.execute(sa.text(exists), {"batches": [one.batch_id for one in ranges]})
+    return bool(found.scalar_one())
 
 
 def read_redecided(database: Database, ranges: Sequence[RawIdRange], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
@@ -55,7 +47,7 @@ def read_redecided(database: Database, ranges: Sequence[RawIdRange], schema: Map
 
     Args:
         database: the store.
-        ranges: as `split_redecided` returns them.
+        ranges: of imports that are marked so (`import_tasks.is_redecided`).
         schema: `raw_id`, `import_batch_id` and texts of `raw_orders`.
 
     Returns:

@@ -20,7 +20,7 @@ from etl_assets.ledger.queue import RawIdRange, max_rows
 from etl_assets.ledger.range_sql import imported_rows
 from etl_assets.orders.faults import SHOP_NOT_MADE
 from etl_assets.orders.late_rows import REPEATED, has_older_pending, store_latest_raw_id, store_repeated
-from etl_assets.orders.other_versions import GONE, ROLE, read_redecided, split_redecided
+from etl_assets.orders.other_versions import GONE, ROLE, is_redecided, read_redecided
 from etl_assets.orders.redecide import Redecision, plan_redecision, redecide_orders
 from etl_assets.orders.skip_consumers import downstream_overrides
 from etl_assets.orders.stored_versions import read_stored_versions
@@ -83,17 +83,17 @@ class OrdersStep(Step):
 
         Of reverted and restored imports also the other versions of their orders, with the `ROLE` of each row.
         """
-        with database.transaction() as connection:
-            redecided, usual = split_redecided(connection, ranges)
-        frames = [read_redecided(database, redecided, RAW_ORDER_TEXT_SCHEMA)] if redecided else []
-        if usual:
-            query = (
-                f"SELECT r.raw_id, t.batch_id AS import_batch_id, {', '.join('r.' + name for name in _RAW_TEXTS)}"  # noqa: S608  # integers only
-                f" FROM {imported_rows(usual)}"
-            )
-            rows = database.read(query, RAW_ORDER_TEXT_SCHEMA, rows=max_rows(usual))
-            frames.append(rows.with_columns(pl.lit(None, pl.String).alias(ROLE)))
-        return pl.concat(frames)
+        texts = ", ".join(f"r.{name}" for name in _RAW_TEXTS)
+        query = f"SELECT r.raw_id, t.batch_id AS import_batch_id, {texts}, t.is_redecided FROM {imported_rows(ranges)}"  # noqa: S608  # integers only
+        schema = {**RAW_ORDER_TEXT_SCHEMA, "is_redecided": pl.Boolean()}
+        rows = database.read(query, schema, rows=max_rows(ranges))
+        usual = rows if not rows["is_redecided"].any() else rows.filter(~pl.col("is_redecided"))
+        usual = usual.drop("is_redecided").with_columns(pl.lit(None, pl.String).alias(ROLE))
+        if usual.height == rows.height:
+            return usual
+        batches = set(rows.filter("is_redecided")["import_batch_id"])
+        redecided = [one for one in ranges if one.batch_id in batches]
+        return pl.concat([usual, read_redecided(database, redecided, RAW_ORDER_TEXT_SCHEMA)])
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> ParsedOrders:  # noqa: ARG002  # of the protocol
         """Read the rows as versions of orders."""
@@ -140,7 +140,7 @@ class OrdersStep(Step):
 
     def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
         """Reject the row as if it could not be read; rows of reverted and restored imports stay pending instead."""
-        if split_redecided(batch.connection, batch.ranges)[0]:
+        if is_redecided(batch.connection, batch.ranges):
             msg = "orders: the database refuses what follows from a reverted or restored import: see the log."
             raise EtlError(msg)
         nothing = pl.DataFrame(schema=ORDER_SCHEMA)
