@@ -373,6 +373,17 @@ def test_rows_that_only_a_reverted_import_had_overtaken_are_open_again(services:
     assert_sound(services)
 
 
+def test_a_restored_version_that_came_before_resolves_the_bad_lines_of_the_one_that_counted(services: Services) -> None:
+    newest = land_and_run(services, order("1", updated_at="2024-01-03 00:00"))
+    revert(services, newest)
+    land_and_run(services, order("1", updated_at="2024-01-02 00:00", items="[{"))
+    assert open_rows(services) == {("order_items", 2, "BAD_ITEMS")}
+    restore(services, newest)
+    assert resolutions(services) == {("order_items", 2): "superseded"}
+    revert(services, newest)
+    assert open_rows(services) == {("order_items", 2, "BAD_ITEMS")}
+
+
 def test_dismissed_rows_stay_dismissed(services: Services) -> None:
     reverted = land_and_run(services, order("1", amount="x"))
     query(services, "UPDATE quarantine SET resolved_at = now(), resolution = 'dismissed'")

@@ -51,7 +51,7 @@ def read_redecided(database: Database, ranges: Sequence[RawIdRange], schema: Map
         schema: `raw_id`, `import_batch_id` and texts of `raw_orders`.
 
     Returns:
-        The columns of `schema` and `ROLE`. Rows that `shop` has yet to process are left out: they come later.
+        The columns of `schema` and `ROLE`. Some rows may be pending besides: what they say is known then.
     """
     known = {"replaces_raw_id": pl.Int64(), "is_live": pl.Boolean()}
     columns = f"{_columns(schema)}, r.replaces_raw_id, {LIVE} AS is_live"
@@ -84,8 +84,7 @@ def _read_rows(
     rows = fetch_frame(
         connection,
         f"SELECT {_columns(schema)}, {LIVE} FROM wanted_rows JOIN raw_orders r USING (raw_id)"  # noqa: S608  # constants
-        " JOIN import_tasks t ON t.import_id = r.import_id WHERE NOT EXISTS (SELECT FROM etl_work w"
-        " WHERE w.asset = 'shop' AND w.batch_id = t.batch_id AND r.raw_id BETWEEN w.low AND w.high)",
+        " JOIN import_tasks t ON t.import_id = r.import_id",
         {**schema, "is_live": pl.Boolean()},
     )
     return rows.with_columns(_role_of("is_live", role)).drop("is_live")

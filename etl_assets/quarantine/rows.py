@@ -114,9 +114,10 @@ def resolve_rows(
 ) -> None:
     """Resolve open rows that the latest rows of their orders have overtaken.
 
-    A row that is good now, or was replaced by a corrected one that is, resolves as `replayed`; an earlier row of the
-    same order as `superseded`. A row of another order under the same number (`CONFLICTING_ORDER`) is no earlier one of
-    it: only an order with the same id of the platform resolves it.
+    A row that is good now, or was replaced by a corrected one that is, resolves as `replayed`; an earlier row of
+    the same order as `superseded`, of lines, customers and leads any other row (a restored one may have come
+    before). A row of another order under the same number (`CONFLICTING_ORDER`) is no earlier one of it: only an
+    order with the same id of the platform resolves it.
 
     Hazards (docs/decisions.md, "Quarantine resolution" and "Late rows"). Of orders, any good row resolves earlier bad
     ones, even one that lost against the stored version; of lines, only the version that counts does: the caller decides
@@ -152,7 +153,8 @@ def resolve_rows(
             WITH overtaken AS (
                 SELECT q.quarantine_id, 'superseded' AS resolution
                 FROM current_rows c JOIN quarantine q USING (shop_id, order_id)
-                WHERE q.asset = :asset AND q.resolved_at IS NULL AND q.raw_id < c.raw_id
+                WHERE q.asset = :asset AND q.resolved_at IS NULL
+                AND (q.raw_id < c.raw_id OR q.asset <> 'orders' AND q.raw_id <> c.raw_id)
                 AND (q.reason_code <> 'CONFLICTING_ORDER' OR EXISTS (
                     SELECT FROM orders o WHERE o.shop_id = c.shop_id AND o.order_id = c.order_id
                     AND o.platform_order_id = q.row ->> 'platform_order_id'

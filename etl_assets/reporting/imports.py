@@ -72,7 +72,7 @@ _QUARANTINE: Final = """
 _RECENT_FINDINGS: Final = """
     SELECT t.import_id, t.source, f.code, f.subject, f.row_count, f.first_line
     FROM (
-        SELECT import_id, source, batch_id FROM import_tasks WHERE batch_id IS NOT NULL
+        SELECT import_id, source, batch_id FROM import_tasks WHERE status = 'completed'
         ORDER BY batch_id DESC LIMIT :imports
     ) t JOIN import_findings f USING (import_id)
     ORDER BY t.batch_id DESC, f.code, f.subject LIMIT :limit
