@@ -91,11 +91,12 @@ class History:
         stored.tables.quarantine = expected.quarantine
         if not with_leads:
             stored.tables.leads, stored.tables.lead_orders = expected.leads, expected.lead_orders
-            stored.tables.customers = {
-                key: one
-                for key, one in stored.tables.customers.items()
-                if one["order_count"] or key in expected.customers
-            }
+            kept = [
+                stored.tables.customers.pop(key)
+                for key, one in [*stored.tables.customers.items()]
+                if not one["order_count"] and key not in expected.customers
+            ]  # with a lead whose stage is set; and with them their shops
+            stored.tables.shops -= {(one["platform"], one["shop_name"]) for one in kept} - expected.shops
         pipeline.assert_tables(stored, expected, numbered)
 
 
