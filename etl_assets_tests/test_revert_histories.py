@@ -165,6 +165,7 @@ def assert_books_balance(services: Services) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300 + 10 * EXAMPLES)
 @given(data=st.data(), preset=strategies.presets())
 @settings(max_examples=EXAMPLES)
 def test_the_tables_are_as_if_reverted_imports_had_never_been(
@@ -184,6 +185,7 @@ def test_the_tables_are_as_if_reverted_imports_had_never_been(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300 + 10 * EXAMPLES)
 @given(data=st.data(), preset=strategies.presets())
 @settings(max_examples=EXAMPLES)
 def test_stages_that_users_set_stay(services: Services, data: st.DataObject, preset: Preset) -> None:

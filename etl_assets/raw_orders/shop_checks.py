@@ -13,6 +13,7 @@ import polars as pl
 
 from etl_assets.database.frames import fetch_frame
 from etl_assets.errors import EtlError
+from etl_assets.ledger.range_sql import LIVE
 from etl_assets.presets.catalog import list_presets
 from etl_assets.raw_orders.findings import Finding
 from etl_assets.values.currencies import AMBIGUOUS, ambiguous_symbols, currency_codes
@@ -28,12 +29,12 @@ _RAW_SHOP: Final = ("platform", "shop")
 _SHOP_KEY: Final = ("platform", "shop_name")
 _SHOPS: Final = "SELECT platform, shop_name, timezone, default_currency FROM shop_configs"
 _SHOP_SCHEMA: Final = dict.fromkeys(("platform", "shop_name", "timezone", "default_currency"), pl.String())
-_PENDING: Final = """
+_PENDING: Final = f"""
     SELECT DISTINCT r.platform, r.shop, t.mapping ->> 'timezone'
     FROM etl_work w JOIN import_tasks t USING (batch_id)
     JOIN raw_orders r ON r.import_id = t.import_id AND r.raw_id BETWEEN w.low AND w.high
-    WHERE w.asset = 'shop'
-"""
+    WHERE w.asset = 'shop' AND {LIVE}
+"""  # noqa: S608  # constants only
 
 
 class ShopTimezoneError(EtlError):
