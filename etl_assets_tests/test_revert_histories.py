@@ -1,6 +1,6 @@
 """Random histories of imports, runs, reverts, restores and stages, with runs that are cut off: against the oracle.
 
-The oracle knows the imports that are not reverted. More examples: `ETL_REVERT_HISTORIES=200`, or the profile `thorough`
+The oracle knows the imports that are not reverted. More examples: `REVERT_HISTORIES=200`, or the profile `thorough`
 of Hypothesis.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
     from etl_assets_tests.helpers.strategies import RawFields
 
-EXAMPLES: Final = int(os.environ.get("ETL_REVERT_HISTORIES", str(max(settings().max_examples // 2, 1))))
+EXAMPLES: Final = int(os.environ.get("REVERT_HISTORIES", str(max(settings().max_examples // 2, 1))))
 STAGES: Final = ("OPEN", "COLD", "WON", "LOST")
 
 
