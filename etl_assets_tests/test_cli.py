@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+import typer
 import yaml
+from click import Context
 from typer.testing import CliRunner
 
 from etl_assets.cli import doctor
-from etl_assets.cli.main import MODULES, app
+from etl_assets.cli.main import COMMANDS, app
 from etl_assets.presets.catalog import get_preset
 from etl_assets.presets.model import Preset
 from etl_assets.values.text import normalize_case_str
@@ -49,16 +51,29 @@ def count(services: Services, query: str) -> int:
         return int(connection.execute(sa.text(query)).scalar_one())
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
     result = call(name, "--help")
     assert result.exit_code == 0
     assert name in result.stdout
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with(name: str) -> None:
+    group = typer.main.get_command(app)
+    command = group.get_command(Context(group), name)  # type: ignore[attr-defined]  # a group
+    assert command.help.partition("\n\n")[0].replace("\n", " ") == COMMANDS[name][1]
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    code = "from etl_assets.cli.main import app; import sys; sys.argv[1:] = ['--help']; app(standalone_mode=False)"
+    code += "; sys.exit(any(name in sys.modules for name in ('polars', 'sqlalchemy', 'dagster')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL).returncode == 0
+
+
 @pytest.mark.slow
 def test_no_command_waits_for_dagster() -> None:
-    modules = ", ".join(f"etl_assets.cli.{module}" for module in MODULES.values())
+    modules = ", ".join(f"etl_assets.cli.{module}" for module, _ in COMMANDS.values())
     code = f"import {modules}, sys; sys.exit('dagster' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -45,6 +45,10 @@ RELEASED: Final = [script.revision for script in _SCRIPTS if not script.is_head]
 Row = dict[str, str | None]
 
 
+def test_the_newest_revision_is_that_of_alembic() -> None:
+    assert migrate.newest_revision() == _SCRIPTS[-1].revision
+
+
 def order(number: int, **fields: str | None) -> Row:
     """An order as a shop would export it, different for each number."""
     usual: Row = {

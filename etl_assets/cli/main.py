@@ -11,28 +11,46 @@ from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-MODULES: Final = {
-    "import": "imports",
-    "imports": "import_history",
-    "sources": "sources",
-    "run": "runs",
-    "status": "status",
-    "quarantine": "quarantine",
-    "explain": "explain",
-    "presets": "presets",
-    "order-types": "order_types",
-    "shops": "shops",
-    "db": "databases",
-    "doctor": "doctor",
-    "ui": "ui",
-    "dev": "dev",
-    "alerts": "alerts",
-    "generate": "generate",
-    "demo": "demo",
+COMMANDS: Final = {
+    "import": (
+        "imports",
+        "Land files as raw orders. A file that can't be imported lands no row; the others are not affected.",
+    ),
+    "imports": ("import_history", "Imports: list, show, revert, restore."),
+    "sources": ("sources", "Orders in other databases: check, pull, reconcile."),
+    "run": ("runs", "Run the assets in order, in a Dagster run that the UI shows."),
+    "status": (
+        "status",
+        "Show the last imports and batches, pending rows per asset, stored rows and the open quarantine.",
+    ),
+    "quarantine": ("quarantine", "Rows that can't be loaded: list, export for correction, replay, dismiss."),
+    "explain": ("explain", "Explain the state of a lead."),
+    "presets": ("presets", "Known export formats."),
+    "order-types": ("order_types", "Mappings of the shops' order types to SAMPLE, PROOF or BULK."),
+    "shops": ("shops", "Shops: their time zone, currency and shown name."),
+    "db": ("databases", "Database in use and its migrations."),
+    "doctor": (
+        "doctor",
+        "Check configuration, connection, rights, migrations and the Dagster instance; show remedies.",
+    ),
+    "ui": ("ui", "Serve the Dagster UI on 127.0.0.1, to its own pages only, until stopped."),
+    "dev": ("dev", "Run the code server, the daemon with its sensors, and the UI, until stopped."),
+    "alerts": ("alerts", "Alerts about failed runs and checks."),
+    "generate": (
+        "generate",
+        "Write exports in the formats of Taobao, Shopify and a seller's own system; deterministic for a seed.",
+    ),
+    "demo": (
+        "demo",
+        "Generate exports under ETL_HOME/demo, import them, run all assets, print a summary. Safe to repeat.",
+    ),
 }
-"""Commands in the order of the help, and the module of this package that holds each as `app`."""
+"""Commands in the order of the list: the module of this package that holds each as `app`, and what the list says of it.
+
+The list does not import the modules, which takes a second; a test compares its texts with those of the commands.
+"""
 
 
 class LazyGroup(TyperGroup):
@@ -40,17 +58,23 @@ class LazyGroup(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002  # the type has no public name
         """Return the names of the commands."""
-        return list(MODULES)
+        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002  # as above
         """Return the command, or None; then all are loaded, so that the message can suggest one."""
-        for name in [cmd_name] if cmd_name in MODULES else MODULES:
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
             if name not in self.commands:
-                module = import_module(f"etl_assets.cli.{MODULES[name]}")
+                module = import_module(f"etl_assets.cli.{COMMANDS[name][0]}")
                 command = typer.main.get_command(module.app)
                 command.name = name
                 self.add_command(command)
         return self.commands.get(cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  # as above
+        """List the commands without importing them."""
+        for name, (_, text) in COMMANDS.items():
+            self.commands.setdefault(name, TyperCommand(name, help=text))
+        super().format_help(ctx, formatter)
 
 
 app = typer.Typer(

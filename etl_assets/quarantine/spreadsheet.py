@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import openpyxl
 import polars as pl
-from openpyxl.cell import WriteOnlyCell
 
 from etl_assets.database.frames import fetch_frame
 from etl_assets.errors import EtlError
@@ -161,7 +159,10 @@ def _require_fit_for_workbook(path: Path, texts: pl.DataFrame) -> None:
 
 
 def _write_workbook(path: Path, texts: pl.DataFrame) -> None:
-    book = openpyxl.Workbook(write_only=True)
+    from openpyxl import Workbook  # noqa: PLC0415  # every run imports this module, and few write a workbook
+    from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415  # as above
+
+    book = Workbook(write_only=True)
     sheet = book.create_sheet("quarantine")
     sheet.append(texts.columns)
     for row in texts.iter_rows():
