@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from etl_assets.presets.model import ColumnMapping, Preset
+from etl_assets.presets.column_mapping import ColumnMapping
+from etl_assets.presets.model import Preset
 from etl_assets.values.currencies import AMBIGUOUS, SYMBOLS, ambiguous_symbols, currency_code, currency_codes
 from etl_assets_tests.helpers import strategies
 from etl_assets_tests.helpers.reference_values import read_currency

@@ -21,7 +21,8 @@ from etl_assets.orders.transform import (
     newest_versions,
     read_orders,
 )
-from etl_assets.presets.model import ColumnMapping, Preset
+from etl_assets.presets.column_mapping import ColumnMapping
+from etl_assets.presets.model import Preset
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE
 from etl_assets.values.numbers import NumberFormat
 from etl_assets.values.order_keys import order_keys

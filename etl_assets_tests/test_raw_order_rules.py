@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from etl_assets.presets.model import ColumnMapping, Preset, ValueRule
+from etl_assets.presets.column_mapping import ColumnMapping, ValueRule
+from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors, without_empty_rows
 from etl_assets.raw_orders.transform import (

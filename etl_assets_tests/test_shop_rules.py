@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from etl_assets.presets.model import ColumnMapping, Preset
+from etl_assets.presets.column_mapping import ColumnMapping
+from etl_assets.presets.model import Preset
 from etl_assets.shop.transform import distinct_shops, new_shops
 from etl_assets_tests.helpers.literal_frames import frame_of
 

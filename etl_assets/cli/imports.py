@@ -20,7 +20,7 @@ from etl_assets.cli.output import (
 )
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.presets.catalog import PresetError, get_preset, load_mapping
-from etl_assets.presets.model import is_timezone
+from etl_assets.presets.field_types import is_timezone
 from etl_assets.raw_orders.import_order import oldest_first
 from etl_assets.raw_orders.importing import Overrides, import_file, require_preset
 from etl_assets.raw_orders.load import fail_interrupted_imports

@@ -15,7 +15,7 @@ from etl_assets.cli.output import (
     print_records,
 )
 from etl_assets.cli.session import load_settings, opened_database
-from etl_assets.presets.model import is_timezone
+from etl_assets.presets.field_types import is_timezone
 from etl_assets.shop.configure import SETTINGS, AmbiguousShopError, list_shops, set_shop
 from etl_assets.values.currencies import currency_code
 from etl_assets.values.text import clean_text_str

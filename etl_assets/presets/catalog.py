@@ -14,8 +14,9 @@ import yaml
 from pydantic import ValidationError
 
 from etl_assets.errors import EtlError
+from etl_assets.presets.field_types import WRITTEN
 from etl_assets.presets.headers import did_you_mean
-from etl_assets.presets.model import WRITTEN, Preset
+from etl_assets.presets.model import Preset
 from etl_assets.presets.plain_errors import describe_problems
 from etl_assets.presets.yaml_text import load_yaml
 

@@ -16,7 +16,8 @@ from etl_assets.errors import EtlError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from etl_assets.presets.model import ColumnMapping, Preset
+    from etl_assets.presets.column_mapping import ColumnMapping
+    from etl_assets.presets.model import Preset
 
 SIMILAR: Final = 0.72
 """Similarity (0 to 1) from which a name is worth asking about."""

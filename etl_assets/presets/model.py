@@ -6,19 +6,14 @@ that its rows are always read the same way: a change of a key must keep what sto
 
 from __future__ import annotations
 
-import codecs
-import re
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-import polars as pl
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import Field, model_validator
 
+from etl_assets.presets.column_mapping import ColumnMapping
+from etl_assets.presets.field_types import Encoding, HeaderSets, Regex, StrictModel, TimestampFormat, TimezoneName
 from etl_assets.values.currencies import CurrencyCode  # noqa: TC001  # Pydantic reads the annotations
 from etl_assets.values.numbers import NumberFormat
-from etl_assets.values.timestamps import EXCEL_SERIAL
-
-WRITTEN: Final = "written"
-"""Context of validating what someone writes now: stored mappings are read without, and keep what they meant."""
 
 RawColumn = Literal[
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency",
@@ -36,129 +31,7 @@ ITEM_COLUMNS: Final[tuple[ItemColumn, ...]] = ItemColumn.__args__  # type: ignor
 """Columns of a line item; the keys of the objects in `raw_orders.items`."""
 
 
-def is_timezone(name: str) -> bool:
-    """Test that Polars can read times in a zone of this name."""
-    try:
-        pl.select(pl.datetime(2000, 1, 1, time_zone=name))  # Polars reads the times, with zones of its own
-    except pl.exceptions.ComputeError:
-        return False
-    return name != ""
-
-
-def _known_timezone(name: str) -> str:
-    if not is_timezone(name):
-        msg = f"unknown time zone {name!r}: use a name such as Asia/Shanghai or Europe/London"
-        raise ValueError(msg)
-    return name
-
-
-def _valid_regex(pattern: str) -> str:
-    try:
-        pl.select(pl.lit("").str.contains(pattern))
-    except pl.exceptions.ComputeError:
-        msg = f"{pattern!r} is not a regular expression (look-around and back-references are not supported)"
-        raise ValueError(msg) from None
-    return pattern
-
-
-def _known_encoding(name: str) -> str:
-    try:
-        codecs.lookup(name)
-    except LookupError:
-        msg = f"unknown encoding {name!r}: use a name such as utf-8 or gb18030"
-        raise ValueError(msg) from None
-    return name
-
-
-def _accept_one_set(value: object) -> object:
-    """Make one set of a plain list of headers, as stored mappings have it."""
-    is_plain = isinstance(value, list | tuple) and value and all(isinstance(header, str) for header in value)
-    return (value,) if is_plain else value
-
-
-HeaderSet = Annotated[tuple[str, ...], Field(min_length=1)]
-HeaderSets = Annotated[tuple[HeaderSet, ...], BeforeValidator(_accept_one_set)]
-
-
-def _timestamp_format(text: str, info: ValidationInfo) -> str:
-    if info.context == WRITTEN and "%" not in text and text != EXCEL_SERIAL:
-        msg = f"{text!r} has no % codes: write {_with_percent(text)!r} (or {EXCEL_SERIAL} for numbers of days, 45292.5)"
-        raise ValueError(msg)
-    return text
-
-
-def _with_percent(text: str) -> str:
-    """Return a format such as DD.MM.YYYY HH:mm in strftime codes."""
-    after_hour = False
-    codes = []
-    for part in _FORMAT_PARTS.split(text):
-        code = {"y": "%Y" if len(part) > 2 else "%y", "d": "%d", "h": "%H", "s": "%S"}.get(part[:1].lower())  # noqa: PLR2004  # yy or yyyy
-        if part[:1].lower() == "m":
-            code = "%M" if after_hour else "%m"
-        after_hour = after_hour or code == "%H"
-        codes.append(code or part)
-    found = "".join(codes)
-    return found if "%d" in found and "%m" in found else "%d.%m.%Y %H:%M"
-
-
-_FORMAT_PARTS: Final = re.compile(r"([Yy]+|[Mm]+|[Dd]+|[Hh]+|[Ss]+)")
-TimestampFormat = Annotated[str, AfterValidator(_timestamp_format)]
-TimezoneName = Annotated[str, AfterValidator(_known_timezone)]
-Regex = Annotated[str, AfterValidator(_valid_regex)]
-Encoding = Annotated[str, AfterValidator(_known_encoding)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ValueRule(_Strict):
-    """Rule of a column: `value`, where the text of column `when` matches the pattern."""
-
-    when: str
-    matches: Regex
-    value: str
-
-
-class ColumnMapping(_Strict):
-    """Mapping of one column: the first matching rule, else the first non-empty of the columns, else the constant.
-
-    Or, for a time, the latest of several columns.
-    """
-
-    columns: tuple[str, ...] = ()
-    rules: tuple[ValueRule, ...] = ()
-    constant: str | None = None
-    latest_of: tuple[str, ...] = ()
-    """Headers of times, of which the latest is taken; their texts stay in `extra` besides."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_short_forms(cls, value: object) -> object:
-        if isinstance(value, str):
-            return {"columns": (value,)}
-        if isinstance(value, list):
-            return {"columns": tuple(value)}
-        return value
-
-    @model_validator(mode="after")
-    def _is_not_empty(self) -> ColumnMapping:
-        has_others = bool(self.columns or self.rules or self.constant is not None)
-        if not (has_others or self.latest_of):
-            msg = "name a column, a list of columns, rules, a constant or latest_of"
-            raise ValueError(msg)
-        if has_others and self.latest_of:
-            msg = "latest_of stands alone: leave out columns, rules and constant"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def headers(self) -> tuple[str, ...]:
-        """Return all headers of the file that the value is taken from."""
-        return (*self.columns, *self.latest_of, *(rule.when for rule in self.rules))
-
-
-class Preset(_Strict):
+class Preset(StrictModel):
     """Export format. docs/importing.md describes the file, with examples."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from etl_assets.presets.model import ColumnMapping, Preset
+    from etl_assets.presets.column_mapping import ColumnMapping
+    from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.readers.columns import ReaderFinding
     from etl_assets.raw_orders.readers.file_reader import FileContent, ImportFile
     from etl_assets.raw_orders.shared_numbers import Disagreement

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.presets.model import RAW_COLUMNS, ColumnMapping
+from etl_assets.presets.column_mapping import ColumnMapping
+from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.latest_times import latest_texts
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.values.text import is_not_blank

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from etl_assets.errors import EtlError, SettingsUrlError
 from etl_assets.presets.catalog import get_preset, load_mapping
-from etl_assets.presets.model import WRITTEN
+from etl_assets.presets.field_types import WRITTEN
 from etl_assets.presets.plain_errors import describe_problems
 from etl_assets.presets.yaml_text import load_yaml
 from etl_assets.sources.errors import SourceConfigError

@@ -14,7 +14,8 @@ from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS, ColumnMapping
+from etl_assets.presets.column_mapping import ColumnMapping
+from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
 from etl_assets_tests.helpers.reference_values import (
     clean_text,
     read_amount,
