@@ -59,9 +59,10 @@ bench-full: $(READY) $(TOOLS) ## The same up to 10,000,000 orders (hours, 60 GB)
 	$(BIN)/python -m benchmarks --full --out benchmarks/results.json
 	.venv-bench/bin/python -m benchmarks.report benchmarks/results.json docs/performance.md
 
-chaos: $(READY) ## Faults at every statement and of every kind (FAULTS=1000 SEED=7 MINUTES=10 ONLY=12 FIRST=500)
+chaos: $(READY) ## Faults at every statement and of every kind (FAULTS=1000 SEED=7 MINUTES=10 ONLY=12 FIRST=500 KIND= SCENARIO=)
 	$(BIN)/python -m etl_assets_tests.chaos $(if $(FAULTS),--faults $(FAULTS)) $(if $(MINUTES),--minutes $(MINUTES)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(FIRST),--first $(FIRST))
+	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(FIRST),--first $(FIRST)) $(if $(KIND),--kind "$(KIND)") \
+	  $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
 lint: $(READY) ## Lint and format checks
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["first_load", "changed", "shipped", "nothing_new", "reimport", "imports"]
+Kind = Literal["first_load", "changed", "shipped", "nothing_new", "reimport", "imports", "reverted"]
 
 WAYS = ("ours", "set_sql", "dlt_dbt", "orm", "floor")
 INCREMENTAL = ("ours", "set_sql")
@@ -37,7 +37,7 @@ class Case:
     @property
     def handled(self) -> int:
         """Number of raw orders that one run handles, for rows per second."""
-        return {"changed": 1_000, "shipped": 1_000, "nothing_new": 0}.get(self.kind, self.orders)
+        return {"changed": 1_000, "shipped": 1_000, "reverted": 1_000, "nothing_new": 0}.get(self.kind, self.orders)
 
 
 def short(number: int) -> str:
@@ -58,6 +58,7 @@ def quick_cases() -> list[Case]:
         Case("changed", 100_000, INCREMENTAL),
         Case("shipped", 100_000, INCREMENTAL),
         Case("nothing_new", 100_000, INCREMENTAL),
+        Case("reverted", 100_000, ("ours",)),
         Case("reimport", 100_000, INCREMENTAL),
         Case("imports", 10_000, INCREMENTAL, parts=10),
     ]
@@ -76,10 +77,12 @@ def full_cases() -> list[Case]:
         Case("shipped", 10_000, INCREMENTAL),
         Case("shipped", million, INCREMENTAL),
         Case("nothing_new", million, INCREMENTAL),
+        Case("reverted", million, ("ours",)),
         Case("reimport", million, INCREMENTAL),
         Case("imports", 100_000, INCREMENTAL, parts=100, once=True),
         Case("first_load", 10 * million, ("ours", "set_sql", "floor"), once=True),
         Case("changed", 10 * million, INCREMENTAL),
         Case("shipped", 10 * million, INCREMENTAL),
         Case("nothing_new", 10 * million, INCREMENTAL),
+        Case("reverted", 10 * million, ("ours",)),
     ]

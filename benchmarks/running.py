@@ -68,7 +68,7 @@ class Worker:
         self._log.close()
 
     def do(self, what: str) -> dict[str, Any]:
-        """`prepare` or `run`; returns seconds per asset, their total and the peak memory so far."""
+        """`prepare`, `run` or `revert`; returns seconds per asset, their total and the peak memory so far."""
         if self._process.stdin is None or self._process.stdout is None:
             msg = "the worker has no pipes"
             raise RuntimeError(msg)
@@ -98,7 +98,8 @@ class Bench:
 
     def run(self, case: Case) -> dict[str, Any]:
         """Measure a case; returns it as results hold it."""
-        runner = {"first_load": self._first_load, "imports": self._imports}.get(case.kind, self._on_base)
+        runners = {"first_load": self._first_load, "imports": self._imports, "reverted": self._reverted}
+        runner = runners.get(case.kind, self._on_base)
         measured = {way: Measured() for way in case.ways}
         runner(case, measured)
         return {
@@ -157,6 +158,22 @@ class Bench:
                     result.runs.append(self._timed(way, database, prepare=False))
             self._progress(case, measured, repetition)
 
+    def _reverted(self, case: Case, measured: dict[str, Measured]) -> None:
+        path = landing.orders_file(self.folder, case.orders)
+        database = self._base("ours", case.orders, path)
+        for repetition in range(self.repeat + 1):
+            before = fingerprints(self.server.url(database), SCHEMAS["ours"]) if repetition == 0 else {}
+            landing.land(self.server, database, self._changed(case, path, "changed"))
+            with self._worker("ours", database) as worker:
+                worker.do("run")
+            if repetition == 0:
+                measured["ours"].counted = self._counted("ours", database, prepare=False, what="revert")
+                require_equal("ours, reverted", fingerprints(self.server.url(database), SCHEMAS["ours"]), before)
+            else:
+                with self._worker("ours", database) as worker:
+                    measured["ours"].runs.append(self._go(worker, database, None, "revert"))
+            self._progress(case, measured, repetition)
+
     def _imports(self, case: Case, measured: dict[str, Measured]) -> None:
         paths = landing.split_file(self.folder, landing.orders_file(self.folder, case.orders), case.parts)
         prints: dict[str, dict[str, Print]] = {}
@@ -206,10 +223,13 @@ class Bench:
     def _delta(self, case: Case, path: Path) -> Path | None:
         """The file that is landed before each run."""
         if case.kind in landing.CHANGES:
-            self._thousands[case.kind, case.orders] += 1
-            number = self._thousands[case.kind, case.orders]
-            return landing.changed_orders_file(self.folder, path, number, case.kind)
+            return self._changed(case, path, case.kind)
         return path if case.kind == "reimport" else None
+
+    def _changed(self, case: Case, path: Path, kind: str) -> Path:
+        """The next thousand orders that change in this way."""
+        self._thousands[kind, case.orders] += 1
+        return landing.changed_orders_file(self.folder, path, self._thousands[kind, case.orders], kind)
 
     def _worker(self, way: str, database: str, *, proxy_port: int | None = None) -> Worker:
         folder = self.folder / way
@@ -221,7 +241,9 @@ class Bench:
                 worker.do("prepare")
             return self._go(worker, database, paths)
 
-    def _counted(self, way: str, database: str, *, prepare: bool, paths: list[Path] | None = None) -> dict[str, int]:
+    def _counted(
+        self, way: str, database: str, *, prepare: bool, paths: list[Path] | None = None, what: str = "run"
+    ) -> dict[str, int]:
         proxy = CountingProxy(self.server.socket)
         with self._worker(way, database, proxy_port=proxy.port) as worker:
             if prepare:
@@ -230,18 +252,18 @@ class Bench:
             before = proxy.traffic.snapshot()
             rows = self.server.rows_written(database, SCHEMAS[way])
             wal = self.server.wal_bytes()
-            self._go(worker, database, paths)
+            self._go(worker, database, paths, what)
             traffic = proxy.traffic.since(before)
             wal = self.server.wal_bytes() - wal
         proxy.close()
         rows = self.server.rows_written(database, SCHEMAS[way]) - rows
         return {**traffic, "wal_bytes": wal, "rows_written": rows}
 
-    def _go(self, worker: Worker, database: str, paths: list[Path] | None) -> dict[str, Any]:
+    def _go(self, worker: Worker, database: str, paths: list[Path] | None, what: str = "run") -> dict[str, Any]:
         """One run, or one for each file as it arrives, added up."""
         if paths is None:
             self.server.settle()
-            return worker.do("run")
+            return worker.do(what)
         total: dict[str, Any] = {"seconds": {}, "total": 0.0}
         for path in paths:
             landing.land(self.server, database, path)

@@ -1,4 +1,4 @@
-"""The process in which one way runs, so that its memory is its own: one JSON line out for each line `run` in.
+"""The process in which one way runs, so that its memory is its own: one JSON line out for each method's name in.
 
 Usage: python -m benchmarks.worker WAY URL FOLDER. Imports nothing of the project but the way itself.
 """
@@ -23,7 +23,7 @@ def main() -> None:
     way = importlib.import_module(f"benchmarks.ways.{name}").build(Task(url, Path(folder)))
     for line in sys.stdin:
         started = time.perf_counter()
-        seconds = way.run() if line.strip() == "run" else way.prepare() or {}
+        seconds = getattr(way, line.strip())() or {}
         answer = {"seconds": seconds, "elapsed": time.perf_counter() - started, "peak_mb": peak_mb()}
         answers.write(json.dumps(answer) + "\n")
 

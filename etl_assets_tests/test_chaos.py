@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 BY_THE_CLOCK = {"pipeline_health_report", "check_whole_tables"}
 """Jobs of schedules, which may be due while a test runs."""
-SCENARIOS = ("orders, changes", "leads, first load", "customers, bulk reader", "inbox, changes", "replay corrected")
+SCENARIOS = (
+    "orders, changes", "leads, first load", "customers, bulk reader", "inbox, changes", "replay corrected", "revert",
+)  # fmt: skip
 
 
 def scenario(name: str, statements: int) -> Scenario:

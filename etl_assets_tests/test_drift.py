@@ -13,6 +13,8 @@ from etl_assets.raw_orders.drift import Layout, feed_of, find_drift
 from etl_assets.raw_orders.findings import read_findings
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets.raw_orders.profile import MAX_STATUSES, Profile
+from etl_assets.reporting.findings import count_findings_of_last_days
+from etl_assets.reverts.imports import restore_imports, revert_imports
 from etl_assets_tests.helpers.pipeline import scalar
 
 if TYPE_CHECKING:
@@ -150,6 +152,29 @@ def test_an_import_is_compared_with_the_last_one_of_its_preset_and_shop(services
     assert (found.passed, {row["finding"] for row in found.violations}) == (False, {"GONE_HEADERS", "MOVED_COLUMN"})
     land(services, tmp_path / "d.csv", "No,Phone,State,Total\n7,0,open,5\n")
     assert outcome(services, "columns_as_before").passed
+
+
+def test_reverted_imports_are_compared_with_no_others_and_their_findings_are_not_counted(
+    services: Services, tmp_path: Path
+) -> None:
+    def file(headers: str, state: str) -> str:
+        return "\n".join([headers, *(f"{at},a@example.com,{state},5" for at in range(6))])
+
+    def findings() -> list[str]:
+        with services.database.transaction() as connection:
+            return [row["code"] for row in count_findings_of_last_days(connection, 30)]
+
+    land(services, tmp_path / "a.csv", file("No,Email,State,Total", "open"))
+    wrong = land(services, tmp_path / "b.csv", file("No,Phone,State,Total", "on hold"))
+    codes = {"GONE_HEADERS", "MOVED_COLUMN", "UNKNOWN_STATUS"}
+    assert codes <= {*told(list(wrong.findings))} | {*findings()}
+    revert_imports(services.database, [wrong.import_id])
+    assert findings() == []
+    assert outcome(services, "columns_as_before").passed
+    assert outcome(services, "statuses_are_known").passed
+    assert land(services, tmp_path / "c.csv", file("No,Email,State,Total", "open")).findings == ()
+    restore_imports(services.database, [wrong.import_id])
+    assert set(findings()) >= codes
 
 
 def test_unknown_statuses_are_reported_until_a_later_import_knows_them(services: Services, tmp_path: Path) -> None:

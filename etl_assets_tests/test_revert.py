@@ -23,6 +23,9 @@ from etl_assets.pipeline.runner import run_step
 from etl_assets.quality.checks import CHECKS
 from etl_assets.quality.running import run_check
 from etl_assets.quarantine.corrections import build_corrections, import_corrections
+from etl_assets.quarantine.requeue import requeue
+from etl_assets.quarantine.spreadsheet import export_quarantine
+from etl_assets.raw_orders.importing import import_file
 from etl_assets.reverts.imports import RevertError, restore_imports, revert_imports
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets.shop.configure import set_shop
@@ -546,6 +549,44 @@ def test_a_file_of_the_inbox_is_imported_again_after_its_revert(services: Servic
     assert_sound(services)
 
 
+def test_the_same_file_counts_as_new_after_its_revert(services: Services, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("platform,shop,order_id,customer_name,amount\np,s,1,Ann,5\np,s,2,Ann,x\n", encoding="utf-8")
+    first = import_file(services.database, path, PRESET)
+    run_all(services)
+    before, counts = with_ids(services), count_rows(services)
+    opened = before.pop("open")
+    revert(services, first.import_id)
+    again = import_file(services.database, path, PRESET)
+    run_all(services)
+    after = with_ids(services)
+    assert [(asset, raw_id + 2, code) for asset, raw_id, code in opened] == [*after.pop("open")]
+    assert after == before
+    assert count_rows(services) == counts
+    restore(services, first.import_id)
+    revert(services, again.import_id)
+    assert with_ids(services) == before | {"open": opened}
+    assert_sound(services)
+
+
+def test_rows_of_a_reverted_import_are_neither_exported_nor_replayed_nor_corrected(
+    services: Services, tmp_path: Path
+) -> None:
+    bad = land_and_run(services, order("1", amount="x"), order("2", items="[{"))
+    entries = query(services, "SELECT quarantine_id FROM quarantine ORDER BY 1")
+    ids = [row["quarantine_id"] for row in entries]
+    assert len(ids) == 2
+    revert_imports(services.database, [bad])
+    for _ in range(2):  # before the run that follows, and after it
+        assert export_quarantine(services.database, tmp_path / "open.csv") == 0
+        assert requeue(services.database, ids).resolved == tuple(ids)
+        rows = build_corrections(services.database, [entry | {"amount": "7"} for entry in entries])
+        assert import_corrections(services.database, rows, "corrections").imports == ()  # type: ignore[arg-type]  # a name
+        run_all(services)
+        assert count_rows(services) == dict.fromkeys(pipeline.TABLES, 0)
+    assert_sound(services)
+
+
 def amounts_of(services: Services) -> list[str]:
     return [row["order_id"] for row in query(services, "SELECT order_id FROM orders ORDER BY 1")]
 
@@ -650,3 +691,19 @@ def test_the_jobs_revert_and_restore(services: Services) -> None:
     run_all(services)
     assert amounts(services) == {"1": 5}
     assert "no id" in failure(run_job(services, "revert_import", import_ids=["zzz"]))
+    assert "No import is named" in failure(run_job(services, "restore_import", import_ids=[]))
+
+
+@pytest.mark.parametrize("runs", [[], ["shop"], ["shop", "orders"]])
+def test_bad_lines_are_open_again_after_a_restore_before_the_revert_was_processed(
+    services: Services, runs: list[Any]
+) -> None:
+    bad = land_and_run(services, order("1", items="[{"), order("2", processes="[{"))
+    before = with_ids(services)
+    assert len(before["open"]) == 2
+    revert_imports(services.database, [bad])
+    for asset in runs:
+        run_asset(asset, services)
+    restore(services, bad)
+    assert with_ids(services) == before
+    assert_sound(services)

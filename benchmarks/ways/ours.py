@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from benchmarks.ways.way import Stopwatch, Task
 from etl_assets.asset_graph import TABLE_OF
 from etl_assets.quality.running import run_checks
+from etl_assets.reverts.imports import revert_imports
 from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets.settings import Settings
 
@@ -26,6 +28,16 @@ class Ours:
 
     def prepare(self) -> None:
         """The landed database has the tables already."""
+
+    def revert(self) -> dict[str, float]:
+        """Revert the last import that is not reverted, and run the assets and checks (`revert`: the command's part)."""
+        watch = Stopwatch()
+        with watch.of("revert"):
+            with self.services.database.transaction() as connection:
+                last = "SELECT import_id FROM import_tasks WHERE status = 'completed' ORDER BY batch_id DESC LIMIT 1"
+                import_id = connection.execute(sa.text(last)).scalar_one()
+            revert_imports(self.services.database, [import_id])
+        return {**watch.seconds, **self.run()}
 
     def run(self) -> dict[str, float]:
         """Run the assets one after the other, then all checks (`checks`)."""

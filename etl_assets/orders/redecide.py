@@ -19,7 +19,7 @@ from etl_assets.orders.transform import ORDER_KEY, ORDER_SCHEMA, compare_anew, n
 from etl_assets.orders.write_newest import StoredOrders, record_order_types, resolve_orders, write_newest
 from etl_assets.pipeline.diff import count_changes
 from etl_assets.pipeline.protocol import LoadResult
-from etl_assets.quarantine.rows import quarantine_rows, resolve_anew
+from etl_assets.quarantine.rows import quarantine_rows, reopen_reverted, resolve_anew
 from etl_assets.values.order_keys import order_keys
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def redecide_orders(batch: Batch, found: Redecision) -> LoadResult:
     latest = good.group_by(ORDER_KEY).agg(pl.col("raw_id").max())
     _store_latest_raw_ids(connection, latest)
     rejected = pl.concat([found.rejected, refused])
+    reopen_reverted(connection, written.select("raw_id", is_changed=pl.col("change") != "unchanged"))
     quarantine_rows(connection, "orders", rejected)
     resolve_anew(connection, rejected)
     resolve_orders(connection, latest, rejected)

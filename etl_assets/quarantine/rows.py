@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
+from etl_assets.asset_graph import QUARANTINING_ASSETS
 from etl_assets.database.frames import copy_to_temp_table, fetch_frame
 from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.ledger.range_sql import LIVE
@@ -107,6 +108,27 @@ _RESOLVE_ANEW: Final = (
     )
     """,  # noqa: S608  # constants only
 )
+
+
+def reopen_reverted(connection: sa.Connection, current: pl.DataFrame) -> None:
+    """Open what a revert closed of lines, customers and leads, where the rows that count are those from before it.
+
+    Hazard: an import may be restored before a run has followed its revert. Its orders are unchanged then, so that no
+    asset downstream would reject their rows again. Of orders that change, the assets downstream decide.
+
+    Args:
+        connection: the batch's transaction.
+        current: `raw_id` of the rows that count, and `is_changed`: whether their orders are written.
+    """
+    copy_to_temp_table(connection, "quarantine", current.select("raw_id", "is_changed"), name="counting_rows")
+    connection.execute(
+        sa.text(
+            "UPDATE quarantine q SET resolution = CASE WHEN c.is_changed THEN 'replayed' END,"
+            " resolved_at = CASE WHEN c.is_changed THEN q.resolved_at END"
+            " FROM counting_rows c WHERE q.asset = ANY (:assets) AND q.raw_id = c.raw_id AND q.resolution = 'reverted'"
+        ),
+        {"assets": [asset for asset in QUARANTINING_ASSETS if asset != "orders"]},
+    )
 
 
 def resolve_rows(

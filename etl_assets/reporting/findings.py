@@ -1,4 +1,7 @@
-"""Counts of the findings of imports by code: of the imports that a run processed, or of the last days."""
+"""Counts of the findings of imports by code: of the imports that a run processed, or of the last days.
+
+Those of reverted imports are not counted.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 _COUNTS: Final = """
-    SELECT code, count(DISTINCT import_id) AS imports, CAST(sum(row_count) AS bigint) AS rows
-    FROM import_findings WHERE import_id IN ({imports}) GROUP BY code ORDER BY code
+    SELECT f.code, count(DISTINCT f.import_id) AS imports, CAST(sum(f.row_count) AS bigint) AS rows
+    FROM import_findings f JOIN import_tasks t USING (import_id)
+    WHERE f.import_id IN ({imports}) AND t.status <> 'reverted' GROUP BY f.code ORDER BY f.code
 """
 _OF_RUN: Final = sa.text(_COUNTS.format(imports="SELECT unnest(import_ids) FROM etl_batches WHERE run_id = :run_id"))
 _OF_LAST_DAYS: Final = sa.text(

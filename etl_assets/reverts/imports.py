@@ -85,6 +85,9 @@ def _change(database: Database, import_ids: Sequence[UUID], status: Status) -> l
     read again, or has committed before anything is changed here. They are locked leads first, as a batch of `leads` may
     lock `customers`. Corrections and replays of these rows wait (`REPLAY_LOCK_ID`).
     """
+    if not import_ids:
+        msg = "No import is named: `imports list` shows their ids."
+        raise RevertError(msg)
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
         imports = [_Import.read(connection, one) for one in sorted(set(import_ids))]

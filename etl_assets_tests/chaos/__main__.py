@@ -1,12 +1,14 @@
 """Faults against the real pipeline on a real PostgreSQL, drawn from a seed: `make chaos`.
 
 Usage: python -m etl_assets_tests.chaos [--faults N] [--minutes M] [--seed S] [--only N] [--first N] [--storms N]
+    [--kind TEXT] [--scenario TEXT]
 Exit code 1 if anything was lost, doubled, different, or left to be done by hand.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import tempfile
@@ -29,16 +31,21 @@ def main() -> int:
     parser.add_argument(
         "--storms", type=int, default=None, help="kills of daemon, code server and workers: rounds of 5"
     )
+    parser.add_argument("--kind", help="only kinds of faults whose names contain the text (kill -9)")
+    parser.add_argument("--scenario", help="only scenarios whose names contain the text (revert)")
     given = parser.parse_args()
-    storms = given.storms if given.storms is not None else int(given.only is None)
+    narrowed = {"kinds": given.kind, "scenarios": given.scenario}
+    parts = {name: (text,) for name, text in narrowed.items() if text}
+    storms = given.storms if given.storms is not None else int(given.only is None and not parts)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="etl-chaos-") as folder:
-        wish = Wish(given.seed, given.faults, given.minutes, given.only, given.first, storms=storms)
+        wish = Wish(given.seed, given.faults, given.minutes, given.only, given.first, storms=storms, **parts)
         report, scenarios = run_program(wish, Path(folder))
     for line in ["", *report.table(), "", *report.coverage(scenarios), ""]:
         say(line)
-    again = f"make chaos SEED={given.seed}" + (f" FAULTS={given.faults}" if given.faults else "")
+    options = {"SEED": given.seed, "FAULTS": given.faults, "KIND": given.kind, "SCENARIO": given.scenario}
+    again = " ".join(["make chaos", *(f"{name}={shlex.quote(str(value))}" for name, value in options.items() if value)])
     if missing := report.missing(scenarios):
         say(f"{missing:,} boundaries were not met.")
     for number in report.bad:

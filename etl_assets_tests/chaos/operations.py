@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import sqlalchemy as sa
+
 from etl_assets.cli import quarantine, runs  # noqa: F401  # what `app` would import
 from etl_assets.cli.main import app
 from etl_assets.database import database as database_module
@@ -20,13 +22,16 @@ from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.spreadsheet import read_corrections
 from etl_assets.raw_orders.importing import import_file
 from etl_assets.raw_orders.load import fail_interrupted_imports
+from etl_assets.reverts.imports import restore_imports, revert_imports
 from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from etl_assets.asset_graph import AssetName
+    from etl_assets.database.database import Database
 
 
 def run(*assets: str) -> None:
@@ -74,6 +79,25 @@ def replay_corrected(path: str) -> None:
     run()
 
 
+def revert(path: str) -> None:
+    """Revert the imports of a file."""
+    database = build_services(Settings()).database
+    revert_imports(database, imports_of(database, path))
+
+
+def restore(path: str) -> None:
+    """Restore the imports of a file."""
+    database = build_services(Settings()).database
+    restore_imports(database, imports_of(database, path))
+
+
+def imports_of(database: Database, path: str) -> list[UUID]:
+    """Return the imports of a file."""
+    with database.transaction() as connection:
+        statement = sa.text("SELECT import_id FROM import_tasks WHERE source = :source")
+        return list(connection.execute(statement, {"source": path}).scalars())
+
+
 def command(*words: str) -> None:
     """Call `etl-assets`."""
     app(list(words), standalone_mode=True)
@@ -86,5 +110,7 @@ OPERATIONS: Final[dict[str, Callable[..., None]]] = {
     "inbox": take_in_inbox,
     "replay": replay,
     "replay corrected": replay_corrected,
+    "revert": revert,
+    "restore": restore,
     "command": command,
 }

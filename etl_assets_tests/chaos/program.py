@@ -47,7 +47,9 @@ class Wish:
     first: int = 0
     """The number of the fault to begin with, to go on where another session ended."""
     scenarios: Collection[str] = ()
-    """Names of scenarios; none: all."""
+    """Parts of the names of scenarios; none: all."""
+    kinds: Collection[str] = ()
+    """Parts of the names of kinds; none: all."""
     storms: int = 0
     """How many storms there are on a daemon, its code server and its workers."""
 
@@ -58,7 +60,8 @@ def run_program(wish: Wish, folder: Path) -> tuple[Report, list[Scenario]]:
     report = Report()
     with open_arena(folder) as arena:
         scenarios = arena.stage.build(wish.scenarios)
-        kinds = [kind for kind in KINDS if arena.clock is not None or not kind.by_clock]
+        wanted = [kind for kind in KINDS if not wish.kinds or any(part in kind.name for part in wish.kinds)]
+        kinds = [kind for kind in wanted if arena.clock is not None or not kind.by_clock]
         if arena.clock is None:
             say("No clock jumps: libfaketime is not installed.")
         faults = draw_faults(scenarios, kinds, wish.seed, wish.faults)

@@ -11,8 +11,10 @@ import yaml
 
 from etl_assets.quarantine.spreadsheet import export_quarantine
 from etl_assets.raw_orders.importing import import_file
+from etl_assets.reverts.imports import restore_imports, revert_imports
 from etl_assets.run.registry import STEPS, build_services, run_asset
 from etl_assets_tests.chaos.nursery import Operation
+from etl_assets_tests.chaos.operations import imports_of
 from etl_assets_tests.chaos.orders import make_imports, write_import
 from etl_assets_tests.chaos.proxy import COPY_DATA, SIDES, FaultyProxy, Point, Statement
 from etl_assets_tests.chaos.verdict import LANDED, judge, read_outcome
@@ -83,9 +85,10 @@ class Stage:
         self._mapping.write_text(yaml.safe_dump(PRESET.model_dump(mode="json")), "utf-8")
 
     def build(self, names: Collection[str] = ()) -> list[Scenario]:
-        """The scenarios of these names, or all, with what they come to undisturbed."""
+        """The scenarios whose names contain one of these texts, or all, with what they come to undisturbed."""
         self._make_templates()
-        return [self._rehearse(scenario) for scenario in self._scenarios() if not names or scenario.name in names]
+        chosen = [one for one in self._scenarios() if not names or any(name in one.name for name in names)]
+        return [self._rehearse(scenario) for scenario in chosen]
 
     def environment(
         self, database: str, *, port: int | None = None, options: str = "", batch_size: int = 1000
@@ -147,6 +150,13 @@ class Stage:
             Scenario(
                 "all, first load in small batches", Operation("run"), "first_shop", batch_size=4, enumerates="none"
             ),
+            Scenario("imports revert", Operation("revert", (second,)), "next_end"),
+            Scenario("imports restore, after a revert", Operation("restore", (second,)), "reverted_end"),
+            Scenario("orders, after a revert", Operation("run", ("orders",)), "reverted"),
+            Scenario("all, after a revert", Operation("run"), "reverted", batch_size=4, enumerates="none"),
+            Scenario(
+                "all, after a revert and a restore", Operation("run"), "restored", batch_size=4, enumerates="none"
+            ),
             # Through Dagster, which takes seconds to start.
             Scenario("etl-assets run", Operation("command", ("run",)), "next_shop", enumerates="none", weight=1),
             Scenario(
@@ -165,6 +175,7 @@ class Stage:
             pipeline.start_afresh(services)
         self._make_chain("nothing", "first", self.files[0])
         self._make_chain("first_end", "next", self.files[1])
+        self._make_reverted()
         self._server.create("refused", template="first_end")
         with self._services("refused") as services:
             query(services, REFUSING + " NOT VALID")
@@ -173,6 +184,18 @@ class Stage:
             query(services, ACCEPTING)
             export_quarantine(services.database, self._corrected)
         self._corrected.write_text(self._corrected.read_text("utf-8").replace("oops", "77"), "utf-8")
+
+    def _make_reverted(self) -> None:
+        """Make databases whose second import is just reverted, reverted with all that follows, and just restored."""
+        self._server.create("reverted", template="next_end")
+        with self._services("reverted") as services:
+            revert_imports(services.database, imports_of(services.database, str(self.files[1])))
+        self._server.create("reverted_end", template="reverted")
+        with self._services("reverted_end") as services:
+            run_all(services)
+        self._server.create("restored", template="reverted_end")
+        with self._services("restored") as services:
+            restore_imports(services.database, imports_of(services.database, str(self.files[1])))
 
     def _make_chain(self, template: str, name: str, file: Path) -> None:
         """Make a database for each asset in which it, and all after it, have a file's rows yet to come."""
