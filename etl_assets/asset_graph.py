@@ -170,6 +170,7 @@ ASSETS: Final[tuple[AssetSpec, ...]] = (
             "order_type": "raw_orders.order_type",
             "system_order_type": "raw_orders.order_type",
             "amount": "raw_orders.amount",
+            "refunded_amount": "raw_orders.refunded_amount",
             "currency": "raw_orders.currency raw_orders.amount shop.default_currency",
             "ordered_at": "raw_orders.ordered_at shop.timezone",
             "source_updated_at": "raw_orders.updated_at shop.timezone",
@@ -190,7 +191,8 @@ ASSETS: Final[tuple[AssetSpec, ...]] = (
         "- What has to be made for an order?\n",
         lineage=_ORDER_KEY
         | dict.fromkeys(
-            ("line_no", "product", "variant", "sku", "quantity", "unit_price", "processes"), "raw_orders.items"
+            ("line_no", "product", "variant", "sku", "quantity", "unit_price", "processes", "personalisation"),
+            "raw_orders.items",
         ),
     ),
     AssetSpec(
@@ -276,6 +278,7 @@ ASSETS: Final[tuple[AssetSpec, ...]] = (
             **{f"{kind}_amount": f"{_LEAD_ORDERS_OF_TYPE} {_MONEY}" for kind in ("sample", "proof", "bulk")},
             "currency": "orders.currency orders.ordered_at",
             "other_currency_count": f"{_LEAD_ORDERS} orders.currency",
+            "refunded_amount": f"{_LEAD_ORDERS} orders.refunded_amount orders.currency",
         },
     ),
 )

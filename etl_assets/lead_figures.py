@@ -32,6 +32,7 @@ _SUMS: Final[Mapping[str, tuple[pl.DataType, str]]] = {
     "bulk_amount": (TOTAL, "bulk amount"),
     "currency": (pl.String(), "currency"),
     "other_currency_count": (pl.Int32(), "orders in another currency"),
+    "refunded_amount": (TOTAL, "refunded"),
 }
 """Type and label of each figure."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 from etl_assets.order_items.transform import LINE_SCHEMA, UNREADABLE_SCHEMA, read_items
 from etl_assets.values.numbers import NumberFormat
 from etl_assets_tests.helpers.reference_items import BadItems, reference_items
-
-if TYPE_CHECKING:
-    from decimal import Decimal
 
 PLAIN = NumberFormat()
 GERMAN = NumberFormat(decimal=",", thousands=".")
@@ -294,7 +291,7 @@ ITEM = st.fixed_dictionaries(
     {"name": st.one_of(TEXT, TEXT, TEXT, SCALAR)},
     optional={
         "variant": SCALAR, "sku": SCALAR, "quantity": NUMBER_TEXT | NUMBER, "unit_price": NUMBER_TEXT | NUMBER,
-        "processes": st.one_of(st.lists(PROCESS, max_size=2), FREE, ANY), "other": ANY,
+        "processes": st.one_of(st.lists(PROCESS, max_size=2), FREE, ANY), "other": ANY, "personalisation": SCALAR,
     },
 )  # fmt: skip
 ITEMS = st.lists(ITEM | ITEM | ITEM | ANY, max_size=3)
@@ -321,18 +318,16 @@ def mutated(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
 def agree(texts: list[str], numbers: NumberFormat) -> None:
     """The whole batch at once gives what the reference gives row by row."""
     lines, unreadable = read_items(orders(list(texts)), numbers)
-    expected: list[tuple[int, int, str | None, str | None, str | None, int, Decimal | None]] = []
+    columns = ("line_no", "product", "variant", "sku", "quantity", "unit_price", "personalisation")
+    expected: list[tuple[Any, ...]] = []
     bad = []
     for raw_id, text in enumerate(texts, 100):
         try:
-            expected += [
-                (raw_id, *(line[key] for key in ("line_no", "product", "variant", "sku", "quantity", "unit_price")))
-                for line in reference_items(text, numbers)
-            ]
+            expected += [(raw_id, *(line[key] for key in columns)) for line in reference_items(text, numbers)]
         except BadItems:
             bad.append(raw_id)
     assert unreadable["raw_id"].to_list() == bad
-    assert lines.select("raw_id", "line_no", "product", "variant", "sku", "quantity", "unit_price").rows() == expected
+    assert lines.select("raw_id", *columns).rows() == expected
 
 
 @settings(max_examples=2 * settings().max_examples)

@@ -34,15 +34,15 @@ def orders(*items: str | None) -> pl.DataFrame:
 def test_read_items_makes_a_line_of_each_item_in_the_order_of_the_text() -> None:
     given = orders(
         '[{"name": "Mug", "variant": "白;L", "sku": "M-1", "quantity": 2, "unit_price": "12.50",'
-        ' "processes": "刺绣:左胸"}, {"sku": "C-2"}]',
+        ' "processes": "刺绣:左胸", "personalisation": "Ａnna"}, {"sku": "C-2"}]',
         "杯子*3; Mug (White) @1.5",
     )
     lines, bad = read_items(given, POINT)
     expected = [
-        (7, "a", 1, "Mug", "白;L", "M-1", 2, Decimal("12.5"), 11, "刺绣:左胸"),
-        (7, "a", 2, None, None, "C-2", 1, None, 11, None),
-        (7, "b", 1, "杯子", None, None, 3, None, 12, None),
-        (7, "b", 2, "Mug", "White", None, 1, Decimal("1.5"), 12, None),
+        (7, "a", 1, "Mug", "白;L", "M-1", 2, Decimal("12.5"), 11, "刺绣:左胸", "Ａnna"),
+        (7, "a", 2, None, None, "C-2", 1, None, 11, None, None),
+        (7, "b", 1, "杯子", None, None, 3, None, 12, None, None),
+        (7, "b", 2, "Mug", "White", None, 1, Decimal("1.5"), 12, None, None),
     ]
     assert_frame_equal(lines, frame_of(LINE_SCHEMA, expected))
     assert bad.is_empty()
@@ -57,6 +57,26 @@ def test_read_items_of_orders_that_can_not_be_read_are_none_and_leave_the_others
         (14, 7, "d", "BAD_ITEMS", "the text is not a JSON array of objects"),
     ]
     assert_frame_equal(bad, frame_of(UNREADABLE_SCHEMA, expected))
+
+
+@pytest.mark.parametrize(
+    "layout", ['[{{"name":"Mug","personalisation":{}}}]', '[{{"personalisation": {}, "sku": "M"}}]']
+)
+@pytest.mark.parametrize(
+    ("written", "personalisation"),
+    [
+        pytest.param("\"Ａnna ① × 2, *3; 'Bob'\"", "Ａnna ① × 2, *3; 'Bob'", id="as it was written, no grammar"),
+        pytest.param('"two\\nlines: \\"A\\""', 'two\nlines: "A"', id="line breaks and quotes"),
+        pytest.param('" Bob\\t"', "Bob", id="without blanks around it"),
+        pytest.param('" "', None, id="blank: none"),
+    ],
+)
+def test_read_items_leaves_the_personalisation_as_the_buyer_wrote_it(
+    layout: str, written: str, personalisation: str | None
+) -> None:
+    lines, bad = read_items(orders(layout.format(written)), POINT)
+    assert bad.is_empty()
+    assert lines.select("personalisation", "quantity", "processes").rows() == [(personalisation, 1, None)]
 
 
 @pytest.mark.parametrize(

@@ -266,11 +266,13 @@ def test_attach_orders_tells_orders_of_two_shops_with_one_number_apart() -> None
 def test_lead_figures_are_those_of_all_orders_of_each_lead() -> None:
     attached = orders(
         order("1", lead_id="x", system_order_type="SAMPLE", amount=Decimal("0.1"), ordered_at=january(4)),
-        order("2", lead_id="x", system_order_type="PROOF", amount=Decimal("20.0001"), ordered_at=january(2)),
-        order("3", lead_id="x", system_order_type="BULK", amount=Decimal(300), ordered_at=january(9)),
+        order("2", lead_id="x", system_order_type="PROOF", amount=Decimal("20.0001"), ordered_at=january(2),
+              refunded_amount=Decimal("2.5001")),
+        order("3", lead_id="x", system_order_type="BULK", amount=Decimal(300), ordered_at=january(9),
+              refunded_amount=Decimal(0)),
         order("4", lead_id="x", system_order_type="BULK", amount=Decimal("-0.3"), ordered_at=january(3)),
         order("5", "bob", lead_id="a", system_order_type="SAMPLE", currency="EUR"),
-    )
+    )  # fmt: skip
     expected: list[Row] = [
         {
             "lead_id": "a", "first_order_at": january(1), "last_order_at": january(1),
@@ -278,7 +280,7 @@ def test_lead_figures_are_those_of_all_orders_of_each_lead() -> None:
             "sample_count": 1, "sample_amount": Decimal(10),
             "proof_count": 0, "proof_amount": Decimal(0),
             "bulk_count": 0, "bulk_amount": Decimal(0),
-            "currency": "EUR", "other_currency_count": 0,
+            "currency": "EUR", "other_currency_count": 0, "refunded_amount": Decimal(0),
         },
         {
             "lead_id": "x", "first_order_at": january(2), "last_order_at": january(9),
@@ -286,7 +288,7 @@ def test_lead_figures_are_those_of_all_orders_of_each_lead() -> None:
             "sample_count": 1, "sample_amount": Decimal("0.1"),
             "proof_count": 1, "proof_amount": Decimal("20.0001"),
             "bulk_count": 2, "bulk_amount": Decimal("299.7"),
-            "currency": "CNY", "other_currency_count": 0,
+            "currency": "CNY", "other_currency_count": 0, "refunded_amount": Decimal("2.5001"),
         },
     ]  # fmt: skip
     assert_frame_equal(lead_figures(attached), frame_of(LEAD_FIGURES, expected))
@@ -349,6 +351,17 @@ def test_lead_figures_never_add_amounts_of_different_currencies(
     assert (figures["order_count"], figures["other_currency_count"]) == (len(of_lead), others)
 
 
+def test_lead_figures_add_refunds_in_the_currency_of_the_lead_only() -> None:
+    of_lead = [("CNY", "1.5"), ("EUR", "20"), ("CNY", None), ("CNY", "0.0001")]
+    rows = [
+        order(str(number), lead_id="x", currency=currency, refunded_amount=refunded and Decimal(refunded))
+        for number, (currency, refunded) in enumerate(of_lead)
+    ]
+    assert lead_figures(orders(*rows)).select("total_amount", "refunded_amount").rows() == [
+        (Decimal(30), Decimal("1.5001"))
+    ]
+
+
 @pytest.mark.parametrize(
     ("times", "first", "last"),
     [
@@ -374,7 +387,8 @@ def test_lead_figures_of_no_orders_are_no_leads() -> None:
 
 def test_empty_figures_are_zeros_and_name_no_time_and_no_currency() -> None:
     counts = dict.fromkeys(("order_count", "sample_count", "proof_count", "bulk_count", "other_currency_count"), 0)
-    amounts = dict.fromkeys(("total_amount", "sample_amount", "proof_amount", "bulk_amount"), Decimal(0))
+    kinds = ("total_amount", "sample_amount", "proof_amount", "bulk_amount", "refunded_amount")
+    amounts = dict.fromkeys(kinds, Decimal(0))
     expected = [{"lead_id": name, **counts, **amounts} for name in ("b", "a")]
     assert_frame_equal(empty_figures(pl.DataFrame({"lead_id": ["b", "a"]})), frame_of(LEAD_FIGURES, expected))
 

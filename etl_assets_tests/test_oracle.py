@@ -138,7 +138,16 @@ def test_only_the_lines_of_the_winning_version_count() -> None:
 def test_a_lead_adds_up_only_what_is_in_the_currency_of_its_first_order() -> None:
     result = work_out(
         raw(1, "9", customer_name="c", amount="1", currency="usd"),
-        raw(2, "2", customer_name="c", amount="10", currency="EUR", ordered_at="2024-01-02", order_type="样品"),
+        raw(
+            2,
+            "2",
+            customer_name="c",
+            amount="10",
+            refunded_amount="3",
+            currency="EUR",
+            ordered_at="2024-01-02",
+            order_type="样品",
+        ),
         raw(3, "10", customer_name="c", amount="0.00005", currency="eur", ordered_at="2024-01-02"),
         raw(4, "3", customer_name="c", currency="EUR", ordered_at="2024-01-03", order_type="打样"),
     )
@@ -152,6 +161,7 @@ def test_a_lead_adds_up_only_what_is_in_the_currency_of_its_first_order() -> Non
         "last_order_at": datetime(2024, 1, 3, 5, tzinfo=UTC),
         "order_count": 4,
         "total_amount": Decimal(10),
+        "refunded_amount": Decimal(3),
         "currency": "EUR",
         "sample_count": 1,
         "sample_amount": Decimal(10),

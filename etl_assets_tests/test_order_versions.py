@@ -46,7 +46,7 @@ def version(order_id: str, raw_id: int, updated_at: datetime | None = None, **va
     usual = {
         "shop_id": 7, "customer_nickname": "Ann", "customer_global_id": "ann", "latest_status": "paid",
         "is_cancelled": False, "order_type": "sample", "system_order_type": "SAMPLE", "amount": Decimal("12.5"),
-        "currency": "CNY", "ordered_at": january(1),
+        "refunded_amount": None, "currency": "CNY", "ordered_at": january(1),
     }  # fmt: skip
     return {"order_id": order_id, "raw_id": raw_id, "source_updated_at": updated_at, **usual, **values}
 
@@ -135,6 +135,7 @@ def test_compare_with_stored_inserts_an_order_that_is_not_stored() -> None:
         pytest.param({"system_order_type": "BULK"}, True, id="system order type"),
         pytest.param({"amount": Decimal("12.5001")}, True, id="amount"),
         pytest.param({"amount": None}, True, id="no amount any more"),
+        pytest.param({"refunded_amount": Decimal("0.5")}, True, id="refund"),
         pytest.param({"currency": "EUR"}, True, id="currency"),
         pytest.param({"ordered_at": january(2)}, True, id="time of the order"),
         pytest.param({"latest_status": "sent"}, False, id="status: nothing of a customer is made of it"),
@@ -191,7 +192,7 @@ def test_compare_with_stored_decides_each_order_by_itself_and_keeps_their_order(
 
 TEXTS: Final = (
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency", "ordered_at",
-    "updated_at", "defect", "platform_order_id",
+    "updated_at", "defect", "platform_order_id", "refunded_amount",
 )  # fmt: skip
 RAW: Final = {"raw_id": pl.Int64(), **dict.fromkeys(TEXTS, pl.String())}
 SHOPS: Final = frame_of(
@@ -222,14 +223,14 @@ def read(preset: Preset = PRESET, /, **texts: str | None) -> dict[str, Any]:
 def test_read_orders_makes_an_order_of_a_raw_row() -> None:
     raw = raw_row(
         12, customer_name="张三", order_status="paid", order_type="sample", amount="¥1,234.50", currency="cny",
-        ordered_at="2024-01-02 11:30:00", updated_at="2024-01-03T10:00:00Z",
+        ordered_at="2024-01-02 11:30:00", updated_at="2024-01-03T10:00:00Z", refunded_amount="¥34.5",
     )  # fmt: skip
     good, rejected = read_orders(frame_of(RAW, [raw]), PRESET, SHOPS, TYPES)
     expected: Row = {
         "shop_id": 7, "order_id": "1", "raw_id": 12,
         "customer_nickname": "张三", "customer_global_id": str(uuid5(CUSTOMER_NAMESPACE, "taobao:花间:张三")),
         "latest_status": "paid", "is_cancelled": False, "order_type": "sample", "system_order_type": "SAMPLE",
-        "amount": Decimal("1234.5"), "currency": "CNY",
+        "amount": Decimal("1234.5"), "refunded_amount": Decimal("34.5"), "currency": "CNY",
         "ordered_at": datetime(2024, 1, 2, 3, 30, tzinfo=UTC),  # the shop is in Shanghai
         "source_updated_at": datetime(2024, 1, 3, 10, tzinfo=UTC),
     }  # fmt: skip
@@ -374,6 +375,7 @@ NAMED: Final = (7, "1")
         pytest.param({"order_id": None}, "MISSING_ORDER_ID", (7, None), "order_id: ", id="no order number"),
         pytest.param({"order_id": '=""'}, "MISSING_ORDER_ID", (7, None), "order_id: ", id="a spreadsheet's empty one"),
         pytest.param({"amount": "free"}, "BAD_AMOUNT", NAMED, "amount looks like aaaa: ", id="an amount in words"),
+        pytest.param({"refunded_amount": "all"}, "BAD_AMOUNT", NAMED, "refunded_amount looks like aaa: ", id="refund"),
         pytest.param({"amount": "12,34"}, "BAD_AMOUNT", NAMED, "amount looks like 99,99: ", id="incomplete thousands"),
         pytest.param({"amount": "1.5E+3"}, "BAD_AMOUNT", NAMED, "amount looks like 9.9a+9: ", id="an exponent"),
         pytest.param({"amount": "1" + "0" * 14}, "BAD_AMOUNT", NAMED, "amount looks like 9", id="too many digits"),

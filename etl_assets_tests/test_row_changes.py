@@ -196,6 +196,7 @@ def test_which_of_several_equal_versions_an_order_names_is_history_and_nothing_e
             "order_type": None,
             "system_order_type": "BULK",
             "amount": Decimal(5),
+            "refunded_amount": None,
             "currency": None,
             "ordered_at": None,
             "source_updated_at": datetime(2023, 12, 31, 16, tzinfo=UTC),

@@ -56,9 +56,12 @@ def _show_lead(found: Mapping[str, Any]) -> None:
     else:
         columns = [
             "current_stage", "platform", "shop_name", "customer_global_id", "opened_at", "reopened_at", "order_count",
-            "total_amount", "currency",
+            "total_amount", "refunded_amount", "currency",
         ]  # fmt: skip
         print_records(title, [lead], columns)
-    columns = ["platform", "shop_name", "order_id", "ordered_at", "system_order_type", "amount", "currency", "strategy"]
-    print_records("Orders", found["orders"], [*columns, "batch_id"])
+    columns = [
+        "platform", "shop_name", "order_id", "ordered_at", "system_order_type", "amount", "refunded_amount", "currency",
+        "strategy", "batch_id",
+    ]  # fmt: skip
+    print_records("Orders", found["orders"], columns)
     print_records("History", found["history"], ["happened_at", "text", "batch_id", "run_id"])

@@ -40,14 +40,15 @@ def now_column(name: str) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
-def money_column(name: str) -> Column[object]:
+def money_column(name: str, *, comment: str | None = None) -> Column[object]:
     """Return a column for an amount."""
-    return Column(name, Numeric(18, 4))
+    return Column(name, Numeric(18, 4), comment=comment)
 
 
-def total_column(name: str) -> Column[object]:
+def total_column(name: str, *, server_default: str | None = None, comment: str | None = None) -> Column[object]:
     """Return a column for a sum of amounts."""
-    return Column(name, Numeric(38, 4), nullable=False)
+    default = None if server_default is None else text(server_default)
+    return Column(name, Numeric(38, 4), nullable=False, server_default=default, comment=comment)
 
 
 def count_column(name: str) -> Column[int]:

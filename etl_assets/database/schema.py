@@ -78,6 +78,9 @@ import_findings: Final = Table(
     Column("first_line", Integer, comment="line of the source at which it was first met"),
 )
 
+REFUNDED: Final = "given back to the buyer, part of amount; null where the export says nothing"
+REFUNDED_OF_LEAD: Final = "sum over its orders in its currency, null counting as 0; the totals are gross"
+PERSONALISATION: Final = "the buyer's text for this line, as it was written"
 PLATFORM_ORDER_ID: Final = "the platform's own id of the order, where the mapping names an identity"
 
 raw_orders: Final = Table(
@@ -98,6 +101,7 @@ raw_orders: Final = Table(
     Column("replaces_raw_id", BigInteger, comment="the quarantined row that this one corrects"),
     Column("platform_order_id", Text, comment=PLATFORM_ORDER_ID),
     Column("corrects_reverted", Boolean, comment="true: the row that it corrects is of a reverted import"),
+    Column("refunded_amount", Text),
     Index(None, "replaces_raw_id", postgresql_where=text("replaces_raw_id IS NOT NULL")),
 )  # fmt: skip
 
@@ -176,6 +180,7 @@ orders: Final = Table(
         comment="a later good raw row that was an older version, read before earlier rows; null where there is none",
     ),
     Column("platform_order_id", Text, comment=PLATFORM_ORDER_ID),
+    money_column("refunded_amount", comment=REFUNDED),
     Index(None, "batch_id", "raw_id", info={DEFERRED_INDEX: True}),
     Index(
         None,
@@ -198,6 +203,7 @@ order_items: Final = Table(
     Column("quantity", Integer, nullable=False),
     money_column("unit_price"),
     Column("processes", Text, comment="the item's processes as the export gives them: what process_items is made from"),
+    Column("personalisation", Text, comment=PERSONALISATION),
 )
 
 process_items: Final = Table(
@@ -254,6 +260,7 @@ business_leads: Final = Table(
     now_column("created_at"),
     now_column("updated_at"),
     Column("batch_id", BigInteger, comment="the batch of the ledger that made it"),
+    total_column("refunded_amount", server_default="0", comment=REFUNDED_OF_LEAD),
     Index(None, "customer_global_id"),
     Index(
         "uq_business_leads_active_customer",
@@ -306,6 +313,7 @@ lead_changes: Final = Table(
     Column("bulk_amount", Numeric(38, 4)),
     Column("currency", Text),
     Column("other_currency_count", Integer),
+    Column("refunded_amount", Numeric(38, 4)),
     Index(None, "lead_id", "change_id"),
 )
 

@@ -131,8 +131,8 @@ _LEAD: Final = """
     WHERE l.lead_id = :lead_id
 """
 _ORDERS: Final = """
-    SELECT s.platform, s.shop_name, a.order_id, o.ordered_at, o.system_order_type, o.amount, o.currency,
-           a.strategy, a.attached_at, a.batch_id, e.run_id
+    SELECT s.platform, s.shop_name, a.order_id, o.ordered_at, o.system_order_type, o.amount, o.refunded_amount,
+           o.currency, a.strategy, a.attached_at, a.batch_id, e.run_id
     FROM lead_orders a
     LEFT JOIN orders o USING (shop_id, order_id)
     LEFT JOIN shop_configs s ON s.shop_id = a.shop_id

@@ -28,6 +28,7 @@ LEAD_ORDER_SCHEMA: Final = {
     "ordered_at": TIMESTAMP_UTC,
     "system_order_type": pl.String(),
     "amount": MONEY,
+    "refunded_amount": MONEY,
     "currency": pl.String(),
 }
 """Columns of an order that the rules of leads read."""
@@ -144,7 +145,8 @@ def lead_figures(attached: pl.DataFrame) -> pl.DataFrame:
     """Compute the figures of leads from all their orders; amounts of different currencies are never added together.
 
     The lead's currency is that of its first order by (ordered_at, none last; order_id). Only amounts in it are summed;
-    orders in another one are counted in `other_currency_count` as well.
+    orders in another one are counted in `other_currency_count` as well. Totals are gross: what was given back is in
+    `refunded_amount` (docs/decisions.md, "Refunds").
 
     Args:
         attached: `LEAD_ORDER_SCHEMA` and `lead_id`, none of them cancelled.
@@ -171,6 +173,7 @@ def lead_figures(attached: pl.DataFrame) -> pl.DataFrame:
             total_amount=_sum(amount),
             currency=pl.col("lead_currency").first(),
             other_currency_count=(~is_own).sum().cast(pl.Int32),
+            refunded_amount=_sum(pl.col("refunded_amount").filter(is_own)),
             **per_type,
         )
         .select("lead_id", *FIGURES)

@@ -91,6 +91,7 @@ class Correction(dg.Config):
     processes: str | None = None
     remark: str | None = None
     platform_order_id: str | None = None
+    refunded_amount: str | None = None
 
 
 class ReplayConfig(FilterConfig):

@@ -44,6 +44,7 @@ LINE_SCHEMA: Final = pl.Schema(
         "unit_price": MONEY,
         "raw_id": pl.Int64(),
         "processes": pl.String(),
+        "personalisation": pl.String(),
     }
 )
 """Columns of the order lines that `read_items` returns."""
@@ -52,10 +53,9 @@ UNREADABLE_SCHEMA: Final = pl.Schema(REJECTED_SCHEMA)
 
 _PROCESSES_TEXT: Final = "processes as text"
 _PROCESS: Final = pl.Struct({"process": pl.String, "position": pl.String, "pictures": pl.String})
-_LINES_ONLY: Final = pl.List(pl.Struct(dict.fromkeys((*TEXTS, _PROCESSES_TEXT), pl.String)))
-_LINES: Final = pl.List(
-    pl.Struct({**dict.fromkeys((*TEXTS, _PROCESSES_TEXT), pl.String), "processes": pl.List(_PROCESS)})
-)
+_ALL_TEXTS: Final = dict.fromkeys((*TEXTS, "personalisation", _PROCESSES_TEXT), pl.String)
+_LINES_ONLY: Final = pl.List(pl.Struct(_ALL_TEXTS))
+_LINES: Final = pl.List(pl.Struct({**_ALL_TEXTS, "processes": pl.List(_PROCESS)}))
 _PLAIN_ITEMS: Final = array_with("processes")
 
 
@@ -124,6 +124,7 @@ def _read_other_texts(
     read, too_long = read_free_text(free.filter(~has_nul), numbers, MAX_LINES)
     free_lines = read.with_columns(
         pl.lit(None, pl.String).alias("processes"),
+        pl.lit(None, pl.String).alias("personalisation"),
         is_object=pl.lit(value=True),
     )
     free_faults = [
@@ -160,4 +161,5 @@ def _prepare_json(text: pl.Expr, numbers: NumberFormat) -> pl.Expr:
     """Quote numbers, those that are read in the notation of the export; give processes that are no array a key."""
     scalar = text.str.replace_all(r'"processes"(\s*:\s*["\-0-9tf])', f'"{_PROCESSES_TEXT}"${{1}}')
     quoted = quote_numbers(scalar, ("quantity", "unit_price"), numbers.decimal)
-    return quote_numbers(quoted, ("name", "variant", "sku", _PROCESSES_TEXT, "process", "position", "pictures"))
+    others = ("name", "variant", "sku", "personalisation", _PROCESSES_TEXT, "process", "position", "pictures")
+    return quote_numbers(quoted, others)

@@ -29,7 +29,8 @@ def _usual_item(number: str) -> str:
     process = rf'\{{"process":{STRING}(?:,"position":{STRING})?(?:,"pictures":{number})?\}}'
     return (
         rf'^\{{"name":{STRING}(?:,"variant":{STRING})?(?:,"sku":{STRING})?(?:,"quantity":{number})?'
-        rf'(?:,"unit_price":{STRING})?(?:,"processes":\[(?:{process}(?:,{process})*)?\])?\}}$'
+        rf'(?:,"unit_price":{STRING})?(?:,"processes":\[(?:{process}(?:,{process})*)?\])?'
+        rf'(?:,"personalisation":{STRING})?\}}$'
     )
 
 
@@ -77,7 +78,7 @@ def _decode_usual(items: pl.DataFrame) -> pl.DataFrame:
             part.drop("is_usual") for part in (marked.filter("is_usual"), marked.filter(~pl.col("is_usual")))
         )
         process = pa.struct([("process", pa.string()), ("position", pa.string()), ("pictures", number)])
-        texts_of_item = [(name, pa.string()) for name in ("name", "variant", "sku", "unit_price")]
+        texts_of_item = [(name, pa.string()) for name in ("name", "variant", "sku", "unit_price", "personalisation")]
         item = pa.struct([*texts_of_item, ("quantity", number), ("processes", pa.list_(process))])
         read = decode_exact(usual, "item", item).unnest("decoded")
         lines.append(

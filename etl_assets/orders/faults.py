@@ -55,7 +55,7 @@ def reason_code() -> pl.Expr:
         .when(has_defect(CONFLICTING_ORDER)).then(pl.lit(CONFLICTING_ORDER))
         .when(pl.col("shop_id").is_null()).then(pl.lit("MISSING_SHOP"))
         .when(pl.col("key").is_null()).then(pl.lit("MISSING_ORDER_ID"))
-        .when(_is_bad_amount()).then(pl.lit("BAD_AMOUNT"))
+        .when(pl.any_horizontal(_is_bad_amount(column) for column in _AMOUNTS)).then(pl.lit("BAD_AMOUNT"))
         .when(bad_time).then(pl.lit("BAD_TIMESTAMP"))
     )  # fmt: skip
 
@@ -81,12 +81,14 @@ def reason() -> pl.Expr:
             & pl.col("too_long").is_null()
         ).then(pl.lit(SHOP_NOT_MADE)),
         pl.when(pl.col("key").is_null()).then(pl.lit(f"order_id: {REASONS['MISSING_ORDER_ID']}")),
-        pl.when(_is_bad_amount()).then(_looks_like("amount", "BAD_AMOUNT")),
+        *(pl.when(_is_bad_amount(column)).then(_looks_like(column, "BAD_AMOUNT")) for column in _AMOUNTS),
         *(pl.when(_is_bad_time(column)).then(_looks_like(column, "BAD_TIMESTAMP")) for column in _TIMES),
     )
     return pl.concat_str(faults, separator=" ", ignore_nulls=True)
 
 
+_AMOUNTS: Final = {"amount": "money", "refunded_amount": "refunded"}
+"""Columns of amounts, and the columns with the numbers that were read."""
 _TIMES: Final = {"ordered_at": "ordered", "updated_at": "updated"}
 """Columns of times, and the columns with the instants that were read."""
 
@@ -95,8 +97,8 @@ def _is_bad_time(column: str) -> pl.Expr:
     return has_timestamp(pl.col(column)) & pl.col(_TIMES[column]).is_null()
 
 
-def _is_bad_amount() -> pl.Expr:
-    return clean_text(pl.col("amount")).is_not_null() & pl.col("money").is_null()
+def _is_bad_amount(column: str) -> pl.Expr:
+    return clean_text(pl.col(column)).is_not_null() & pl.col(_AMOUNTS[column]).is_null()
 
 
 def _looks_like(column: str, code: str) -> pl.Expr:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 _RAW_TEXTS: Final = (
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency", "ordered_at",
-    "updated_at", "defect", "platform_order_id",
+    "updated_at", "defect", "platform_order_id", "refunded_amount",
 )  # fmt: skip
 RAW_ORDER_TEXT_SCHEMA: Final = {
     "raw_id": pl.Int64(),

@@ -31,6 +31,7 @@ ORDER_VALUES: Final = {
     "order_type": pl.String(),
     "system_order_type": pl.String(),
     "amount": MONEY,
+    "refunded_amount": MONEY,
     "currency": pl.String(),
     "ordered_at": TIMESTAMP_UTC,
     "source_updated_at": TIMESTAMP_UTC,
@@ -38,7 +39,8 @@ ORDER_VALUES: Final = {
 """Values of an order: two versions of it differ if any of these does."""
 
 CUSTOMER_VALUES: Final = (
-    "customer_nickname", "customer_global_id", "is_cancelled", "system_order_type", "amount", "currency", "ordered_at",
+    "customer_nickname", "customer_global_id", "is_cancelled", "system_order_type", "amount", "refunded_amount",
+    "currency", "ordered_at",
 )  # fmt: skip
 """Values of an order that customers and leads are made of."""
 
@@ -87,6 +89,7 @@ def read_orders(
             named["currency"], named["amount"], named["default_currency"], preset.currency_symbols
         ),
         money=parse_money(pl.col("amount"), preset.numbers),
+        refunded=parse_money(pl.col("refunded_amount"), preset.numbers),
         nickname=clean_name(pl.col("customer_name")),
         status=clean_text(pl.col("order_status")),
         type=clean_text(pl.col("order_type")),
@@ -110,6 +113,7 @@ def read_orders(
             order_type="type",
             system_order_type="system_order_type",
             amount="money",
+            refunded_amount="refunded",
             currency="code_of_currency",
             ordered_at="ordered",
             source_updated_at="updated",

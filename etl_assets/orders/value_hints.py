@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from etl_assets.presets.model import Preset
 
-HINT_COLUMNS: Final = ("amount", "ordered_at", "updated_at")
+_AMOUNTS: Final = ("amount", "refunded_amount")
+_TIMES: Final = ("ordered_at", "updated_at")
+HINT_COLUMNS: Final = (*_AMOUNTS, *_TIMES)
 """Columns of raw orders whose values have a notation."""
 
 
@@ -36,17 +38,17 @@ def unreadable_values_hint(rows: pl.DataFrame, preset: Preset) -> str | None:
     Returns:
         For each column with unreadable values, the commonest shape and what to try; most faults first.
     """
-    unreadable = {"amount": _bad_amounts(rows, preset)} | {
-        column: _bad_times(rows, column, preset) for column in ("ordered_at", "updated_at")
+    unreadable = {column: _bad_amounts(rows, column, preset) for column in _AMOUNTS} | {
+        column: _bad_times(rows, column, preset) for column in _TIMES
     }
     worst_first = sorted(unreadable, key=lambda column: -unreadable[column].len())
     hints = [_hint(column, unreadable[column]) for column in worst_first if not unreadable[column].is_empty()]
     return "; ".join(hints) or None
 
 
-def _bad_amounts(rows: pl.DataFrame, preset: Preset) -> pl.Series:
-    text = clean_text(pl.col("amount"))
-    is_bad = text.is_not_null() & parse_money(pl.col("amount"), preset.numbers).is_null()
+def _bad_amounts(rows: pl.DataFrame, column: str, preset: Preset) -> pl.Series:
+    text = clean_text(pl.col(column))
+    is_bad = text.is_not_null() & parse_money(pl.col(column), preset.numbers).is_null()
     return rows.filter(is_bad).select(text).to_series()
 
 
@@ -59,7 +61,7 @@ def _bad_times(rows: pl.DataFrame, column: str, preset: Preset) -> pl.Series:
 def _hint(column: str, texts: pl.Series) -> str:
     shapes = texts.to_frame("text").select(shape=value_shape(pl.col("text")))["shape"].mode().sort()
     looks = f"{column} looks like {shapes[0]}"
-    remedy = _numbers_to_try(texts) if column == "amount" else _formats_to_try(texts)
+    remedy = _numbers_to_try(texts) if column in _AMOUNTS else _formats_to_try(texts)
     return f"{looks}, {remedy}" if remedy else looks
 
 

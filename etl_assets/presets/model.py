@@ -17,7 +17,7 @@ from etl_assets.values.numbers import NumberFormat
 
 RawColumn = Literal[
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency",
-    "ordered_at", "updated_at", "items", "processes", "remark", "platform_order_id",
+    "ordered_at", "updated_at", "items", "processes", "remark", "platform_order_id", "refunded_amount",
 ]  # fmt: skip
 RAW_COLUMNS: Final[tuple[RawColumn, ...]] = RawColumn.__args__  # type: ignore[attr-defined]  # typing has no public way
 """The text columns of `raw_orders`. `platform_order_id` is the identity: the platform's own id of the order, which
@@ -26,7 +26,7 @@ tells orders of two shops apart that share an order number."""
 TIME_COLUMNS: Final[frozenset[str]] = frozenset(("ordered_at", "updated_at"))
 """The columns of `raw_orders` that are read as timestamps."""
 
-ItemColumn = Literal["name", "variant", "sku", "quantity", "unit_price", "processes"]
+ItemColumn = Literal["name", "variant", "sku", "quantity", "unit_price", "processes", "personalisation"]
 ITEM_COLUMNS: Final[tuple[ItemColumn, ...]] = ItemColumn.__args__  # type: ignore[attr-defined]  # as above
 """Columns of a line item; the keys of the objects in `raw_orders.items`."""
 

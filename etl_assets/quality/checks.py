@@ -285,11 +285,13 @@ _FIGURES_EQUAL_ORDERS: Final = Check(
                          count(*) FILTER (WHERE o.system_order_type = 'PROOF'),
                          count(*) FILTER (WHERE o.system_order_type = 'BULK'),
                          count(o.order_id) FILTER (WHERE NOT is_own)] AS order_counts,
-                   array[t.total_amount, t.sample_amount, t.proof_amount, t.bulk_amount] AS lead_amounts,
+                   array[t.total_amount, t.sample_amount, t.proof_amount, t.bulk_amount, t.refunded_amount]
+                       AS lead_amounts,
                    array[coalesce(sum(o.amount) FILTER (WHERE is_own), 0),
                          coalesce(sum(o.amount) FILTER (WHERE is_own AND o.system_order_type = 'SAMPLE'), 0),
                          coalesce(sum(o.amount) FILTER (WHERE is_own AND o.system_order_type = 'PROOF'), 0),
-                         coalesce(sum(o.amount) FILTER (WHERE is_own AND o.system_order_type = 'BULK'), 0)]
+                         coalesce(sum(o.amount) FILTER (WHERE is_own AND o.system_order_type = 'BULK'), 0),
+                         coalesce(sum(o.refunded_amount) FILTER (WHERE is_own), 0)]
                        AS order_amounts
             FROM business_leads t
             LEFT JOIN (lead_orders a JOIN orders o USING (shop_id, order_id))

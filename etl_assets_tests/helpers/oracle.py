@@ -62,6 +62,7 @@ class RawRow:
     processes: str | None = None
     remark: str | None = None
     platform_order_id: str | None = None
+    refunded_amount: str | None = None
     defect: str | None = None
 
 
@@ -88,7 +89,7 @@ class Lines:
     """Parsed `items` and `processes` of an order; None for a text that can't be read."""
 
     items: Sequence[Record] | None
-    """Lines in order, line_no 1, 2, …: `product`, `variant`, `sku`, `quantity`, `unit_price`."""
+    """Lines in order, line_no 1, 2, …: `product`, `variant`, `sku`, `quantity`, `unit_price`, `personalisation`."""
     processes: Mapping[tuple[int, int], Record] | None
     """By (line_no, process_no): `process_type`, `position`, `picture_count`, `quantity`, `picture_print_quantity`."""
 
@@ -195,6 +196,7 @@ def read_order(
         return unnamed
     try:
         amount = read_amount(row.amount, preset.numbers)
+        refunded_amount = read_amount(row.refunded_amount, preset.numbers)
     except ValueError:
         return "BAD_AMOUNT"
     try:
@@ -213,6 +215,7 @@ def read_order(
         "order_type": clean_text(row.order_type),
         "system_order_type": order_type_mappings.get(fold(row.order_type) or "", "BULK"),
         "amount": amount,
+        "refunded_amount": refunded_amount,
         "currency": read_currency(row.currency, row.amount, preset.currency_symbols),
         "ordered_at": ordered_at,
         "source_updated_at": source_updated_at,
@@ -325,6 +328,7 @@ def lead_figures(orders: Sequence[tuple[OrderKey, Record]]) -> Record:
         "last_order_at": None,
         "order_count": 0,
         "total_amount": _ZERO,
+        "refunded_amount": _ZERO,
         "currency": orders[0][1]["currency"],
     }
     for kind in ("sample", "proof", "bulk"):
@@ -337,6 +341,7 @@ def lead_figures(orders: Sequence[tuple[OrderKey, Record]]) -> Record:
         figures[f"{kind}_count"] += 1
         if order["currency"] == figures["currency"]:
             figures["total_amount"] += amount
+            figures["refunded_amount"] += order["refunded_amount"] or _ZERO
             figures[f"{kind}_amount"] += amount
     return figures
 

@@ -45,7 +45,7 @@ class _Number(str):
 
 
 def reference_items(items: str | None, numbers: NumberFormat) -> list[dict[str, Any]]:
-    """Return the lines: line_no, product, variant, sku, quantity, unit_price (Decimal), processes (text or list)."""
+    """Return the lines: the columns of the table, with unit_price as a Decimal; processes are text or a list."""
     if items is None or items.strip(_SPACES) in {"", "null"}:
         return []
     if len(items.encode()) > _LONGEST:
@@ -166,6 +166,7 @@ def _item(element: object, line_no: int, numbers: NumberFormat) -> dict[str, Any
         processes = str(processes).lower() if isinstance(processes, bool) else str(processes)
     if isinstance(processes, str) and "\0" in processes:
         raise BadItems  # they are kept with the line, for process_items to read
+    personalisation = _scalar(element.get("personalisation"), BadItems)
     line = {
         "line_no": line_no,
         "product": _clean(product),
@@ -174,6 +175,7 @@ def _item(element: object, line_no: int, numbers: NumberFormat) -> dict[str, Any
         "quantity": _whole(quantity, BadItems, numbers),
         "unit_price": _money(price, numbers),
         "processes": processes,
+        "personalisation": (personalisation or "").strip(_SPACES) or None,
     }
     if line["product"] is None and line["sku"] is None:
         raise BadItems

@@ -215,6 +215,7 @@ def items() -> SearchStrategy[str | None]:
             "quantity": st.sampled_from([1, 2, "3", "-1", 0, None, "２"]),
             "unit_price": st.sampled_from(["9.90", 12, "¥1,000.00", None]),
             "processes": st.lists(process, max_size=2),
+            "personalisation": st.sampled_from(["Ａnna ① & 'Bob'", " two\nlines; *3 ", '"', 7, "", None]),
         },
     )
     as_json = st.lists(item, max_size=3).map(lambda lines: json.dumps(lines, ensure_ascii=False))
@@ -247,6 +248,7 @@ def raw_fields(draw: DrawFn, cast: Cast) -> RawFields:
         "processes": processes(),
         "remark": _rarely(any_text(), st.none(), one_in=5),
         "platform_order_id": _rarely(st.sampled_from(IDENTITIES), st.none(), one_in=4),
+        "refunded_amount": _rarely(amounts(), st.none(), one_in=4),
     }
     fields: RawFields = {column: draw(columns[column]) for column in RAW_COLUMNS}
     fields["defect"] = None
