@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     """Texts of rows in Dagster's events, which are kept for ever: all of a text, its shape, or none."""
     cold_after_days: int | None = Field(default=None, ge=1)
     """Days without an order after which an OPEN lead becomes COLD; never where it is not set."""
+    brake_share: float = Field(default=0.2, ge=0, le=1)
+    """Share of a table's rows of which an import may remove or empty no more, or it is held; 1 is the brake's off."""
+    brake_rows: int = Field(default=20, ge=0)
+    """Orders that an import has to change for the worse before it is held; 0 or 1: no minimum."""
 
     sensor_interval_seconds: int = Field(default=5, ge=1, le=3600)
     """Minimum interval of each sensor, in seconds; the daemon evaluates sensors every 5 seconds at most."""

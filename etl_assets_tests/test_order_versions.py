@@ -152,7 +152,7 @@ def test_compare_with_stored_updates_an_order_of_which_anything_differs(
         "lines_differ": False, "customer_differs": customer_differs, "names_identity": False,
     }  # fmt: skip
     decided = compare_with_stored(versions(newer), stored(version("1", 2)))
-    assert_frame_equal(decided, frame_of(FATES, [expected]))
+    assert_frame_equal(decided.select(*FATES), frame_of(FATES, [expected]))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_compare_with_stored_of_versions_that_say_the_same_of_the_order(
         **version("1", raw_id), "change": change, "stored_raw_id": 2, "stored_customer": "ann",
         "lines_differ": lines_differ, "customer_differs": False, "names_identity": False,
     }  # fmt: skip
-    assert_frame_equal(decided, frame_of(FATES, [expected]))
+    assert_frame_equal(decided.select(*FATES), frame_of(FATES, [expected]))
 
 
 def test_compare_with_stored_takes_null_in_both_versions_for_the_same() -> None:

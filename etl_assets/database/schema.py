@@ -64,6 +64,7 @@ import_tasks: Final = Table(
         server_default=text("false"),
         comment="reverted once, or with corrections of such an import: its orders are decided anew from all versions",
     ),
+    Column("held", JSONB, comment="what a held import would remove from each table; null once it is accepted"),
     Index(None, "feed", "batch_id"),
     Index(None, "created_at"),
 )

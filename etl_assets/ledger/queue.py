@@ -183,7 +183,8 @@ def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:
         sa.text(
             "DELETE FROM etl_work w WHERE asset = :asset AND (:is_of_orders"
             " OR NOT EXISTS (SELECT FROM etl_work s WHERE s.asset = :upstream AND s.batch_id = w.batch_id)"
-            " AND NOT EXISTS (SELECT FROM import_tasks t WHERE t.status = 'reverted' AND t.batch_id = w.batch_id))"
+            " AND NOT EXISTS ("
+            "SELECT FROM import_tasks t WHERE t.status IN ('reverted', 'held') AND t.batch_id = w.batch_id))"
         ),
         {"asset": asset, "upstream": spec.enqueued_by, "is_of_orders": spec.range_content != "imports"},
     )
@@ -225,6 +226,17 @@ def split_at(ranges: Sequence[RawIdRange], raw_id: int) -> tuple[list[RawIdRange
     """Return the parts of ranges below `raw_id`, and from there on."""
     below = [replace(one, high=min(one.high, raw_id - 1)) for one in ranges if one.low < raw_id]
     return below, [replace(one, low=max(one.low, raw_id)) for one in ranges if one.high >= raw_id]
+
+
+def slice_ranges(ranges: Sequence[RawIdRange], offset: int, length: int) -> list[RawIdRange]:
+    """Return the part of ranges that holds `length` rows from row `offset` on."""
+    found: list[RawIdRange] = []
+    for one in ranges:
+        low, high = one.low + max(offset, 0), min(one.high, one.low + offset + length - 1)
+        if low <= high:
+            found.append(replace(one, low=low, high=high))
+        offset -= one.width
+    return found
 
 
 def as_arrays(ranges: Sequence[RawIdRange]) -> dict[str, list[int]]:

@@ -44,6 +44,9 @@ CUSTOMER_VALUES: Final = (
 )  # fmt: skip
 """Values of an order that customers and leads are made of."""
 
+LOSSES: Final = ("loses_customer", "loses_amount", "loses_time", "leaves_lead")
+"""What a new version may take from a stored order: a value that was there, or its place in the lead of its customer."""
+
 IDENTITY: Final = "platform_order_id"
 """The platform's own id of the order. No value: once an order has one it keeps it (`orders.conflicts`)."""
 
@@ -149,7 +152,8 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
     Returns:
         `newest` with `change` (inserted, updated, unchanged or superseded), `stored_raw_id`, `stored_customer`,
         `lines_differ` (these are null for an order that is not stored), `customer_differs`: whether any of
-        `CUSTOMER_VALUES` does, and `names_identity`: whether the stored order gets the platform's id from this version.
+        `CUSTOMER_VALUES` does, `names_identity`: whether the stored order gets the platform's id from this version,
+        and `LOSSES`.
     """
     both = newest.join(stored, on=ORDER_KEY, how="left", suffix="_stored", maintain_order="left")
     is_known = pl.col("raw_id_stored").is_not_null()
@@ -177,7 +181,17 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
         lines_differ="lines_differ",
         customer_differs=pl.any_horizontal(differing[name] for name in CUSTOMER_VALUES),
         names_identity=is_known & identity_stored.is_null() & pl.col(IDENTITY).is_not_null(),
+        loses_customer=_loses("customer_global_id"),
+        loses_amount=_loses("amount"),
+        loses_time=_loses("ordered_at"),
+        leaves_lead=pl.col("customer_global_id_stored").is_not_null()
+        & ~pl.col("is_cancelled_stored")
+        & (pl.col("is_cancelled") | differing["customer_global_id"]),
     )
+
+
+def _loses(column: str) -> pl.Expr:
+    return pl.col(f"{column}_stored").is_not_null() & pl.col(column).is_null()
 
 
 def compare_anew(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

@@ -11,10 +11,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from etl_assets.errors import EtlError
 from etl_assets.ledger.batches import BatchCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import polars as pl
     import sqlalchemy as sa
@@ -54,6 +55,19 @@ class Batch:
     run_id: str | None
     is_careful: bool = False
     """True for a part of a batch that was refused: the rows to blame may be searched for one by one."""
+
+
+class HeldImportsError(EtlError):
+    """Raised by a step for a batch that must not commit, as some of its imports are to be held.
+
+    Args:
+        message: what happened.
+        hold: holds the imports, in a transaction of its own once the batch is rolled back: their rows leave the queue.
+    """
+
+    def __init__(self, message: str, hold: Callable[[Database], None]) -> None:
+        super().__init__(message)
+        self.hold = hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +141,23 @@ class Step(ABC):
         """
         return self
 
+    def complete_ranges(
+        self,
+        connection: sa.Connection,  # noqa: ARG002  # as above
+        ranges: Sequence[RawIdRange],
+        without: Sequence[RawIdRange],  # noqa: ARG002  # as above
+        settings: Settings,  # noqa: ARG002  # as above
+    ) -> Sequence[RawIdRange]:
+        """Return the ranges to make a batch of, given the oldest pending ones, of which the last may be cut.
+
+        Only a step that must see all rows of an import before it commits any takes more or fewer than it is given.
+        """
+        return ranges
+
     def in_buckets(self, rows: int, batch_size: int) -> Sequence[Step]:  # noqa: ARG002  # as above
         """Return the steps that read and load a batch of at most `rows` rows bucket by bucket, in one transaction.
 
-        Only steps with a large `batch_factor` need buckets; all others load a batch as a whole.
+        Only steps whose batches may be larger than memory need buckets; all others load a batch as a whole.
         """
         return [self]
 
@@ -151,6 +178,8 @@ class StepResult:
     batches: int = 0
     failed_batches: int = 0
     failed_rows: int = 0
+    held_batches: int = 0
+    """Batches that were planned anew because imports were held."""
     duration: float = 0.0
 
     @property

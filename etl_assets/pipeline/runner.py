@@ -24,7 +24,7 @@ from etl_assets.errors import BatchFailedError, ConcurrentRunError, panics_as_er
 from etl_assets.ledger import batches, queue
 from etl_assets.ledger.pending_checks import mark_for_check
 from etl_assets.pipeline.bisect_batch import BatchBisection, Rejected
-from etl_assets.pipeline.protocol import Batch, LoadResult, Services, Step, StepResult
+from etl_assets.pipeline.protocol import Batch, HeldImportsError, LoadResult, Services, Step, StepResult
 from etl_assets.pipeline.read_ahead import PlannedBatch, ReadAhead
 from etl_assets.pipeline.reject_row import RejectRow
 
@@ -98,7 +98,7 @@ class StepRunner:
         while planned:
             failed += self._run_batch(planned.popleft(), planned)
             self._plan_ahead(planned, failed)
-        if failed and self.result.batches:
+        if (failed or self.result.held_batches) and self.result.batches:
             with self.services.database.transaction() as connection:
                 build_deferred_indexes(connection, TABLES_OF[self.step.asset], self.result.counts.written)
 
@@ -114,9 +114,10 @@ class StepRunner:
         """Plan a batch of the oldest ranges, or None where nothing is left; the epoch is read before the data."""
         step, batch_size = self.step, self.services.settings.batch_size
         with self.services.database.transaction() as connection:
-            ranges = queue.next_ranges(connection, step.asset, batch_size * step.batch_factor, without=without)
-            if not ranges:
+            oldest = queue.next_ranges(connection, step.asset, batch_size * step.batch_factor, without=without)
+            if not oldest:
                 return None
+            ranges = step.complete_ranges(connection, oldest, without, self.services.settings)
             epoch = batches.read_epoch(connection, step.asset)
             rows = queue.max_rows(ranges)
             # Before the first batch of this run only other runs may write, and the epoch tells of those.
@@ -164,11 +165,16 @@ class StepRunner:
     ) -> ConcurrentRunError | None:
         """Commit a batch; return the error if another run has committed since the batch was planned.
 
-        That is no failure of the batch and no reason to retry it: it is planned and read anew.
+        That is no failure of the batch and no reason to retry it: it is planned and read anew. So is a batch of which
+        imports are held, without them.
         """
         try:
             with panics_as_errors():
                 self._commit(planned, following)
+        except HeldImportsError as error:
+            error.hold(self.services.database)
+            self.result.held_batches += 1
+            return ConcurrentRunError(str(error))
         except ConcurrentRunError as error:
             return error
         return None

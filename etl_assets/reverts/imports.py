@@ -1,8 +1,9 @@
-"""Reverts of imports, and restores: which of their rows count is changed at once, the tables follow in the next run.
+"""Imports that users revert, restore or accept: which rows count is changed at once, the tables follow in the next run.
 
 A revert marks the import, closes its quarantine, and puts its rows on the queue of `orders`, which decides their orders
 anew from all other versions (`orders.redecide`). A restore marks it as it was, and puts its rows on the queue of
-`shop`. Raw rows stay as history. Why this way: docs/decisions.md, "Reverted imports".
+`shop`; so does the acceptance of an import that the brake holds (`reverts.held`). Raw rows stay as history. Why this
+way: docs/decisions.md, "Reverted imports" and "Held imports".
 """
 
 from __future__ import annotations
@@ -31,22 +32,34 @@ if TYPE_CHECKING:
     from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
 
-Status = Literal["reverted", "completed"]
+Status = Literal["reverted", "completed", "held"]
 
-_ACTIONS: Final[dict[str, str]] = {"reverted": "imports revert", "completed": "imports restore"}
-_FROM: Final[dict[str, tuple[str, ...]]] = {"reverted": ("completed", "held"), "completed": ("reverted",)}
-"""Status that an import gets, and those that it may have before."""
-_ENTRY: Final[dict[str, AssetName]] = {"reverted": "orders", "completed": "shop"}
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Change of the status of imports."""
+
+    name: str
+    status: Status
+    """Status that an import gets."""
+    from_statuses: tuple[Status, ...]
+    """Those that it may have before."""
+
+
+REVERT: Final = Action("imports revert", "reverted", ("completed", "held"))
+RESTORE: Final = Action("imports restore", "completed", ("reverted",))
+ACCEPT: Final = Action("imports accept", "completed", ("held",))
+_ENTRY: Final[dict[str, AssetName]] = {"reverted": "orders", "held": "orders", "completed": "shop"}
 """Status that an import gets, and the asset on whose queue its rows are put: a restored one may name new shops."""
 
 
 class RevertError(EtlError):
-    """Raised for an import that has no rows to revert or restore."""
+    """Raised for an import that has no rows to revert, restore or accept."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportChange:
-    """Outcome of the revert or restore of one import."""
+    """Outcome of the revert, restore or acceptance of one import."""
 
     import_id: UUID
     source: str
@@ -70,41 +83,47 @@ def revert_imports(database: Database, import_ids: Sequence[UUID]) -> list[Impor
     Raises:
         RevertError: one of them failed or is still being read; none is reverted.
     """
-    return _change(database, import_ids, "reverted")
+    return _change(database, import_ids, REVERT)
 
 
 def restore_imports(database: Database, import_ids: Sequence[UUID]) -> list[ImportChange]:
-    """Bring reverted imports back; run the assets afterwards. Raises as `revert_imports` does."""
-    return _change(database, import_ids, "completed")
+    """Bring reverted imports back; run the assets afterwards. One that was held is held again.
+
+    Raises as `revert_imports` does.
+    """
+    return _change(database, import_ids, RESTORE)
 
 
-def _change(database: Database, import_ids: Sequence[UUID], status: Status) -> list[ImportChange]:
+def accept_imports(database: Database, import_ids: Sequence[UUID]) -> list[ImportChange]:
+    """Let held imports through, whatever they remove; run the assets afterwards. Raises as `revert_imports` does."""
+    return _change(database, import_ids, ACCEPT)
+
+
+def _change(database: Database, import_ids: Sequence[UUID], action: Action) -> list[ImportChange]:
     """Give imports a status, and put what follows from it on the queue, in one transaction.
 
     Hazards. A batch may have been read before and not be committed: the epochs of all assets move on, so that it is
-    read again, or has committed before anything is changed here. They are locked leads first, as a batch of `leads` may
-    lock `customers`. Corrections and replays of these rows wait (`REPLAY_LOCK_ID`).
+    read again, or has committed before anything is changed here. Corrections and replays of these rows wait
+    (`REPLAY_LOCK_ID`).
     """
     if not import_ids:
         msg = "No import is named: `imports list` shows their ids."
         raise RevertError(msg)
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
-        imports = [_Import.read(connection, one) for one in sorted(set(import_ids))]
-        wrong = [str(one.import_id) for one in imports if one.status not in (status, *_FROM[status])]
-        if wrong:
-            msg = f"Only imports that landed rows can be reverted and restored; {', '.join(wrong)} did not."
-            raise RevertError(msg)
-        changed = [one for one in imports if one.status != status]
-        if changed:
-            for asset in reversed(STEP_ASSETS):
-                outdate_batches(connection, asset)
-        corrections = {one.import_id: _change_import(connection, one, status) for one in changed}
+        imports = [LandedImport.read(connection, one) for one in sorted(set(import_ids))]
+        statuses = {one.import_id: _status_after(one, action) for one in imports}
+        changed = [one for one in imports if one.status != statuses[one.import_id]]
+        if any(_changes_what_counts(one, statuses[one.import_id]) for one in changed):
+            outdate_all_batches(connection)
+        corrections = {
+            one.import_id: _change_import(connection, one, action, statuses[one.import_id]) for one in changed
+        }
         return [
             ImportChange(
                 import_id=one.import_id,
                 source=one.source,
-                status=status,
+                status=statuses[one.import_id],
                 rows=one.rows,
                 orders=_count_orders(connection, one),
                 corrections=corrections.get(one.import_id, 0),
@@ -114,8 +133,14 @@ def _change(database: Database, import_ids: Sequence[UUID], status: Status) -> l
         ]
 
 
+def outdate_all_batches(connection: sa.Connection) -> None:
+    """Outdate the batches of all assets; in this order, as a batch of `leads` may lock `customers`."""
+    for asset in reversed(STEP_ASSETS):
+        outdate_batches(connection, asset)
+
+
 @dataclass(frozen=True, slots=True)
-class _Import:
+class LandedImport:
     """Import as it is before the change."""
 
     import_id: UUID
@@ -124,9 +149,11 @@ class _Import:
     rows: int
     range: RawIdRange | None
     """None where it has no rows."""
+    was_held: bool = False
+    """True from the moment that the brake held it until users accept it, also while it is reverted."""
 
     @classmethod
-    def read(cls, connection: sa.Connection, import_id: UUID) -> _Import:
+    def read(cls, connection: sa.Connection, import_id: UUID) -> LandedImport:
         """Read an import and lock it. Raises `RevertError` where there is none."""
         found = connection.execute(sa.text(_IMPORT), {"import_id": import_id}).one_or_none()
         if found is None:
@@ -136,38 +163,81 @@ class _Import:
         if found.row_count and (low is None or high is None):  # landed by a version that did not store them
             low, high = connection.execute(sa.text(_BOUNDS), {"import_id": import_id}).one()
         place = RawIdRange(found.batch_id, low, high) if found.row_count else None
-        return cls(import_id, found.source, found.status, found.row_count or 0, place)
+        return cls(import_id, found.source, found.status, found.row_count or 0, place, found.was_held)
 
 
-def _change_import(connection: sa.Connection, one: _Import, status: Status) -> int:
+def _status_after(one: LandedImport, action: Action) -> Status:
+    """Return the status that an action gives an import: a restored one that was held is held again."""
+    if one.status == "held" and action is RESTORE:
+        msg = f"The import {one.import_id} is held and not reverted: accept it (`imports accept`), or revert it."
+        raise RevertError(msg)
+    if one.status not in (action.status, *action.from_statuses):
+        msg = (
+            f"The import {one.import_id} is not held: its status is {one.status}."
+            if action is ACCEPT
+            else f"Only imports that landed rows can be reverted and restored; {one.import_id} did not."
+        )
+        raise RevertError(msg)
+    return "held" if action is RESTORE and one.status == "reverted" and one.was_held else action.status
+
+
+def _changes_what_counts(one: LandedImport, status: Status) -> bool:
+    """Decide whether the rows of an import count only before, or only after the change."""
+    return "completed" in {one.status, status}
+
+
+def _change_import(connection: sa.Connection, one: LandedImport, action: Action, status: Status) -> int:
     """Change one import; return how many corrections of its rows are reverted or restored with it."""
     connection.execute(
-        sa.text("UPDATE import_tasks SET status = :status, is_redecided = true WHERE import_id = :import_id"),
+        sa.text(
+            "UPDATE import_tasks SET status = :status, is_redecided = true,"
+            " held = CASE WHEN :status <> 'completed' THEN held END WHERE import_id = :import_id"
+        ),
         {"status": status, "import_id": one.import_id},
     )
-    record_user_action(connection, _ACTIONS[status], str(one.import_id), {"status": one.status}, {"status": status})
-    place = one.range
-    if place is None:
+    record_user_action(connection, action.name, str(one.import_id), {"status": one.status}, {"status": status})
+    if one.range is None or not _changes_what_counts(one, status):
         return 0
-    corrections = _change_corrections(connection, one, place, status)
-    entry = _ENTRY[status]
+    leave_queue(connection, one.range)
+    return redecide_rows(connection, one, one.range, status)
+
+
+def leave_queue(connection: sa.Connection, place: RawIdRange) -> None:
+    """Take all rows of an import off the queues of the assets that read rows of imports."""
     for asset in ("shop", "orders"):
         connection.execute(
             sa.text("DELETE FROM etl_work WHERE asset = :asset AND batch_id = :batch_id"),
             {"asset": asset, "batch_id": place.batch_id},
         )
+
+
+def redecide_rows(connection: sa.Connection, one: LandedImport, place: RawIdRange, status: Status) -> int:
+    """Have everything decided anew that the rows of an import with a new status concern.
+
+    Returns:
+        The corrections of its rows that changed with it.
+    """
+    corrections = _change_corrections(connection, one, place, status)
+    entry = _ENTRY[status]
     queue.enqueue(connection, [entry], [place])
     rows = corrections.select("batch_id", "raw_id", high="raw_id").iter_rows()
     queue.enqueue(connection, [entry], [RawIdRange(*row) for row in rows])
-    if status == "reverted":
+    if status != "completed":
         _close_quarantine(connection, one, corrections)
-    copy_to_temp_table(connection, "raw_orders", corrections.select("raw_id"), name="changed_corrections")
-    named = fetch_frame(connection, _named_shops(one, place), {"platform": pl.String(), "shop": pl.String()})
-    reset_shops(connection, note_doubtful_shops(connection, named), place.low)
+    doubt_shops(connection, one, place, corrections)
     return corrections.height
 
 
-def _change_corrections(connection: sa.Connection, one: _Import, place: RawIdRange, status: Status) -> pl.DataFrame:
+def doubt_shops(connection: sa.Connection, one: LandedImport, place: RawIdRange, corrections: pl.DataFrame) -> None:
+    """Have the shops that the rows of an import name, and its changed corrections (`raw_id`), settled anew."""
+    copy_to_temp_table(connection, "raw_orders", corrections.select("raw_id"), name="changed_corrections")
+    named = fetch_frame(connection, _named_shops(one, place), {"platform": pl.String(), "shop": pl.String()})
+    reset_shops(connection, note_doubtful_shops(connection, named), place.low)
+
+
+def _change_corrections(
+    connection: sa.Connection, one: LandedImport, place: RawIdRange, status: Status
+) -> pl.DataFrame:
     """Revert or restore the corrections of the import's rows, and corrections of these.
 
     A correction counts if its own import does, and that of every row before it.
@@ -177,7 +247,7 @@ def _change_corrections(connection: sa.Connection, one: _Import, place: RawIdRan
     """
     connection.execute(
         sa.text(_CORRECTIONS),
-        {"import_id": one.import_id, "low": place.low, "high": place.high, "is_reverted": status == "reverted"},
+        {"import_id": one.import_id, "low": place.low, "high": place.high, "is_reverted": status != "completed"},
     )
     changed = fetch_frame(
         connection,
@@ -190,7 +260,7 @@ def _change_corrections(connection: sa.Connection, one: _Import, place: RawIdRan
     return changed
 
 
-def _close_quarantine(connection: sa.Connection, one: _Import, corrections: pl.DataFrame) -> None:
+def _close_quarantine(connection: sa.Connection, one: LandedImport, corrections: pl.DataFrame) -> None:
     connection.execute(
         sa.text(
             "UPDATE quarantine SET resolved_at = now(), resolution = 'reverted' WHERE resolved_at IS NULL"
@@ -200,7 +270,7 @@ def _close_quarantine(connection: sa.Connection, one: _Import, corrections: pl.D
     )
 
 
-def _named_shops(one: _Import, place: RawIdRange) -> str:
+def _named_shops(one: LandedImport, place: RawIdRange) -> str:
     """Return the query of the shops that the rows of an import name, and the corrections that changed with it."""
     return (
         "SELECT platform, shop FROM raw_orders"  # noqa: S608  # integers and a hexadecimal literal
@@ -210,7 +280,7 @@ def _named_shops(one: _Import, place: RawIdRange) -> str:
     )
 
 
-def _count_orders(connection: sa.Connection, one: _Import) -> int:
+def _count_orders(connection: sa.Connection, one: LandedImport) -> int:
     """Count the stored orders that come from the import's rows."""
     if one.range is None:
         return 0
@@ -219,7 +289,8 @@ def _count_orders(connection: sa.Connection, one: _Import) -> int:
 
 
 _IMPORT: Final = """
-    SELECT source, status, row_count, batch_id, first_raw_id, last_raw_id FROM import_tasks
+    SELECT source, status, row_count, batch_id, first_raw_id, last_raw_id, held IS NOT NULL AS was_held
+    FROM import_tasks
     WHERE import_id = :import_id FOR UPDATE
 """
 _BOUNDS: Final = "SELECT min(raw_id), max(raw_id) FROM raw_orders WHERE import_id = :import_id"
@@ -237,7 +308,7 @@ _CORRECTIONS: Final = """
         FROM raw_orders m JOIN raw_orders r ON r.raw_id = m.replaces_raw_id
         WHERE m.replaces_raw_id BETWEEN :low AND :high AND r.import_id = :import_id
         UNION ALL
-        SELECT m.raw_id, m.import_id, m.corrects_reverted, c.is_reverted OR t.status = 'reverted'
+        SELECT m.raw_id, m.import_id, m.corrects_reverted, c.is_reverted OR t.status <> 'completed'
         FROM corrections c JOIN import_tasks t ON t.import_id = c.import_id
         JOIN raw_orders m ON m.replaces_raw_id = c.raw_id
     )
