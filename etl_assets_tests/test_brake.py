@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
 
-Fields = dict[str, str | None]
+Fields = dict[str, Any]
 HELD: Final = "SELECT import_id, status, held FROM import_tasks WHERE status = 'held' ORDER BY batch_id"
 
 

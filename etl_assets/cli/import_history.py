@@ -1,6 +1,6 @@
-"""`etl-assets imports`: lists imports, shows one with its findings and what became of its rows, reverts and restores.
+"""`etl-assets imports`: lists imports, shows one with its findings and what became of its rows; changes their status.
 
-Reverts and restores are in `reverts`.
+Reverts, restores and acceptance are in `reverts`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from etl_assets.cli.output import (
     print_table,
     say,
 )
-from etl_assets.cli.reverts import restore, revert
+from etl_assets.cli.reverts import accept, restore, revert
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.ledger.import_ids import ImportIdError, find_import
 from etl_assets.reporting.imports import list_imports, read_import
@@ -27,9 +27,10 @@ from etl_assets.reporting.imports import list_imports, read_import
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-app = typer.Typer(help="Imports: list, show, revert, restore.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Imports: list, show, revert, restore, accept.", no_args_is_help=True, add_completion=False)
 app.command("revert")(revert)
 app.command("restore")(restore)
+app.command("accept")(accept)
 
 
 @app.command("list")
@@ -76,6 +77,8 @@ def _print_import(found: Mapping[str, Any]) -> None:
     print_records(f"Import {one['import_id']}", [one], columns)
     if one["error"]:
         note(f"Not imported: {one['error']}", "red")
+    for table, counts in (one["would_remove"] or {}).items():
+        note(f"Held: it would remove or empty {counts['removed']:,} of {counts['rows']:,} rows of {table}.", "red")
     if found["headers"]:
         say(f"Headers: {', '.join(found['headers'])}")
     if found["mapping"]:

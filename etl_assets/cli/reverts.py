@@ -1,4 +1,4 @@
-"""`etl-assets imports revert` and `imports restore`: take imports back, bring them again, and run what follows."""
+"""`etl-assets imports revert`, `restore` and `accept`: take imports back, bring them, and run what follows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ from etl_assets.cli.runs import report_dict, run_with_progress, show_report
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.ledger.import_ids import ImportIdError, find_import
 from etl_assets.reporting.status import is_anything_pending
-from etl_assets.reverts.imports import ImportChange, RevertError, restore_imports, revert_imports
+from etl_assets.reverts.imports import (
+    ImportChange,
+    RevertError,
+    accept_imports,
+    count_orders,
+    restore_imports,
+    revert_imports,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
+
+    import sqlalchemy as sa
 
     from etl_assets.database.database import Database
     from etl_assets.orchestration.run_in_process import RunReport
@@ -35,6 +44,11 @@ def restore(ids: Ids, *, no_run: NoRun = False, as_json: AsJson = False) -> None
     _change(restore_imports, ids, no_run=no_run, as_json=as_json)
 
 
+def accept(ids: Ids, *, no_run: NoRun = False, as_json: AsJson = False) -> None:
+    """Let held imports through, whatever they remove. Safe to repeat."""
+    _change(accept_imports, ids, no_run=no_run, as_json=as_json)
+
+
 def _change(
     change: Callable[[Database, Sequence[UUID]], list[ImportChange]], ids: list[str], *, no_run: bool, as_json: bool
 ) -> None:
@@ -44,6 +58,8 @@ def _change(
             try:
                 with database.transaction() as connection:
                     found = [find_import(connection, typed) for typed in ids]
+                    if change is revert_imports:
+                        _note_revert(connection, found)
                 changes = change(database, found)
             except (ImportIdError, RevertError) as error:
                 raise WrongUseError(str(error)) from None
@@ -53,6 +69,15 @@ def _change(
         _show(changes, report, is_pending=is_pending, as_json=as_json)
         if report is not None and report.status == "failed":
             raise typer.Exit(FAILED)
+
+
+def _note_revert(connection: sa.Connection, import_ids: Sequence[UUID]) -> None:
+    """Say beforehand what a revert is about: whatever it removes, it counts as accepted."""
+    concerned, stored = count_orders(connection, import_ids)
+    if concerned:
+        note(
+            f"{concerned:,} of {stored:,} orders fall to their newest other version, or are deleted with what follows."
+        )
 
 
 def _show(changes: Sequence[ImportChange], report: RunReport | None, *, is_pending: bool, as_json: bool) -> None:

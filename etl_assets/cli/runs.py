@@ -19,11 +19,13 @@ from etl_assets.cli.output import (
     say,
 )
 from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.reporting.imports import count_imports_by_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from etl_assets.asset_graph import AssetName
+    from etl_assets.database.database import Database
     from etl_assets.orchestration.run_in_process import RunReport
     from etl_assets.settings import Settings
 
@@ -48,7 +50,9 @@ def run(
     with failures_reported(as_json=as_json):
         assets = _require_known(only or [])
         settings = load_settings()
-        with opened_database(settings):
+        with opened_database(settings) as database:
+            if full_refresh:
+                _note_full_refresh(database)
             report = run_with_progress(settings, only=assets, full_refresh=full_refresh)
         if as_json:
             print_json(report_dict(report))
@@ -56,6 +60,18 @@ def run(
             show_report(report)
         if report.status == "failed":
             raise typer.Exit(FAILED)
+
+
+def _note_full_refresh(database: Database) -> None:
+    """Say beforehand what a full refresh is about: whatever it removes, it counts as accepted."""
+    with database.transaction() as connection:
+        imports = count_imports_by_status(connection)
+    read, held = imports["completed"], imports["held"]
+    text = (
+        f"All {read.rows:,} orders of {read.imports:,} imports are read again. Rows that the rules no longer make"
+        " of them are deleted, however many: imports that have been processed before count as accepted."
+    )
+    note(text + (f" {held.imports:,} held imports ({held.rows:,} orders) stay held." if held.imports else ""))
 
 
 def run_with_progress(settings: Settings, *, only: Sequence[AssetName] = (), full_refresh: bool = False) -> RunReport:
@@ -82,6 +98,7 @@ def report_dict(report: RunReport) -> dict[str, Any]:
         "assets": report.assets,
         "failed_checks": list(report.failed_checks),
         "unreadable_imports": [one.as_dict() for one in report.quarantined_imports if one.is_unreadable],
+        "held_imports": [one.as_dict() for one in report.held_imports],
         "findings": list(report.findings),
         "inputs": report.inputs,
         "partly_unreadable_imports": [one.as_dict() for one in report.quarantined_imports if not one.is_unreadable],
@@ -92,6 +109,13 @@ def show_report(report: RunReport) -> None:
     """Print what was ingested and a row per asset; failures on stderr."""
     if report.inputs is not None:
         show_inputs(report.inputs)
+    _show_assets(report)
+    _show_imports(report)
+    if any(entry.get("quarantined") for entry in report.assets.values()):
+        note("`etl-assets quarantine list` shows the rows in quarantine.", "yellow")
+
+
+def _show_assets(report: RunReport) -> None:
     rows = ([asset, *(entry.get(column) for column in COLUMNS)] for asset, entry in report.assets.items())
     print_table("Assets", ["asset", *COLUMNS], rows)
     say(f"Run {report.run_id}: {report.status}")
@@ -103,14 +127,17 @@ def show_report(report: RunReport) -> None:
         note(f"Not run, because an asset or a blocking check before them failed: {', '.join(skipped)}", "yellow")
     if report.failed_checks:
         note(f"Failed checks: {', '.join(report.failed_checks)}", "red")
+
+
+def _show_imports(report: RunReport) -> None:
     for one in report.quarantined_imports[:SHOWN_IMPORTS]:
         note(one.message, "red" if one.is_unreadable else "yellow")
     if len(report.quarantined_imports) > SHOWN_IMPORTS:
         note(f"… and orders of {len(report.quarantined_imports) - SHOWN_IMPORTS:,} more imports.", "yellow")
+    for held in report.held_imports[:SHOWN_IMPORTS]:
+        note(held.message, "red")
     for found in report.findings:
         note(f"{found['code']}: {found['rows']:,} in {found['imports']:,} imports", "yellow")
-    if any(entry.get("quarantined") for entry in report.assets.values()):
-        note("`etl-assets quarantine list` shows the rows in quarantine.", "yellow")
 
 
 def show_inputs(inputs: Mapping[str, Any]) -> None:

@@ -39,6 +39,11 @@ def show_status(status: Mapping[str, Any]) -> None:
     print_records("Last batches", status["batches"], batches)
     pending = [{"asset": asset, **entry} for asset, entry in status["pending"].items()]
     print_records("Pending", pending, ["asset", "ranges", "rows"])
+    held = status["held"]
+    if held["imports"]:
+        say(f"{held['imports']:,} imports are held ({held['rows']:,} orders, which are not pending for an asset)")
+    for one in held["last"]:
+        note(one["message"], "red")
     print_records("Open quarantine", status["quarantine"], ["asset", "reason_code", "open"])
     print_records(f"Findings of the last {status['days']} days", status["findings"], ["code", "imports", "rows"])
     failed, unreadable = status["failed_imports"], status["unreadable_orders"]

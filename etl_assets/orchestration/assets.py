@@ -6,6 +6,7 @@ folder of each asset), metadata (`orchestration.metadata`), and `pipeline_health
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import dagster as dg
@@ -15,7 +16,12 @@ from etl_assets.asset_graph import SPECS, STEP_ASSETS, TABLE_OF, AssetName
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database
 from etl_assets.orchestration.charts import chart_metadata
-from etl_assets.orchestration.check_specs import ALL_INPUTS_INGESTED, IMPORTS_ARE_READABLE, RUN_CHECKS
+from etl_assets.orchestration.check_specs import (
+    ALL_INPUTS_INGESTED,
+    IMPORTS_ARE_READABLE,
+    IMPORTS_PASS_THE_BRAKE,
+    RUN_CHECKS,
+)
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.health import pipeline_health
 from etl_assets.orchestration.metadata import (
@@ -29,6 +35,7 @@ from etl_assets.orchestration.metadata import (
 from etl_assets.orders.import_outcomes import ImportOutcome, quarantined_imports_of_run
 from etl_assets.pipeline.protocol import Services, StepResult
 from etl_assets.raw_orders.load import count_imports, fail_interrupted_imports
+from etl_assets.reporting.held import HeldImport, read_held_imports_of_run
 from etl_assets.run.landing import ingest_pending_inputs
 from etl_assets.run.registry import run_asset
 from etl_assets.vectorized_queries import VectorizedQueries
@@ -134,10 +141,35 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
         context.log.info("%s: %s", asset, result.as_dict())
         metadata = chart_metadata(database, asset, context.log)
         metadata |= result_metadata(database, asset, TABLE_OF[asset], result)
-        checks = [_check_imports(database, context.run.run_id, result)] if asset == "orders" else []
+        if asset != "orders":
+            return dg.MaterializeResult(metadata=metadata)
+        held = _held_imports(database, context.run.run_id, result)
+        if held:
+            metadata["held_imports"] = "\n".join(one.message for one in held[:MESSAGES_SHOWN])
+        checks = [_check_imports(database, context.run.run_id, result), _check_brake(held)]
         return dg.MaterializeResult(metadata=metadata, check_results=checks)
 
     return materialize_asset
+
+
+def _held_imports(database: Database, run_id: str, result: StepResult) -> list[HeldImport]:
+    """Return the imports that the run has held, without a query where there are none."""
+    if not result.held_batches:
+        return []
+    with database.transaction() as connection:
+        return read_held_imports_of_run(connection, run_id)
+
+
+def _check_brake(held: Sequence[HeldImport]) -> dg.AssetCheckResult:
+    """Name the imports that the run has held."""
+    return dg.AssetCheckResult(
+        check_name=IMPORTS_PASS_THE_BRAKE.name,
+        passed=not held,
+        metadata={
+            "held_imports": len(held),
+            "problems": "\n".join(one.message for one in held[:MESSAGES_SHOWN]) or "none",
+        },
+    )
 
 
 def _check_imports(database: Database, run_id: str, result: StepResult) -> dg.AssetCheckResult:

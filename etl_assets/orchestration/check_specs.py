@@ -24,4 +24,11 @@ IMPORTS_ARE_READABLE: Final = dg.AssetCheckSpec(
 )
 """Not blocking: the orders of other imports are processed meanwhile."""
 
-RUN_CHECKS: Final = (ALL_INPUTS_INGESTED, IMPORTS_ARE_READABLE)
+IMPORTS_PASS_THE_BRAKE: Final = dg.AssetCheckSpec(
+    name="imports_pass_the_brake",
+    asset="orders",
+    description="The run has held no import: none would remove too many rows of a table (`ETL_BRAKE_SHARE`).",
+)
+"""Not blocking: the orders of other imports are processed meanwhile. `no_import_is_held` warns in later runs."""
+
+RUN_CHECKS: Final = (ALL_INPUTS_INGESTED, IMPORTS_ARE_READABLE, IMPORTS_PASS_THE_BRAKE)

@@ -149,6 +149,7 @@ def _figures(state: PipelineState) -> dict[str, int]:
         "rows_pending": state.pending_rows,
         "open_quarantine": state.quarantined_rows,
         "failed_imports": state.failed_imports.total,
+        "held_imports": len(state.held_imports),
         "unreadable_imports": sum(one.is_unreadable for one in state.quarantined_imports),
         "oldest_pending_minutes": round(max((one.waiting or 0.0 for one in state.assets), default=0.0) / 60),
     }

@@ -1,6 +1,6 @@
-"""Dagster jobs that take an import back, and bring it again.
+"""Dagster jobs that take an import back, bring it again, and let a held one through.
 
-Both only wire configuration to `etl_assets/reverts`. They run no asset: the rows are left pending for the sensors. See
+All only wire configuration to `etl_assets/reverts`. They run no asset: the rows are left pending for the sensors. See
 https://docs.dagster.io/guides/build/jobs.
 
 No `from __future__ import annotations` here: Dagster reads the annotations of ops when they are defined.
@@ -17,11 +17,11 @@ from etl_assets.database.database import Database
 from etl_assets.ledger.import_ids import find_import
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.quarantine_jobs import NEXT
-from etl_assets.reverts.imports import ImportChange, restore_imports, revert_imports
+from etl_assets.reverts.imports import ImportChange, accept_imports, restore_imports, revert_imports
 
 
 class ImportsConfig(dg.Config):
-    """Configuration of `revert_import` and `restore_import`."""
+    """Configuration of `revert_import`, `restore_import` and `accept_import`."""
 
     import_ids: list[str] = Field(description="Ids of imports, or their first digits, as `imports list` shows them.")
 
@@ -34,6 +34,11 @@ def _revert(context: dg.OpExecutionContext, config: ImportsConfig, database: dg.
 @dg.op(name="restore_imports")
 def _restore(context: dg.OpExecutionContext, config: ImportsConfig, database: dg.ResourceParam[Database]) -> None:
     _change(context, database, config.import_ids, restore_imports)
+
+
+@dg.op(name="accept_imports")
+def _accept(context: dg.OpExecutionContext, config: ImportsConfig, database: dg.ResourceParam[Database]) -> None:
+    _change(context, database, config.import_ids, accept_imports)
 
 
 def _change(
@@ -76,4 +81,13 @@ def restore_import_job() -> None:
     _restore()
 
 
-REVERT_JOBS: Final = (revert_import_job, restore_import_job)
+@dg.job(
+    name="accept_import",
+    description="Lets held imports through: after the run that follows, their orders count, whatever they remove.",
+)
+def accept_import_job() -> None:
+    """Run the op that accepts."""
+    _accept()
+
+
+REVERT_JOBS: Final = (revert_import_job, restore_import_job, accept_import_job)

@@ -16,6 +16,7 @@ from etl_assets.asset_graph import STEP_ASSETS
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database
 from etl_assets.ledger.batches import BatchCounts
+from etl_assets.orchestration.check_specs import IMPORTS_PASS_THE_BRAKE
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.orchestration.metadata import INPUTS
@@ -23,6 +24,7 @@ from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_t
 from etl_assets.orders.import_outcomes import quarantined_imports_of_run
 from etl_assets.pipeline.protocol import StepResult
 from etl_assets.reporting.findings import count_findings_of_run
+from etl_assets.reporting.held import read_held_imports_of_run
 from etl_assets.vectorized_queries import VectorizedQueries
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.orders.import_outcomes import ImportOutcome
+    from etl_assets.reporting.held import HeldImport
     from etl_assets.settings import Settings
 
 CONSOLE_LOG_LEVEL: Final = "CRITICAL"
@@ -50,6 +53,8 @@ class RunReport:
     """Findings of the imports that the run landed or processed, counted by code."""
     inputs: dict[str, Any] | None = None
     """Inputs ingested, refused and left, as `Landed.as_dict` has it; None where `raw_orders` was not run."""
+    held_imports: tuple[HeldImport, ...] = ()
+    """Imports that the run has held."""
 
 
 class BuildDefs(Protocol):
@@ -135,7 +140,18 @@ def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Seq
     with database.transaction() as connection:
         quarantined = quarantined_imports_of_run(connection, result.run_id) if has_quarantined else []
         findings = count_findings_of_run(connection, result.run_id)
-    return RunReport(result.run_id, status, assets, failed_checks, tuple(quarantined), tuple(findings), _inputs(result))
+        has_held = any(name.endswith(f":{IMPORTS_PASS_THE_BRAKE.name}") for name in failed_checks)
+        held = read_held_imports_of_run(connection, result.run_id) if has_held else []
+    return RunReport(
+        result.run_id,
+        status,
+        assets,
+        failed_checks,
+        tuple(quarantined),
+        tuple(findings),
+        _inputs(result),
+        tuple(held),
+    )
 
 
 def _inputs(result: dg.ExecuteInProcessResult) -> dict[str, Any] | None:

@@ -256,6 +256,19 @@ _STATUSES_ARE_KNOWN: Final = Check(
     post_filter=_still_unknown,
 )
 
+_NO_IMPORT_IS_HELD: Final = Check(
+    name="no_import_is_held",
+    asset="orders",
+    description="No import is held by the brake: accept or revert it with the jobs `accept_import`, `revert_import`.",
+    query="""
+        SELECT t.import_id, t.source, t.row_count AS orders, h.key AS table_name,
+               h.value -> 'removed' AS would_remove, h.value -> 'rows' AS of_rows
+        FROM import_tasks t CROSS JOIN LATERAL jsonb_each(t.held -> 'tables') h
+        WHERE t.status = 'held' ORDER BY t.batch_id DESC, h.key
+    """,
+    severity="warn",
+)
+
 _ONE_ACTIVE_LEAD: Final = Check(
     name="one_active_lead_per_customer",
     asset="leads",
@@ -330,5 +343,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     ROWS_AGREE,
     _COLUMNS_AS_BEFORE,
     _STATUSES_ARE_KNOWN,
+    _NO_IMPORT_IS_HELD,
 )
 """All checks, each declared once."""

@@ -15,6 +15,7 @@ from etl_assets.asset_graph import TABLE_OF
 from etl_assets.orders.import_outcomes import quarantined_imports_of_last_days
 from etl_assets.quarantine.open_rows import count_open_rows
 from etl_assets.reporting.failed_imports import read_failed_imports
+from etl_assets.reporting.held import read_held_imports
 from etl_assets.reporting.pages import table
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.orders.import_outcomes import ImportOutcome
     from etl_assets.reporting.failed_imports import FailedImports
+    from etl_assets.reporting.held import HeldImport
 
 FAILED_IMPORTS_SHOWN: Final = 5
 IMPORT_DAYS: Final = 7
@@ -69,6 +71,9 @@ class PipelineState:
     quarantined_imports: Sequence[ImportOutcome]
     """Those of the week with orders that could not be read."""
 
+    held_imports: Sequence[HeldImport]
+    """Those that wait for users to accept or revert them."""
+
     @property
     def pending_rows(self) -> int:
         """Count the rows that are pending for any asset."""
@@ -87,11 +92,13 @@ def read_pipeline_state(database: Database) -> PipelineState:
         quarantine = sorted(count_open_rows(connection), key=lambda entry: -entry["rows"])
         failed_imports = read_failed_imports(connection, days=IMPORT_DAYS, shown=FAILED_IMPORTS_SHOWN)
         quarantined_imports = quarantined_imports_of_last_days(connection, IMPORT_DAYS)
+        held_imports = read_held_imports(connection)
     return PipelineState(
         [AssetState(*row) for row in assets],
         quarantine,
         failed_imports,
         quarantined_imports,
+        held_imports,
     )
 
 
@@ -101,7 +108,9 @@ def summary(state: PipelineState) -> str:
     pending = (
         f"{state.pending_rows:,} rows pending for {duration(waiting)}" if state.pending_rows else "nothing pending"
     )
-    return f"{pending} · {state.quarantined_rows:,} rows in quarantine · {state.failed_imports.total:,} failed imports"
+    held = f" · {len(state.held_imports):,} held imports" if state.held_imports else ""
+    quarantined = f"{state.quarantined_rows:,} rows in quarantine"
+    return f"{pending} · {quarantined} · {state.failed_imports.total:,} failed imports{held}"
 
 
 def state_sections(state: PipelineState) -> dict[str, str]:
@@ -127,6 +136,7 @@ def state_sections(state: PipelineState) -> dict[str, str]:
         "Open quarantine": f"{table(['asset', 'code', 'rows', 'since'], quarantine)}\n\n{correct}"
         if quarantine
         else NONE,
+        "Held imports": _held_imports(state.held_imports),
         f"Imports that failed in the last {IMPORT_DAYS} days": (
             f"{state.failed_imports.total} in all, the last ones:\n\n{table(['at (UTC)', 'file', 'error'], imports)}"
             if imports
@@ -136,6 +146,14 @@ def state_sections(state: PipelineState) -> dict[str, str]:
             table(["file", "orders", "could not be read", "why"], unreadable) if unreadable else NONE
         ),
     }
+
+
+def _held_imports(held: Sequence[HeldImport]) -> str:
+    if not held:
+        return NONE
+    rows = [[PurePath(one.source).name, str(one.import_id), one.rows, one.message] for one in held]
+    decide = "Let them through with the job `accept_import`, or take them back with `revert_import`."
+    return f"{table(['file', 'import', 'orders', 'why'], rows)}\n\n{decide}"
 
 
 NONE: Final = "None."

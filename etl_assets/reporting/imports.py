@@ -6,7 +6,8 @@ nothing is returned.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-FATES: Final = ("current", "superseded_or_unchanged", "quarantined", "dismissed", "reverted", "pending")
+FATES: Final = ("current", "superseded_or_unchanged", "quarantined", "dismissed", "reverted", "held", "pending")
 """Outcomes of a raw row: its order is as the row says; another row of its order counts, or says the same; it could
-not be read; that was dismissed; it is reverted; or it has yet to be processed (a revert, too)."""
+not be read; that was dismissed; it is reverted; it waits with its held import; or it has yet to be processed (a revert,
+too)."""
 BATCHES_SHOWN: Final = 20
 
 _LIST: Final = """
@@ -31,7 +33,8 @@ _LIST: Final = """
 """
 _IMPORT: Final = """
     SELECT import_id, created_at, completed_at, source, preset, line_count AS lines, row_count AS rows, status, error,
-           unmatched, headers, mapping, batch_id, first_raw_id, last_raw_id
+           unmatched, headers, mapping, batch_id, first_raw_id, last_raw_id,
+           CASE WHEN status = 'held' THEN held -> 'tables' END AS would_remove
     FROM import_tasks WHERE import_id = :import_id
 """
 _BATCHES: Final = """
@@ -46,6 +49,7 @@ _FATES: Final = f"""
             SELECT FROM etl_work w WHERE w.asset IN ('shop', 'orders') AND w.batch_id = :batch_id
             AND r.raw_id BETWEEN w.low AND w.high
         ) THEN 'pending'
+        WHEN t.status = 'held' THEN 'held'
         WHEN NOT ({LIVE}) THEN 'reverted'
         WHEN o.raw_id IS NOT NULL THEN 'current'
         WHEN q.is_open THEN 'quarantined'
@@ -69,6 +73,10 @@ _QUARANTINE: Final = """
 """
 
 
+_BY_STATUS: Final = """
+    SELECT status, count(*) AS imports, CAST(coalesce(sum(row_count), 0) AS bigint) AS rows
+    FROM import_tasks GROUP BY status
+"""
 _RECENT_FINDINGS: Final = """
     SELECT t.import_id, t.source, f.code, f.subject, f.row_count, f.first_line
     FROM (
@@ -84,12 +92,26 @@ def list_imports(connection: sa.Connection, *, limit: int) -> list[dict[str, Any
     return _records(connection, _LIST, limit=limit)
 
 
+class ImportCount(NamedTuple):
+    """Imports and their raw orders."""
+
+    imports: int
+    rows: int
+
+
+def count_imports_by_status(connection: sa.Connection) -> Mapping[str, ImportCount]:
+    """Count the imports and their raw orders by status; of a status without any, 0."""
+    counted = connection.execute(sa.text(_BY_STATUS))
+    return defaultdict(lambda: ImportCount(0, 0), {row.status: ImportCount(row.imports, row.rows) for row in counted})
+
+
 def read_import(connection: sa.Connection, import_id: UUID) -> dict[str, Any]:
     """Read everything that is known about an import.
 
     Returns:
-        `import` (its record), `headers`, `mapping` (the preset in force), `findings`; what became of its `rows` (how
-        many of each of `FATES`), its `quarantine` by asset and reason, and the last `batches` of orders that it was in.
+        `import` (its record; of a held one with what it `would_remove`), `headers`, `mapping` (the preset in force),
+        `findings`; what became of its `rows` (how many of each of `FATES`), its `quarantine` by asset and reason, and
+        the last `batches` of orders that it was in.
     """
     (found,) = _records(connection, _IMPORT, import_id=import_id)
     headers, mapping = found.pop("headers"), found.pop("mapping")

@@ -11,6 +11,7 @@ from etl_assets.orders.import_outcomes import quarantined_imports_of_last_days
 from etl_assets.quarantine.open_rows import count_open_rows
 from etl_assets.reporting.failed_imports import read_failed_imports
 from etl_assets.reporting.findings import count_findings_of_last_days
+from etl_assets.reporting.held import read_held_imports
 
 DAYS: Final = 7
 """Age of the imports whose findings and failures are counted."""
@@ -38,9 +39,10 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
         limit: how many imports and batches to show, the last ones first.
 
     Returns:
-        `imports`, `batches` and `quarantine` (lists of records), `pending` (asset → ranges and at most so many rows)
-        and `tables` (table → rows). Of the imports of the last `DAYS` days: `findings` by code, `failed_imports` that
-        were not corrected since, and `unreadable_orders` of imports, the latter two with the count of all.
+        `imports`, `batches` and `quarantine` (lists of records), `pending` (asset → ranges and at most so many rows),
+        `held` (imports that wait for users, with their rows, which are not pending for an asset) and `tables` (table →
+        rows). Of the imports of the last `DAYS` days: `findings` by code, `failed_imports` that were not corrected
+        since, and `unreadable_orders` of imports, the latter two with the count of all.
     """
     pending = {row["asset"]: row for row in _read_records(connection, _PENDING)}
     nothing = {"ranges": 0, "rows": 0}
@@ -48,6 +50,7 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
     tables = connection.execute(sa.text(f"SELECT {counts}")).mappings().one()
     failed = read_failed_imports(connection, days=DAYS, shown=limit)
     unreadable = quarantined_imports_of_last_days(connection, DAYS)
+    held = read_held_imports(connection)
     return {
         "imports": _read_records(connection, _IMPORTS, limit=limit),
         "pending": {asset: {name: pending.get(asset, nothing)[name] for name in nothing} for asset in STEP_ASSETS},
@@ -57,6 +60,11 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
             for entry in count_open_rows(connection)
         ],
         "batches": _read_records(connection, _BATCHES, limit=limit),
+        "held": {
+            "imports": len(held),
+            "rows": sum(one.rows for one in held),
+            "last": [one.as_dict() for one in held[:limit]],
+        },
         "days": DAYS,
         "findings": count_findings_of_last_days(connection, DAYS),
         "failed_imports": {"count": failed.total, "last": failed.shown},

@@ -280,6 +280,15 @@ def _named_shops(one: LandedImport, place: RawIdRange) -> str:
     )
 
 
+def count_orders(connection: sa.Connection, import_ids: Sequence[UUID]) -> tuple[int, int]:
+    """Count the stored orders that come from rows of imports, and all stored orders."""
+    imports = [LandedImport.read(connection, one) for one in sorted(set(import_ids))]
+    counted = "SELECT CAST(coalesce(sum(inserted - deleted), 0) AS bigint) FROM etl_batches WHERE asset = 'orders'"
+    return sum(_count_orders(connection, one) for one in imports), int(
+        connection.execute(sa.text(counted)).scalar_one()
+    )
+
+
 def _count_orders(connection: sa.Connection, one: LandedImport) -> int:
     """Count the stored orders that come from the import's rows."""
     if one.range is None:
