@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,8 +16,8 @@ BAD_TIMESTAMP: Final = "2024-13-45"
 BAD_ITEMS: Final = '[{"name":"定制马克杯","quantity":'
 BAD_PROCESSES: Final = '[{"process":"刺绣","position":'
 
-Places = dict[str, dict[str, str | None]]
-"""For each kind of error, the columns that it replaces and their texts; no column belongs to two kinds."""
+Places = Mapping[str, Mapping[str, str | None]]
+"""For each kind of error, the columns that it replaces and their texts."""
 
 GENERIC_ERRORS: Final[Places] = {
     "amount": {"amount": BAD_AMOUNT},
@@ -47,9 +48,10 @@ def draw_errors(
 
 def corrupt(frame: pl.DataFrame, errors: pl.Series, places: Places) -> pl.DataFrame:
     """Put the errors into the columns of their kinds; rows with none stay as they are."""
-    kind_of_row = pl.lit(errors)
-    return frame.with_columns(
-        pl.when(kind_of_row == kind).then(pl.lit(text, dtype=pl.String)).otherwise(column).alias(column)
-        for kind, columns in places.items()
-        for column, text in columns.items()
-    )
+    for kind, columns in places.items():
+        is_of_kind = pl.lit(errors == kind)
+        frame = frame.with_columns(
+            pl.when(is_of_kind).then(pl.lit(text, dtype=pl.String)).otherwise(column).alias(column)
+            for column, text in columns.items()
+        )
+    return frame
