@@ -81,6 +81,7 @@ _EN: Final = _Language(
         "subtotal": "Product Subtotal", "discount": "Total Discount(PHP)",
         "from_seller": "Price Discount(from Seller)(PHP)", "total": "Grand Total", "user": "Username (Buyer)",
         "remark": "Remark from buyer", "note": "Note",
+        "buyer_paid": "Products' Price Paid by Buyer (PHP)",
     },
     {
         "Tracking Number*": "", "Shipping Option": "Standard Local", "Estimated Ship Out Date": "", "Ship Time": "",
@@ -92,11 +93,11 @@ _ID: Final = _Language(
     {
         "id": "No. Pesanan", "status": "Status Pesanan", "return": "Status Pembatalan/ Pengembalian",
         "created": "Waktu Pesanan Dibuat", "parent": "SKU Induk", "name": "Nama Produk",
-        "sku": "Nomor Referensi SKU", "variant": "Nama Variasi", "price": "Harga Setelah Diskon",
-        "quantity": "Jumlah", "total": "Total Pembayaran", "remark": "Catatan dari Pembeli",
+        "sku": "Nomor Referensi SKU", "variant": "Nama Variasi", "original": "Harga Awal",
+        "price": "Harga Setelah Diskon", "quantity": "Jumlah", "total": "Total Pembayaran", "remark": "Catatan dari Pembeli",
         "user": "Username (Pembeli)",
     },
-    {"No. Resi": "", "Ongkos Kirim Dibayar oleh Pembeli": "10.000"},  # [G]
+    {"No. Resi": "", "Ongkos Kirim Dibayar oleh Pembeli": "10.000"},  # these two and Harga Awal are [G]
 )  # fmt: skip
 _PT: Final = _Language(
     {
@@ -134,7 +135,7 @@ def _layout(  # noqa: PLR0913  # what differs by country
         "quantity": number("quantity"), "returned": where(pl.col("state") == "returned", number("quantity"), "0"),
         "subtotal": money("line_cents"), "discount": money("line_discount"), "from_seller": money("line_discount"),
         "total": money("total"), "user": where("has_buyer", pl.col("username")), "remark": pl.col("buyer_note"),
-        "note": pl.col("seller_note"),
+        "note": pl.col("seller_note"), "buyer_paid": money(pl.col("subtotal") - pl.col("discount")),
     }  # fmt: skip
     names = language.headers
     cells = {header: filled[what] for what, header in names.items()} | {
