@@ -40,7 +40,7 @@ COMMANDS: Final = {
     "alerts": ("alerts", "Alerts about failed runs and checks."),
     "generate": (
         "generate",
-        "Write exports in the formats of Taobao, Shopify and a seller's own system; deterministic for a seed.",
+        "Write made-up exports in the layouts of platforms, each with its expectation; deterministic for a seed.",
     ),
     "demo": (
         "demo",

@@ -94,8 +94,8 @@ _ID: Final = _Language(
         "id": "No. Pesanan", "status": "Status Pesanan", "return": "Status Pembatalan/ Pengembalian",
         "created": "Waktu Pesanan Dibuat", "parent": "SKU Induk", "name": "Nama Produk",
         "sku": "Nomor Referensi SKU", "variant": "Nama Variasi", "original": "Harga Awal",
-        "price": "Harga Setelah Diskon", "quantity": "Jumlah", "total": "Total Pembayaran", "remark": "Catatan dari Pembeli",
-        "user": "Username (Pembeli)",
+        "price": "Harga Setelah Diskon", "quantity": "Jumlah", "total": "Total Pembayaran",
+        "remark": "Catatan dari Pembeli", "user": "Username (Pembeli)",
     },
     {"No. Resi": "", "Ongkos Kirim Dibayar oleh Pembeli": "10.000"},  # these two and Harga Awal are [G]
 )  # fmt: skip
