@@ -54,7 +54,7 @@ def test_a_preset_takes_over_the_spelling_of_the_file() -> None:
     )
     fitted = fit_to_headers(preset, ["ORDER ID", "gone on", "ARTICLE"])
     assert fitted.columns["order_id"].columns == ("no", "ORDER ID")
-    assert fitted.columns["order_status"].rules[0].when == "gone on"
+    assert fitted.columns["order_status"].rules[0].when == ("gone on",)
     assert fitted.columns["currency"].constant == "EUR"
     assert fitted.item["name"].columns == ("ARTICLE",)
 

@@ -386,7 +386,7 @@ def test_a_footer_is_refused_with_its_line_and_the_key_that_drops_it(tmp_path: P
 
 def test_rows_that_the_mapping_names_are_left_out_and_counted(tmp_path: Path) -> None:
     patterns = (r"^\d+\trecord\(s\) downloaded", "^Seller ID :", "^Platform unique")
-    preset = OWN.model_copy(update={"skip_rows_matching": patterns})
+    preset = Preset.model_validate(OWN.model_dump() | {"skip_rows_matching": patterns})
     header, orders = ROWS.split("\n", 1)
     explained = f"{header}\nPlatform unique order ID.,Name of the buyer,,\n{orders}"
     rows, findings = read(write(tmp_path, "a.csv", explained + FOOTER), preset)

@@ -1,17 +1,39 @@
-"""Mapping of one column of a preset: the headers, rules and constants that its value comes from."""
+"""Mapping of one column of a preset, and patterns of rows: the headers and texts that a value or a row is known by."""
 
 from __future__ import annotations
 
 from pydantic import model_validator
 
-from etl_assets.presets.field_types import Regex, StrictModel
+from etl_assets.presets.field_types import GroupRegex, Names, Regex, StrictModel
 
 
-class ValueRule(StrictModel):
+class RowPattern(StrictModel):
+    """Pattern of rows: the pattern is found in the text of column `when`, or in the row where no column is named."""
+
+    when: Names = ()
+    """Headers, such as those of several languages: of those that the file has, the first that is not empty counts."""
+    matches: Regex
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_pattern_of_row(cls, value: object) -> object:
+        return {"matches": value} if isinstance(value, str) else value
+
+
+class ColumnPattern(RowPattern):
+    """Pattern of rows that names a column."""
+
+    @model_validator(mode="after")
+    def _has_column(self) -> ColumnPattern:
+        if not self.when:
+            msg = "name the column whose text is searched: {when: HEADER, matches: PATTERN}"
+            raise ValueError(msg)
+        return self
+
+
+class ValueRule(ColumnPattern):
     """Rule of a column: `value`, where the text of column `when` matches the pattern."""
 
-    when: str
-    matches: Regex
     value: str
 
 
@@ -22,6 +44,9 @@ class ColumnMapping(StrictModel):
     """
 
     columns: tuple[str, ...] = ()
+    extract: GroupRegex | None = None
+    """Pattern of which the first group is the value of a column; a text that does not match counts as empty. The whole
+    text stays in `extra` besides."""
     rules: tuple[ValueRule, ...] = ()
     constant: str | None = None
     latest_of: tuple[str, ...] = ()
@@ -42,6 +67,9 @@ class ColumnMapping(StrictModel):
         if not (has_others or self.latest_of):
             msg = "name a column, a list of columns, rules, a constant or latest_of"
             raise ValueError(msg)
+        if self.extract is not None and not self.columns:
+            msg = "extract needs columns"
+            raise ValueError(msg)
         if has_others and self.latest_of:
             msg = "latest_of stands alone: leave out columns, rules and constant"
             raise ValueError(msg)
@@ -50,4 +78,11 @@ class ColumnMapping(StrictModel):
     @property
     def headers(self) -> tuple[str, ...]:
         """Return all headers of the file that the value is taken from."""
-        return (*self.columns, *self.latest_of, *(rule.when for rule in self.rules))
+        return (*self.columns, *self.latest_of, *(header for rule in self.rules for header in rule.when))
+
+    @property
+    def replaced_headers(self) -> tuple[str, ...]:
+        """Return the headers whose texts are in the value as they are: they are not kept in `extra`."""
+        if self.latest_of:
+            return ()
+        return tuple(header for header in self.headers if self.extract is None or header not in self.columns)

@@ -49,6 +49,14 @@ def _valid_regex(pattern: str) -> str:
     return pattern
 
 
+def _has_group(pattern: str) -> str:
+    groups = pl.select(pl.lit("").str.extract_groups(_valid_regex(pattern)).alias("found")).schema["found"]
+    if not groups.to_schema():  # type: ignore[attr-defined]  # a struct
+        msg = f"{pattern!r} has no group: put the part that is the value in brackets, such as 'No\\. (\\d+)'"
+        raise ValueError(msg)
+    return pattern
+
+
 def _known_encoding(name: str) -> str:
     try:
         codecs.lookup(name)
@@ -64,6 +72,12 @@ def _accept_one_set(value: object) -> object:
     return (value,) if is_plain else value
 
 
+def _accept_one_name(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_accept_one_name)]
+"""One name, or a list of them."""
 HeaderSet = Annotated[tuple[str, ...], Field(min_length=1)]
 HeaderSets = Annotated[tuple[HeaderSet, ...], BeforeValidator(_accept_one_set)]
 
@@ -93,4 +107,5 @@ _FORMAT_PARTS: Final = re.compile(r"([Yy]+|[Mm]+|[Dd]+|[Hh]+|[Ss]+)")
 TimestampFormat = Annotated[str, AfterValidator(_timestamp_format)]
 TimezoneName = Annotated[str, AfterValidator(_known_timezone)]
 Regex = Annotated[str, AfterValidator(_valid_regex)]
+GroupRegex = Annotated[str, AfterValidator(_has_group)]
 Encoding = Annotated[str, AfterValidator(_known_encoding)]

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from etl_assets.errors import EtlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from etl_assets.presets.column_mapping import ColumnMapping
+    from etl_assets.presets.column_mapping import ColumnMapping, RowPattern
     from etl_assets.presets.model import Preset
+
+    Pattern = TypeVar("Pattern", bound=RowPattern)
 
 SIMILAR: Final = 0.72
 """Similarity (0 to 1) from which a name is worth asking about."""
@@ -68,9 +70,11 @@ def fit_to_headers(preset: Preset, headers: Sequence[str]) -> Preset:
     """
 
     def fit(mapping: ColumnMapping) -> ColumnMapping:
-        rules = tuple(rule.model_copy(update={"when": spelling(rule.when)}) for rule in mapping.rules)
         columns, times = tuple(map(spelling, mapping.columns)), tuple(map(spelling, mapping.latest_of))
-        return mapping.model_copy(update={"columns": columns, "latest_of": times, "rules": rules})
+        return mapping.model_copy(update={"columns": columns, "latest_of": times, "rules": fit_rows(mapping.rules)})
+
+    def fit_rows(patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
+        return tuple(one.model_copy(update={"when": tuple(map(spelling, one.when))}) for one in patterns)
 
     def spelling(name: str) -> str:
         return name if name in present else find_header(name, headers) or name
@@ -80,6 +84,9 @@ def fit_to_headers(preset: Preset, headers: Sequence[str]) -> Preset:
         update={
             "columns": {column: fit(mapping) for column, mapping in preset.columns.items()},
             "item": {column: fit(mapping) for column, mapping in preset.item.items()},
+            "skip_rows_matching": fit_rows(preset.skip_rows_matching),
+            "summary_rows": fit_rows(preset.summary_rows),
+            "fill_down": tuple(map(spelling, preset.fill_down)),
         }
     )
 

@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
-from etl_assets.presets.column_mapping import ColumnMapping
-from etl_assets.presets.field_types import Encoding, HeaderSets, Regex, StrictModel, TimestampFormat, TimezoneName
+from etl_assets.presets.column_mapping import ColumnMapping, ColumnPattern, RowPattern
+from etl_assets.presets.field_types import Encoding, HeaderSets, StrictModel, TimestampFormat, TimezoneName
 from etl_assets.values.currencies import CurrencyCode  # noqa: TC001  # Pydantic reads the annotations
 from etl_assets.values.numbers import NumberFormat
 
@@ -41,8 +41,17 @@ class Preset(StrictModel):
     encodings: tuple[Encoding, ...] = Field(default=("utf-8",), min_length=1)
     """Tried in this order; a UTF-8 byte order mark is always accepted."""
     delimiter: str = Field(default=",", min_length=1, max_length=1)
-    skip_rows_matching: tuple[Regex, ...] = ()
-    """Patterns of rows that are no orders, such as a footer; searched in the row's cells, joined by tabs."""
+    skip_rows_matching: tuple[RowPattern, ...] = ()
+    """Patterns of rows that are no orders, such as a footer; searched in the row's cells, joined by tabs, or in the
+    column that a pattern names."""
+    summary_rows: tuple[ColumnPattern, ...] = ()
+    """Patterns of rows that sum up an order beside the rows of its lines: their columns of the order come first, and
+    they have no item (shape `line_item` only)."""
+    fill_down: tuple[str, ...] = ()
+    """Headers of columns that are filled in an order's first row only, as merged cells are: an empty cell has the text
+    of the row above (files only)."""
+    empty_values: tuple[str, ...] = ()
+    """Texts that stand for an empty cell, such as ``-``."""
     columns: dict[RawColumn, ColumnMapping]
     item: dict[ItemColumn, ColumnMapping] = Field(default_factory=dict)
     """The columns of a line item (shape `line_item` only)."""
@@ -78,6 +87,9 @@ class Preset(StrictModel):
             raise ValueError(msg)
         if self.shape == "order" and (self.item or self.amount_from_items):
             msg = "item and amount_from_items need shape: line_item"
+            raise ValueError(msg)
+        if self.shape == "order" and self.summary_rows:
+            msg = "summary_rows needs shape: line_item"
             raise ValueError(msg)
         if self.shape == "line_item" and not self.item:
             msg = "shape line_item needs item: at least name or sku"

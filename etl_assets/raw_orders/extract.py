@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.presets.headers import AmbiguousHeaderError, did_you_mean, fit_to_headers, nearest, show_headers
+from etl_assets.raw_orders.fill_down import filled_down
 from etl_assets.raw_orders.findings import Finding, finding_of, merge_findings
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.left_out_rows import without_left_out_rows
@@ -98,7 +99,8 @@ def _counted(
     content: FileContent, preset: Preset, counts: ReadCounts, on_progress: Callable[[int], None] | None
 ) -> Iterator[pl.DataFrame]:
     left_out: list[ReaderFinding] = []
-    for frame in without_left_out_rows(content.frames, preset, left_out):
+    frames = without_left_out_rows(content.frames, preset, left_out)
+    for frame in filled_down(frames, preset) if preset.fill_down else frames:
         counts.lines += frame.height
         counts.profile.count_lines(frame, preset)
         yield frame
@@ -167,7 +169,7 @@ def missing_headers(headers: Sequence[str], preset: Preset) -> dict[str, tuple[s
         column: (
             *(mapping.columns if present.isdisjoint(mapping.columns) else ()),
             *(mapping.latest_of if present.isdisjoint(mapping.latest_of) else ()),
-            *(rule.when for rule in mapping.rules if rule.when not in present),
+            *(header for rule in mapping.rules if present.isdisjoint(rule.when) for header in rule.when),
         )
         for column, mapping in mappings
     }

@@ -37,15 +37,17 @@ from etl_assets.raw_orders.transform import (
     mapped_value,
     order_constant,
     order_value,
+    row_matches,
     unmapped_headers,
+    without_empty_values,
 )
 from etl_assets.values.numbers import format_money, parse_money, parse_quantity
 from etl_assets.values.text import clean_text, is_not_blank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from etl_assets.presets.model import Preset
+    from etl_assets.presets.model import ItemColumn, Preset
     from etl_assets.raw_orders.shared_numbers import Disagreement
 
 IN_MEMORY_LINES: Final = 200_000
@@ -66,6 +68,8 @@ _EXACT: Final = pl.Decimal(38, 8)
 """Holds quantity times price without rounding: both have four decimals."""
 _TOO_LARGE: Final = 1e29
 """From here on a sum might not fit `_EXACT`: Polars would return another number without an error."""
+_SUMMARY: Final = "__summary"
+"""Boolean: the row sums up its order; only where the preset has `summary_rows`."""
 _SEPARATOR: Final = "\0"  # no text has one: the readers replace NUL
 
 
@@ -105,14 +109,16 @@ def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
 
     Constants of the order's columns are left out: they are for orders of which no line has a value.
     """
-    headers = file_headers(lines)
+    lines, headers = without_empty_values(lines, preset), file_headers(lines)
     times = {header for latest in latest_headers(preset, headers).values() for header in latest}
+    summary = _is_summary(preset, headers)
     mapped = lines.select(
         pl.col(LINE_NUMBER, ROW_ERROR),
         *(order_value(preset, column, headers, with_constant=False) for column in RAW_COLUMNS),
-        *(mapped_value(preset.item.get(column), headers).alias(_ITEM + column) for column in ITEM_COLUMNS),
+        *(_item_value(preset, column, headers, summary) for column in ITEM_COLUMNS),
         *(blank_to_null(pl.col(header)).alias(_EXTRA + header) for header in unmapped_headers(headers, preset)),
         *(blank_to_null(pl.col(header)).alias(_TIME + header) for header in sorted(times)),
+        *([] if summary is None else [summary.alias(_SUMMARY)]),
     )
     number = pl.when(is_not_blank(pl.col("order_id"))).then(clean_text(pl.col("order_id")))
     return mapped.with_columns(
@@ -122,12 +128,26 @@ def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     )
 
 
+def _is_summary(preset: Preset, headers: Collection[str]) -> pl.Expr | None:
+    tests = [test for one in preset.summary_rows if (test := row_matches(one, headers)) is not None]
+    return pl.any_horizontal(tests) if tests else None
+
+
+def _item_value(preset: Preset, column: ItemColumn, headers: Collection[str], summary: pl.Expr | None) -> pl.Expr:
+    """Return the value of a column of the item; null in a row that sums up an order."""
+    value = mapped_value(preset.item.get(column), headers)
+    return (value if summary is None else pl.when(~summary).then(value)).alias(_ITEM + column)
+
+
 def group_by_order(mapped: pl.DataFrame, preset: Preset, found: list[Disagreement] | None = None) -> pl.DataFrame:
     """Group all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no.
 
     Orders that share a number and can't be told apart are marked in `defect`.
     """
     lines, key = fill_missing_shop(mapped.sort(LINE_NUMBER))
+    if _SUMMARY in lines.columns:
+        is_summed_up = pl.col(_SUMMARY).any().over(key) & ~pl.col(_SUMMARY)
+        lines = lines.with_columns(pl.when(~is_summed_up).then("amount").alias("amount"))
     lines = _with_line_amounts(lines.with_columns(_split_variant(preset.item_variant_separator)), preset)
     grouped = _gather(lines, key, preset)
     compared = [*AGREE_ON[: 2 if preset.amount_from_items else 3], IDENTITY]

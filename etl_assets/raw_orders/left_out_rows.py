@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
+from etl_assets.raw_orders.readers.row_patterns import CELL_SEPARATOR, is_any_in
 from etl_assets.raw_orders.readers.total_rows import SKIPPED_ROWS, TOTAL_ROWS, is_total_row, spellings
+from etl_assets.raw_orders.transform import row_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.readers.columns import ReaderFinding
-
-CELL_SEPARATOR: Final = "\t"
-"""Between the cells of the text in which `skip_rows_matching` is searched."""
 
 
 def without_left_out_rows(
@@ -48,17 +47,16 @@ def without_left_out_rows(
     findings += [(code, "", count, first) for code, (count, first) in lines.items()]
 
 
-def is_any_in(text: pl.Expr, patterns: Sequence[str]) -> pl.Expr:
-    """Test that a text has any of the patterns."""
-    return reduce(or_, (text.str.contains(pattern) for pattern in patterns))
-
-
 def _is_skipped(frame: pl.DataFrame, preset: Preset) -> pl.Series | None:
     if not preset.skip_rows_matching:
         return None
-    cells = [pl.col(header).fill_null("") for header in _headers(frame)]
-    row = pl.concat_str(cells, separator=CELL_SEPARATOR)
-    return frame.select(is_any_in(row, preset.skip_rows_matching)).to_series()
+    headers = _headers(frame)
+    tests = [test for one in preset.skip_rows_matching if (test := row_matches(one, headers)) is not None]
+    of_rows = [one.matches for one in preset.skip_rows_matching if not one.when]
+    if of_rows:
+        cells = [pl.col(header).fill_null("") for header in headers]
+        tests.append(is_any_in(pl.concat_str(cells, separator=CELL_SEPARATOR), of_rows))
+    return frame.select(reduce(or_, tests)).to_series() if tests else None
 
 
 def _is_total(frame: pl.DataFrame, preset: Preset) -> pl.Series | None:

@@ -19,6 +19,7 @@ from etl_assets.values.text import is_not_blank
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from etl_assets.presets.column_mapping import RowPattern
     from etl_assets.presets.model import Preset
 
 RAW_ORDER_SCHEMA: Final = pl.Schema(
@@ -37,7 +38,7 @@ _JSON_ESCAPES: Final = {
 
 def to_raw_orders(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     """Map the rows of an export of shape `order` to `RAW_ORDER_SCHEMA`: one row in, one row out, text untouched."""
-    headers = file_headers(lines)
+    lines, headers = without_empty_values(lines, preset), file_headers(lines)
     extra = unmapped_headers(headers, preset)
     latest = {
         column: latest_texts(lines.select(times), preset) for column, times in latest_headers(preset, headers).items()
@@ -64,9 +65,9 @@ def file_headers(lines: pl.DataFrame) -> tuple[str, ...]:
 
 
 def unmapped_headers(headers: Iterable[str], preset: Preset) -> list[str]:
-    """Return the headers whose text the preset puts nowhere: not those of which the latest time is taken."""
+    """Return the headers whose text the preset puts nowhere as it is: it is kept in `extra`."""
     mappings = (*preset.columns.values(), *preset.item.values())
-    named = {header for mapping in mappings if not mapping.latest_of for header in mapping.headers}
+    named = {header for mapping in mappings for header in mapping.replaced_headers}
     return [header for header in headers if header not in named]
 
 
@@ -93,13 +94,41 @@ def mapped_value(mapping: ColumnMapping | None, headers: Collection[str]) -> pl.
     """Return the value of a mapping: the first matching rule, else the first filled column, else the constant."""
     if mapping is None:
         return pl.lit(None, pl.String)
-    columns = [blank_to_null(pl.col(column)) for column in mapping.columns if column in headers]
+    columns = [blank_to_null(_extracted(pl.col(name), mapping.extract)) for name in mapping.columns if name in headers]
     value = pl.coalesce(*columns, pl.lit(mapping.constant, pl.String))
     for rule in reversed(mapping.rules):
-        if rule.when in headers:
-            matches = pl.col(rule.when).fill_null("").str.contains(rule.matches)
+        matches = row_matches(rule, headers)
+        if matches is not None:
             value = pl.when(matches).then(pl.lit(rule.value)).otherwise(value)
     return value
+
+
+def _extracted(text: pl.Expr, pattern: str | None) -> pl.Expr:
+    return text if pattern is None else text.str.extract(pattern, 1)
+
+
+def row_matches(pattern: RowPattern, headers: Collection[str]) -> pl.Expr | None:
+    """Test that rows match a pattern that names columns (never null); None where the file has none of them."""
+    texts = [pl.col(header) for header in pattern.when if header in headers]
+    if not texts:
+        return None
+    text = texts[0] if len(texts) == 1 else pl.coalesce(map(blank_to_null, texts))
+    return text.fill_null("").str.contains(pattern.matches)
+
+
+def without_empty_values(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
+    """Empty the cells of mapped columns that hold one of the texts for an empty cell."""
+    if not preset.empty_values:
+        return lines
+    texts = pl.Series([text.strip() for text in preset.empty_values], dtype=pl.String)
+    mappings = (*preset.columns.values(), *preset.item.values())
+    used = {header for mapping in mappings for header in mapping.headers}
+    used |= {header for pattern in preset.summary_rows for header in pattern.when}
+    return lines.with_columns(
+        pl.when(~pl.col(header).str.strip_chars().is_in(texts.implode())).then(header).alias(header)
+        for header in file_headers(lines)
+        if header in used
+    )
 
 
 def blank_to_null(text: pl.Expr) -> pl.Expr:

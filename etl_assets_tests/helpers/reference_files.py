@@ -97,7 +97,8 @@ def _value(source: ColumnMapping | None, cells: Cells, *, with_constant: bool = 
     if source is None:
         return None
     for rule in source.rules:
-        if rule.when in cells and re.search(rule.matches.replace(r"\S", _SOLID), cells[rule.when] or ""):
+        (when,) = rule.when
+        if when in cells and re.search(rule.matches.replace(r"\S", _SOLID), cells[when] or ""):
             return rule.value
     found = next((text for header in source.columns if (text := _filled(cells.get(header)))), None)
     return source.constant if found is None and with_constant else found

@@ -183,7 +183,7 @@ class _LineCounter:
             return None
         import polars as pl  # noqa: PLC0415  # as in `_with_row_errors`
 
-        from etl_assets.raw_orders.left_out_rows import CELL_SEPARATOR, is_any_in  # noqa: PLC0415  # as above
+        from etl_assets.raw_orders.readers.row_patterns import CELL_SEPARATOR, is_any_in  # noqa: PLC0415  # as above
 
         is_skipped = pl.select(is_any_in(pl.lit(CELL_SEPARATOR.join(cells)), self._skip_rows_matching)).item()
         return SKIPPED_ROWS if is_skipped else None

@@ -30,7 +30,7 @@ class ExpectedFormat:
     mapped: tuple[str, ...] = ()
     """Headers whose values are used: each may occur once only."""
     skip_rows_matching: tuple[str, ...] = ()
-    """Patterns of rows to leave out."""
+    """Patterns of rows to leave out, whatever cells they have."""
 
     @classmethod
     def of_preset(cls, preset: Preset) -> Self:
@@ -40,7 +40,8 @@ class ExpectedFormat:
         number = preset.columns["order_id"]
         required = number.headers if number.constant is None else mapped
         sets = tuple((header,) for header in required)
-        return cls(preset.encodings, preset.delimiter, sets, mapped, preset.skip_rows_matching)
+        skipped = tuple(pattern.matches for pattern in preset.skip_rows_matching if not pattern.when)
+        return cls(preset.encodings, preset.delimiter, sets, mapped, skipped)
 
     @classmethod
     def of_any(cls, presets: Iterable[Preset]) -> Self:
