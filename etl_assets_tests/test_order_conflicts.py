@@ -132,6 +132,14 @@ def test_a_later_row_of_the_same_id_resolves_its_own(services: Services) -> None
     assert stored_ids(services) == {"1": "a"}
 
 
+def test_no_later_row_resolves_one_that_names_no_id_among_several(services: Services) -> None:
+    imports = [[row("1", "a"), row("1", None), row("1", "b")], [row("1", None)]]
+    imported(services, *imports)
+    assert stored_ids(services) == {"1": None}
+    assert open_conflicts(services) == [1, 2, 3]
+    pipeline.assert_as_expected(services, strategies.number_rows(imports), PRESET)
+
+
 def test_a_replay_of_a_conflict_changes_nothing(services: Services) -> None:
     imported(services, [row("1", "a"), row("1", "b")], [row("2", "c")], [row("2", "d")])
     before = pipeline.snapshot(services)

@@ -155,7 +155,8 @@ def expected(
         result.quarantine.add(entry)
         good = versions.get(key, []) if key else []
         is_overtaken = any(version.row.raw_id > row.raw_id for version in good)
-        is_other_order = reason_code == "CONFLICTING_ORDER" and not (key and ids.get(key) == row.platform_order_id)
+        is_its_own = key is not None and row.platform_order_id is not None and ids.get(key) == row.platform_order_id
+        is_other_order = reason_code == "CONFLICTING_ORDER" and not is_its_own
         if not is_overtaken or is_other_order:
             result.open_quarantine.add(entry)
 
