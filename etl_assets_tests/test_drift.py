@@ -122,7 +122,7 @@ def test_a_feed_is_a_preset_with_its_constants_or_a_source() -> None:
     assert len(feed_of("a.csv", PRESET.with_overrides(shop="x" * 9000))) == 64
 
 
-def land(services: Services, path: Path, text: str, **overrides: str) -> ImportResult:
+def land(services: Services, path: Path, text: str, **overrides: Any) -> ImportResult:
     path.write_text(text)
     return import_file(services.database, path, PRESET, overrides=Overrides(**overrides))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003  # Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
+    from etl_assets.values.date_order import DateOrder
 
 app = typer.Typer(add_completion=False)
 
@@ -52,6 +54,9 @@ def import_files(  # noqa: PLR0913  # the options of the command
     shop: Annotated[str | None, typer.Option(help="Shop; overrides the file.")] = None,
     timezone: Annotated[str | None, typer.Option(metavar="TZ", help="Time zone of new shops.")] = None,
     currency: Annotated[str | None, typer.Option(metavar="CUR", help="Currency of orders that name none.")] = None,
+    day_first: Annotated[
+        bool | None, typer.Option("--day-first/--month-first", help="Order of dates that the file does not decide.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Land files as raw orders. A file that can't be imported lands no row; the others are not affected."""
@@ -59,7 +64,8 @@ def import_files(  # noqa: PLR0913  # the options of the command
         files = files_of(paths)
         settings = load_settings()
         chosen = _choose_preset(preset, mapping, settings.presets_folder)
-        overrides = require_overrides(platform, shop, timezone, currency)
+        order: DateOrder | None = None if day_first is None else "day" if day_first else "month"
+        overrides = replace(require_overrides(platform, shop, timezone, currency), date_order=order)
         with FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder) as reader:
             reader.start(files[0])  # starts while the database is opened
             with opened_database(settings) as database:

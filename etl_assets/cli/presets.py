@@ -18,7 +18,7 @@ from etl_assets.raw_orders.importing import NoPresetError, require_preset
 from etl_assets.raw_orders.readers.file_reader import FileReader
 
 if TYPE_CHECKING:
-    from etl_assets.drafts.notation import DateOrder
+    from etl_assets.values.date_order import DateOrder
 
 app = typer.Typer(help="Known export formats.", no_args_is_help=True, add_completion=False)
 

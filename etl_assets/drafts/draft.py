@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from etl_assets.drafts.choice import candidates, choose, find_explanation, kinds_of_columns
-from etl_assets.drafts.notation import DateOrder, currency_of, decide_numbers, decide_times
+from etl_assets.drafts.notation import currency_of, decide_numbers, decide_times
 from etl_assets.drafts.profile import ColumnProfile, FileProfile, measure_column, measure_repeats
 from etl_assets.drafts.text import Draft, FileFacts, write_draft
 from etl_assets.drafts.words import order_number_headers, says_cancelled
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from etl_assets.drafts.choice import Choice
     from etl_assets.raw_orders.readers.file_reader import FileContent, ImportFile
+    from etl_assets.values.date_order import DateOrder
 
 _IN_BRACKETS: Final = re.compile(r"[(（]\s*([^()（）]{1,5}?)\s*[)）]\s*$")
 

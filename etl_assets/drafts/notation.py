@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from etl_assets.drafts.profile import ColumnProfile
-
-DateOrder = Literal["day", "month"]
+    from etl_assets.values.date_order import DateOrder
 
 _YEAR_FIRST: Final = re.compile(r"\d{4}[-/]")
 _OFFSET: Final = re.compile(r":\d\d(?:\.\d+)? ?(?:[+-]\d\d:?\d\d|Z|UTC)$")

@@ -86,8 +86,8 @@ def read_orders(
     named = raw.join(shops_by_raw_name(raw, shops), on=RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
     values = named.with_columns(
         key=clean_text(pl.col("order_id")),
-        ordered=parse_timestamps(named["ordered_at"], named["timezone"], preset.timestamp_formats),
-        updated=parse_timestamps(named["updated_at"], named["timezone"], preset.timestamp_formats),
+        ordered=parse_timestamps(named["ordered_at"], named["timezone"], preset.time_formats, preset.known_year),
+        updated=parse_timestamps(named["updated_at"], named["timezone"], preset.time_formats, preset.known_year),
         code_of_currency=currency_codes(
             named["currency"], named["amount"], named["default_currency"], preset.currency_symbols
         ),

@@ -53,7 +53,7 @@ def _bad_amounts(rows: pl.DataFrame, column: str, preset: Preset) -> pl.Series:
 
 
 def _bad_times(rows: pl.DataFrame, column: str, preset: Preset) -> pl.Series:
-    read = rows.with_columns(instant=_read_times(rows[column], preset.timestamp_formats))
+    read = rows.with_columns(instant=_read_times(rows[column], preset.time_formats, preset.known_year))
     is_bad = has_timestamp(pl.col(column)) & pl.col("instant").is_null()
     return read.filter(is_bad).select(clean_text(pl.col(column))).to_series()
 
@@ -87,6 +87,6 @@ def _numbers_to_try(texts: pl.Series) -> str | None:
     return f"try {numbers_line(numbers)} in the mapping"
 
 
-def _read_times(texts: pl.Series, formats: Sequence[str]) -> pl.Series:
+def _read_times(texts: pl.Series, formats: Sequence[str], year: int | None = None) -> pl.Series:
     zones = pl.Series(["UTC"], dtype=pl.String).new_from_index(0, texts.len())
-    return parse_timestamps(texts, zones, formats)
+    return parse_timestamps(texts, zones, formats, year)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from etl_assets.presets.column_mapping import ColumnMapping, ColumnPattern, RowPattern
-from etl_assets.presets.field_types import Encoding, HeaderSets, StrictModel, TimestampFormat, TimezoneName
+from etl_assets.presets.field_types import WRITTEN, Encoding, HeaderSets, StrictModel, TimestampFormat, TimezoneName
 from etl_assets.values.currencies import CurrencyCode  # noqa: TC001  # Pydantic reads the annotations
+from etl_assets.values.date_order import DateOrder, conflicting_formats
 from etl_assets.values.numbers import NumberFormat
+from etl_assets.values.timestamps import has_year
 
 RawColumn = Literal[
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency",
@@ -62,6 +64,10 @@ class Preset(StrictModel):
     numbers: NumberFormat = NumberFormat()
     timestamp_formats: tuple[TimestampFormat, ...] = ()
     """strftime formats, or `EXCEL_SERIAL`, tried before the ISO ones that are always understood."""
+    date_order: DateOrder | None = None
+    """The order of day and month in dates that `timestamp_formats` read in both; else each file decides it."""
+    year: int | Literal["file_name"] | None = Field(default=None, union_mode="left_to_right")
+    """The year of times that have none: this one, or the one that the file's name has."""
     timezone: TimezoneName = "UTC"
     """The time zone that new shops of this export get; naive timestamps are read in their shop's zone."""
     currency_symbols: dict[str, CurrencyCode] = Field(default_factory=dict)
@@ -74,7 +80,7 @@ class Preset(StrictModel):
     """Sets of headers: a file that has all headers of any set is taken for this format."""
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> Preset:
+    def _is_consistent(self, info: ValidationInfo) -> Preset:
         if not all(status.strip() for status in self.known_statuses):
             msg = "known_statuses holds an empty text: leave it out, orders without a status are known"
             raise ValueError(msg)
@@ -88,6 +94,9 @@ class Preset(StrictModel):
         if self.shape == "order" and (self.item or self.amount_from_items):
             msg = "item and amount_from_items need shape: line_item"
             raise ValueError(msg)
+        if self.year is None and info.context == WRITTEN and not all(map(has_year, self.timestamp_formats)):
+            msg = "timestamp_formats has a format without a year: name it in year (2026, or file_name)"
+            raise ValueError(msg)
         if self.shape == "order" and self.summary_rows:
             msg = "summary_rows needs shape: line_item"
             raise ValueError(msg)
@@ -98,6 +107,19 @@ class Preset(StrictModel):
             msg = "amount_from_items needs item.quantity and item.unit_price"
             raise ValueError(msg)
         return self
+
+    @property
+    def time_formats(self) -> tuple[str, ...]:
+        """Return the formats of times that are in effect: without those of the other order of day and month."""
+        if self.date_order is None:
+            return self.timestamp_formats
+        other = conflicting_formats(self.timestamp_formats)["month" if self.date_order == "day" else "day"]
+        return tuple(strptime for strptime in self.timestamp_formats if strptime not in other)
+
+    @property
+    def known_year(self) -> int | None:
+        """Return the year of times that have none, where it is known."""
+        return self.year if isinstance(self.year, int) else None
 
     def all_known_statuses(self) -> tuple[str, ...]:
         """Return the statuses that the export is known to have; none where the preset does not list them."""
@@ -114,6 +136,7 @@ class Preset(StrictModel):
         shop: str | None = None,
         timezone: str | None = None,
         currency: str | None = None,
+        date_order: DateOrder | None = None,
     ) -> Preset:
         """Return the preset with values of one import: they replace those of the file; a currency fills blank ones."""
         columns = dict(self.columns)
@@ -124,5 +147,6 @@ class Preset(StrictModel):
         if currency is not None:
             blank = columns.get("currency", ColumnMapping(constant=currency))
             columns["currency"] = blank.model_copy(update={"constant": currency})
-        changed = {"columns": columns} | ({"timezone": timezone} if timezone else {})
+        named = {"timezone": timezone, "date_order": date_order}
+        changed = {"columns": columns} | {key: value for key, value in named.items() if value is not None}
         return Preset.model_validate(self.model_dump(exclude_unset=True) | changed)

@@ -5,12 +5,14 @@ The rules are in `transform` and `group_lines`, the formats in `readers/`, the w
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from etl_assets.presets.headers import AmbiguousHeaderError, did_you_mean, fit_to_headers, nearest, show_headers
+from etl_assets.raw_orders.date_order import with_dates_of_file
 from etl_assets.raw_orders.fill_down import filled_down
 from etl_assets.raw_orders.findings import Finding, finding_of, merge_findings
 from etl_assets.raw_orders.group_lines import group_lines
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from etl_assets.raw_orders.readers.columns import ReaderFinding
     from etl_assets.raw_orders.readers.file_reader import FileContent, ImportFile
     from etl_assets.raw_orders.shared_numbers import Disagreement
+    from etl_assets.values.date_order import DateOrder
 
 CHUNK_ROWS: Final = 50_000
 
@@ -47,6 +50,10 @@ class ReadCounts:
     """Findings of the import."""
     profile: Profile = field(default_factory=Profile)
     """Counts of its columns."""
+    date_order: DateOrder | None = None
+    """The order of day and month that the mapping or the file decided; None where no date needs one."""
+    year: int | None = None
+    """The year of times that have none."""
     feed: str | None = None
     """The series of imports that should look alike; None where there are no headers to compare (`drift`)."""
 
@@ -85,13 +92,19 @@ def extract_raw_orders(  # the options of one import
         missing = missing_headers(content.headers, fitted)
         counts.unmatched = tuple(missing)
         counts.findings += _missing_headers_found(content.headers, fitted, missing)
+    counted = _counted(content, fitted, counts, on_progress)
+    with ExitStack() as resources:
+        dated, lines = with_dates_of_file(file.path, counted, fitted, counts.findings, resources)
+        counts.date_order, counts.year = dated.date_order, dated.known_year
+        yield from _resized(_raw_orders(lines, dated, counts), chunk_rows)
+
+
+def _raw_orders(lines: Iterator[pl.DataFrame], preset: Preset, counts: ReadCounts) -> Iterator[pl.DataFrame]:
+    if preset.shape == "order":
+        yield from (to_raw_orders(frame, preset) for frame in lines)
+        return
     disagreements: list[Disagreement] = []
-    lines = _counted(content, fitted, counts, on_progress)
-    if preset.shape == "line_item":
-        orders = group_lines(lines, fitted, found=disagreements)
-    else:
-        orders = (to_raw_orders(frame, fitted) for frame in lines)
-    yield from _resized(orders, chunk_rows)
+    yield from group_lines(lines, preset, found=disagreements)
     counts.findings += (Finding("DISAGREEING_ROWS", *one) for one in disagreements)
 
 

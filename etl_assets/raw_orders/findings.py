@@ -33,6 +33,7 @@ FindingCode = Literal[
     "GUESSED_ENCODING",
     "TOTAL_ROWS",
     "SKIPPED_ROWS",
+    "DATE_ORDER",
     "TIMEZONE_IGNORED",
     "AMBIGUOUS_CURRENCY",
     "NEW_HEADERS",
@@ -74,6 +75,7 @@ MESSAGES: Final[dict[FindingCode, str]] = {
     ),
     "TOTAL_ROWS": "Rows that hold totals only were left out ({count}).",
     "SKIPPED_ROWS": "Rows that match skip_rows_matching of the mapping were left out ({count}).",
+    "DATE_ORDER": "Dates such as 01/02/2026 were read {subject}: the file has one that can't be read otherwise.",
     "TIMEZONE_IGNORED": "The shop {subject!r} has another time zone than the mapping, and keeps it ({count} orders):"
     " `etl-assets shops set` changes it.",
     "AMBIGUOUS_CURRENCY": "{count} orders have the currency {subject}, which may be one of several: name its code"

@@ -16,8 +16,8 @@ import polars as pl
 
 from etl_assets.errors import EtlError
 from etl_assets.presets.headers import fit_to_headers
+from etl_assets.raw_orders.date_order import read_times
 from etl_assets.raw_orders.readers.regular_file import open_regular_file
-from etl_assets.values.timestamps import parse_timestamps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,8 +88,7 @@ def read_newest_time(file: ImportFile, preset: Preset) -> datetime | None:
         return None
     latest = [_latest_of_days(frame.select(headers)) for frame in content.frames]
     texts = pl.concat([pl.Series(dtype=pl.String), *latest]).unique()
-    zones = pl.Series([preset.timezone], dtype=pl.String).new_from_index(0, texts.len())
-    newest: datetime | None = parse_timestamps(texts, zones, preset.timestamp_formats).max()  # type: ignore[assignment]
+    newest: datetime | None = read_times(texts, preset, file.path).max()  # type: ignore[assignment]
     return newest
 
 

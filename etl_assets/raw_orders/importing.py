@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
     from etl_assets.raw_orders.readers.file_reader import ImportFile
+    from etl_assets.values.date_order import DateOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Overrides:
     timezone: str | None = None
     currency: str | None = None
     """Currency of orders that name none."""
+    date_order: DateOrder | None = None
+    """Order of day and month, where the formats of times read both."""
 
 
 NO_OVERRIDES: Final = Overrides()

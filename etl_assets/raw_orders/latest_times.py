@@ -63,7 +63,7 @@ def _seconds(texts: pl.DataFrame, preset: Preset) -> pl.DataFrame:
             for name in texts.columns
         )
         & (tail != "")
-        & all(strptime.startswith(_SECONDS) for strptime in preset.timestamp_formats)
+        & all(strptime.startswith(_SECONDS) for strptime in preset.time_formats)
     ).to_series()
     return seconds.select(pl.when(is_usual).then(pl.all()))
 
@@ -73,7 +73,9 @@ def _instants(texts: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     zones = pl.Series([preset.timezone], dtype=pl.String).new_from_index(0, texts.height)
 
     def read(column: pl.Series) -> pl.Series:
-        instants = parse_timestamps(column, zones, preset.timestamp_formats).to_physical().alias("instant")
+        instants = (
+            parse_timestamps(column, zones, preset.time_formats, preset.known_year).to_physical().alias("instant")
+        )
         is_unreadable = has_timestamp(pl.col(column.name)) & pl.col("instant").is_null()
         known = pl.when(is_unreadable).then(_UNREADABLE).otherwise("instant").alias(column.name)
         return pl.DataFrame([column, instants]).select(known).to_series()

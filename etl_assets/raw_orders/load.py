@@ -131,7 +131,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
                 counts.findings += shop_checks.findings(connection)
             counts.findings += compare_with_last(connection, str(path), preset, counts)
             counts.findings[:] = merge_findings(counts.findings)
-            complete_import(connection, import_id, batch_id, rows, counts)
+            complete_import(connection, import_id, batch_id, rows, counts, preset)
     except EtlError as error:
         fail_import(database, import_id, str(error))
         if isinstance(error, DatabaseUnavailableError | ConcurrentRunError):
@@ -286,8 +286,13 @@ def _settle_repeats(  # the parts of an import
     ).rowcount
 
 
-def complete_import(connection: sa.Connection, import_id: UUID, batch_id: int, rows: int, counts: ReadCounts) -> None:
-    """Record that an import is completed, in the transaction of its rows."""
+def complete_import(  # the facts of one import
+    connection: sa.Connection, import_id: UUID, batch_id: int, rows: int, counts: ReadCounts, preset: Preset
+) -> None:
+    """Record that an import is completed, in the transaction of its rows, with what its file decided of its mapping."""
+    decided = preset.model_copy(
+        update={"date_order": counts.date_order or preset.date_order, "year": counts.year or preset.year}
+    )
     connection.execute(
         sa.update(import_tasks)
         .where(import_tasks.c.import_id == import_id)
@@ -298,6 +303,7 @@ def complete_import(connection: sa.Connection, import_id: UUID, batch_id: int, r
             line_count=counts.lines,
             unmatched=list(counts.unmatched),
             headers=list(counts.headers),
+            mapping=decided.model_dump(mode="json"),
             feed=counts.feed,
             profile=counts.profile.as_dict(),
             last_raw_id=sa.func.currval("raw_orders_raw_id_seq") if rows else sa.null(),

@@ -65,3 +65,16 @@ def choose_mapping(preset: str) -> Remedy:
         inbox=f"Name the column in mapping.yaml beside it, or put it where {preset!r} does not apply",
         source=f"Name the column in the mapping of the source ({preset!r})",
     )
+
+
+def name_date_order(preset: str) -> Remedy:
+    """Return the remedy for dates that a file leaves undecided."""
+    keep = (
+        f"Put date_order: day (or month) into the output of `etl-assets presets show {preset}`, keep it with"
+        " `etl-assets presets add FILE --replace`"
+    )
+    return Remedy.worded(
+        command="Name it with --day-first or --month-first, or as date_order in the mapping",
+        inbox=f"{keep}, and move the file back; or write date_order into mapping.yaml",
+        source="Name it as date_order in the mapping of the source",
+    )

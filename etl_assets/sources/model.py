@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from etl_assets.presets.model import Preset  # noqa: TC001  # Pydantic reads the annotations
+from etl_assets.values.date_order import conflicting_formats
 
 SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -126,6 +127,9 @@ class SourceConfig(_Strict):
             raise ValueError(msg)
         if len(set(self.key)) < len(self.key):
             msg = "key names a column twice"
+            raise ValueError(msg)
+        if self.mapping.date_order is None and any(conflicting_formats(self.mapping.timestamp_formats).values()):
+            msg = "mapping: timestamp_formats read 01/02/2026 as two dates: name date_order, day or month"
             raise ValueError(msg)
         if isinstance(self.changes, ChangeTable | ChangeSequence):
             wrong = [table for table, columns in self.changes.tables.items() if len(columns) != len(self.key)]

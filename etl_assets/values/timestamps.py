@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from etl_assets.values.month_names import has_words, in_english
 from etl_assets.values.text import clean_text
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def has_timestamp(text: pl.Expr) -> pl.Expr:
     return cleaned.is_not_null() & ~cleaned.str.starts_with(_NO_DATE)
 
 
-def parse_timestamps(texts: pl.Series, zones: pl.Series, formats: Sequence[str]) -> pl.Series:
+def parse_timestamps(texts: pl.Series, zones: pl.Series, formats: Sequence[str], year: int | None = None) -> pl.Series:
     """Read instants (UTC, microseconds); null where there is none or it can't be read.
 
     A local time that occurs twice (clocks set back) is the earlier one; one that does not occur (clocks set forward) is
@@ -60,6 +61,7 @@ def parse_timestamps(texts: pl.Series, zones: pl.Series, formats: Sequence[str])
         texts: the texts.
         zones: the time zone's name for each of them, used where the text has no offset.
         formats: strftime formats of the export, or `EXCEL_SERIAL`, tried before `ISO_FORMATS`.
+        year: that of texts without a year, which a format without one reads.
     """
     column = pl.col("text")
     frame = (
@@ -70,12 +72,27 @@ def parse_timestamps(texts: pl.Series, zones: pl.Series, formats: Sequence[str])
     )
     found = frame.with_columns(instant=pl.lit(None, TIMESTAMP_UTC))
     for strptime in formats:
-        found = _try_format(found, strptime, column)
+        found = _try_format(found, strptime, column, year)
     for strptime in _SECONDS:
         found = _try_utc(found, strptime)
     found = _with_late(found, _read_iso(found.filter(pl.col("instant").is_null() & column.is_not_null())))
     instant = pl.col("instant")
     return found.select(pl.when(instant.is_between(_EARLIEST, _AFTER_LATEST)).then(instant)).to_series()
+
+
+def reads(texts: pl.Series, formats: Sequence[str], year: int | None = None) -> pl.Series:
+    """Test of each text that one of the formats, and no ISO one, reads it (never null)."""
+    frame = pl.DataFrame({"text": texts}).with_columns(
+        zone=pl.lit("UTC"), instant=pl.lit(None, TIMESTAMP_UTC), text=clean_text(pl.col("text"))
+    )
+    for strptime in formats:
+        frame = _try_format(frame, strptime, pl.col("text"), year)
+    return frame["instant"].is_not_null()
+
+
+def has_year(strptime: str) -> bool:
+    """Test that a format reads a year, or what has one."""
+    return any(code in strptime for code in ("%Y", "%y", "%G", "%C", "%s", "%D", "%F", "%c", "%x", EXCEL_SERIAL))
 
 
 def _try_utc(frame: pl.DataFrame, strptime: str) -> pl.DataFrame:
@@ -122,12 +139,24 @@ def _with_iso(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _try_format(frame: pl.DataFrame, strptime: str, text: pl.Expr) -> pl.DataFrame:
+def _try_format(frame: pl.DataFrame, strptime: str, text: pl.Expr, year: int | None = None) -> pl.DataFrame:
     """Fill the instants still missing that this format reads."""
     missing = pl.col("instant").is_null() & pl.col("text").is_not_null()
     if not frame.select(missing.any()).item():
         return frame
-    unread = pl.when(missing).then(text)
+    unread: pl.Expr = pl.when(missing).then(text)
+    if not has_year(strptime):
+        if year is None:
+            return frame
+        strptime, unread = f"{strptime} %Y", unread + f" {year}"
+    frame = _read_format(frame, strptime, unread)
+    if has_words(strptime) and frame.select(missing.any()).item():
+        return _read_format(frame, strptime, in_english(pl.when(missing).then(unread), strptime))
+    return frame
+
+
+def _read_format(frame: pl.DataFrame, strptime: str, unread: pl.Expr) -> pl.DataFrame:
+    """Fill the instants of the texts that this format reads; texts without an offset are local times of their zone."""
     if "z" in strptime:
         read = unread.str.to_datetime(strptime, time_unit="us", time_zone="UTC", strict=False, exact=True)
         return frame.with_columns(pl.coalesce("instant", read))

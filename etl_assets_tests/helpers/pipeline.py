@@ -76,7 +76,7 @@ def land_frames(services: Services, frames: Iterable[pl.DataFrame], preset: Pres
     import_id = register_import(services.database, "test", preset)
     with services.database.transaction() as connection:
         batch_id, rows = copy_raw_orders(connection, import_id, frames, None, preset, [])
-        complete_import(connection, import_id, batch_id, rows, ReadCounts(lines=rows))
+        complete_import(connection, import_id, batch_id, rows, ReadCounts(lines=rows), preset)
     return import_id
 
 
