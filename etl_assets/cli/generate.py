@@ -62,7 +62,7 @@ def generate(  # noqa: PLR0913  # each is an option of the command
             records = [
                 _described(one.layout) | {"path": str(one.path), "expected": str(one.expectation)} for one in written
             ]
-            columns = ["path", "platform", "expected", "currency", "timezone", "names_shop"]
+            columns = ["path", "preset", "expected", "currency", "timezone", "names_shop"]
         if as_json:
             print_json({"layouts" if show_list else "files": records})
         else:
@@ -84,6 +84,7 @@ def _chosen(platform: str, variant: str | None) -> tuple[Layout, ...]:
 def _described(layout: Layout) -> dict[str, object]:
     return {
         "platform": layout.platform,
+        "preset": layout.preset,
         "variant": layout.variant,
         "file": layout.file_name,
         "evidence": layout.evidence,

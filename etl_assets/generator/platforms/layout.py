@@ -80,7 +80,6 @@ class Layout:
     """Export file of one platform, in one version, language or country."""
 
     platform: str
-    """The preset that reads it."""
     variant: str
     evidence: str
     """Marks of facts/platforms: R real export, S source of the writer, P reader of real exports, D documentation,
@@ -96,6 +95,8 @@ class Layout:
     form: FileForm = FileForm()
     errors: Places = field(default_factory=dict)
     """For each reason of quarantine, the columns that hold its fault, and their texts."""
+    read_by: str | None = None
+    """Name of the preset that reads it, where that is not the platform's."""
     draft: bool = False
     """The format was not seen whole."""
     more_sheets: tuple[Layout, ...] = ()
@@ -105,6 +106,11 @@ class Layout:
     def name(self) -> str:
         """Return the name of platform and variant."""
         return f"{self.platform}-{self.variant}"
+
+    @property
+    def preset(self) -> str:
+        """Return the name of the preset that reads the file."""
+        return self.read_by or self.platform
 
     @property
     def market(self) -> Market:

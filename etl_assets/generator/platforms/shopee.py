@@ -122,7 +122,7 @@ _ORDER_ID: Final = pl.concat_str(
 
 def _layout(  # noqa: PLR0913  # what differs by country
     variant: str, language: _Language, market: Market, statuses: tuple[Status, ...], decimal: str, thousands: str, *,
-    evidence: str = "PG", draft: bool = False, day: str = "%Y-%m-%d %H:%M",
+    evidence: str = "PG", draft: bool = False, day: str = "%Y-%m-%d %H:%M", returned: str = "",
 ) -> Layout:  # fmt: skip
     def money(name: str | pl.Expr) -> pl.Expr:
         return amount(name, market, decimal, thousands)
@@ -145,6 +145,7 @@ def _layout(  # noqa: PLR0913  # what differs by country
     return Layout(
         platform="shopee",
         variant=variant,
+        read_by="shopee" if variant == "en" else f"shopee_{variant[:2]}",
         evidence=evidence,
         draft=draft,
         file_name="Order.all.20260501_20260531.xlsx",
@@ -155,6 +156,7 @@ def _layout(  # noqa: PLR0913  # what differs by country
             order_id=_ORDER_ID,
             customer=where("has_buyer", pl.col("username")),
             amount=pl.col("total"),
+            status=where(pl.col("status_detail").is_not_null(), returned, pl.col("status")),
             precision="1m",
             buyer_note=pl.col("buyer_note") if "remark" in names else pl.lit(None, dtype=pl.String),
             seller_note=pl.col("seller_note") if "note" in names else pl.lit(None, dtype=pl.String),
@@ -171,8 +173,8 @@ _RUPIAH: Final = Market(INDONESIAN, "IDR", "Asia/Jakarta", factor=50, decimals=0
 _REAL: Final = Market(PORTUGUESE, "BRL", "America/Sao_Paulo")
 _BAHT: Final = Market(THAI, "THB", "Asia/Bangkok")
 LAYOUTS: Final = (
-    _layout("en", _EN, _PESO, ENGLISH_STATUSES, ".", ""),
-    _layout("id", _ID, _RUPIAH, INDONESIAN_STATUSES, ".", "."),
+    _layout("en", _EN, _PESO, ENGLISH_STATUSES, ".", "", returned="Return/Refund"),
+    _layout("id", _ID, _RUPIAH, INDONESIAN_STATUSES, ".", ".", returned="Pengembalian"),
     _layout("pt", _PT, _REAL, PORTUGUESE_STATUSES, ",", "."),
     _layout("pt_slashes", _PT, _REAL, PORTUGUESE_STATUSES, ",", ".", day="%d/%m/%Y %H:%M"),
     _layout("th", _TH, _BAHT, THAI_STATUSES, ".", ",", evidence="G", draft=True),
