@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from etl_assets.cli.main import app
+from etl_assets.cli.runs import report_dict, show_report
+from etl_assets.definitions import build_defs
 from etl_assets.ledger.queue import RawIdRange, slice_ranges
+from etl_assets.orchestration.alert_sensors import notify_failed_checks
+from etl_assets.orchestration.health import failed_checks
+from etl_assets.orchestration.instance import open_instance
+from etl_assets.orchestration.run_in_process import run_in_process
 from etl_assets.orders.brake import Brake
 from etl_assets.orders.transform import LOSSES, compare_with_stored
+from etl_assets.reporting.health import read_pipeline_state, state_sections, summary
 from etl_assets.reverts.imports import RevertError, accept_imports, restore_imports, revert_imports
 from etl_assets.run.registry import run_asset
 from etl_assets.sources import session
@@ -30,6 +41,7 @@ from etl_assets_tests.helpers.pipeline import (
 )
 from etl_assets_tests.helpers.source_servers import MAPPING, source
 from etl_assets_tests.test_order_versions import stored, version, versions
+from etl_assets_tests.test_quarantine_jobs import metadata, run_job
 from etl_assets_tests.test_revert import assert_sound, with_ids
 
 if TYPE_CHECKING:
@@ -37,6 +49,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from etl_assets.pipeline.protocol import Services
+    from etl_assets.settings import Settings
 
 Fields = dict[str, Any]
 HELD: Final = "SELECT import_id, status, held FROM import_tasks WHERE status = 'held' ORDER BY batch_id"
@@ -358,6 +371,95 @@ def test_rows_that_orders_processed_before_are_not_judged_again(services: Servic
     run_all(services, full_refresh=True)
     assert held(services) == {}
     assert scalar(services, "SELECT count(*) FROM business_leads") == 0
+
+
+# --- what tells of it -----------------------------------------------------------------------------------------------
+
+
+def call(*arguments: str) -> Any:
+    return CliRunner().invoke(app, [*arguments])
+
+
+@pytest.mark.slow
+def test_a_run_that_holds_an_import_fails_one_check_once_and_names_the_import(
+    services: Services, settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    land(services, orders(30))
+    run_in_process(settings, build_defs)
+    with open_instance(settings) as instance:
+        assert "from now on" in tick(instance)
+        import_id = land(services, orders(22, customer_name=None))
+        land(services, orders(3, 90))
+        report = run_in_process(settings, build_defs)
+        assert (report.status, report.failed_checks) == ("failed", ("orders:imports_pass_the_brake",))
+        assert (report.assets["orders"]["status"], report.assets["orders"]["inserted"]) == ("success", 3)
+        assert report.assets["leads"]["status"] == "success"
+        show_report(report)
+        message = (
+            f"test is held (22 orders, import {import_id}): it would take the customer, the amount or the time from 22"
+            " of 30 orders and leave 22 of 30 leads without orders."
+        )
+        assert message in " ".join(capfd.readouterr().err.split())
+        (record,) = report_dict(report)["held_imports"]
+        assert (record["import_id"], record["rows"]) == (str(import_id), 22)
+        assert record["would_remove"]["business_leads"] == {"removed": 22, "rows": 30}
+        event = instance.get_latest_materialization_event(dg.AssetKey("orders"))
+        assert event is not None
+        assert event.asset_materialization is not None
+        assert str(event.asset_materialization.metadata["held_imports"].value).startswith(message)
+        assert tick(instance) == "1 alerts sent."
+        assert run_in_process(settings, build_defs).status == "success"
+        assert tick(instance) == "0 alerts sent."
+        assert [(asset, name) for asset, name, *_ in failed_checks(instance)] == [("orders", "no_import_is_held")]
+    assert query(services, "SELECT * FROM etl_work") == []  # so no sensor asks for a run
+    state = read_pipeline_state(services.database)
+    assert str(import_id) in state_sections(state)["Held imports"]
+    assert summary(state).endswith("1 held imports")
+
+
+def tick(instance: dg.DagsterInstance) -> str:
+    """Evaluate the sensor of failed checks, with the cursor of its last tick."""
+    defs = build_defs()
+    key = "test:brake"
+    cursor = instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
+    with dg.build_sensor_context(instance=instance, definitions=defs, cursor=cursor) as context:
+        data = notify_failed_checks.evaluate_tick(context)
+    instance.daemon_cursor_storage.set_cursor_values({key: data.cursor or ""})
+    return data.skip_message or ""
+
+
+def test_commands_show_what_is_held_and_accept_it(services: Services) -> None:
+    land_and_run(services, orders(30))
+    import_id = land_and_run(services, orders(22, customer_name=None, amount=None))
+    (shown, _) = json.loads(call("imports", "list", "--json").stdout)["imports"]
+    assert (shown["import_id"], shown["status"]) == (str(import_id), "held")
+    detail = json.loads(call("imports", "show", str(import_id), "--json").stdout)
+    assert detail["import"]["would_remove"]["orders"] == {"removed": 22, "rows": 30}
+    assert {fate: count for fate, count in detail["rows"].items() if count} == {"held": 22}
+    assert "22 of 30 rows of orders" in call("imports", "show", str(import_id)).stderr
+    status = json.loads(call("status", "--json").stdout)
+    assert (status["held"]["imports"], status["held"]["rows"]) == (1, 22)
+    assert status["pending"]["orders"]["rows"] == 0
+    assert str(import_id) in call("status").stderr
+    refused = call("imports", "restore", str(import_id), "--no-run")
+    assert (refused.exit_code, "is held and not reverted" in refused.stderr) == (2, True)
+    result = call("imports", "accept", str(import_id)[:8], "--no-run", "--json")
+    (accepted,) = json.loads(result.stdout)["imports"]
+    assert (result.exit_code, accepted["status"], accepted["is_changed"]) == (0, "completed", True)
+    run_all(services)
+    assert scalar(services, "SELECT count(*) FROM business_leads") == 8
+    reverting = call("imports", "revert", str(import_id), "--no-run")
+    assert "22 of 30 orders fall to their newest other version" in reverting.stderr
+
+
+@pytest.mark.slow
+def test_the_job_accepts(services: Services) -> None:
+    land_and_run(services, orders(30))
+    import_id = land_and_run(services, orders(22, customer_name=None))
+    found = metadata(run_job(services, "accept_import", import_ids=[str(import_id)]))
+    assert "pending" in str(found["next"].value)
+    run_all(services)
+    assert scalar(services, "SELECT count(*) FROM business_leads") == 8
 
 
 # --- kills ----------------------------------------------------------------------------------------------------------
