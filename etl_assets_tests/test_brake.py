@@ -501,6 +501,35 @@ def test_a_run_that_is_killed_at_any_statement_holds_in_the_next_run_and_loses_n
     assert_sound(services)
 
 
+def test_parts_of_a_bisected_batch_that_are_committed_are_taken_back(services: Services) -> None:
+    land_and_run(services, orders(60))
+    before = comparable(services)
+    query(
+        services,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END $$",
+    )
+    query(
+        services,
+        "CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON orders DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW WHEN (NEW.order_id = '0001' AND NEW.amount = 7) EXECUTE FUNCTION refuse()",
+    )
+    bad = land(services, [*orders(15, amount="7"), *orders(30, 16, customer_name=None)])
+    run_asset("shop", services)
+    run_asset("orders", services)
+    assert list(held(services)) == [bad]
+    assert scalar(services, "SELECT count(*) FROM etl_batches WHERE asset = 'orders'") > 1  # parts were committed
+    run_all(services)
+    assert comparable(services) == before
+    assert query(services, "SELECT * FROM quarantine WHERE resolved_at IS NULL") == []
+    query(services, "DROP TRIGGER refuse ON orders")
+    accept_imports(services.database, [bad])
+    run_all(services)
+    assert scalar(services, "SELECT count(*) FROM orders WHERE amount = 7") == 15
+    assert scalar(services, "SELECT count(*) FROM business_leads") == 30
+    assert_sound(services)
+
+
 # --- the source that once deleted nearly all leads ------------------------------------------------------------------
 
 

@@ -66,7 +66,12 @@ def run_checks() -> list[Check]:
         settings = load_settings()
     except WrongUseError as error:
         return [Check("settings", False, str(error), "Correct the variables; .env.example explains them."), _versions()]
-    checks = [Check("settings", True, f"home {settings.home}, schema {settings.db_schema}")]
+    brake = (
+        "off"
+        if settings.brake_share >= 1
+        else f"above {settings.brake_share:.0%}, from {settings.brake_rows} orders on"
+    )
+    checks = [Check("settings", True, f"home {settings.home}, schema {settings.db_schema}, brake {brake}")]
     checks += [_disk(settings), _dagster_home(settings), _versions(), _own_presets(settings)]
     database = Database(settings)
     try:

@@ -38,6 +38,7 @@ _JUDGED: Final = """
     WHERE t.batch_id = ANY (:batches) AND t.status = 'completed' AND NOT t.is_redecided AND NOT EXISTS (
         SELECT FROM etl_batches b
         WHERE b.asset = 'orders' AND b.batch_id > t.batch_id AND t.import_id = ANY (b.import_ids)
+        AND (NOT :is_part OR b.run_id IS DISTINCT FROM :run_id)
     ) AND (SELECT sum(inserted - deleted) FROM etl_batches WHERE asset = 'orders') > 0
 """
 _STORED: Final = """
@@ -104,12 +105,16 @@ def _width(ranges: Sequence[RawIdRange], batch_id: int) -> int:
     return queue.max_rows([one for one in ranges if one.batch_id == batch_id])
 
 
-def judged_imports(connection: sa.Connection, batch_ids: Sequence[int]) -> dict[int, UUID]:
+def judged_imports(
+    connection: sa.Connection, batch_ids: Sequence[int], *, run_id: str | None = None, is_part: bool = False
+) -> dict[int, UUID]:
     """Return those of the imports (by their batch) that `orders` has not processed yet and users have not decided on.
 
-    None where no orders are stored: a first load removes nothing.
+    None where no orders are stored: a first load removes nothing. For a part of a batch that was bisected, other parts
+    that the same run has committed don't count as processed.
     """
-    found = connection.execute(sa.text(_JUDGED), {"batches": list(batch_ids)})
+    parameters = {"batches": list(batch_ids), "run_id": run_id, "is_part": is_part}
+    found = connection.execute(sa.text(_JUDGED), parameters)
     return {row.batch_id: row.import_id for row in found}
 
 
@@ -138,7 +143,8 @@ def judge(batch: Batch, written: pl.DataFrame, *, bucket: int, buckets: int) -> 
 
 def _judge_candidates(batch: Batch, brake: Brake) -> None:
     connection = batch.connection
-    judged = judged_imports(connection, sorted({one.batch_id for one in batch.ranges}))
+    batch_ids = sorted({one.batch_id for one in batch.ranges})
+    judged = judged_imports(connection, batch_ids, run_id=batch.run_id, is_part=batch.is_careful)
     if not judged:
         return
     rows = connection.execute(sa.text(_STORED), {"assets": list(COUNTED)})
