@@ -66,11 +66,8 @@ def run_checks() -> list[Check]:
         settings = load_settings()
     except WrongUseError as error:
         return [Check("settings", False, str(error), "Correct the variables; .env.example explains them."), _versions()]
-    brake = (
-        "off"
-        if settings.brake_share >= 1
-        else f"above {settings.brake_share:.0%}, from {settings.brake_rows} orders on"
-    )
+    share = f"above {settings.brake_share * 100:g} %, from {settings.brake_rows} orders on"
+    brake = share if settings.brake_share < 1 else "off"
     checks = [Check("settings", True, f"home {settings.home}, schema {settings.db_schema}, brake {brake}")]
     checks += [_disk(settings), _dagster_home(settings), _versions(), _own_presets(settings)]
     database = Database(settings)

@@ -106,6 +106,7 @@ def count_removals(
     """
     connection = batch.connection
     connection.execute(sa.text(_LOSERS), {"batch_id": batch.batch_id, "import_ids": list(import_ids)})
+    connection.execute(sa.text("ANALYZE removal_losers"))
     counts = connection.execute(sa.text(_COUNTS)).all()
     removed = {row.import_id: {"orders": int(row.emptied)} for row in counts}
     if any(row.leaving >= least for row in counts):
