@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_assets.asset_graph import TABLES_OF
-from etl_assets.reverts.imports import restore_imports, revert_imports
+from etl_assets.reverts.imports import RevertError, accept_imports, restore_imports, revert_imports
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers import pipeline, strategies
 from etl_assets_tests.helpers.pipeline import assert_same, land, query, run_all, start_afresh, with_batch_size
@@ -47,6 +47,11 @@ class History:
     preset: Preset
     imports: list[tuple[UUID, list[RawFields]]] = field(default_factory=list)
     reverted: set[UUID] = field(default_factory=set)
+
+    @property
+    def gone(self) -> set[UUID]:
+        """The imports whose rows do not count."""
+        return self.reverted
 
     def land(self, rows: list[RawFields]) -> None:
         self.imports.append((land(self.services, rows, self.preset), rows))
@@ -78,11 +83,12 @@ class History:
         """Compare with the oracle; entries of quarantine that a reverted import brought about may be left, closed."""
         numbered = strategies.number_rows([rows for _, rows in self.imports])
         ends = list(accumulate((len(rows) for _, rows in self.imports), initial=0))
+        gone_imports = self.gone
         gone = {
             raw_id
             for (import_id, _), start, end in zip(self.imports, ends, ends[1:], strict=False)
             for raw_id in range(start + 1, end + 1)
-            if import_id in self.reverted
+            if import_id in gone_imports
         }
         live = [row for row in numbered if row.raw_id not in gone]
         expected, stored = pipeline.work_out(live, self.preset), pipeline.read_tables(self.services)
@@ -96,6 +102,28 @@ class History:
             ]  # with a lead whose stage is set; and with them their shops
             stored.tables.shops -= {(one["platform"], one["shop_name"]) for one in kept} - expected.shops
         pipeline.assert_tables(stored, expected, numbered)
+
+
+@dataclass
+class BrakedHistory(History):
+    """A store in which any import is held that takes anything from an order."""
+
+    @property
+    def gone(self) -> set[UUID]:
+        held = query(self.services, "SELECT import_id FROM import_tasks WHERE status = 'held'")
+        return self.reverted | {row["import_id"] for row in held}
+
+    def restore(self, which: UUID) -> None:
+        with suppress(RevertError):  # it is held
+            super().restore(which)
+
+    def change_until_cut_off(self, which: UUID, statements: int) -> None:
+        with suppress(RevertError):
+            super().change_until_cut_off(which, statements)
+
+    def accept(self, which: UUID) -> None:
+        with suppress(RevertError):
+            accept_imports(self.services.database, [which])
 
 
 @contextmanager
@@ -118,13 +146,18 @@ def cut_off(services: Services, statements: int) -> Iterator[None]:
 
 
 def play(
-    data: st.DataObject, services: Services, preset: Preset, *, more: Sequence[Callable[[], None]] = ()
+    data: st.DataObject,
+    services: Services,
+    preset: Preset,
+    *,
+    more: Sequence[Callable[[], None]] = (),
+    kind: type[History] = History,
 ) -> History:
     """Land random rows in random imports, with reverts, restores, and runs in between; run all at the end."""
     rows = data.draw(strategies.raw_field_lists(max_size=15))
     imports = data.draw(strategies.split_into_imports(rows))
     start_afresh(with_batch_size(services, data.draw(st.sampled_from((2, 5, 1000)))))
-    history = History(services, preset)
+    history = kind(services, preset)
 
     def chosen() -> UUID:
         return data.draw(st.sampled_from([import_id for import_id, _ in history.imports]))
@@ -139,6 +172,8 @@ def play(
         lambda: history.change_until_cut_off(chosen(), data.draw(st.integers(1, 25))),
         *more,
     ]
+    if isinstance(history, BrakedHistory):
+        steps.append(lambda: history.accept(chosen()))
     for part in imports:
         history.land(part)
         for step in data.draw(st.lists(st.sampled_from(range(len(steps))), max_size=4)):
@@ -178,6 +213,29 @@ def test_the_tables_are_as_if_reverted_imports_had_never_been(
     for import_id, _ in history.imports:
         history.restore(import_id)
     run_all(services)
+    history.assert_as_expected()
+    assert_books_balance(services)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300 + 10 * EXAMPLES)
+@given(data=st.data(), preset=strategies.presets())
+@settings(max_examples=EXAMPLES)
+def test_the_tables_are_as_if_held_imports_had_never_been_until_they_are_accepted(
+    services: Services, data: st.DataObject, preset: Preset
+) -> None:
+    """With the strictest brake, and batches so small that most imports have several."""
+    services.database.settings = services.database.settings.model_copy(update={"brake_share": 0, "brake_rows": 0})
+    history = play(data, services, preset, kind=BrakedHistory)
+    history.assert_as_expected()
+    assert_books_balance(services)
+    before = pipeline.snapshot(services)
+    run_all(services, full_refresh=True)
+    assert pipeline.snapshot(services) == before, "a full refresh"
+    for import_id in history.gone - history.reverted:
+        accept_imports(services.database, [import_id])
+    run_all(services)
+    assert history.gone == history.reverted
     history.assert_as_expected()
     assert_books_balance(services)
 

@@ -210,11 +210,12 @@ class StepRunner:
         self.result.batches += 1
 
     def _load_buckets(self, batch: Batch, planned: PlannedBatch, following: Sequence[PlannedBatch]) -> LoadResult:
-        """Load the buckets of a batch one after the other; the next bucket, or the next batches, are read meanwhile."""
+        """Load the buckets of a batch one after the other; the next buckets or batches are read meanwhile."""
         results = []
         for index, step in enumerate(planned.buckets):
             self.read_ahead.wait_for(planned, index)
-            self.read_ahead.start(planned, index + 1)
+            for later_bucket in range(index + 1, index + self.step.batches_ahead):
+                self.read_ahead.start(planned, later_bucket)
             if index + 1 == len(planned.buckets):
                 for later in following:
                     self.read_ahead.start(later)
