@@ -72,7 +72,7 @@ TOGETHER: Final = frozenset(
     f"etl_assets_tests/test_{name}.py"
     for name in ("browser", "deploy", "new_module", "platform_presets", "sources_mariadb", "ui_guard")
 )
-"""Modules whose fixtures start servers, copy the project or import many files: each runs in one worker, which sets them up once."""
+"""Modules whose fixtures start servers, copy the project or import many files: each runs in one worker."""
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
