@@ -40,6 +40,7 @@ SHOP_SCHEMA: Final = {
     "currency": pl.String(),
     "timezone": pl.String(),
     "default_currency": pl.String(),
+    "is_provisional": pl.Boolean(),
 }
 _NUL: Final = "\0"
 

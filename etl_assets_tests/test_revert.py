@@ -17,7 +17,7 @@ from etl_assets.cli.main import app
 from etl_assets.inbox.ingest import ingest_inbox
 from etl_assets.leads.history import read_lead
 from etl_assets.leads.transform import attach_orders, with_reverted
-from etl_assets.orders.redecide import narrow_ranges
+from etl_assets.ledger.narrow_ranges import narrow_ranges
 from etl_assets.orders.transform import ORDER_SCHEMA, compare_anew
 from etl_assets.pipeline.runner import run_step
 from etl_assets.quality.checks import CHECKS

@@ -117,6 +117,13 @@ shop_configs: Final = Table(
     now_column("created_at"),
     Column("default_currency", Text, comment="set by users: the currency of orders that name none"),
     Column("shown_name", Text, comment="set by users: the name on pages"),
+    Column(
+        "is_provisional",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="named by files of lines only: the first import of orders gives its settings",
+    ),
     UniqueConstraint("platform", "shop_name"),
 )
 
@@ -182,6 +189,7 @@ orders: Final = Table(
     ),
     Column("platform_order_id", Text, comment=PLATFORM_ORDER_ID),
     money_column("refunded_amount", comment=REFUNDED),
+    Column("lines_raw_id", BigInteger, comment="the raw row that its lines come from, if a file of lines brought them"),
     Index(None, "batch_id", "raw_id", info={DEFERRED_INDEX: True}),
     Index(
         None,
@@ -189,6 +197,18 @@ orders: Final = Table(
         postgresql_where=text("customer_global_id IS NOT NULL"),
         info={DEFERRED_INDEX: True},
     ),
+)
+
+line_versions: Final = Table(
+    "line_versions",
+    metadata,
+    Column("shop_id", Integer, primary_key=True, autoincrement=False),
+    Column("order_id", BYTES, primary_key=True),
+    Column("raw_id", BigInteger, nullable=False, comment="the newest row of a file of lines for this order"),
+    timestamp_column("source_updated_at"),
+    Column("latest_raw_id", BigInteger, nullable=False, comment="the last good such row, the newest version or not"),
+    Column("is_waiting", Boolean, nullable=False, comment="the order is not in orders"),
+    Index(None, "raw_id", postgresql_where=text("is_waiting")),
 )
 
 order_items: Final = Table(

@@ -12,7 +12,7 @@ import polars as pl
 
 from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import max_rows
-from etl_assets.ledger.range_sql import changed_orders, raw_rows
+from etl_assets.ledger.range_sql import changed_orders, lines_with, raw_rows
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
 from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
@@ -46,11 +46,13 @@ class OrderItemsStep(Step):
     asset: AssetName = "order_items"
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
-        """Read the changed orders with the items of the raw row that each came from (`ORDER_TEXT_SCHEMA`)."""
+        """Read the changed orders with the items of the raw row that their lines come from (`ORDER_TEXT_SCHEMA`)."""
         return database.read(
-            "SELECT o.raw_id, o.order_no, t.batch_id AS import_batch_id, o.shop_id, o.order_id, r.items"  # noqa: S608  # integers only
+            "SELECT coalesce(l.raw_id, o.raw_id) AS raw_id, o.order_no,"  # noqa: S608  # integers only
+            " coalesce(l.batch_id, t.batch_id) AS import_batch_id, o.shop_id, o.order_id,"
+            " coalesce(l.items, r.items) AS items"
             f" FROM {changed_orders(ranges)}"
-            f" {raw_rows()} JOIN import_tasks t ON t.import_id = r.import_id",
+            f" {raw_rows()} JOIN import_tasks t ON t.import_id = r.import_id {lines_with('items')}",
             ORDER_TEXT_SCHEMA,
             rows=max_rows(ranges),
         )

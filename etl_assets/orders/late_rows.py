@@ -8,7 +8,7 @@ so only while older rows are pending, because a rerun with nothing new must chan
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
@@ -23,19 +23,28 @@ REPEATED: Final = (pl.col("change") == "unchanged") & (pl.col("raw_id") > pl.col
 """Orders (as `compare_with_stored` returns them) that a later raw row repeats as they are."""
 
 
-def has_older_pending(batch: Batch) -> bool:
-    """Decide whether raw rows older than some of this batch's have yet to be processed."""
+class Surroundings(NamedTuple):
+    """Rows besides those of a batch that its writes depend on."""
+
+    older_pending: bool
+    """Raw rows older than some of the batch's have yet to be processed."""
+    lines_waiting: bool
+    """Lines of a file of lines wait for their order (`orders.load_lines`)."""
+
+
+def look_around(batch: Batch) -> Surroundings:
+    """Look for older rows that are pending, and for lines that wait, in one statement."""
     if not batch.ranges:
-        return False
-    return bool(
-        batch.connection.execute(
-            sa.text(
-                "SELECT EXISTS (SELECT FROM etl_work WHERE asset IN ('shop', 'orders') AND low < :high)"
-                " OR EXISTS (SELECT FROM import_tasks WHERE status = 'pending')"
-            ),
-            {"high": max(r.high for r in batch.ranges)},
-        ).scalar_one()
-    )
+        return Surroundings(older_pending=False, lines_waiting=False)
+    found = batch.connection.execute(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM etl_work WHERE asset IN ('shop', 'orders') AND low < :high)"
+            " OR EXISTS (SELECT FROM import_tasks WHERE status = 'pending'),"
+            " EXISTS (SELECT FROM line_versions WHERE is_waiting)"
+        ),
+        {"high": max(r.high for r in batch.ranges)},
+    ).one()
+    return Surroundings(*found)
 
 
 def store_repeated(batch: Batch, decided: pl.DataFrame) -> None:

@@ -13,21 +13,35 @@ import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
-from etl_assets.ledger.queue import RawIdRange
+from etl_assets.ledger.narrow_ranges import narrow_ranges
+from etl_assets.orders.line_versions import LineRows, newest_line_versions
+from etl_assets.orders.load_lines import redecide_lines
 from etl_assets.orders.other_versions import OTHER, OWN, REPLACED, ROLE
 from etl_assets.orders.transform import ORDER_KEY, ORDER_SCHEMA, compare_anew, newest_versions
 from etl_assets.orders.write_newest import StoredOrders, record_order_types, resolve_orders, write_newest
 from etl_assets.pipeline.diff import count_changes
 from etl_assets.pipeline.protocol import LoadResult
-from etl_assets.quarantine.rows import quarantine_rows, reopen_reverted, resolve_anew
+from etl_assets.quarantine.rows import quarantine_rows, reopen_reverted, resolve_anew, resolve_lines_of_deleted
 from etl_assets.values.order_keys import order_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from etl_assets.pipeline.protocol import Batch
 
-MAX_RANGES: Final = 1_000
-"""Other versions lie anywhere in `raw_orders`: so many ranges leave out the widest gaps between them."""
-_STORED_SCHEMA: Final = {**ORDER_SCHEMA, "order_no": pl.Int64()}
+_DECIDED: Final = (*ORDER_SCHEMA, "lines_raw_id")
+_STORED_SCHEMA: Final = {**ORDER_SCHEMA, "lines_raw_id": pl.Int64(), "order_no": pl.Int64()}
+
+
+class ReadRows(NamedTuple):
+    """Raw rows, read as versions of orders and of their lines."""
+
+    versions: pl.DataFrame
+    """The good rows of orders (`ORDER_SCHEMA`)."""
+    rejected: pl.DataFrame
+    """The bad ones (`REJECTED_SCHEMA`)."""
+    lines: LineRows
+    """Rows of files of lines, good and bad."""
 
 
 class Redecision(NamedTuple):
@@ -41,29 +55,38 @@ class Redecision(NamedTuple):
     """All good rows of the orders (`ORDER_SCHEMA`)."""
     rejected: pl.DataFrame
     """Their bad rows, and those of no order that are pending or were corrected (`REJECTED_SCHEMA`)."""
+    lines: LineRows
+    """The same of files of lines."""
+
+    def with_rejected(self, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Redecision:
+        """Return it with all rejected rows changed."""
+        lines = self.lines._replace(rejected=change(self.lines.rejected))
+        return self._replace(rejected=change(self.rejected), lines=lines)
 
 
-def plan_redecision(
-    rows: pl.DataFrame, versions: pl.DataFrame, rejected: pl.DataFrame, shops: pl.DataFrame
-) -> Redecision:
+def plan_redecision(rows: pl.DataFrame, read: ReadRows, shops: pl.DataFrame) -> Redecision:
     """Leave out the rows that turn out to be of other orders.
 
     Args:
         rows: as `read_redecided` returns them.
-        versions: those of them that are good (`ORDER_SCHEMA`).
-        rejected: those that are bad (`REJECTED_SCHEMA`).
+        read: what those of them say that count.
         shops: `SHOP_SCHEMA`.
     """
     is_other = pl.col(ROLE) == OTHER
     keys = order_keys(rows.filter(~is_other), shops).select(ORDER_KEY).drop_nulls().unique()
     named = rows.filter(pl.col(ROLE).is_in([OWN, REPLACED])).select("raw_id")
-    is_of_order = rejected.join(keys, on=ORDER_KEY, how="semi")
-    of_none = rejected.join(is_of_order, on="raw_id", how="anti").join(named, on="raw_id", how="semi")
+
+    def of_orders(rejected: pl.DataFrame) -> pl.DataFrame:
+        is_of_order = rejected.join(keys, on=ORDER_KEY, how="semi")
+        of_none = rejected.join(is_of_order, on="raw_id", how="anti").join(named, on="raw_id", how="semi")
+        return pl.concat([is_of_order, of_none]).sort("raw_id")
+
     return Redecision(
         keys,
         rows.filter(pl.col(ROLE) == OWN).select("raw_id"),
-        versions.join(keys, on=ORDER_KEY, how="semi"),
-        pl.concat([is_of_order, of_none]).sort("raw_id"),
+        read.versions.join(keys, on=ORDER_KEY, how="semi"),
+        of_orders(read.rejected),
+        LineRows(read.lines.versions.join(keys, on=ORDER_KEY, how="semi"), of_orders(read.lines.rejected)),
     )
 
 
@@ -76,11 +99,18 @@ def redecide_orders(batch: Batch, found: Redecision) -> LoadResult:
     connection = batch.connection
     stored = _read_stored(connection, found.orders)
     nothing = pl.DataFrame(schema=ORDER_SCHEMA)
+    lines = newest_line_versions(found.lines.versions)
+    pointers = lines.select(*ORDER_KEY, lines_raw_id="raw_id")
     written, refused = write_newest(
         connection,
         found.versions,
         newest_versions(found.versions),
-        StoredOrders(lambda _: nothing, lambda newest, _: compare_anew(newest, stored.select(*ORDER_SCHEMA))),
+        StoredOrders(
+            lambda _: nothing,
+            lambda newest, _: compare_anew(
+                newest.join(pointers, on=ORDER_KEY, how="left", maintain_order="left"), stored.select(_DECIDED)
+            ),
+        ),
         lambda part: _write(batch, part),
     )
     deleted = stored.join(written, on=ORDER_KEY, how="anti")
@@ -90,7 +120,9 @@ def redecide_orders(batch: Batch, found: Redecision) -> LoadResult:
     latest = good.group_by(ORDER_KEY).agg(pl.col("raw_id").max())
     _store_latest_raw_ids(connection, latest)
     rejected = pl.concat([found.rejected, refused])
-    reopen_reverted(connection, written.select("raw_id", is_changed=pl.col("change") != "unchanged"))
+    is_changed = (pl.col("change") != "unchanged").alias("is_changed")
+    of_lines = written.select(is_changed, raw_id="lines_raw_id").drop_nulls("raw_id")
+    reopen_reverted(connection, pl.concat([written.select(is_changed, "raw_id"), of_lines]))
     quarantine_rows(connection, "orders", rejected)
     resolve_anew(connection, rejected)
     resolve_orders(connection, latest, rejected)
@@ -99,24 +131,10 @@ def redecide_orders(batch: Batch, found: Redecision) -> LoadResult:
         superseded=good.join(found.own, on="raw_id", how="semi").join(written, on="raw_id", how="anti").height,
         quarantined=rejected.join(found.own, on="raw_id", how="semi")["raw_id"].n_unique(),
         deleted=deleted.height,
-    )
+    ) + redecide_lines(connection, found.orders, found.own, found.lines, lines)
     changed = written.filter(pl.col("change") != "unchanged")["raw_id"]
     ranges = narrow_ranges(batch.batch_id, pl.concat([changed, deleted["raw_id"]]))
     return LoadResult(counts, ranges, ranges_to_check=ranges)
-
-
-def narrow_ranges(batch_id: int, raw_ids: pl.Series, at_most: int = MAX_RANGES) -> list[RawIdRange]:
-    """Return at most so many ranges that hold all these rows of a batch, without the widest gaps between them."""
-    ids = raw_ids.unique().sort()
-    if ids.is_empty():
-        return []
-    gaps = ids.diff().fill_null(1)
-    widest = gaps.top_k(min(at_most, gaps.len()))
-    smallest = int(widest.min())  # type: ignore[arg-type]  # of integers
-    is_apart = gaps > smallest if gaps.len() > at_most else gaps > 1
-    parts = pl.DataFrame({"raw_id": ids, "part": is_apart.cum_sum()}).group_by("part", maintain_order=True)
-    bounds = parts.agg(low=pl.col("raw_id").first(), high=pl.col("raw_id").last())
-    return [RawIdRange(batch_id, low, high) for low, high in bounds["low", "high"].iter_rows()]
 
 
 def _read_stored(connection: sa.Connection, orders: pl.DataFrame) -> pl.DataFrame:
@@ -131,7 +149,7 @@ def _read_stored(connection: sa.Connection, orders: pl.DataFrame) -> pl.DataFram
 def _write(batch: Batch, decided: pl.DataFrame) -> None:
     """Write inserted and updated orders, and the customers that these leave."""
     numbered = decided.with_columns(batch_id=pl.lit(batch.batch_id, pl.Int64))
-    columns = [*ORDER_SCHEMA, "batch_id"]
+    columns = [*_DECIDED, "batch_id"]
     inserted = numbered.filter(pl.col("change") == "inserted").select(*columns, order_no="raw_id")
     copy_rows(batch.connection, "orders", inserted.sort("raw_id"))
     updated = numbered.filter(pl.col("change") == "updated")
@@ -152,6 +170,7 @@ def _delete(batch: Batch, orders: pl.DataFrame) -> None:
     columns = ("raw_id", "order_no", *ORDER_KEY)
     notes = orders.sort("raw_id").select(*columns, batch_id=pl.lit(batch.batch_id, pl.Int64))
     copy_rows(batch.connection, "deleted_orders", notes)
+    resolve_lines_of_deleted(batch.connection, orders.filter(pl.col("lines_raw_id").is_not_null()).select(ORDER_KEY))
     _note_moves(batch, orders.rename({"customer_global_id": "stored_customer"}))
 
 

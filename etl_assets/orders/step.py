@@ -21,9 +21,11 @@ from etl_assets.ledger.queue import RawIdRange, max_rows, slice_ranges
 from etl_assets.ledger.range_sql import imported_rows
 from etl_assets.orders.brake import complete_ranges, judge
 from etl_assets.orders.faults import SHOP_NOT_MADE
-from etl_assets.orders.late_rows import REPEATED, has_older_pending, store_latest_raw_id, store_repeated
+from etl_assets.orders.late_rows import REPEATED, Surroundings, look_around, store_latest_raw_id, store_repeated
+from etl_assets.orders.line_versions import NO_LINE_ROWS, LineRows, join_line_rows, read_line_versions
+from etl_assets.orders.load_lines import are_of_lines, load_lines, point_to_waiting_lines
 from etl_assets.orders.other_versions import GONE, ROLE, is_redecided, read_redecided
-from etl_assets.orders.redecide import Redecision, plan_redecision, redecide_orders
+from etl_assets.orders.redecide import ReadRows, Redecision, plan_redecision, redecide_orders
 from etl_assets.orders.skip_consumers import downstream_overrides
 from etl_assets.orders.stored_versions import read_stored_versions
 from etl_assets.orders.transform import (
@@ -72,6 +74,8 @@ class ParsedOrders(NamedTuple):
     """Of those the newest of each order."""
     rejected: pl.DataFrame
     """The bad rows (`REJECTED_SCHEMA`)."""
+    lines: LineRows = NO_LINE_ROWS
+    """Rows of files of lines, which are in none of the others."""
     redecision: Redecision | None = None
     """Orders to decide anew, since a version of them was reverted or restored: their rows are in none of the others."""
 
@@ -126,27 +130,30 @@ class OrdersStep(Step):
         """Read the rows as versions of orders."""
         shops = queries.batch_lookup_shops()
         usual = rows.filter(pl.col(ROLE).is_null()) if rows[ROLE].null_count() < rows.height else rows
-        versions, rejected = _read_rows(queries, usual, shops)
-        parsed = ParsedOrders(versions, newest_versions(versions), rejected)
+        versions, rejected, lines = _read_rows(queries, usual, shops)
+        parsed = ParsedOrders(versions, newest_versions(versions), rejected, lines)
         if usual.height == rows.height:
             return parsed
         redecided = rows.filter(pl.col(ROLE).is_not_null())
         read = _read_rows(queries, redecided.filter(pl.col(ROLE) != GONE), shops)
-        return parsed._replace(redecision=plan_redecision(redecided, *read, shops))
+        return parsed._replace(redecision=plan_redecision(redecided, read, shops))
 
     def load(self, batch: Batch, transformed: ParsedOrders) -> LoadResult:
         """Write the newest version of each order, quarantine bad rows, and enqueue the orders that changed."""
-        versions, newest, rejected, redecision = transformed
+        versions, newest, rejected, lines, redecision = transformed
         if redecision is not None:
-            named = redecision._replace(rejected=_with_refusals_of_shops(batch.connection, redecision.rejected))
+            named = redecision.with_rejected(partial(_with_refusals_of_shops, batch.connection))
             return redecide_orders(batch, named) + self.load(batch, transformed._replace(redecision=None))
-        older_pending = has_older_pending(batch)
+        if lines.versions.height + lines.rejected.height:
+            named_lines = lines._replace(rejected=_with_refusals_of_shops(batch.connection, lines.rejected))
+            return self.load(batch, transformed._replace(lines=NO_LINE_ROWS)) + load_lines(batch, named_lines)
+        around = look_around(batch)
         written, refused = write_newest(
             batch.connection,
             versions,
             newest,
             StoredOrders(partial(read_stored_versions, batch.connection), compare_with_stored),
-            lambda part: _write(batch, part, older_pending=older_pending),
+            lambda part: _write(batch, part, around),
         )
         judge(batch, written, bucket=self.bucket, buckets=self.buckets)
         record_order_types(batch.connection, written)
@@ -154,13 +161,13 @@ class OrdersStep(Step):
         quarantine_rows(batch.connection, self.asset, rejected)
         good = versions.join(refused, on="raw_id", how="anti")
         latest = good.group_by(ORDER_KEY).agg(pl.col("raw_id").max())
-        if older_pending:
+        if around.older_pending:
             winners = written.filter(pl.col("change") != "superseded")
             store_latest_raw_id(batch.connection, latest.join(winners, on="raw_id", how="anti"))
         resolve_orders(batch.connection, latest, rejected)
         overtaken = versions.height - written.height - refused.height
         counts = count_changes(written, superseded=overtaken, quarantined=rejected.height)
-        changed = written.filter(pl.col("change").is_in(["inserted", "updated"]) | (REPEATED & older_pending))
+        changed = written.filter(pl.col("change").is_in(["inserted", "updated"]) | (REPEATED & around.older_pending))
         if self.buckets > 1:
             changed = _with_changes_of_the_batch(batch, changed)
         ranges = _enclosing_range(batch, changed)
@@ -174,18 +181,24 @@ class OrdersStep(Step):
             msg = "orders: the database refuses what follows from a reverted or restored import: see the log."
             raise EtlError(msg)
         nothing = pl.DataFrame(schema=ORDER_SCHEMA)
+        if are_of_lines(batch.connection, rejected):
+            lines = NO_LINE_ROWS._replace(rejected=rejected.select(*REJECTED_SCHEMA))
+            return self.load(batch, ParsedOrders(nothing, nothing, rejected.clear(), lines))
         return self.load(batch, ParsedOrders(nothing, nothing, rejected))
 
 
-def _read_rows(
-    queries: VectorizedQueries, rows: pl.DataFrame, shops: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the good rows as versions (`ORDER_SCHEMA`), and the bad ones (`REJECTED_SCHEMA`)."""
+def _read_rows(queries: VectorizedQueries, rows: pl.DataFrame, shops: pl.DataFrame) -> ReadRows:
+    """Read rows as versions of orders and of their lines, those of each preset by its rules."""
     types = queries.batch_lookup_order_type_mappings(rows["order_type"]).drop("is_mapped")
     with queries.database.transaction() as connection:
-        read = [read_orders(part, preset, shops, types) for preset, part in rows_by_preset(connection, rows)]
-    versions = pl.concat([pl.DataFrame(schema=ORDER_SCHEMA), *(good for good, _ in read)])
-    return versions, pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(rejected for _, rejected in read)])
+        parts = list(rows_by_preset(connection, rows))
+    read = [read_orders(part, preset, shops, types) for preset, part in parts if preset.holds == "orders"]
+    lines = [read_line_versions(part, preset, shops) for preset, part in parts if preset.holds == "lines"]
+    return ReadRows(
+        pl.concat([pl.DataFrame(schema=ORDER_SCHEMA), *(good for good, _ in read)]),
+        pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *(rejected for _, rejected in read)]),
+        join_line_rows(lines),
+    )
 
 
 def _with_refusals_of_shops(connection: sa.Connection, rejected: pl.DataFrame) -> pl.DataFrame:
@@ -212,11 +225,13 @@ def _with_refusals_of_shops(connection: sa.Connection, rejected: pl.DataFrame) -
     )
 
 
-def _write(batch: Batch, decided: pl.DataFrame, *, older_pending: bool) -> None:
+def _write(batch: Batch, decided: pl.DataFrame, around: Surroundings) -> None:
     """Write inserted and updated orders, the customers that these leave, and orders that a later row repeats."""
     numbered = decided.with_columns(batch_id=pl.lit(batch.batch_id, pl.Int64))
     stored = [*ORDER_SCHEMA, "batch_id"]
     inserted = numbered.filter(pl.col("change") == "inserted").select(*stored, order_no="raw_id")
+    if around.lines_waiting and inserted.height:
+        inserted = point_to_waiting_lines(batch.connection, inserted)
     copy_rows(batch.connection, "orders", inserted.sort("raw_id"))  # as everything downstream reads them
     updated = numbered.filter(pl.col("change") == "updated")
     update_rows(batch.connection, "orders", updated.select(stored), key=ORDER_KEY, set_now="updated_at")
@@ -230,7 +245,7 @@ def _write(batch: Batch, decided: pl.DataFrame, *, older_pending: bool) -> None:
     )
     names_identity = numbered.filter(pl.col("names_identity") & pl.col("change").is_in(["unchanged", "superseded"]))
     update_rows(batch.connection, "orders", names_identity.select(*ORDER_KEY, IDENTITY), key=ORDER_KEY)
-    if older_pending:
+    if around.older_pending:
         store_repeated(batch, decided)
 
 

@@ -97,7 +97,7 @@ def read_orders(
         status=clean_text(pl.col("order_status")),
         type=clean_text(pl.col("order_type")),
     )
-    values = values.with_columns(too_long=_too_long()).with_columns(code=reason_code())
+    values = values.with_columns(too_long=too_long()).with_columns(code=reason_code())
     cancelled = pl.Series([normalize_case_str(status) for status in preset.cancelled_statuses], dtype=pl.String)
     good = (
         values.filter(pl.col("code").is_null())
@@ -141,6 +141,19 @@ def newest_versions(versions: pl.DataFrame) -> pl.DataFrame:
 _BEFORE_ANY_TIME: Final = -(1 << 63)
 
 
+def is_older_than_stored() -> pl.Expr:
+    """Test that a version is older than the stored one of its order (`raw_id_stored`, `source_updated_at_stored`).
+
+    A row that is read again with other rules or in another zone is the same version, whatever its time is now.
+    """
+    # As integers: no timestamp is before all others, not even the year 1, which exports do name.
+    new_time = pl.col("source_updated_at").to_physical().fill_null(_BEFORE_ANY_TIME)
+    old_time = pl.col("source_updated_at_stored").to_physical().fill_null(_BEFORE_ANY_TIME)
+    is_same = pl.col("raw_id") == pl.col("raw_id_stored")
+    is_earlier = (new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored"))
+    return ~is_same & ((new_time < old_time) | is_earlier)
+
+
 def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """Decide the `change` of each order.
 
@@ -157,18 +170,11 @@ def compare_with_stored(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFr
     """
     both = newest.join(stored, on=ORDER_KEY, how="left", suffix="_stored", maintain_order="left")
     is_known = pl.col("raw_id_stored").is_not_null()
-    # As integers: no timestamp is before all others, not even the year 1, which exports do name.
-    new_time = pl.col("source_updated_at").to_physical().fill_null(_BEFORE_ANY_TIME)
-    old_time = pl.col("source_updated_at_stored").to_physical().fill_null(_BEFORE_ANY_TIME)
-    # A row that is read again with other rules or in another zone is the same version, whatever its time is now.
-    is_same = pl.col("raw_id") == pl.col("raw_id_stored")
-    is_earlier = (new_time == old_time) & (pl.col("raw_id") < pl.col("raw_id_stored"))
-    is_older = ~is_same & ((new_time < old_time) | is_earlier)
     differing = {name: pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_VALUES}
     differs = pl.any_horizontal(pl.col("lines_differ"), *differing.values())
     change = (
         pl.when(~is_known).then(pl.lit("inserted"))
-        .when(is_older).then(pl.lit("superseded"))
+        .when(is_older_than_stored()).then(pl.lit("superseded"))
         .when(differs).then(pl.lit("updated"))
         .otherwise(pl.lit("unchanged"))
     )  # fmt: skip
@@ -200,15 +206,15 @@ def compare_anew(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     The raw row must be the newest even among versions that say the same: the stored one may be reverted.
 
     Args:
-        newest: `ORDER_SCHEMA`, one version per order.
-        stored: these orders as they are stored (`ORDER_SCHEMA`), so far as they are.
+        newest: `ORDER_SCHEMA` and `lines_raw_id`, one version per order.
+        stored: these orders as they are stored (the same columns), so far as they are.
 
     Returns:
         `newest` with `change` (inserted, updated or unchanged), `stored_raw_id` and `stored_customer`.
     """
     both = newest.join(stored, on=ORDER_KEY, how="left", suffix="_stored", maintain_order="left")
     differs = pl.any_horizontal(
-        pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in ORDER_SCHEMA if name not in ORDER_KEY
+        pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in newest.columns if name not in ORDER_KEY
     )
     change = (
         pl.when(pl.col("raw_id_stored").is_null()).then(pl.lit("inserted"))
@@ -216,11 +222,11 @@ def compare_anew(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("unchanged"))
     )  # fmt: skip
     return both.select(
-        *ORDER_SCHEMA, change=change, stored_raw_id="raw_id_stored", stored_customer="customer_global_id_stored"
+        *newest.columns, change=change, stored_raw_id="raw_id_stored", stored_customer="customer_global_id_stored"
     )
 
 
-def _too_long() -> pl.Expr:
+def too_long() -> pl.Expr:
     """Name the entry of a row that no index can hold; null for nearly every row."""
     return pl.coalesce(
         pl.when(~fits_an_index(*map(pl.col, columns))).then(pl.lit(named)) for named, columns in _KEYS.items()

@@ -6,7 +6,7 @@ Used where new rows are compared with the stored orders (`orders.step`), and whe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
@@ -87,17 +87,25 @@ def record_order_types(connection: sa.Connection, written: pl.DataFrame) -> None
         )
 
 
-def resolve_orders(connection: sa.Connection, latest: pl.DataFrame, rejected: pl.DataFrame) -> None:
-    """Resolve earlier bad rows of orders that have a good one now, and bad rows read after a later good one."""
-    resolve_rows(connection, "orders", latest.with_columns(is_good=pl.lit(value=True)))
+_LATEST_ROW: Final = "greatest(raw_id, latest_raw_id), false FROM rejected_orders JOIN orders USING (shop_id, order_id)"
+_LATEST_OF_LINES: Final = "latest_raw_id, false FROM rejected_orders JOIN line_versions USING (shop_id, order_id)"
+
+
+def resolve_orders(
+    connection: sa.Connection, latest: pl.DataFrame, rejected: pl.DataFrame, *, of_lines: bool = False
+) -> None:
+    """Resolve earlier bad rows of orders that have a good one now, and bad rows read after a later good one.
+
+    Of rows of lines (`of_lines`) only those of lines, of all others only those of orders.
+    """
+    resolve_rows(connection, "orders", latest.with_columns(is_good=pl.lit(value=True)), of_lines=of_lines)
     keyed = rejected.drop_nulls(ORDER_KEY).select(*ORDER_KEY).unique()
     if keyed.is_empty():
         return
     copy_to_temp_table(connection, "orders", keyed, name="rejected_orders")
     stored = fetch_frame(
         connection,
-        "SELECT shop_id, order_id, greatest(raw_id, latest_raw_id), false"
-        " FROM rejected_orders JOIN orders USING (shop_id, order_id)",
+        f"SELECT shop_id, order_id, {_LATEST_OF_LINES if of_lines else _LATEST_ROW}",  # constants
         {"shop_id": pl.Int32(), "order_id": pl.String(), "raw_id": pl.Int64(), "is_good": pl.Boolean()},
     )
-    resolve_rows(connection, "orders", stored)
+    resolve_rows(connection, "orders", stored, of_lines=of_lines)

@@ -28,6 +28,11 @@ tells orders of two shops apart that share an order number."""
 TIME_COLUMNS: Final[frozenset[str]] = frozenset(("ordered_at", "updated_at"))
 """The columns of `raw_orders` that are read as timestamps."""
 
+COLUMNS_OF_LINES: Final[frozenset[RawColumn]] = frozenset(
+    ("platform", "shop", "order_id", "ordered_at", "updated_at", "items", "processes")
+)
+"""The columns that a mapping of `holds: lines` may name. `ordered_at` only sorts files that are imported together."""
+
 ItemColumn = Literal["name", "variant", "sku", "quantity", "unit_price", "processes", "personalisation"]
 ITEM_COLUMNS: Final[tuple[ItemColumn, ...]] = ItemColumn.__args__  # type: ignore[attr-defined]  # as above
 """Columns of a line item; the keys of the objects in `raw_orders.items`."""
@@ -40,6 +45,8 @@ class Preset(StrictModel):
     description: str = ""
     shape: Literal["order", "line_item"] = "order"
     """Row of the export: an order, or a line item of one."""
+    holds: Literal["orders", "lines"] = "orders"
+    """Part of an order that a row brings: `lines` where another file has the customer, the amount and the time."""
     encodings: tuple[Encoding, ...] = Field(default=("utf-8",), min_length=1)
     """Tried in this order; a UTF-8 byte order mark is always accepted."""
     delimiter: str = Field(default=",", min_length=1, max_length=1)
@@ -87,6 +94,8 @@ class Preset(StrictModel):
         if "order_id" not in self.columns:
             msg = "columns must say where order_id comes from"
             raise ValueError(msg)
+        if self.holds == "lines":
+            self._require_lines_only()
         of_times = {column for column, mapping in (*self.columns.items(), *self.item.items()) if mapping.latest_of}
         if not of_times <= TIME_COLUMNS:
             msg = f"latest_of is for {' and '.join(sorted(TIME_COLUMNS))} only"
@@ -107,6 +116,20 @@ class Preset(StrictModel):
             msg = "amount_from_items needs item.quantity and item.unit_price"
             raise ValueError(msg)
         return self
+
+    def _require_lines_only(self) -> None:
+        """Raise `ValueError` where a mapping of lines says something that is not about lines."""
+        others = self.columns.keys() - COLUMNS_OF_LINES
+        if others or self.amount_from_items:
+            named = ", ".join(sorted(others)) or "amount_from_items"
+            msg = f"holds: lines brings no {named}: the file of the orders does; leave it out"
+            raise ValueError(msg)
+        if "platform" not in self.columns:
+            msg = "holds: lines needs columns.platform: that of the orders, such as platform: {constant: etsy}"
+            raise ValueError(msg)
+        if self.shape == "order" and "items" not in self.columns:
+            msg = "holds: lines needs columns.items, or shape: line_item with item"
+            raise ValueError(msg)
 
     @property
     def time_formats(self) -> tuple[str, ...]:
@@ -144,7 +167,7 @@ class Preset(StrictModel):
             columns["platform"] = ColumnMapping(constant=platform)
         if shop is not None:
             columns["shop"] = ColumnMapping(constant=shop)
-        if currency is not None:
+        if currency is not None and self.holds == "orders":
             blank = columns.get("currency", ColumnMapping(constant=currency))
             columns["currency"] = blank.model_copy(update={"constant": currency})
         named = {"timezone": timezone, "date_order": date_order}

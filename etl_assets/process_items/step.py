@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.ledger.queue import max_rows
-from etl_assets.ledger.range_sql import changed_orders, raw_rows
+from etl_assets.ledger.range_sql import changed_orders, lines_with, raw_rows
 from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
@@ -56,8 +56,9 @@ class ProcessItemsStep(Step):
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """Read the changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
         return database.read(
-            "SELECT o.raw_id, o.order_no, o.shop_id, o.order_id, r.processes"  # noqa: S608  # integers only
-            f" FROM {changed_orders(ranges)} {raw_rows()}",
+            "SELECT coalesce(o.lines_raw_id, o.raw_id) AS raw_id, o.order_no, o.shop_id, o.order_id,"  # noqa: S608  # integers only
+            " coalesce(l.processes, r.processes) AS processes"
+            f" FROM {changed_orders(ranges)} {raw_rows()} {lines_with('processes')}",
             ORDER_PROCESSES_SCHEMA,
             rows=max_rows(ranges),
         )
@@ -67,7 +68,7 @@ class ProcessItemsStep(Step):
         # The bounds let the server read a part of the index, where the orders lie close together, and not the table.
         low, high = rows.select(low=pl.col("order_no").min(), high=pl.col("order_no").max()).fill_null(0).row(0)
         lines = queries.database.read(
-            "SELECT o.raw_id, i.line_no, i.quantity, i.processes"  # noqa: S608  # integers only
+            "SELECT coalesce(o.lines_raw_id, o.raw_id) AS raw_id, i.line_no, i.quantity, i.processes"  # noqa: S608  # integers only
             f" FROM {changed_orders(ranges)} JOIN order_items i USING (order_no)"
             f" WHERE i.order_no BETWEEN {low:d} AND {high:d}",
             LINE_PROCESSES_SCHEMA,

@@ -38,12 +38,14 @@ _REPLAYED_FROM_IMPORTS: Final = ", ".join(
     f"'{asset}'" for asset, entry in REPLAY_ENTRY.items() if SPECS[entry].range_content == "imports"
 )
 _OPEN: Final = f"""
-    SELECT q.quarantine_id, q.asset, q.raw_id,
-           CASE WHEN q.asset IN ({_REPLAYED_FROM_IMPORTS}) THEN t.batch_id ELSE o.batch_id END
+    SELECT q.quarantine_id, q.asset, coalesce(o.raw_id, l.raw_id, q.raw_id),
+           CASE WHEN q.asset IN ({_REPLAYED_FROM_IMPORTS}) THEN t.batch_id ELSE coalesce(o.batch_id, l.batch_id) END
     FROM quarantine q
     JOIN raw_orders r USING (raw_id)
     JOIN import_tasks t ON t.import_id = r.import_id
     LEFT JOIN orders o ON o.raw_id = q.raw_id AND q.asset NOT IN ({_REPLAYED_FROM_IMPORTS})
+    LEFT JOIN orders l ON l.shop_id = q.shop_id AND l.order_id = q.order_id AND l.lines_raw_id = q.raw_id
+        AND q.asset IN ('order_items', 'process_items')
 """  # noqa: S608  # names of assets
 
 

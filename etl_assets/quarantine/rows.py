@@ -63,6 +63,10 @@ _IS_CORRECTED: Final = f"""
         SELECT FROM raw_orders r JOIN import_tasks t USING (import_id) WHERE r.replaces_raw_id = q.raw_id AND {LIVE}
     )
 """  # constants only
+_OF_LINES: Final = """
+    EXISTS (SELECT FROM import_tasks t WHERE t.import_id = q.import_id AND t.mapping ->> 'holds' = 'lines')
+"""
+"""SQL condition that the row of an entry `q` is one of a file of lines."""
 _QUARANTINE: Final = f"""
     INSERT INTO quarantine AS q
         (asset, import_id, raw_id, shop_id, order_id, reason_code, reason, row, resolved_at, resolution)
@@ -101,11 +105,14 @@ _RESOLVE_ANEW: Final = (
     """,  # noqa: S608  # constants only
     f"""
     UPDATE quarantine q SET resolved_at = NULL, resolution = NULL {_OF_REJECTED}
-    AND q.resolution = 'superseded' AND NOT {_IS_CORRECTED} AND NOT EXISTS (
+    AND q.resolution = 'superseded' AND NOT {_IS_CORRECTED} AND NOT (CASE WHEN {_OF_LINES} THEN EXISTS (
+        SELECT FROM line_versions v WHERE v.shop_id = q.shop_id AND v.order_id = q.order_id
+        AND v.latest_raw_id > q.raw_id AND q.reason_code <> 'CONFLICTING_ORDER'
+    ) ELSE EXISTS (
         SELECT FROM orders o WHERE o.shop_id = q.shop_id AND o.order_id = q.order_id
         AND greatest(o.raw_id, o.latest_raw_id) > q.raw_id
         AND (q.reason_code <> 'CONFLICTING_ORDER' OR o.platform_order_id = q.row ->> 'platform_order_id')
-    )
+    ) END)
     """,  # noqa: S608  # constants only
 )
 
@@ -131,8 +138,30 @@ def reopen_reverted(connection: sa.Connection, current: pl.DataFrame) -> None:
     )
 
 
+def resolve_lines_of_deleted(connection: sa.Connection, orders: pl.DataFrame) -> None:
+    """Resolve rows of lines that can't be read, of orders (`shop_id`, `order_id`) that are deleted: they only wait now.
+
+    If such an order comes again, its lines are read again, and the entry is opened.
+    """
+    if orders.is_empty():
+        return
+    copy_to_temp_table(connection, "quarantine", orders, name="deleted_keys")
+    connection.execute(
+        sa.text(
+            "UPDATE quarantine q SET resolved_at = now(), resolution = 'superseded' FROM deleted_keys d"
+            " WHERE q.shop_id = d.shop_id AND q.order_id = d.order_id AND q.resolved_at IS NULL"
+            " AND q.asset IN ('order_items', 'process_items')"
+        )
+    )
+
+
 def resolve_rows(
-    connection: sa.Connection, asset: AssetName, current: pl.DataFrame, *, moved: pl.Series | None = None
+    connection: sa.Connection,
+    asset: AssetName,
+    current: pl.DataFrame,
+    *,
+    moved: pl.Series | None = None,
+    of_lines: bool = False,
 ) -> None:
     """Resolve open rows that the latest rows of their orders have overtaken.
 
@@ -154,6 +183,7 @@ def resolve_rows(
         asset: the asset whose quarantine it is.
         current: `shop_id`, `order_id`, `raw_id` (the latest row of each order), `is_good`.
         moved: of `customers`, the raw rows whose moves to another customer this batch followed.
+        of_lines: of `orders`, the rows are of files of lines, and resolve only such; else they resolve only others.
     """
     if current.is_empty():
         return
@@ -171,11 +201,12 @@ def resolve_rows(
     copy_to_temp_table(connection, "orders", keys, name="current_rows")
     connection.execute(
         sa.text(
-            """
+            f"""
             WITH overtaken AS (
                 SELECT q.quarantine_id, 'superseded' AS resolution
                 FROM current_rows c JOIN quarantine q USING (shop_id, order_id)
                 WHERE q.asset = :asset AND q.resolved_at IS NULL
+                AND (q.asset <> 'orders' OR {_OF_LINES} = :of_lines)
                 AND (q.raw_id < c.raw_id OR q.asset <> 'orders' AND q.raw_id <> c.raw_id)
                 AND (q.reason_code <> 'CONFLICTING_ORDER' OR EXISTS (
                     SELECT FROM orders o WHERE o.shop_id = c.shop_id AND o.order_id = c.order_id
@@ -190,9 +221,9 @@ def resolve_rows(
             UPDATE quarantine q SET resolved_at = now(), resolution = o.resolution
             FROM (SELECT quarantine_id, min(resolution) AS resolution FROM overtaken GROUP BY quarantine_id) o
             WHERE q.quarantine_id = o.quarantine_id
-            """
+            """  # noqa: S608  # constants only
         ),
-        {"asset": asset},
+        {"asset": asset, "of_lines": of_lines},
     )
 
 

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 _RAW_SHOP: Final = ("platform", "shop")
 _SHOP_KEY: Final = ("platform", "shop_name")
-_SHOPS: Final = "SELECT platform, shop_name, timezone, default_currency FROM shop_configs"
+_SHOPS: Final = "SELECT platform, shop_name, timezone, default_currency FROM shop_configs WHERE NOT is_provisional"
 _SHOP_SCHEMA: Final = dict.fromkeys(("platform", "shop_name", "timezone", "default_currency"), pl.String())
 _PENDING: Final = f"""
     SELECT DISTINCT r.platform, r.shop, t.mapping ->> 'timezone'
     FROM etl_work w JOIN import_tasks t USING (batch_id)
     JOIN raw_orders r ON r.import_id = t.import_id AND r.raw_id BETWEEN w.low AND w.high
-    WHERE w.asset = 'shop' AND {LIVE}
+    WHERE w.asset = 'shop' AND {LIVE} AND t.mapping ->> 'holds' IS DISTINCT FROM 'lines'
 """  # noqa: S608  # constants only
 
 
@@ -51,7 +51,8 @@ class ShopChecks:
 
     def __init__(self, preset: Preset, timezone: str | None = None) -> None:
         self.preset, self.timezone = preset, timezone
-        self._is_zone_checked = timezone is not None or _has_own_timezone(preset)
+        # Lines are read in the time zone of their mapping, and give their shop none.
+        self._is_zone_checked = preset.holds == "orders" and (timezone is not None or _has_own_timezone(preset))
         self._shops: list[pl.DataFrame] = []
         self._symbols: list[pl.DataFrame] = []
 

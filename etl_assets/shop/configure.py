@@ -127,7 +127,7 @@ def _without_id(shop: Mapping[str, Any]) -> dict[str, Any]:
 def _update(connection: sa.Connection, shop_id: int, changed: Mapping[str, str | None]) -> None:
     assignments = ", ".join(f"{column} = :{column}" for column in SETTINGS if column in changed)
     connection.execute(
-        sa.text(f"UPDATE shop_configs SET {assignments} WHERE shop_id = :shop_id"),  # noqa: S608  # constants
+        sa.text(f"UPDATE shop_configs SET {assignments}, is_provisional = false WHERE shop_id = :shop_id"),  # noqa: S608  # constants
         {"shop_id": shop_id, **changed},
     )
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.database.bisect_write import write_bisecting
+from etl_assets.database.frames import update_rows
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import max_rows
 from etl_assets.ledger.range_sql import LIVE, imported_rows
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
-from etl_assets.shop.transform import SHOP_KEY, distinct_shops, new_shops
+from etl_assets.shop.transform import distinct_shops, first_shops, new_shops, settled_shops
 from etl_assets.shop.unnamed import copy_shops
 
 if TYPE_CHECKING:
@@ -58,10 +59,13 @@ class ShopStep(Step):
         """Return the distinct shops of the rows."""
         with queries.database.transaction() as connection:
             shops = [distinct_shops(part, preset) for preset, part in rows_by_preset(connection, rows)]
-        return pl.concat(shops or [distinct_shops(rows, None)]).unique(SHOP_KEY, keep="first", maintain_order=True)
+        return first_shops(pl.concat(shops or [distinct_shops(rows, None)]))
 
     def load(self, batch: Batch, transformed: pl.DataFrame) -> LoadResult:
-        """Add the shops that are not known yet; the imports' rows are then ready for `orders`."""
+        """Add the shops that are not known yet; the imports' rows are then ready for `orders`.
+
+        A shop that only files of lines have named gets its settings from the first import of orders.
+        """
         known = batch.queries.batch_lookup_shops(connection=batch.connection)
         new = new_shops(transformed, known)
         refused = 0
@@ -69,8 +73,12 @@ class ShopStep(Step):
             refused = _add_shops(batch.connection, new).height
         else:
             copy_shops(batch.connection, new)
-        unchanged = transformed.height - new.height
-        counts = BatchCounts(inserted=new.height - refused, unchanged=unchanged, quarantined=refused)
+        settled = settled_shops(transformed, known)
+        update_rows(batch.connection, "shop_configs", settled, key=["shop_id"])
+        unchanged = transformed.height - new.height - settled.height
+        counts = BatchCounts(
+            inserted=new.height - refused, updated=settled.height, unchanged=unchanged, quarantined=refused
+        )
         return LoadResult(counts, batch.ranges)
 
     def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:

@@ -25,7 +25,8 @@ def distinct_shops(raw: pl.DataFrame, preset: Preset | None) -> pl.DataFrame:
         preset: gives new shops their time zone (UTC without one).
 
     Returns:
-        `platform`, `shop_name`, `currency` (the first that a row of the shop names), `timezone`; sorted by the key.
+        `platform`, `shop_name`, `currency` (the first that a row of the shop names), `timezone`, `is_provisional` (the
+        rows hold lines only, and give no settings); sorted by the key.
     """
     rows = raw.sort("raw_id")
     return (
@@ -38,7 +39,10 @@ def distinct_shops(raw: pl.DataFrame, preset: Preset | None) -> pl.DataFrame:
         .filter(fits_an_index(*map(pl.col, SHOP_KEY)))
         .group_by(SHOP_KEY)
         .agg(pl.col("currency").drop_nulls().first())
-        .with_columns(timezone=pl.lit(preset.timezone if preset else "UTC"))
+        .with_columns(
+            timezone=pl.lit(preset.timezone if preset else "UTC"),
+            is_provisional=pl.lit(preset is not None and preset.holds == "lines"),
+        )
         .sort(SHOP_KEY)
     )
 
@@ -46,3 +50,19 @@ def distinct_shops(raw: pl.DataFrame, preset: Preset | None) -> pl.DataFrame:
 def new_shops(named: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Return the `named` shops that are not `known` (anti join on the key)."""
     return named.join(known, on=SHOP_KEY, how="anti", maintain_order="left")
+
+
+def first_shops(named: pl.DataFrame) -> pl.DataFrame:
+    """Return each shop once, as the first rows of orders name it, or else the first of lines.
+
+    Args:
+        named: as `distinct_shops` returns them, of several imports, the first one first.
+    """
+    return named.sort("is_provisional", maintain_order=True).unique(SHOP_KEY, keep="first", maintain_order=True)
+
+
+def settled_shops(named: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Return the known shops that only files of lines have named, and now one of orders: `shop_id` and settings."""
+    provisional = known.filter("is_provisional").select("shop_id", *SHOP_KEY)
+    by_orders = named.filter(~pl.col("is_provisional")).join(provisional, on=SHOP_KEY, maintain_order="left")
+    return by_orders.select("shop_id", "currency", "timezone", "is_provisional")
