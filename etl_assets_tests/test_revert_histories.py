@@ -46,6 +46,8 @@ class History:
     services: Services
     preset: Preset
     imports: list[tuple[UUID, list[RawFields]]] = field(default_factory=list)
+    holds: list[str] = field(default_factory=list)
+    """Part of its orders that each import brings."""
     reverted: set[UUID] = field(default_factory=set)
 
     @property
@@ -53,8 +55,12 @@ class History:
         """The imports whose rows do not count."""
         return self.reverted
 
-    def land(self, rows: list[RawFields]) -> None:
-        self.imports.append((land(self.services, rows, self.preset), rows))
+    def land(self, rows: list[RawFields], holds: str = "orders") -> None:
+        of_lines = holds == "lines"
+        landed = pipeline.as_lines(rows) if of_lines else rows
+        preset = pipeline.lines_preset(self.preset) if of_lines else self.preset
+        self.imports.append((land(self.services, landed, preset), landed))
+        self.holds.append(holds)
 
     def revert(self, which: UUID) -> None:
         revert_imports(self.services.database, [which])
@@ -81,7 +87,7 @@ class History:
 
     def assert_as_expected(self, *, with_leads: bool = True) -> None:
         """Compare with the oracle; entries of quarantine that a reverted import brought about may be left, closed."""
-        numbered = strategies.number_rows([rows for _, rows in self.imports])
+        numbered = strategies.number_rows([rows for _, rows in self.imports], holds=self.holds)
         ends = list(accumulate((len(rows) for _, rows in self.imports), initial=0))
         gone_imports = self.gone
         gone = {
@@ -153,7 +159,7 @@ def play(
     more: Sequence[Callable[[], None]] = (),
     kind: type[History] = History,
 ) -> History:
-    """Land random rows in random imports, with reverts, restores, and runs in between; run all at the end."""
+    """Land random rows in random imports, of orders and of lines, with reverts, restores, and runs in between."""
     rows = data.draw(strategies.raw_field_lists(max_size=15))
     imports = data.draw(strategies.split_into_imports(rows))
     start_afresh(with_batch_size(services, data.draw(st.sampled_from((2, 5, 1000)))))
@@ -175,7 +181,7 @@ def play(
     if isinstance(history, BrakedHistory):
         steps.append(lambda: history.accept(chosen()))
     for part in imports:
-        history.land(part)
+        history.land(part, data.draw(st.sampled_from(("orders", "orders", "lines"))))
         for step in data.draw(st.lists(st.sampled_from(range(len(steps))), max_size=4)):
             steps[step]()
     run_all(services)

@@ -11,7 +11,7 @@ import re
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -64,6 +64,8 @@ class RawRow:
     platform_order_id: str | None = None
     refunded_amount: str | None = None
     defect: str | None = None
+    holds: str | None = None
+    """`lines` where the row is one of a file of lines."""
 
 
 @dataclass
@@ -82,6 +84,8 @@ class Expected:
     only of the winning versions: which losers were looked at in between depends on the batches."""
     open_quarantine: set[tuple[str, int, str]] = field(default_factory=set)
     """Part of `quarantine` that no later good version of the same order has resolved."""
+    lines: dict[OrderKey, tuple[RawRow, bool]] = field(default_factory=dict)
+    """The newest row of lines of each order, and whether it waits for the order."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,11 @@ def expected(
     customer_namespace: uuid.UUID,
     lead_namespace: uuid.UUID,
     read_lines: LineReader | None = None,
+    lines_preset: Preset | None = None,
 ) -> Expected:
     """Compute the tables for these raw rows, all read with one preset, without stages set by users.
+
+    Rows of files of lines are read with `lines_preset` (the same one without).
 
     `order_type_mappings` maps a cleaned, lower-cased raw order type to `SAMPLE`, `PROOF` or `BULK`. Without
     `read_lines`, items and processes stay empty and no row is in quarantine for them.
@@ -131,7 +138,8 @@ def expected(
     rejected: list[tuple[OrderKey | None, RawRow, str]] = []
     ids: dict[OrderKey, str] = {}
     in_conflict = _conflicts_within_imports(rows)
-    for row in rows:
+    lines_of = _add_line_rows(result, [row for row in rows if row.holds == "lines"], lines_preset or preset)
+    for row in [row for row in rows if row.holds != "lines"]:
         platform, shop, order_id = clean_text(row.platform), clean_text(row.shop), clean_text(row.order_id)
         if platform and shop and _fits_an_index(platform, shop):
             result.shops.add((platform, shop))
@@ -162,9 +170,10 @@ def expected(
 
     winners = [max(candidates, key=_Version.rank) for candidates in versions.values()]
     result.orders = {winner.key: winner.values | {"platform_order_id": ids.get(winner.key)} for winner in winners}
+    result.lines = {key: (row, key not in result.orders) for key, row in lines_of.items()}
     if read_lines:
         for winner in winners:
-            _add_lines(result, winner, read_lines(winner.row, preset.numbers))
+            _add_lines(result, winner, lines_of.get(winner.key), lambda row: read_lines(row, preset.numbers))
     _add_customers(result, customer_namespace)
     _add_leads(result, customer_namespace, lead_namespace)
     return result
@@ -246,15 +255,53 @@ def _fits_an_index(*parts: str | None) -> bool:
 # --- items and processes --------------------------------------------------------------------------------------------
 
 
-def _add_lines(result: Expected, winner: _Version, lines: Lines) -> None:
-    """Add the lines of an order's winning version, or its quarantine."""
+def _add_line_rows(result: Expected, rows: Sequence[RawRow], preset: Preset) -> dict[OrderKey, RawRow]:
+    """Add shops and quarantine of the rows of files of lines; return the newest good row of each order's lines."""
+    versions: dict[OrderKey, list[tuple[tuple[bool, datetime, int], RawRow]]] = defaultdict(list)
+    rejected: list[tuple[OrderKey | None, RawRow, str]] = []
+    for row in rows:
+        platform, shop, order_id = clean_text(row.platform), clean_text(row.shop), clean_text(row.order_id)
+        if platform and shop and _fits_an_index(platform, shop):
+            result.shops.add((platform, shop))
+        key = (platform, shop, order_id) if platform and shop and order_id else None
+        code = _fault_of_names(row, is_conflicting="CONFLICTING_ORDER" in (row.defect or ""))
+        try:
+            updated = read_timestamp(row.updated_at, preset.timestamp_formats, ZoneInfo(preset.timezone))
+        except ValueError:
+            code = code or "BAD_TIMESTAMP"
+        if code:
+            rejected.append((key, row, code))
+        elif key:
+            rank = (updated is not None, updated or datetime.min.replace(tzinfo=UTC), row.raw_id)
+            versions[key].append((rank, row))
+    for key, row, code in rejected:
+        entry = ("orders", row.raw_id, code)
+        result.quarantine.add(entry)
+        later = [good for _, good in (versions.get(key, []) if key else []) if good.raw_id > row.raw_id]
+        if not later or code == "CONFLICTING_ORDER":
+            result.open_quarantine.add(entry)
+    return {key: max(found, key=lambda one: one[0])[1] for key, found in versions.items()}
+
+
+def _add_lines(
+    result: Expected, winner: _Version, from_file: RawRow | None, read_lines: Callable[[RawRow], Lines]
+) -> None:
+    """Add the lines of an order's winning version, or its quarantine.
+
+    What a file of lines says about them comes before what the row of the order says.
+    """
+    own = winner.row
+    has_items = from_file is not None and from_file.items is not None
+    items_from = from_file if from_file is not None and has_items else own
+    processes = own.processes if from_file is None or from_file.processes is None else from_file.processes
+    lines = read_lines(replace(own, items=items_from.items, processes=processes))
     unreadable = set()
     if lines.items is None:
-        unreadable.add(("order_items", winner.row.raw_id, "BAD_ITEMS"))
+        unreadable.add(("order_items", items_from.raw_id, "BAD_ITEMS"))
     else:
         result.order_items |= {(*winner.key, line_no): item for line_no, item in enumerate(lines.items, start=1)}
     if lines.processes is None:
-        unreadable.add(("process_items", winner.row.raw_id, "BAD_PROCESSES"))
+        unreadable.add(("process_items", (from_file or own).raw_id, "BAD_PROCESSES"))
     else:
         result.process_items |= {(*winner.key, *number): process for number, process in lines.processes.items()}
     result.quarantine |= unreadable

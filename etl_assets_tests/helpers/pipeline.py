@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from etl_assets.asset_graph import STEP_ASSETS, TABLES_OF
 from etl_assets.database.schema import metadata
 from etl_assets.errors import BatchFailedError
-from etl_assets.presets.model import RAW_COLUMNS, Preset
+from etl_assets.presets.model import COLUMNS_OF_LINES, RAW_COLUMNS, Preset
 from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.load import complete_import, copy_raw_orders, register_import
 from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
@@ -44,7 +44,7 @@ PRESET: Final = Preset.model_validate(
 _LINE_VALUES: Final = ("product", "variant", "sku", "quantity", "unit_price", "personalisation")
 _PROCESS_VALUES: Final = ("process_type", "position", "picture_count", "quantity", "picture_print_quantity")
 _HISTORY: Final = {"strategy", "opened_at", "reopened_at", "attached_at", "created_at", "updated_at", "batch_id"}
-_ORDER_HISTORY: Final = {*_HISTORY, "raw_id", "order_no", "latest_raw_id"}
+_ORDER_HISTORY: Final = {*_HISTORY, "raw_id", "order_no", "latest_raw_id", "lines_raw_id"}
 
 
 @dataclass
@@ -53,6 +53,10 @@ class Stored:
 
     tables: Expected = field(default_factory=Expected)
     versions: dict[oracle.OrderKey, int] = field(default_factory=dict)
+    lines: dict[oracle.OrderKey, int] = field(default_factory=dict)
+    """The raw rows of files of lines that orders point to."""
+    line_versions: dict[oracle.OrderKey, tuple[int, bool]] = field(default_factory=dict)
+    """The newest such row of each order, and whether it waits for the order."""
 
 
 def raw_fields(order_id: str | None, **fields: str | None) -> dict[str, str | None]:
@@ -141,6 +145,7 @@ def read_tables(services: Services) -> Stored:
             key = (*shops[row["shop_id"]], row["order_id"])
             stored.versions[key] = row["raw_id"]
             tables.orders[key] = row
+        _add_line_versions(stored, shops, rows("SELECT * FROM line_versions"))
         for row in rows("SELECT * FROM order_items"):
             tables.order_items[(*shops[row["shop_id"]], row["order_id"], row["line_no"])] = _only(row, _LINE_VALUES)
         for row in rows("SELECT * FROM process_items"):
@@ -159,6 +164,13 @@ def read_tables(services: Services) -> Stored:
             if row["resolved_at"] is None:
                 tables.open_quarantine.add(entry)
     return stored
+
+
+def _add_line_versions(stored: Stored, shops: Mapping[int, oracle.ShopKey], rows: Iterable[dict[str, Any]]) -> None:
+    pointers = {key: row["lines_raw_id"] for key, row in stored.tables.orders.items()}
+    stored.lines = {key: raw_id for key, raw_id in pointers.items() if raw_id is not None}
+    for row in rows:
+        stored.line_versions[*shops[row["shop_id"]], row["order_id"]] = (row["raw_id"], row["is_waiting"])
 
 
 def comparable(services: Services) -> dict[str, Any]:
@@ -203,6 +215,21 @@ def read_lines(row: RawRow, numbers: NumberFormat) -> Lines:
     return Lines(items=lines, processes=numbered)
 
 
+def lines_preset(preset: Preset) -> Preset:
+    """Make a format of files of lines, with other settings for shops, which these files must not give."""
+    columns = {name: mapping for name, mapping in preset.columns.items() if name in COLUMNS_OF_LINES}
+    of_orders = {"cancelled_statuses": (), "known_statuses": (), "timezone": "Pacific/Kiritimati"}
+    changed = {"name": f"{preset.name}_lines", "holds": "lines", "columns": columns, **of_orders}
+    return Preset.model_validate(preset.model_dump(exclude_unset=True) | changed)
+
+
+def as_lines(rows: Iterable[Mapping[str, str | None]]) -> list[dict[str, str | None]]:
+    """Leave of rows what a file of lines has."""
+    return [
+        {name: text if name in (*COLUMNS_OF_LINES, "defect") else None for name, text in row.items()} for row in rows
+    ]
+
+
 def work_out(rows: Iterable[RawRow], preset: Preset) -> Expected:
     """Compute the expected tables with the oracle."""
     return oracle.expected(
@@ -212,6 +239,7 @@ def work_out(rows: Iterable[RawRow], preset: Preset) -> Expected:
         customer_namespace=CUSTOMER_NAMESPACE,
         lead_namespace=LEAD_NAMESPACE,
         read_lines=read_lines,
+        lines_preset=lines_preset(preset),
     )
 
 
@@ -240,6 +268,10 @@ def assert_tables(stored: Stored, expected: Expected, rows: Sequence[RawRow]) ->
     assert_same("shops", actual.shops, expected.shops)
     assert_same("orders", _narrowed(actual.orders, said), said)
     assert_same("raw rows", {key: _line_texts(by_id[raw_id]) for key, raw_id in stored.versions.items()}, texts)
+    newest = {key: (row.raw_id, is_waiting) for key, (row, is_waiting) in expected.lines.items()}
+    pointed = {key: _line_texts(row) for key, (row, is_waiting) in expected.lines.items() if not is_waiting}
+    assert_same("lines from files", stored.line_versions, newest)
+    assert_same("rows of lines", {key: _line_texts(by_id[raw_id]) for key, raw_id in stored.lines.items()}, pointed)
     assert_same("order_items", actual.order_items, expected.order_items)
     assert_same("process_items", actual.process_items, expected.process_items)
     assert_same("customers", _narrowed(actual.customers, expected.customers), expected.customers)

@@ -285,13 +285,20 @@ def split_into_imports(draw: DrawFn, rows: Sequence[RawFields]) -> list[list[Raw
     return [list(rows[start:end]) for start, end in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
 
 
-def number_rows(imports: Sequence[Sequence[RawFields]], *, first_raw_id: int = 1) -> list[RawRow]:
-    """Give the rows of the imports the identities they get in a store that lands these imports one after another."""
+def number_rows(
+    imports: Sequence[Sequence[RawFields]], *, first_raw_id: int = 1, holds: Sequence[str] = ()
+) -> list[RawRow]:
+    """Give the rows of the imports the identities they get in a store that lands these imports one after another.
+
+    `holds` says of each import which part of its orders it brings (without, all bring orders).
+    """
     rows: list[RawRow] = []
     for number, rows_of_import in enumerate(imports):
         import_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"import-{number}"))
         for row_no, fields in enumerate(rows_of_import, start=1):
-            rows.append(RawRow(raw_id=first_raw_id + len(rows), import_id=import_id, row_no=row_no, **fields))
+            part = holds[number] if holds else None
+            raw_id = first_raw_id + len(rows)
+            rows.append(RawRow(raw_id=raw_id, import_id=import_id, row_no=row_no, holds=part, **fields))
     return rows
 
 
