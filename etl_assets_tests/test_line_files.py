@@ -1,0 +1,322 @@
+"""Items of an order from another file: which version of each part counts, in whatever order and imports they come."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from etl_assets.orders.line_versions import (
+    STORED_LINES_SCHEMA,
+    compare_line_versions,
+    newest_line_versions,
+    read_line_versions,
+)
+from etl_assets.presets.model import Preset
+from etl_assets.quarantine.requeue import requeue
+from etl_assets.reverts.imports import restore_imports, revert_imports
+from etl_assets.vectorized_queries import SHOP_SCHEMA
+from etl_assets_tests.helpers import pipeline, strategies
+from etl_assets_tests.helpers.pipeline import (
+    PRESET,
+    as_lines,
+    comparable,
+    land,
+    lines_preset,
+    query,
+    raw_fields,
+    run_all,
+    scalar,
+    snapshot,
+    start_afresh,
+    with_batch_size,
+)
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from etl_assets.pipeline.protocol import Services
+    from etl_assets_tests.helpers.strategies import RawFields
+
+LINES: Final = lines_preset(PRESET)
+MUGS: Final = '[{"name": "mug", "quantity": 50}]'
+CAPS: Final = '[{"name": "cap", "quantity": 2}]'
+
+
+def order(order_id: str = "1", **fields: str | None) -> RawFields:
+    usual = {"customer_name": "Ann", "amount": "9.50", "ordered_at": "2026-05-01 10:00", "items": "3 kinds"}
+    return raw_fields(order_id, **(usual | fields))
+
+
+def lines(order_id: str = "1", items: str | None = MUGS, **fields: str | None) -> RawFields:
+    return raw_fields(order_id, items=items, **fields)
+
+
+def land_orders(services: Services, *rows: RawFields) -> UUID:
+    return land(services, rows)
+
+
+def land_lines(services: Services, *rows: RawFields) -> UUID:
+    return land(services, rows, LINES)
+
+
+def products(services: Services) -> list[tuple[Any, ...]]:
+    rows = query(services, "SELECT order_id, product, quantity FROM order_items ORDER BY order_id, line_no")
+    return [tuple(row.values()) for row in rows]
+
+
+def stored_order(services: Services) -> dict[str, Any]:
+    columns = "customer_nickname, amount, ordered_at, currency, latest_status"
+    (found,) = query(services, f"SELECT {columns} FROM orders")  # noqa: S608  # constants
+    return found
+
+
+# --- the rule -------------------------------------------------------------------------------------------------------
+
+
+def day(number: int) -> datetime:
+    return datetime(2026, 5, number, tzinfo=UTC)
+
+
+def versions(*rows: tuple[str, int, datetime | None, int]) -> pl.DataFrame:
+    """Lines of orders of shop 1: order id, raw id, time of change, last raw id."""
+    return pl.DataFrame([(1, *row) for row in rows], STORED_LINES_SCHEMA, orient="row")
+
+
+def test_of_the_lines_of_an_order_the_newest_by_time_counts_and_without_one_the_last() -> None:
+    found = versions(("1", 5, day(2), 0), ("1", 7, day(1), 0), ("1", 8, None, 0), ("2", 4, None, 0), ("2", 6, None, 0))
+    assert newest_line_versions(found).sort("order_id").rows() == [(1, "1", 5, day(2), 8), (1, "2", 6, None, 6)]
+
+
+@pytest.mark.parametrize(
+    ("new", "stored", "counts"),
+    [
+        (("1", 9, None, 9), ("1", 5, None, 5), 9),  # no times: the one that was imported last
+        (("1", 5, None, 5), ("1", 9, None, 9), 9),  # read late
+        (("1", 9, day(1), 9), ("1", 5, day(2), 5), 5),  # an older file, imported after
+        (("1", 5, day(2), 5), ("1", 9, day(1), 9), 5),
+        (("1", 9, None, 9), ("1", 5, day(1), 5), 5),  # no time is before any
+        (("1", 5, day(1), 5), ("1", 5, day(2), 5), 5),  # the same row, read in another way
+    ],
+)
+def test_stored_lines_give_way_to_newer_ones(new: Any, stored: Any, counts: int) -> None:
+    (decided,) = compare_line_versions(versions(new), versions(stored)).iter_rows(named=True)
+    assert (decided["raw_id"], decided["latest_raw_id"]) == (counts, max(new[1], stored[1]))
+    assert decided["is_current"] == (counts == new[1])
+    assert decided["source_updated_at"] == (new if decided["is_current"] else stored)[2]
+
+
+def test_lines_that_are_stored_as_they_are_differ_in_nothing() -> None:
+    known = versions(("1", 5, day(1), 8))
+    (same,) = compare_line_versions(known, known).iter_rows(named=True)
+    (unknown,) = compare_line_versions(known, known.clear()).iter_rows(named=True)
+    assert (same["is_current"], same["differs"]) == (True, False)
+    assert (unknown["is_current"], unknown["differs"]) == (True, True)
+
+
+def test_a_row_of_lines_is_bad_only_for_what_it_brings() -> None:
+    texts = dict.fromkeys(("platform", "shop"), "x")
+    rows = [
+        {"raw_id": 1, **texts, "order_id": " 7 ", "amount": "viel", "ordered_at": "bald"},
+        {"raw_id": 2, **texts, "order_id": None},
+        {"raw_id": 3, **texts, "order_id": "8", "updated_at": "bald"},
+        {"raw_id": 4, **texts, "order_id": "1.23E+17"},
+        {"raw_id": 5, "platform": "x", "order_id": "9"},
+    ]
+    names = ("platform", "shop", "order_id", "amount", "ordered_at", "updated_at", "defect", "platform_order_id")
+    schema = {"raw_id": pl.Int64(), **dict.fromkeys(names, pl.String())}
+    shops = pl.DataFrame([(1, "x", "x", None, "UTC", None, False)], SHOP_SCHEMA, orient="row")
+    read = read_line_versions(pl.DataFrame(rows, schema), LINES, shops)
+    assert read.versions.rows() == [(1, "7", 1, None)]
+    codes = dict(read.rejected.select("raw_id", "reason_code").iter_rows())
+    assert codes == {2: "MISSING_ORDER_ID", 3: "BAD_TIMESTAMP", 4: "ROUNDED_ORDER_ID", 5: "MISSING_SHOP"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"columns": {"platform": "p", "order_id": "No", "items": "i", "amount": "a"}}, "brings no amount"),
+        ({"columns": {"order_id": "No", "items": "i"}}, "needs columns.platform"),
+        ({"columns": {"platform": "p", "order_id": "No"}}, "needs columns.items"),
+    ],
+)
+def test_a_mapping_of_lines_says_nothing_else(changed: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Preset.model_validate({"name": "x", "holds": "lines", **changed})
+
+
+# --- the tables -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_run_between", [True, False])
+@pytest.mark.parametrize("sequence", ["ol", "lo", "lol", "olo", "llo", "olol"])
+def test_orders_and_lines_give_the_same_tables_in_any_sequence(
+    services: Services, sequence: str, *, is_run_between: bool
+) -> None:
+    for part in sequence:
+        if part == "o":
+            land_orders(services, order(), order("2", items=None, order_status="paid"))
+        else:
+            land_lines(services, lines(), lines("2", CAPS))
+        if is_run_between:
+            run_all(services)
+    run_all(services)
+    assert products(services) == [("1", "mug", 50), ("2", "cap", 2)]
+    (lead,) = query(services, "SELECT order_count, total_amount FROM business_leads")
+    assert (lead["order_count"], float(lead["total_amount"])) == (2, 19.0)
+    assert [row["timezone"] for row in query(services, "SELECT timezone FROM shop_configs")] == [PRESET.timezone]
+    assert query(services, "SELECT * FROM quarantine") == []
+    before = snapshot(services)
+    run_all(services, full_refresh=True)
+    assert snapshot(services) == before
+
+
+def test_lines_blank_nothing_of_their_order_and_orders_nothing_of_their_lines(services: Services) -> None:
+    land_orders(services, order(currency="EUR", order_status="paid"))
+    run_all(services)
+    before = stored_order(services)
+    land_lines(services, lines())
+    run_all(services)
+    assert stored_order(services) == before
+    land_orders(services, order(items=None, customer_name="Bob"))
+    run_all(services)
+    assert products(services) == [("1", "mug", 50)]
+    assert stored_order(services)["customer_nickname"] == "Bob"
+    land_lines(services, lines(items=None))
+    run_all(services)
+    assert products(services) == []  # the newest of either says nothing about items
+
+
+def test_lines_without_their_order_wait_and_say_so(services: Services) -> None:
+    import_id = land_lines(services, lines(), lines("2"))
+    result = run_all(services)["orders"].counts
+    assert (result.unchanged, result.quarantined) == (2, 0)
+    assert [scalar(services, f"SELECT count(*) FROM {table}") for table in pipeline.TABLES] == [1] + [0] * 6  # noqa: S608
+    assert query(services, "SELECT * FROM quarantine") == []
+    land_orders(services, order())
+    run_all(services)
+    assert query(services, "SELECT order_id FROM line_versions WHERE is_waiting") == [{"order_id": "2"}]
+    revert_imports(services.database, [import_id])
+    run_all(services)
+    assert scalar(services, "SELECT count(*) FROM line_versions") == 0
+    assert products(services) == [("1", "3 kinds", 1)]
+
+
+def test_newer_lines_replace_older_ones(services: Services) -> None:
+    land_orders(services, order())
+    land_lines(services, lines(items=MUGS, updated_at="2026-05-02"))
+    run_all(services)
+    land_lines(services, lines(items=CAPS, updated_at="2026-05-01"))
+    assert run_all(services)["orders"].counts.superseded == 1
+    assert products(services) == [("1", "mug", 50)]
+    land_lines(services, lines(items=CAPS, updated_at="2026-05-03"))
+    assert run_all(services)["orders"].counts.updated == 1
+    assert products(services) == [("1", "cap", 2)]
+
+
+def test_the_same_lines_again_change_nothing(services: Services) -> None:
+    land_orders(services, order())
+    land_lines(services, lines())
+    run_all(services)
+    before = snapshot(services)
+    land_lines(services, lines())
+    assert run_all(services)["orders"].counts.unchanged == 1
+    assert snapshot(services) == before
+
+
+def test_lines_that_are_read_by_another_mapping_are_read_again(services: Services) -> None:
+    items = '[{"name": "mug", "quantity": "1.000"}]'
+    land_orders(services, order())
+    land_lines(services, lines(items=items))
+    run_all(services)
+    continental = LINES.model_copy(update={"numbers": {"decimal": ",", "thousands": "."}})
+    land(services, [lines(items=items)], Preset.model_validate(continental.model_dump()))
+    run_all(services)
+    assert products(services) == [("1", "mug", 1000)]
+
+
+def test_reverting_one_part_takes_back_what_it_brought(services: Services) -> None:
+    orders_id = land_orders(services, order())
+    first, second = land_lines(services, lines(items=CAPS)), land_lines(services, lines())
+    run_all(services)
+    whole = comparable(services)
+    revert_imports(services.database, [second])
+    run_all(services)
+    assert products(services) == [("1", "cap", 2)]
+    revert_imports(services.database, [first])
+    run_all(services)
+    assert products(services) == [("1", "3 kinds", 1)]
+    restore_imports(services.database, [first, second])
+    run_all(services)
+    assert comparable(services) == whole
+    (reverted,) = revert_imports(services.database, [orders_id])
+    run_all(services)
+    assert (reverted.orders, scalar(services, "SELECT count(*) FROM orders")) == (1, 0)
+    assert scalar(services, "SELECT count(*) FROM line_versions WHERE is_waiting") == 1
+    restore_imports(services.database, [orders_id])
+    run_all(services)
+    assert comparable(services) == whole
+
+
+def test_a_bad_row_of_one_part_is_not_resolved_by_the_other(services: Services) -> None:
+    land_orders(services, order(amount="viel"))
+    land_lines(services, lines(updated_at="bald"))
+    run_all(services)
+    land_orders(services, order())
+    run_all(services)
+    assert [row["reason_code"] for row in query(services, _OPEN)] == ["BAD_TIMESTAMP"]
+    land_lines(services, lines())
+    run_all(services)
+    assert query(services, _OPEN) == []
+
+
+def test_lines_that_cannot_be_read_are_replayed_and_overtaken(services: Services) -> None:
+    land_orders(services, order())
+    land_lines(services, lines(items='[{"quantity": 1}]'))
+    run_all(services)
+    (entry,) = query(services, _OPEN)
+    assert (entry["asset"], entry["raw_id"], products(services)) == ("order_items", 2, [])
+    assert requeue(services.database).queued == (entry["quarantine_id"],)
+    assert run_all(services)["order_items"].counts.quarantined == 1
+    land_lines(services, lines())
+    run_all(services)
+    assert (query(services, _OPEN), products(services)) == ([], [("1", "mug", 50)])
+
+
+_OPEN: Final = "SELECT * FROM quarantine WHERE resolved_at IS NULL ORDER BY quarantine_id"
+
+
+@pytest.mark.slow
+@given(data=st.data(), preset=strategies.presets(), batch_size=st.sampled_from((3, 1000)))
+@settings(max_examples=max(settings().max_examples // 3, 1))
+def test_files_of_orders_and_of_lines_may_interleave_in_any_way(
+    services: Services, data: st.DataObject, preset: Preset, batch_size: int
+) -> None:
+    rows = [row | {"platform_order_id": None} for row in data.draw(strategies.raw_field_lists(max_size=15))]
+    files = data.draw(strategies.split_into_imports(rows))
+    holds = [data.draw(st.sampled_from(("orders", "lines"))) for _ in files]
+    found = []
+    for is_lines_first in (None, False, True):
+        ranked = sorted(range(len(files)), key=lambda at: (holds[at] == "lines") == is_lines_first)
+        sequence = list(range(len(files))) if is_lines_first is None else ranked
+        start_afresh(with_batch_size(services, batch_size))
+        for at in sequence:
+            is_lines = holds[at] == "lines"
+            land(
+                services,
+                as_lines(files[at]) if is_lines else files[at],
+                lines_preset(preset) if is_lines else preset,
+            )
+            if data.draw(st.booleans()):
+                run_all(services)
+        run_all(services)
+        landed = [as_lines(files[at]) if holds[at] == "lines" else files[at] for at in sequence]
+        numbered = strategies.number_rows(landed, holds=[holds[at] for at in sequence])
+        pipeline.assert_as_expected(services, numbered, preset)
+        found.append(comparable(services))
+    assert found[0] == found[1] == found[2]
