@@ -234,8 +234,8 @@ def test_lines_that_are_read_by_another_mapping_are_read_again(services: Service
     land_orders(services, order())
     land_lines(services, lines(items=items))
     run_all(services)
-    continental = LINES.model_copy(update={"numbers": {"decimal": ",", "thousands": "."}})
-    land(services, [lines(items=items)], Preset.model_validate(continental.model_dump()))
+    continental = {**LINES.model_dump(exclude_unset=True), "numbers": {"decimal": ",", "thousands": "."}}
+    land(services, [lines(items=items)], Preset.model_validate(continental))
     run_all(services)
     assert products(services) == [("1", "mug", 1000)]
 

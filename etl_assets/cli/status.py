@@ -46,6 +46,11 @@ def show_status(status: Mapping[str, Any]) -> None:
         note(one["message"], "red")
     print_records("Open quarantine", status["quarantine"], ["asset", "reason_code", "open"])
     print_records(f"Findings of the last {status['days']} days", status["findings"], ["code", "imports", "rows"])
+    waiting = status["waiting_lines"]
+    if waiting["orders"]:
+        note(
+            f"Lines of {waiting['orders']:,} orders, of {waiting['imports']:,} imports, wait for their orders", "yellow"
+        )
     failed, unreadable = status["failed_imports"], status["unreadable_orders"]
     last = f"the last {status['days']} days"
     say(f"{failed['count']:,} imports of {last} failed and were not corrected since")

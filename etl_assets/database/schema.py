@@ -197,6 +197,8 @@ orders: Final = Table(
         postgresql_where=text("customer_global_id IS NOT NULL"),
         info={DEFERRED_INDEX: True},
     ),
+    # Without an entry as long as there are no files of lines, so that a first load need not do without it.
+    Index(None, "lines_raw_id", postgresql_where=text("lines_raw_id IS NOT NULL")),
 )
 
 line_versions: Final = Table(

@@ -72,6 +72,16 @@ LIVE: Final = "t.status = 'completed' AND r.corrects_reverted IS NOT TRUE"
 corrects. The one place of that condition (docs/decisions.md, "Reverted imports")."""
 
 
+BATCHES_OF_IMPORT: Final = """
+    b.asset = 'orders' AND b.batch_id > :batch_id AND (:import_id = ANY (b.import_ids) OR EXISTS (
+        SELECT FROM import_tasks t
+        WHERE t.import_id = ANY (b.import_ids) AND (t.is_redecided OR t.mapping ->> 'holds' = 'lines')
+    ))
+"""
+"""SQL condition on batches `b` of orders that may have written orders from the rows of an import: its own ones, and
+those of reverted imports and of files of lines, which write orders that come from rows of others."""
+
+
 def _as_values(ranges: Sequence[RawIdRange]) -> str:
     """Return the ranges as rows `(batch_id, low, high)` of a VALUES list."""
     return ", ".join(f"({r.batch_id:d}, {r.low:d}, {r.high:d})" for r in ranges)

@@ -269,6 +269,18 @@ _NO_IMPORT_IS_HELD: Final = Check(
     severity="warn",
 )
 
+_LINES_HAVE_ORDERS: Final = Check(
+    name="lines_have_orders",
+    asset="orders",
+    description="The orders of which a file holds lines are here: where they are not, import the file of the orders.",
+    query="""
+        SELECT t.import_id, t.source, count(*) AS orders, date_trunc('second', t.completed_at) AS completed_at
+        FROM line_versions v JOIN raw_orders r USING (raw_id) JOIN import_tasks t USING (import_id)
+        WHERE v.is_waiting GROUP BY t.import_id ORDER BY t.batch_id DESC
+    """,
+    severity="warn",
+)
+
 _ONE_ACTIVE_LEAD: Final = Check(
     name="one_active_lead_per_customer",
     asset="leads",
@@ -344,5 +356,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     _COLUMNS_AS_BEFORE,
     _STATUSES_ARE_KNOWN,
     _NO_IMPORT_IS_HELD,
+    _LINES_HAVE_ORDERS,
 )
 """All checks, each declared once."""

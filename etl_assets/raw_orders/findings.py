@@ -43,6 +43,7 @@ FindingCode = Literal[
     "MOVED_COLUMN",
     "UNKNOWN_STATUS",
     "MORE_UNKNOWN_STATUSES",
+    "WAITING_LINES",
 ]
 """Kinds of findings; `MESSAGES` has the sentence of each."""
 
@@ -91,6 +92,7 @@ MESSAGES: Final[dict[FindingCode, str]] = {
     "MOVED_COLUMN": "A column is taken from another header than in the last import of its feed: {subject}.",
     "UNKNOWN_STATUS": "{count} orders have the status {subject!r}, which the preset does not know: not cancelled.",
     "MORE_UNKNOWN_STATUSES": "{count} orders have further statuses that the preset does not know: not cancelled.",
+    "WAITING_LINES": "The lines of {count} orders wait for the file that holds these orders: import it too.",
 }
 """Sentence of each code; `{subject}` and `{count}` are filled in."""
 
@@ -166,6 +168,15 @@ def read_findings(connection: sa.Connection, import_ids: Sequence[UUID]) -> dict
     return findings
 
 
+FINDINGS: Final = """(
+    SELECT import_id, code, subject, row_count, first_line FROM import_findings
+    UNION ALL
+    SELECT r.import_id, 'WAITING_LINES', '', count(*), min(r.row_no)
+    FROM line_versions v JOIN raw_orders r USING (raw_id) WHERE v.is_waiting GROUP BY r.import_id
+)"""
+"""SQL of all findings, to be read FROM: the stored ones, and how many orders' lines wait still (`orders.load_lines`),
+which changes as orders come and so is never stored."""
+
 _STORE: Final = sa.text(
     "INSERT INTO import_findings AS f (import_id, code, subject, row_count, first_line)"
     " VALUES (:import_id, :code, :subject, :count, :line)"
@@ -173,6 +184,6 @@ _STORE: Final = sa.text(
     " first_line = least(f.first_line, excluded.first_line)"
 )
 _READ: Final = sa.text(
-    "SELECT import_id, code, subject, row_count, first_line FROM import_findings"
+    f"SELECT import_id, code, subject, row_count, first_line FROM {FINDINGS} f"  # noqa: S608  # a constant
     " WHERE import_id = ANY(:import_ids) ORDER BY import_id, code, subject"
 )

@@ -9,14 +9,21 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from etl_assets.raw_orders.findings import FINDINGS
+
 _COUNTS: Final = """
     SELECT f.code, count(DISTINCT f.import_id) AS imports, CAST(sum(f.row_count) AS bigint) AS rows
-    FROM import_findings f JOIN import_tasks t USING (import_id)
+    FROM {findings} f JOIN import_tasks t USING (import_id)
     WHERE f.import_id IN ({imports}) AND t.status <> 'reverted' GROUP BY f.code ORDER BY f.code
 """
-_OF_RUN: Final = sa.text(_COUNTS.format(imports="SELECT unnest(import_ids) FROM etl_batches WHERE run_id = :run_id"))
+_OF_RUN: Final = sa.text(
+    _COUNTS.format(findings=FINDINGS, imports="SELECT unnest(import_ids) FROM etl_batches WHERE run_id = :run_id")
+)
 _OF_LAST_DAYS: Final = sa.text(
-    _COUNTS.format(imports="SELECT import_id FROM import_tasks WHERE created_at > now() - make_interval(days => :days)")
+    _COUNTS.format(
+        findings=FINDINGS,
+        imports="SELECT import_id FROM import_tasks WHERE created_at > now() - make_interval(days => :days)",
+    )
 )
 
 

@@ -12,25 +12,29 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import QUARANTINING_ASSETS
-from etl_assets.ledger.range_sql import LIVE
-from etl_assets.raw_orders.findings import Finding, read_findings
+from etl_assets.ledger.range_sql import BATCHES_OF_IMPORT, LIVE
+from etl_assets.raw_orders.findings import FINDINGS, Finding, read_findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-FATES: Final = ("current", "superseded_or_unchanged", "quarantined", "dismissed", "reverted", "held", "pending")
-"""Outcomes of a raw row: its order is as the row says; another row of its order counts, or says the same; it could
-not be read; that was dismissed; it is reverted; it waits with its held import; or it has yet to be processed (a revert,
-too)."""
+FATES: Final = (
+    "current", "superseded_or_unchanged", "waiting", "quarantined", "dismissed", "reverted", "held", "pending",
+)  # fmt: skip
+"""Outcomes of a raw row: its order is as the row says, or has its lines from it; another row of its order counts, or
+says the same; its lines wait for their order; it could not be read; that was dismissed; it is reverted; it waits with
+its held import; or it has yet to be processed (a revert, too)."""
 BATCHES_SHOWN: Final = 20
 
-_LIST: Final = """
+_LIST: Final = f"""
     SELECT t.import_id, t.created_at, t.source, t.preset, t.line_count AS lines, t.row_count AS rows, t.status,
-           (SELECT count(*) FROM import_findings f WHERE f.import_id = t.import_id) AS findings,
+           coalesce(f.findings, 0) AS findings,
            (SELECT count(*) FROM quarantine q WHERE q.import_id = t.import_id AND q.resolved_at IS NULL) AS quarantined
-    FROM import_tasks t ORDER BY t.created_at DESC, t.import_id LIMIT :limit
-"""
+    FROM import_tasks t LEFT JOIN (
+        SELECT import_id, count(*) AS findings FROM {FINDINGS} f GROUP BY import_id
+    ) f USING (import_id) ORDER BY t.created_at DESC, t.import_id LIMIT :limit
+"""  # noqa: S608  # constants only
 _IMPORT: Final = """
     SELECT import_id, created_at, completed_at, source, preset, line_count AS lines, row_count AS rows, status, error,
            unmatched, headers, mapping, batch_id, first_raw_id, last_raw_id,
@@ -51,13 +55,18 @@ _FATES: Final = f"""
         ) THEN 'pending'
         WHEN t.status = 'held' THEN 'held'
         WHEN NOT ({LIVE}) THEN 'reverted'
-        WHEN o.raw_id IS NOT NULL THEN 'current'
+        WHEN o.raw_id IS NOT NULL OR l.lines_raw_id IS NOT NULL THEN 'current'
+        WHEN v.raw_id IS NOT NULL THEN 'waiting'
         WHEN q.is_open THEN 'quarantined'
         WHEN q.is_dismissed THEN 'dismissed'
         ELSE 'superseded_or_unchanged'
     END AS fate, count(*) AS rows
     FROM raw_orders r JOIN import_tasks t USING (import_id)
-    LEFT JOIN orders o ON o.raw_id = r.raw_id AND o.batch_id = ANY (:batches) AND o.raw_id BETWEEN :low AND :high
+    LEFT JOIN orders o ON o.raw_id = r.raw_id AND o.raw_id BETWEEN :low AND :high AND o.batch_id IN (
+        SELECT b.batch_id FROM etl_batches b WHERE {BATCHES_OF_IMPORT}
+    )
+    LEFT JOIN orders l ON l.lines_raw_id = r.raw_id AND l.lines_raw_id BETWEEN :low AND :high
+    LEFT JOIN line_versions v ON v.raw_id = r.raw_id AND v.is_waiting AND v.raw_id BETWEEN :low AND :high
     LEFT JOIN (
         SELECT raw_id, bool_or(resolved_at IS NULL) AS is_open, bool_or(resolution = 'dismissed') AS is_dismissed
         FROM quarantine WHERE asset = 'orders' AND raw_id BETWEEN :low AND :high GROUP BY raw_id
@@ -77,14 +86,14 @@ _BY_STATUS: Final = """
     SELECT status, count(*) AS imports, CAST(coalesce(sum(row_count), 0) AS bigint) AS rows
     FROM import_tasks GROUP BY status
 """
-_RECENT_FINDINGS: Final = """
+_RECENT_FINDINGS: Final = f"""
     SELECT t.import_id, t.source, f.code, f.subject, f.row_count, f.first_line
     FROM (
         SELECT import_id, source, batch_id FROM import_tasks WHERE status = 'completed'
         ORDER BY batch_id DESC LIMIT :imports
-    ) t JOIN import_findings f USING (import_id)
+    ) t JOIN {FINDINGS} f USING (import_id)
     ORDER BY t.batch_id DESC, f.code, f.subject LIMIT :limit
-"""
+"""  # noqa: S608  # constants only
 
 
 def list_imports(connection: sa.Connection, *, limit: int) -> list[dict[str, Any]]:
@@ -146,8 +155,7 @@ def _read_rows(connection: sa.Connection, import_id: UUID, place: Mapping[str, i
         return {"rows": fates, "quarantine": [], "batches": []}
     within = {"import_id": import_id, "low": place["first_raw_id"], "high": place["last_raw_id"]}
     batches = _records(connection, _BATCHES, import_id=import_id, batch_id=place["batch_id"])
-    ids = [batch["batch_id"] for batch in batches]
-    counted = _records(connection, _FATES, batch_id=place["batch_id"], batches=ids, **within)
+    counted = _records(connection, _FATES, batch_id=place["batch_id"], **within)
     return {
         "rows": fates | {row["fate"]: row["rows"] for row in counted},
         "quarantine": _records(connection, _QUARANTINE, assets=list(QUARANTINING_ASSETS), **within),

@@ -26,6 +26,10 @@ _BATCHES: Final = """
            duration, started_at, finished_at
     FROM etl_batches ORDER BY batch_id DESC FETCH FIRST :limit ROWS ONLY
 """
+_WAITING: Final = """
+    SELECT count(*) AS orders, count(DISTINCT r.import_id) AS imports
+    FROM line_versions v JOIN raw_orders r USING (raw_id) WHERE v.is_waiting
+"""
 _PENDING: Final = """
     SELECT asset, count(*) AS ranges, CAST(sum(high - low + 1) AS bigint) AS rows FROM etl_work GROUP BY asset
 """
@@ -41,8 +45,9 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
     Returns:
         `imports`, `batches` and `quarantine` (lists of records), `pending` (asset → ranges and at most so many rows),
         `held` (imports that wait for users, with their rows, which are not pending for an asset) and `tables` (table →
-        rows). Of the imports of the last `DAYS` days: `findings` by code, `failed_imports` that were not corrected
-        since, and `unreadable_orders` of imports, the latter two with the count of all.
+        rows); `waiting_lines`, the `orders` whose lines wait for them, and of how many `imports`. Of the imports of the
+        last `DAYS` days: `findings` by code, `failed_imports` that were not corrected since, and `unreadable_orders` of
+        imports, the latter two with the count of all.
     """
     pending = {row["asset"]: row for row in _read_records(connection, _PENDING)}
     nothing = {"ranges": 0, "rows": 0}
@@ -67,6 +72,7 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
         },
         "days": DAYS,
         "findings": count_findings_of_last_days(connection, DAYS),
+        "waiting_lines": _read_records(connection, _WAITING)[0],
         "failed_imports": {"count": failed.total, "last": failed.shown},
         "unreadable_orders": {
             "imports": len(unreadable),

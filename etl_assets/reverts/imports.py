@@ -20,6 +20,7 @@ from etl_assets.errors import EtlError
 from etl_assets.ledger import queue
 from etl_assets.ledger.batches import outdate_batches
 from etl_assets.ledger.queue import RawIdRange
+from etl_assets.ledger.range_sql import BATCHES_OF_IMPORT
 from etl_assets.quarantine.requeue import REPLAY_LOCK_ID
 from etl_assets.shop.first_rows import reset_shops
 from etl_assets.shop.unnamed import note_doubtful_shops
@@ -66,7 +67,7 @@ class ImportChange:
     status: str
     rows: int
     orders: int
-    """Stored orders that come from its rows."""
+    """Stored orders that come from its rows, or have their lines from them."""
     corrections: int
     """Corrected rows of other imports that are reverted or restored with it."""
     is_changed: bool
@@ -290,7 +291,7 @@ def count_orders(connection: sa.Connection, import_ids: Sequence[UUID]) -> tuple
 
 
 def _count_orders(connection: sa.Connection, one: LandedImport) -> int:
-    """Count the stored orders that come from the import's rows."""
+    """Count the stored orders that come from the import's rows, or have their lines from them."""
     if one.range is None:
         return 0
     parameters = {"import_id": one.import_id, **asdict(one.range)}
@@ -303,13 +304,15 @@ _IMPORT: Final = """
     WHERE import_id = :import_id FOR UPDATE
 """
 _BOUNDS: Final = "SELECT min(raw_id), max(raw_id) FROM raw_orders WHERE import_id = :import_id"
-_ORDERS: Final = """
-    SELECT count(*) FROM raw_orders r JOIN orders o ON o.raw_id = r.raw_id AND o.raw_id BETWEEN :low AND :high
+_ORDERS: Final = f"""
+    SELECT count(*) + (
+        SELECT count(*) FROM raw_orders r JOIN orders o ON o.lines_raw_id = r.raw_id
+        WHERE o.lines_raw_id BETWEEN :low AND :high AND r.import_id = :import_id
+    ) FROM raw_orders r JOIN orders o ON o.raw_id = r.raw_id AND o.raw_id BETWEEN :low AND :high
     WHERE r.raw_id BETWEEN :low AND :high AND r.import_id = :import_id AND o.batch_id IN (
-        SELECT batch_id FROM etl_batches
-        WHERE asset = 'orders' AND batch_id > :batch_id AND :import_id = ANY (import_ids)
+        SELECT b.batch_id FROM etl_batches b WHERE {BATCHES_OF_IMPORT}
     )
-"""
+"""  # noqa: S608  # constants only
 _CORRECTIONS: Final = """
     CREATE TEMPORARY TABLE corrections_to_change ON COMMIT DROP AS
     WITH RECURSIVE corrections AS (

@@ -8,7 +8,7 @@ from alembic import op
 from etl_assets.database.columns import BYTES
 
 revision = "0012"
-down_revision = "0009"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -23,6 +23,9 @@ def upgrade() -> None:
     op.add_column("shop_configs", is_provisional)
     comes_from = "the raw row that its lines come from, if a file of lines brought them"
     op.add_column("orders", sa.Column("lines_raw_id", sa.BigInteger(), comment=comes_from))
+    op.create_index(
+        "ix_orders_lines_raw_id", "orders", ["lines_raw_id"], postgresql_where=sa.text("lines_raw_id IS NOT NULL")
+    )
     newest = "the newest row of a file of lines for this order"
     last = "the last good such row, the newest version or not"
     op.create_table(
@@ -41,5 +44,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Go back to the revision before, whose code reads rows of lines as orders."""
     op.drop_table("line_versions")
+    op.drop_index("ix_orders_lines_raw_id", table_name="orders")
     op.drop_column("orders", "lines_raw_id")
     op.drop_column("shop_configs", "is_provisional")
