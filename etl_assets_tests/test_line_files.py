@@ -18,7 +18,11 @@ from etl_assets.orders.line_versions import (
     read_line_versions,
 )
 from etl_assets.presets.model import Preset
+from etl_assets.quality.checks import CHECKS
+from etl_assets.quality.running import run_check
 from etl_assets.quarantine.requeue import requeue
+from etl_assets.reporting.imports import list_imports, read_import
+from etl_assets.reporting.status import read_status
 from etl_assets.reverts.imports import restore_imports, revert_imports
 from etl_assets.vectorized_queries import SHOP_SCHEMA
 from etl_assets_tests.helpers import pipeline, strategies
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from etl_assets_tests.helpers.strategies import RawFields
 
 LINES: Final = lines_preset(PRESET)
+LINES_HAVE_ORDERS: Final = next(check for check in CHECKS if check.name == "lines_have_orders")
 MUGS: Final = '[{"name": "mug", "quantity": 50}]'
 CAPS: Final = '[{"name": "cap", "quantity": 2}]'
 
@@ -74,6 +79,17 @@ def stored_order(services: Services) -> dict[str, Any]:
     columns = "customer_nickname, amount, ordered_at, currency, latest_status"
     (found,) = query(services, f"SELECT {columns} FROM orders")  # noqa: S608  # constants
     return found
+
+
+def waiting(services: Services, import_id: UUID) -> tuple[int, int, int]:
+    """Count the orders whose lines wait, by the findings of the import, by what became of its rows, by the status."""
+    with services.database.transaction() as connection:
+        shown, status = read_import(connection, import_id), read_status(connection)
+        (listed,) = (one for one in list_imports(connection, limit=9) if one["import_id"] == import_id)
+    (finding,) = shown["findings"]
+    assert (finding["code"], listed["findings"]) == ("WAITING_LINES", 1)
+    assert {"code": "WAITING_LINES", "imports": 1, "rows": finding["count"]} in status["findings"]
+    return finding["count"], shown["rows"]["waiting"], status["waiting_lines"]["orders"]
 
 
 # --- the rule -------------------------------------------------------------------------------------------------------
@@ -198,9 +214,12 @@ def test_lines_without_their_order_wait_and_say_so(services: Services) -> None:
     assert (result.unchanged, result.quarantined) == (2, 0)
     assert [scalar(services, f"SELECT count(*) FROM {table}") for table in pipeline.TABLES] == [1] + [0] * 6  # noqa: S608
     assert query(services, "SELECT * FROM quarantine") == []
+    assert waiting(services, import_id) == (2, 2, 2)
+    assert not run_check(services.database, LINES_HAVE_ORDERS).passed
     land_orders(services, order())
     run_all(services)
     assert query(services, "SELECT order_id FROM line_versions WHERE is_waiting") == [{"order_id": "2"}]
+    assert waiting(services, import_id) == (1, 1, 1)
     revert_imports(services.database, [import_id])
     run_all(services)
     assert scalar(services, "SELECT count(*) FROM line_versions") == 0
@@ -286,6 +305,20 @@ def test_lines_that_cannot_be_read_are_replayed_and_overtaken(services: Services
     land_lines(services, lines())
     run_all(services)
     assert (query(services, _OPEN), products(services)) == ([], [("1", "mug", 50)])
+
+
+def test_the_brake_counts_the_lines_of_the_part_that_an_import_brings(services: Services) -> None:
+    numbers = [str(number) for number in range(25)]
+    two = '[{"name": "mug"}, {"name": "cap"}]'
+    land_orders(services, *map(order, numbers))
+    land_lines(services, *(lines(number, two) for number in numbers))
+    run_all(services)
+    titles = land_orders(services, *(order(number, items="mugs and caps") for number in numbers))
+    fewer = land_lines(services, *(lines(number, CAPS) for number in numbers))
+    run_all(services)
+    statuses = {row["import_id"]: row["status"] for row in query(services, "SELECT * FROM import_tasks")}
+    assert (statuses[titles], statuses[fewer]) == ("completed", "held")
+    assert scalar(services, "SELECT count(*) FROM order_items") == 50
 
 
 _OPEN: Final = "SELECT * FROM quarantine WHERE resolved_at IS NULL ORDER BY quarantine_id"

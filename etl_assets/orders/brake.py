@@ -118,7 +118,7 @@ def judged_imports(
     return {row.batch_id: row.import_id for row in found}
 
 
-def judge(batch: Batch, written: pl.DataFrame, *, bucket: int, buckets: int) -> None:
+def judge(batch: Batch, written: pl.DataFrame, *, bucket: int, buckets: int, of_lines: bool = False) -> None:
     """Judge the imports of a batch once its last bucket is written.
 
     Args:
@@ -126,6 +126,7 @@ def judge(batch: Batch, written: pl.DataFrame, *, bucket: int, buckets: int) -> 
         written: of this bucket, as `compare_with_stored` returns them.
         bucket: the number of this bucket, from 0.
         buckets: how many the batch has.
+        of_lines: the written versions are of the orders' lines, from files of lines.
 
     Raises:
         HeldImportsError: some imports remove too much.
@@ -133,7 +134,7 @@ def judge(batch: Batch, written: pl.DataFrame, *, bucket: int, buckets: int) -> 
     brake = Brake.of(batch.settings)
     if not brake.is_on:
         return
-    candidates = removal_candidates(written)
+    candidates = removal_candidates(written, of_lines=of_lines)
     if buckets == 1 and candidates.height < brake.least:
         return
     copy_candidates(batch.connection, candidates, is_first=bucket == 0)

@@ -22,12 +22,14 @@ from etl_assets.orders.line_versions import (
     newest_line_versions,
 )
 from etl_assets.orders.skip_consumers import downstream_overrides
-from etl_assets.orders.transform import ORDER_KEY
+from etl_assets.orders.transform import LOSSES, ORDER_KEY
 from etl_assets.orders.write_newest import resolve_orders
 from etl_assets.pipeline.protocol import LoadResult
 from etl_assets.quarantine.rows import quarantine_rows, resolve_anew
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from etl_assets.pipeline.protocol import Batch
 
 _ORDER_SCHEMA: Final = {
@@ -43,11 +45,11 @@ _ORDER_SCHEMA: Final = {
 }
 
 
-def load_lines(batch: Batch, found: LineRows) -> LoadResult:
+def load_lines(batch: Batch, found: LineRows, judge: Callable[[pl.DataFrame], None]) -> LoadResult:
     """Store the newest lines of each order, and point the orders that are there to them.
 
     To be called after the order parts of the same batch are written. A row counts under the change of its order;
-    lines of an order that is not there wait, and count as unchanged.
+    lines of an order that is not there wait, and count as unchanged. `judge` gets the orders that were changed.
     """
     connection = batch.connection
     newest = newest_line_versions(found.versions)
@@ -57,6 +59,7 @@ def load_lines(batch: Batch, found: LineRows) -> LoadResult:
     changed = _orders_with_other_lines(connection, current)
     pointers = changed.select(*ORDER_KEY, "lines_raw_id", batch_id=pl.lit(batch.batch_id, pl.Int64))
     update_rows(connection, "orders", pointers, key=ORDER_KEY, set_now="updated_at")
+    judge(changed)
     quarantine_rows(connection, "orders", found.rejected)
     latest = newest.select(*ORDER_KEY, raw_id="latest_raw_id")
     resolve_orders(connection, latest, found.rejected, of_lines=True)
@@ -169,6 +172,7 @@ def _as_changed(orders: pl.DataFrame) -> pl.DataFrame:
         change=pl.lit("updated"),
         lines_differ=pl.lit(value=True),
         customer_differs=pl.lit(value=False),
+        **dict.fromkeys(LOSSES, pl.lit(value=False)),
     )
 
 

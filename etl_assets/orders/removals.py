@@ -30,7 +30,7 @@ COUNTED: Final[Mapping[AssetName, str]] = {
 }
 """Assets whose tables the counts are about."""
 _CANDIDATES: Final = "removal_candidates"
-_CANDIDATE_COLUMNS: Final = (*ORDER_KEY, *LOSSES, "lines_differ")
+_CANDIDATE_COLUMNS: Final = (*ORDER_KEY, *LOSSES, "lines_differ", "is_of_lines")
 _TEXT_SCHEMA: Final = {
     "raw_id": pl.Int64(),
     "import_batch_id": pl.Int64(),
@@ -43,14 +43,17 @@ _TEXT_SCHEMA: Final = {
 }
 _LOSERS: Final = """
     CREATE TEMPORARY TABLE removal_losers ON COMMIT DROP AS
-    SELECT o.shop_id, o.order_id, o.order_no, o.raw_id, r.import_id,
+    SELECT o.shop_id, o.order_id, o.order_no, r.raw_id, o.raw_id AS order_raw_id, r.import_id,
            bool_or(c.loses_customer AND o.customer_global_id IS NULL OR c.loses_amount AND o.amount IS NULL
                    OR c.loses_time AND o.ordered_at IS NULL) AS is_emptied,
-           bool_or(c.leaves_lead) AS leaves_lead, bool_or(c.lines_differ) AS lines_differ
-    FROM removal_candidates c JOIN orders o USING (shop_id, order_id) JOIN raw_orders r ON r.raw_id = o.raw_id
+           bool_or(c.leaves_lead) AS leaves_lead,
+           bool_or(c.lines_differ AND (c.is_of_lines OR o.lines_raw_id IS NULL)) AS lines_differ
+    FROM removal_candidates c JOIN orders o USING (shop_id, order_id)
+    JOIN raw_orders r ON r.raw_id = CASE WHEN c.is_of_lines THEN o.lines_raw_id ELSE o.raw_id END
     WHERE o.batch_id = :batch_id AND r.replaces_raw_id IS NULL AND r.import_id = ANY (:import_ids)
-    GROUP BY o.shop_id, o.order_id, r.import_id
+    GROUP BY o.shop_id, o.order_id, r.raw_id, r.import_id
 """
+"""An order that has its lines from a file of lines loses none by a version of its own part."""
 _COUNTS: Final = """
     SELECT import_id, count(*) FILTER (WHERE is_emptied) AS emptied, count(*) FILTER (WHERE leaves_lead) AS leaving,
            count(*) FILTER (WHERE lines_differ) AS differing
@@ -73,19 +76,25 @@ _LEADS: Final = """
     GROUP BY left_leads.import_id
 """
 _TEXTS: Final = """
-    SELECT c.raw_id, t.batch_id, c.shop_id, c.order_id, r.items, r.processes,
+    SELECT c.raw_id, t.batch_id, c.shop_id, c.order_id,
+           coalesce(r.items, own.items), coalesce(r.processes, own.processes),
            (SELECT count(*) FROM order_items i WHERE i.order_no = c.order_no),
            (SELECT count(*) FROM process_items p WHERE p.order_no = c.order_no)
-    FROM removal_losers c JOIN raw_orders r USING (raw_id) JOIN import_tasks t ON t.import_id = c.import_id
+    FROM removal_losers c JOIN raw_orders r USING (raw_id) JOIN raw_orders own ON own.raw_id = c.order_raw_id
+    JOIN import_tasks t ON t.import_id = c.import_id
     WHERE c.lines_differ AND c.import_id = CAST(%(import_id)s AS uuid) AND c.raw_id > %(after)s
     ORDER BY c.raw_id LIMIT %(limit)s
 """
 
 
-def removal_candidates(written: pl.DataFrame) -> pl.DataFrame:
-    """Return the stored orders that new versions may take something from (`ORDER_KEY`, `LOSSES`, `lines_differ`)."""
+def removal_candidates(written: pl.DataFrame, *, of_lines: bool = False) -> pl.DataFrame:
+    """Return the stored orders that new versions may take something from: `ORDER_KEY`, `LOSSES`, `lines_differ`.
+
+    And `is_of_lines`: the versions are of their lines, from a file of lines.
+    """
     may_lose = pl.any_horizontal(*LOSSES, "lines_differ")
-    return written.filter((pl.col("change") == "updated") & may_lose).select(_CANDIDATE_COLUMNS)
+    losing = written.filter((pl.col("change") == "updated") & may_lose)
+    return losing.with_columns(is_of_lines=pl.lit(of_lines)).select(_CANDIDATE_COLUMNS)
 
 
 def copy_candidates(connection: sa.Connection, candidates: pl.DataFrame, *, is_first: bool) -> None:
@@ -105,6 +114,7 @@ def count_removals(
     them.
     """
     connection = batch.connection
+    connection.execute(sa.text("DROP TABLE IF EXISTS pg_temp.removal_losers"))  # of the order parts of the batch
     connection.execute(sa.text(_LOSERS), {"batch_id": batch.batch_id, "import_ids": list(import_ids)})
     connection.execute(sa.text("ANALYZE removal_losers"))
     counts = connection.execute(sa.text(_COUNTS)).all()

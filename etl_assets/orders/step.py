@@ -146,7 +146,9 @@ class OrdersStep(Step):
             return redecide_orders(batch, named) + self.load(batch, transformed._replace(redecision=None))
         if lines.versions.height + lines.rejected.height:
             named_lines = lines._replace(rejected=_with_refusals_of_shops(batch.connection, lines.rejected))
-            return self.load(batch, transformed._replace(lines=NO_LINE_ROWS)) + load_lines(batch, named_lines)
+            judge_lines = partial(judge, batch, bucket=self.bucket, buckets=self.buckets, of_lines=True)
+            of_orders = self.load(batch, transformed._replace(lines=NO_LINE_ROWS))
+            return of_orders + load_lines(batch, named_lines, judge_lines)
         around = look_around(batch)
         written, refused = write_newest(
             batch.connection,
