@@ -72,7 +72,7 @@ def read_line_versions(raw: pl.DataFrame, preset: Preset, shops: pl.DataFrame) -
     values = named.with_columns(
         *(pl.lit(None, dtype).alias(name) for name, dtype in _NOT_OF_LINES.items()),
         key=clean_text(pl.col("order_id")),
-        updated=parse_timestamps(named["updated_at"], zones, preset.timestamp_formats),
+        updated=parse_timestamps(named["updated_at"], zones, preset.time_formats, preset.known_year),
     )
     values = values.with_columns(too_long=too_long()).with_columns(code=reason_code())
     good = values.filter(pl.col("code").is_null())
