@@ -7,7 +7,7 @@ from alembic import op
 
 from etl_assets.database.columns import BYTES
 
-revision = "0012"
+revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
