@@ -23,7 +23,7 @@ from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.presets.catalog import PresetError, get_preset, load_mapping
 from etl_assets.presets.field_types import is_timezone
 from etl_assets.raw_orders.import_order import oldest_first
-from etl_assets.raw_orders.importing import Overrides, import_file, require_preset
+from etl_assets.raw_orders.importing import Overrides, import_sheets, require_preset
 from etl_assets.raw_orders.load import fail_interrupted_imports
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.values.currencies import currency_code
@@ -86,8 +86,8 @@ def land_with_progress(
     results = []
     for path, preset, overrides in files:
         with count_progress(path.name, "lines") as on_progress:
-            results.append(
-                import_file(database, path, preset, reader=reader, overrides=overrides, on_progress=on_progress)
+            results += import_sheets(
+                database, path, preset, reader=reader, overrides=overrides, on_progress=on_progress
             )
     return results
 

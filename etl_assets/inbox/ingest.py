@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +33,7 @@ from etl_assets.presets.catalog import load_mapping
 from etl_assets.presets.detect import detect_preset
 from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.import_order import oldest_first
-from etl_assets.raw_orders.importing import require_preset
+from etl_assets.raw_orders.importing import require_preset, require_presets
 from etl_assets.raw_orders.load import fail_interrupted_imports, land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
@@ -164,41 +164,68 @@ def _ingest_file(ingestion: _Ingestion, path: Path, on_progress: Callable[[int],
     stamp = stamp_of(path)
     if stamp is None:
         return
-    result = None
+    results: list[ImportResult] = []
     try:
         digest = content_hash(path)
         if is_imported(database, digest):
             logger.info("%a holds what was imported before: it is not imported again.", path.name)
         else:
             with ingestion.reader.open(path) as file:
-                result = _import_content(ingestion, file, Content(digest, stamp), on_progress)
+                for result in _import_content(ingestion, file, Content(digest, stamp), on_progress):
+                    results.append(result)  # noqa: PERF402  # those before an error count
     except ImportFileError as error:
         if stamp_of(path) != stamp:
+            outcome.imports += results
             return  # changed or gone while it was read
-        result = record_failed_import(database, path, error.worded_for("inbox"))
-    if result is None:
+        results.append(record_failed_import(database, path, error.worded_for("inbox")))
+    if not results:
         outcome.known.append(path)
-    else:
-        outcome.imports.append(result)
-    if result is not None and result.error is not None:
-        if move_to_failed(path, stamp, result.error) is not None:
-            outcome.refused.append(result)
+    outcome.imports += results
+    failed = next((result for result in results if result.error is not None), None)
+    if failed is not None and failed.error is not None:
+        if move_to_failed(path, stamp, failed.error) is not None:
+            outcome.refused.append(failed)
     elif move_to_done(path, stamp) is not None:
         ingestion.old_errors.remove(path)
 
 
 def _import_content(
     ingestion: _Ingestion, file: ImportFile, content: Content, on_progress: Callable[[int], None] | None
-) -> ImportResult | None:
-    """Import a file; return None where another process imports the same content at the same time.
+) -> Iterator[ImportResult]:
+    """Import a file, or each sheet of a workbook that a preset takes, until one fails.
+
+    The sheet that the file was detected by comes last, under the hash of the whole content. Hazard: a process that ends
+    before would leave a content that counts as imported with sheets that are not.
 
     Raises:
         ImportFileError: the headers fit no preset, or can't be read.
     """
-    path, counts, database = file.path, ReadCounts(), ingestion.database
     named = prescribed_mapping(file, ingestion.inbox)
-    preset = with_shop_of_folder(named or require_preset(file), file, ingestion.inbox)
-    frames = extract_raw_orders(file, preset, counts, is_detected=named is None, on_progress=on_progress)
+    presets = [(named, None)] if named is not None else require_presets(file)
+    chosen = [with_shop_of_folder(preset, file, ingestion.inbox, headers) for preset, headers in presets]
+    for preset in reversed(chosen):
+        part = content if preset is chosen[0] else replace(content, digest=f"{content.digest}:{preset.name}")
+        if len(chosen) > 1 and _is_part_imported(ingestion.database, part.digest):
+            continue
+        result = _import_part(ingestion, file, preset, part, on_progress, is_detected=named is None)
+        if result is not None:
+            yield result
+            if result.error is not None:
+                return
+
+
+def _import_part(  # the options of one import
+    ingestion: _Ingestion,
+    file: ImportFile,
+    preset: Preset,
+    content: Content,
+    on_progress: Callable[[int], None] | None,
+    *,
+    is_detected: bool,
+) -> ImportResult | None:
+    """Import what a preset reads of a file; return None where another process imports the same at the same time."""
+    path, counts, database = file.path, ReadCounts(), ingestion.database
+    frames = extract_raw_orders(file, preset, counts, is_detected=is_detected, on_progress=on_progress)
     result = land_raw_orders(
         database,
         path,
@@ -239,15 +266,24 @@ def content_hash(path: Path) -> str:
 
 
 def is_imported(database: Database, digest: str) -> bool:
-    """Test that this content was imported before, by an import that is not reverted."""
+    """Test that this content was imported before, by imports of which none is reverted."""
     with database.transaction() as connection:
         found = connection.execute(
             sa.text(
-                "SELECT FROM inbox_files f LEFT JOIN import_tasks t USING (import_id)"
-                " WHERE f.content_hash = :digest AND t.status IS DISTINCT FROM 'reverted'"
+                "SELECT bool_or(f.content_hash = :digest) AND bool_and(t.status IS DISTINCT FROM 'reverted')"
+                " FROM inbox_files f LEFT JOIN import_tasks t USING (import_id)"
+                " WHERE f.content_hash = :digest OR f.content_hash BETWEEN :digest || ':' AND :digest || ';'"
             ),
             {"digest": digest},
         )
+        return bool(found.scalar_one())
+
+
+def _is_part_imported(database: Database, digest: str) -> bool:
+    """Test the same of one sheet of a workbook."""
+    with database.transaction() as connection:
+        query = "SELECT FROM inbox_files JOIN import_tasks USING (import_id) WHERE content_hash = :digest"
+        found = connection.execute(sa.text(f"{query} AND status <> 'reverted'"), {"digest": digest})
         return found.first() is not None
 
 

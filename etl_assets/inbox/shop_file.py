@@ -15,6 +15,7 @@ from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.remedies import NAME_THE_SHOP
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from etl_assets.presets.model import Preset
@@ -25,16 +26,17 @@ class ShopFileError(EtlError):
     """Error of a `shop.txt` that can't be used; the files that it is for wait until it is corrected."""
 
 
-def with_shop_of_folder(preset: Preset, file: ImportFile, inbox: Path) -> Preset:
+def with_shop_of_folder(preset: Preset, file: ImportFile, inbox: Path, headers: Sequence[str] | None = None) -> Preset:
     """Return the preset with the shop that the `shop.txt` beside the file names; the preset itself where none does.
 
-    The one of a sub-folder is for all its files; that of the inbox itself is for files that name no shop.
+    The one of a sub-folder is for all its files; that of the inbox itself is for files that name no shop. `headers` are
+    those of the sheet that the preset reads, by default those of the file.
 
     Raises:
         ShopFileError: the file `shop.txt` can't be used.
     """
     shop_file = file.path.parent / SHOP_FILE
-    if not shop_file.is_file() or (file.path.parent == inbox and not _lacks_shop(preset, file)):
+    if not shop_file.is_file() or (file.path.parent == inbox and not _lacks_shop(preset, file, headers)):
         return preset
     return preset.with_overrides(shop=read_shop_file(shop_file))
 
@@ -58,10 +60,10 @@ def read_shop_file(path: Path) -> str:
     return names[0]
 
 
-def _lacks_shop(preset: Preset, file: ImportFile) -> bool:
+def _lacks_shop(preset: Preset, file: ImportFile, headers: Sequence[str] | None) -> bool:
     """Test that a shop is what the file lacks; any other fault of it is reported when it is read."""
     try:
-        check_required(file.path, file.headers(), preset)
+        check_required(file.path, file.headers() if headers is None else headers, preset)
     except ImportFileError as error:
         return error.remedy is NAME_THE_SHOP
     return False

@@ -60,6 +60,30 @@ def detect_preset(headers: Iterable[str], presets: Iterable[Preset]) -> Preset |
     return max(fitting, key=lambda one: one[0], default=(0, None))[1]
 
 
+def presets_of_sheets(
+    sheets: Iterable[tuple[str, Sequence[str]]], presets: Sequence[Preset], first: Preset
+) -> list[tuple[Preset, Sequence[str]]]:
+    """Return the presets that take a sheet of a workbook besides the one that it was detected as.
+
+    Only presets that name their sheet do: another sheet may hold the same orders once more.
+
+    Args:
+        sheets: names and headers.
+        presets: all there are.
+        first: the one that was detected.
+
+    Returns:
+        The presets, each with the headers of its sheet.
+    """
+    found: dict[str, tuple[Preset, Sequence[str]]] = {}
+    for name, headers in sheets:
+        naming = [preset for preset in presets if normal_header(name) in map(normal_header, preset.sheets)]
+        preset = detect_preset(headers, naming)
+        if preset is not None and preset.name != first.name:
+            found.setdefault(preset.name, (preset, headers))
+    return list(found.values())
+
+
 def nearest_presets(headers: Sequence[str], presets: Iterable[Preset]) -> list[NearPreset]:
     """Return the presets of whose headers a file has at least half, those with most of them first."""
     found = []

@@ -83,6 +83,8 @@ class Preset(StrictModel):
     """The order statuses that mean cancelled (compared cleaned and case-insensitively)."""
     known_statuses: tuple[str, ...] = ()
     """The order statuses that the export may have (compared as cancelled ones); where given, others are reported."""
+    sheets: tuple[str, ...] = ()
+    """Names of the sheet that it reads, where a workbook has one of them: several presets may each take a sheet."""
     detect_headers: HeaderSets = ()
     """Sets of headers: a file that has all headers of any set is taken for this format."""
 

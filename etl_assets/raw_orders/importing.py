@@ -5,12 +5,12 @@ The inbox has an entry of its own (`inbox.ingest`), which imports each content o
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from etl_assets.errors import EtlError
-from etl_assets.presets.detect import detect_preset, nearest_presets
+from etl_assets.presets.detect import detect_preset, nearest_presets, presets_of_sheets
 from etl_assets.raw_orders.extract import ReadCounts, describe_headers, extract_raw_orders
 from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
@@ -19,7 +19,7 @@ from etl_assets.raw_orders.remedies import REPLAY_THE_FILE, describe_format
 from etl_assets.raw_orders.shop_checks import ShopChecks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from etl_assets.database.database import Database
@@ -65,7 +65,7 @@ def import_file(  # noqa: PLR0913  # the options of one import
     run_id: str | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> ImportResult:
-    """Land one file. An error of the file is a failed import without rows, not an exception.
+    """Land one file, of a workbook one sheet. An error of the file is a failed import without rows, not an exception.
 
     Args:
         database: the store.
@@ -77,18 +77,72 @@ def import_file(  # noqa: PLR0913  # the options of one import
         run_id: the Dagster run, for the ledger.
         on_progress: called with the number of lines read so far.
     """
-    settings = database.settings
-    own = FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder)
-    with own if reader is None else nullcontext(reader) as files, files.open(path) as file:
+    with _opened(database, path, reader) as file:
         try:
             found = preset or require_preset(file)
         except EtlError as error:
             return record_failed_import(database, path, error)
-        chosen = found.with_overrides(**asdict(overrides))
-        counts = ReadCounts()
-        frames = extract_raw_orders(file, chosen, counts, is_detected=preset is None, on_progress=on_progress)
-        checks = ShopChecks(chosen, overrides.timezone)
-        return land_raw_orders(database, path, chosen, frames, counts, run_id=run_id, shop_checks=checks)
+        return _land(
+            database, file, found, overrides, is_detected=preset is None, run_id=run_id, on_progress=on_progress
+        )
+
+
+def import_sheets(
+    database: Database,
+    path: Path,
+    preset: Preset | None,
+    *,
+    reader: FileReader,
+    overrides: Overrides = NO_OVERRIDES,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[ImportResult]:
+    """Land one file; of a workbook, whose presets are detected, all sheets that presets name, each as an import.
+
+    An error is a failed import without rows, not an exception. Arguments as for `import_file`.
+    """
+    with reader.open(path) as file:
+        try:
+            presets = [preset] if preset is not None else [one for one, _ in require_presets(file)]
+        except EtlError as error:
+            return [record_failed_import(database, path, error)]
+        return [
+            _land(database, file, one, overrides, is_detected=preset is None, run_id=None, on_progress=on_progress)
+            for one in presets
+        ]
+
+
+@contextmanager
+def _opened(database: Database, path: Path, reader: FileReader | None) -> Iterator[ImportFile]:
+    settings = database.settings
+    own = FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder)
+    with own if reader is None else nullcontext(reader) as files, files.open(path) as file:
+        yield file
+
+
+def _land(  # noqa: PLR0913  # the options of one import
+    database: Database,
+    file: ImportFile,
+    preset: Preset,
+    overrides: Overrides,
+    *,
+    is_detected: bool,
+    run_id: str | None,
+    on_progress: Callable[[int], None] | None,
+) -> ImportResult:
+    chosen = preset.with_overrides(**asdict(overrides))
+    counts = ReadCounts()
+    frames = extract_raw_orders(file, chosen, counts, is_detected=is_detected, on_progress=on_progress)
+    checks = ShopChecks(chosen, overrides.timezone)
+    return land_raw_orders(database, file.path, chosen, frames, counts, run_id=run_id, shop_checks=checks)
+
+
+def require_presets(file: ImportFile) -> list[tuple[Preset, Sequence[str]]]:
+    """Detect the presets of a file, each with the headers that it reads: one, or one for each sheet of a workbook.
+
+    Raises `NoPresetError` where none fits.
+    """
+    first = require_preset(file)
+    return [(first, file.headers()), *presets_of_sheets(file.sheets(), file.presets(), first)]
 
 
 def require_preset(file: ImportFile) -> Preset:

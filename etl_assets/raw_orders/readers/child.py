@@ -35,7 +35,8 @@ class _OpenFileState:
                 if self._file is None:
                     self._file = OpenFile(Path(request["path"]), answers.progress)
                 self._stream = self._file.read(ExpectedFormat.from_request(request["expected"]))
-                answers.send({"headers": self._stream.headers, "line": self._stream.header_line})
+                stream = self._stream
+                answers.send({"headers": stream.headers, "line": stream.header_line, "sheets": stream.sheets})
             case "frames" if self._stream is not None:
                 for table in self._stream.tables:
                     answers.send({"frame": True}, _as_stream(table))

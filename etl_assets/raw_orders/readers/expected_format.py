@@ -31,6 +31,8 @@ class ExpectedFormat:
     """Headers whose values are used: each may occur once only."""
     skip_rows_matching: tuple[str, ...] = ()
     """Patterns of rows to leave out, whatever cells they have."""
+    sheets: tuple[str, ...] = ()
+    """Names of the sheet to read, where a workbook has one of them."""
 
     @classmethod
     def of_preset(cls, preset: Preset) -> Self:
@@ -41,7 +43,7 @@ class ExpectedFormat:
         required = number.headers if number.constant is None else mapped
         sets = tuple((header,) for header in required)
         skipped = tuple(pattern.matches for pattern in preset.skip_rows_matching if not pattern.when)
-        return cls(preset.encodings, preset.delimiter, sets, mapped, skipped)
+        return cls(preset.encodings, preset.delimiter, sets, mapped, skipped, preset.sheets)
 
     @classmethod
     def of_any(cls, presets: Iterable[Preset]) -> Self:
@@ -57,6 +59,7 @@ class ExpectedFormat:
             tuple(map(tuple, fields["header_sets"])),
             tuple(fields["mapped"]),
             tuple(fields["skip_rows_matching"]),
+            tuple(fields["sheets"]),
         )
 
     def as_request(self) -> dict[str, Any]:
@@ -67,6 +70,7 @@ class ExpectedFormat:
             "header_sets": self.header_sets,
             "mapped": self.mapped,
             "skip_rows_matching": self.skip_rows_matching,
+            "sheets": self.sheets,
         }
 
     def count_matches(self, cells: Sequence[str]) -> int:
@@ -76,6 +80,10 @@ class ExpectedFormat:
         present = {normal_header(cell) for cell in cells}
         largest = max((len(wanted) for wanted in self._normal_sets if wanted <= present), default=0)
         return largest + len(self._normal_mapped & present) if largest else 0
+
+    def is_named(self, sheet: str) -> bool:
+        """Test that the format names the sheet."""
+        return normal_header(sheet) in map(normal_header, self.sheets)
 
     def is_mapped(self, header: str) -> bool:
         """Test that the values of a header are used."""

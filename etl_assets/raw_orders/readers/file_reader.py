@@ -176,6 +176,8 @@ class FileContent:
     """Complete when the frames have been read."""
     header_line: int | None = None
     """The line that the headers are in; None where the format has none."""
+    sheets: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Of a workbook, the names of its filled sheets, with the headers of each."""
 
 
 class ImportFile:
@@ -199,6 +201,10 @@ class ImportFile:
         """Return the line that `headers` are in; None where the format has none."""
         return self._detected().header_line
 
+    def sheets(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Return the names of the filled sheets of a workbook with their headers; none of any other file."""
+        return self._detected().sheets
+
     def _detected(self) -> FileContent:
         if self._found is None:
             self._found = self._open(ExpectedFormat.of_any(self.presets()))
@@ -217,7 +223,8 @@ class ImportFile:
         request = {"command": "headers", "path": path, "expected": expected.as_request()}
         answer, _ = self._reader.request(self.path, request)
         findings: list[ReaderFinding] = []
-        return FileContent(tuple(answer["headers"]), self._frames(findings), findings, answer["line"])
+        sheets = tuple((name, tuple(headers)) for name, headers in answer["sheets"])
+        return FileContent(tuple(answer["headers"]), self._frames(findings), findings, answer["line"], sheets)
 
     def _frames(self, findings: list[ReaderFinding]) -> Iterator[pl.DataFrame]:
         answer, payload = self._reader.request(self.path, {"command": "frames"})

@@ -17,7 +17,7 @@ from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.regular_file import open_regular_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -60,6 +60,8 @@ class TableStream:
     findings: list[ReaderFinding]
     """Complete when the tables have been read."""
     header_line: int | None = None
+    sheets: Sequence[tuple[str, Sequence[str]]] = ()
+    """Of a workbook, the names of its filled sheets, with the headers of each."""
 
 
 class OpenFile:

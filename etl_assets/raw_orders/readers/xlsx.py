@@ -75,6 +75,7 @@ class _Sheet:
     """Sheet of a workbook: its first rows, read when they are searched for headers, and the rows after a header."""
 
     def __init__(self, sheet: Any, path: Path) -> None:  # noqa: ANN401  # openpyxl has no type for it
+        self.name = str(sheet.title)
         self.is_hidden = sheet.sheet_state != "visible"
         self._rows = _rows(sheet, path)
         self._path = path
@@ -90,22 +91,27 @@ class _Sheet:
 
 
 def _read_sheet(sheets: Sequence[_Sheet], file: FileInput, expected: ExpectedFormat) -> TableStream:
-    """Read the sheet with most of the expected headers; of several the first, hidden ones last."""
+    """Read the sheet with most of the expected headers; of several the first, hidden ones last.
+
+    Of a format that names its sheet, that one, where there is one of the name.
+    """
     path = file.path
     with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
         ordered = sorted(enumerate(sheets, start=1), key=lambda one: one[1].is_hidden)
         found = [(at, sheet, row) for at, sheet in ordered if (row := sheet.find_headers(expected)) is not None]
         if not found:
             raise ImportFileError(path, None, "the workbook is empty", "Export it again")
-        at, sheet, header = max(found, key=lambda one: one[2].matches)  # the first of several
+        named = [one for one in found if expected.is_named(one[1].name)] or found
+        at, sheet, header = max(named, key=lambda one: one[2].matches)  # the first of several
         headers, findings = named_headers(path, header.cells, header.line, expected)
-    further = sum(1 for other in found if other[1] is not sheet and other[2].matches)
-    if at > 1:
+    further = sum(1 for other in named if other[1] is not sheet and other[2].matches)
+    if at > 1 and not expected.is_named(sheet.name):
         findings.append(("SHEET_FOUND", f"{at} of {len(sheets)}", 1, None))
     if further:
         findings.append(("SHEETS_NOT_READ", f"{at} of {len(sheets)}", further, None))
     findings += header.findings
-    return TableStream(headers, _tables(sheet.rows_after(header.line), file, headers), findings, header.line)
+    seen = [(other.name, row.cells) for _, other, row in found]
+    return TableStream(headers, _tables(sheet.rows_after(header.line), file, headers), findings, header.line, seen)
 
 
 class _WatchedArchive(zipfile.ZipFile):
