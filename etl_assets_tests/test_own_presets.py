@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
 from etl_assets.inbox.ingest import ingest_inbox
-from etl_assets.presets.catalog import load_mapping
+from etl_assets.presets.catalog import list_presets, load_mapping
 from etl_assets.settings import Settings
 from etl_assets.sources.config import load_sources
 from etl_assets.sources.errors import SourceConfigError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
 
+OF_PACKAGE: Final = [preset.name for preset in list_presets()]
 MAPPING: Final = """\
 # our own system
 name: ours
@@ -71,7 +72,7 @@ def test_an_added_preset_is_listed_shown_and_detected(mapping: Path, orders: Pat
     assert added == {"preset": "ours", "file": str(home / "ours.yaml"), "replaces": None}
     assert (home / "ours.yaml").read_text(encoding="utf-8") == MAPPING
     listed = {one["name"]: one["file"] for one in answer(call("presets", "list", "--json"))["presets"]}
-    assert listed == {"ours": str(home / "ours.yaml"), "generic": None, "shopify": None, "taobao": None}
+    assert listed == {"ours": str(home / "ours.yaml")} | dict.fromkeys(OF_PACKAGE)
     assert call("presets", "show", "ours").exit_code == 0
     assert answer(call("presets", "detect", orders, "--json"))["preset"] == "ours"
 
@@ -113,7 +114,7 @@ def test_a_name_that_is_taken_needs_replace(mapping: Path, home: Path, tmp_path:
     assert "'shopify' (the package's)" in call("presets", "add", shopify).stderr
     assert answer(call("presets", "add", shopify, "--replace", "--json"))["replaces"] == "package"
     listed = {one["name"]: one["replaces_package"] for one in answer(call("presets", "list", "--json"))["presets"]}
-    assert listed == {"ours": False, "shopify": True, "generic": False, "taobao": False}
+    assert listed == dict.fromkeys(("ours", *OF_PACKAGE), False) | {"shopify": True}
 
 
 def test_a_mapping_that_can_not_be_used_is_not_added(home: Path, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 import pytest
 
+from etl_assets.presets import catalog
 from etl_assets.presets.catalog import PresetError, get_preset, list_presets, load_mapping
 from etl_assets.presets.detect import detect_preset, nearest_presets
 from etl_assets.presets.model import Preset
@@ -16,13 +18,15 @@ from etl_assets.raw_orders.transform import to_raw_orders
 from etl_assets.values.text import clean_text, is_not_blank
 from etl_assets_tests.helpers.in_process_reader import FileHere
 
+OF_PACKAGE: Final = sorted(file.stem for file in Path(catalog.__file__).parent.glob("*.yaml"))
+
 
 def test_the_presets_of_the_package_load() -> None:
-    assert [preset.name for preset in list_presets()] == ["generic", "shopify", "taobao"]
+    assert [preset.name for preset in list_presets()] == OF_PACKAGE
 
 
 def test_an_unknown_preset_names_the_known_ones() -> None:
-    with pytest.raises(PresetError, match="generic, shopify, taobao"):
+    with pytest.raises(PresetError, match=", ".join(OF_PACKAGE)):
         get_preset("shopfy")
 
 
@@ -76,12 +80,16 @@ MINE = "name: mine\ncolumns: {order_id: Nr}\ndetect_headers: [shop, order_id]\n"
 
 def test_own_presets_come_before_those_of_the_package_and_replace_those_of_their_name(tmp_path: Path) -> None:
     folder = own_preset(tmp_path / "presets", MINE)
-    assert [preset.name for preset in list_presets(folder)] == ["mine", "generic", "shopify", "taobao"]
+    assert [preset.name for preset in list_presets(folder)] == ["mine", *OF_PACKAGE]
     found = detect_preset(["shop", "order_id"], list_presets(folder))
     assert found == get_preset("mine", folder)
     own_preset(folder, MINE.replace("mine", "generic"), "other.yml")
     assert get_preset("generic", folder).columns["order_id"].columns == ("Nr",)
-    assert [preset.name for preset in list_presets(folder)] == ["generic", "mine", "shopify", "taobao"]
+    assert [preset.name for preset in list_presets(folder)] == [
+        "generic",
+        "mine",
+        *(name for name in OF_PACKAGE if name != "generic"),
+    ]
     assert get_preset("generic").columns["order_id"].columns == ("order_id",)
 
 
@@ -104,7 +112,7 @@ def test_a_broken_own_preset_is_an_error_that_names_its_file(tmp_path: Path) -> 
 
 
 def test_a_folder_of_presets_need_not_exist_but_must_be_readable(tmp_path: Path) -> None:
-    assert len(list_presets(tmp_path / "none")) == 3
+    assert len(list_presets(tmp_path / "none")) == len(OF_PACKAGE)
     (tmp_path / "file").write_text("")
     with pytest.raises(PresetError, match="ETL_PRESETS"):
         list_presets(tmp_path / "file")
@@ -261,7 +269,7 @@ def test_taobao_falls_back_to_the_total_and_keeps_the_rest_as_extra(tmp_path: Pa
     )
     path.write_bytes((header + rows).encode("gb18030"))
     (orders,) = extract_raw_orders(FileHere(path), get_preset("taobao"))
-    assert orders.drop("order_type", "updated_at", "processes", "platform_order_id", "defect").rows() == [
+    assert orders.drop("order_type", "updated_at", "processes", "platform_order_id", "defect", "refunded_amount").rows() == [
         (
             2, "taobao", "小店", '="1234567890123456789"', "张三", "交易关闭", "12.50", "CNY", "2021-05-13 11:01:13",
             "杯子，盘子", "急单", '{"联系手机":"\'13800000000"}',

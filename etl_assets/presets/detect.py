@@ -85,11 +85,16 @@ def presets_of_sheets(
 
 
 def nearest_presets(headers: Sequence[str], presets: Iterable[Preset]) -> list[NearPreset]:
-    """Return the presets of whose headers a file has at least half, those with most of them first."""
+    """Return the presets of whose headers a file has at least half, those with most of them first.
+
+    Either of those that it is detected by, or of all that it reads.
+    """
     found = []
     for preset in presets:
         near = [(_share_missing(headers, wanted), wanted) for wanted in preset.detect_headers]
         share, wanted = min(near, key=lambda one: one[0], default=(1.0, ()))
+        read = {header for one in (*preset.columns.values(), *preset.item.values()) for header in one.headers}
+        share = min(share, _share_missing(headers, sorted(read))) if wanted and read else share
         if share <= 1 - NEAR_SHARE:
             found.append((share, preset.name, _missing(headers, wanted)))
     return [_near(name, missing, headers) for _, name, missing in sorted(found)[:MOST_SHOWN]]
