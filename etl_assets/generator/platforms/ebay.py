@@ -151,6 +151,11 @@ US: Final = Layout(
         order_id=where(pl.col("number") % 9 > 0, _ORDER, _NUMBER),
         customer=where("has_buyer", pl.col("username")),
         amount=pl.col("total"),
+        status=where(
+            pl.col("sent_second").is_not_null(),
+            "shipped",
+            where(pl.col("paid_second").is_not_null(), "paid", "unpaid"),
+        ),
         precision="1d",
         buyer_note=pl.col("buyer_note"),
         seller_note=pl.col("seller_note"),
@@ -182,7 +187,7 @@ def _german() -> Layout:
     named |= {header: month_names(pl.lit("") + named[header], _MONTHS) for header in days}
     filled = {header: pl.coalesce(pl.lit("") + cell, pl.lit("--")) for header, cell in named.items()}
     return US.but(
-        variant="de", headers=DE_HEADERS, cells=filled, trade=_trade("de", _GERMANY),
+        variant="de", read_by="ebay_de", headers=DE_HEADERS, cells=filled, trade=_trade("de", _GERMANY),
         form=_form(DE_HEADERS, delimiter=";", bom=True),
         facts=Facts(**(vars(US.facts) | {
             "order_id": _ORDER, "item": _ITEM, "buyer_note": EMPTY, "seller_note": EMPTY,

@@ -132,6 +132,7 @@ def _layout(  # noqa: PLR0913  # what differs by country
     return Layout(
         platform="tiktok",
         variant=variant,
+        read_by="tiktok_id" if market.currency == "IDR" else None,
         evidence=evidence,
         file_name="All order-2026-05-13-11_01." + file.kind,
         headers=headers,
@@ -139,6 +140,7 @@ def _layout(  # noqa: PLR0913  # what differs by country
         trade=Trade(name=f"tiktok {variant[:2]}", market=market, statuses=statuses),
         facts=Facts(
             order_id=_ID, customer=buyer, amount=pl.col("total"), refunded=pl.col("refunded"),
+            status=where("cancelled", "Canceled", pl.col("status")),
             buyer_note=pl.col("buyer_note"), seller_note=pl.col("seller_note"),
             item={
                 "name": pl.col("name"), "variant": option_values(", "), "sku": pl.col("sku"),
