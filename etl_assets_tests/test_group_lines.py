@@ -86,14 +86,18 @@ def naive_order(lines: list[tuple[int, dict[str, Any]]], *, is_held: bool) -> di
     total: Decimal | None = None
     invalid_number = None
     items = []
-    for _, row in lines:
+    for number, row in lines:
         item = {"name": row["name"], "variant": row["variant"], "quantity": row["n"], "unit_price": row["price"]}
         parts = (row["name"] or "").rpartition(" - ")
         if row["variant"] is None and parts[0].strip() and parts[2].strip():
             item |= {"name": parts[0], "variant": parts[2]}
         items.append({key: value for key, value in item.items() if value is not None})
-        texts = [row["n"], row["price"]]
-        bad = [text for text in texts if text and not text.strip().lstrip("-").replace(".", "", 1).isdigit()]
+        texts = [(header, row[header]) for header in ("n", "price") if row[header]]
+        bad = [
+            f"{header}, line {number}: {text}"
+            for header, text in texts
+            if not text.strip().lstrip("-").replace(".", "", 1).isdigit()
+        ]
         invalid_number = invalid_number or next(iter(bad), None)
         if row["price"] and not bad:
             total = (total or Decimal(0)) + Decimal((row["n"] or "1").strip()) * Decimal(row["price"].strip())
@@ -184,7 +188,7 @@ def test_a_line_and_the_amount_of_its_order_have_the_same_quantity(
 @pytest.mark.parametrize("text", ["$3", "3 EUR", "1.00001"])
 def test_a_quantity_that_is_none_never_becomes_an_amount_that_can_be_read(text: str) -> None:
     (order,) = gathered([line(id="1", n=text, price="2")])
-    assert order["amount"] == f"quantity {text}"
+    assert order["amount"] == f"n, line 2: {text}"
     assert pl.select(parse_money(pl.lit(order["amount"]), PRESET.numbers)).item() is None
 
 
@@ -199,7 +203,7 @@ def test_a_line_without_quantity_counts_once_as_its_item_does() -> None:
 
 def test_what_is_no_number_becomes_the_amount_so_that_it_is_rejected() -> None:
     rows = [line(id="1", n="3", price="2"), line(id="1", n="three", price="2")]
-    assert [row["amount"] for row in gathered(rows)] == ["three"]
+    assert [row["amount"] for row in gathered(rows)] == ["n, line 3: three"]
 
 
 def test_a_sum_beyond_all_amounts_is_no_amount_and_not_another_number() -> None:

@@ -231,8 +231,8 @@ def test_gather_takes_a_constant_only_where_no_line_says_anything(stores: list[s
         pytest.param([("-1", "4"), ("1", "4")], "0", id="a return is taken off"),
         pytest.param([("0", "4")], "0", id="zero is an amount"),
         pytest.param([("3", "0.1")], "0.3", id="exact"),
-        pytest.param([("1", "4"), ("1", "free")], "free", id="a price that is none is the amount: to be rejected"),
-        pytest.param([("two", "4")], "two", id="so is a quantity"),
+        pytest.param([("1", "4"), ("1", "free")], "Price, line 3: free", id="a price that is none: rejected"),
+        pytest.param([("two", "4")], "Qty, line 2: two", id="so is a quantity"),
     ],
 )
 def test_gather_sums_the_amount_of_the_items_where_the_preset_says_so(

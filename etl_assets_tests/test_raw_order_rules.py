@@ -11,15 +11,13 @@ from polars.testing import assert_frame_equal
 
 from etl_assets.presets.column_mapping import ColumnMapping, ValueRule
 from etl_assets.presets.model import Preset
+from etl_assets.raw_orders.json_text import json_object, json_text, json_text_literal
 from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors, without_empty_rows
 from etl_assets.raw_orders.transform import (
     RAW_ORDER_SCHEMA,
     blank_to_null,
     file_headers,
-    json_object,
-    json_text,
-    json_text_literal,
     mapped_value,
     order_constant,
     order_value,

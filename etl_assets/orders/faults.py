@@ -6,7 +6,7 @@ rejected rows only. What the good rows say is in `orders.transform`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -15,6 +15,10 @@ from etl_assets.values.numbers import is_rounded_number
 from etl_assets.values.shapes import value_shape
 from etl_assets.values.text import MAX_KEY_BYTES, clean_text
 from etl_assets.values.timestamps import has_timestamp
+from etl_assets.values.unreadable_parts import place_of, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 REASONS: Final = {
     "BAD_TEXT": "The row holds what the database can't store (NUL, half a character), or could not be read.",
@@ -60,8 +64,12 @@ def reason_code() -> pl.Expr:
     )  # fmt: skip
 
 
-def reason() -> pl.Expr:
-    """Return the text that names all faults of a rejected row, in the order of `REASONS`."""
+def reason(computed: Collection[str] = ()) -> pl.Expr:
+    """Return the text that names all faults of a rejected row, in the order of `REASONS`.
+
+    Args:
+        computed: columns of amounts that the mapping computes (`Preset.summed_columns`).
+    """
     faults = (
         pl.when(has_defect("BAD_TEXT")).then(pl.lit(REASONS["BAD_TEXT"])),
         pl.when(pl.col("too_long").is_not_null()).then(pl.col("too_long") + _TOO_LONG),
@@ -81,7 +89,12 @@ def reason() -> pl.Expr:
             & pl.col("too_long").is_null()
         ).then(pl.lit(SHOP_NOT_MADE)),
         pl.when(pl.col("key").is_null()).then(pl.lit(f"order_id: {REASONS['MISSING_ORDER_ID']}")),
-        *(pl.when(_is_bad_amount(column)).then(_looks_like(column, "BAD_AMOUNT")) for column in _AMOUNTS),
+        *(
+            pl.when(_is_bad_amount(column)).then(
+                _part_looks_like(column) if column in computed else _looks_like(column, "BAD_AMOUNT")
+            )
+            for column in _AMOUNTS
+        ),
         *(pl.when(_is_bad_time(column)).then(_looks_like(column, "BAD_TIMESTAMP")) for column in _TIMES),
     )
     return pl.concat_str(faults, separator=" ", ignore_nulls=True)
@@ -99,6 +112,15 @@ def _is_bad_time(column: str) -> pl.Expr:
 
 def _is_bad_amount(column: str) -> pl.Expr:
     return clean_text(pl.col(column)).is_not_null() & pl.col(_AMOUNTS[column]).is_null()
+
+
+def _part_looks_like(column: str) -> pl.Expr:
+    """Name the part of a sum that can't be read, where one is to blame."""
+    text = clean_text(pl.col(column))
+    in_part = pl.format(
+        f"{column} ({{}}) looks like {{}}: {REASONS['BAD_AMOUNT']}", place_of(text), value_shape(text_of(text))
+    )
+    return pl.coalesce(in_part, _looks_like(column, "BAD_AMOUNT"))
 
 
 def _looks_like(column: str, code: str) -> pl.Expr:

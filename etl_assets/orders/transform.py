@@ -127,7 +127,7 @@ def read_orders(
         "shop_id",
         order_id="key",
         reason_code="code",
-        reason=reason(),
+        reason=reason(preset.summed_columns),
     )
     return good.select(*ORDER_SCHEMA), rejected.select(*REJECTED_SCHEMA)
 

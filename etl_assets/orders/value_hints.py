@@ -16,6 +16,7 @@ from etl_assets.values.numbers import parse_money
 from etl_assets.values.shapes import value_shape
 from etl_assets.values.text import clean_text
 from etl_assets.values.timestamps import has_timestamp, parse_timestamps
+from etl_assets.values.unreadable_parts import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +49,9 @@ def unreadable_values_hint(rows: pl.DataFrame, preset: Preset) -> str | None:
 
 def _bad_amounts(rows: pl.DataFrame, column: str, preset: Preset) -> pl.Series:
     text = clean_text(pl.col(column))
+    shown = text_of(text) if column in preset.summed_columns else text
     is_bad = text.is_not_null() & parse_money(pl.col(column), preset.numbers).is_null()
-    return rows.filter(is_bad).select(text).to_series()
+    return rows.filter(is_bad).select(shown).to_series()
 
 
 def _bad_times(rows: pl.DataFrame, column: str, preset: Preset) -> pl.Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
+from etl_assets.presets.amount_sum import AmountSum  # noqa: TC001  # Pydantic reads the annotations
 from etl_assets.presets.field_types import GroupRegex, Names, Regex, StrictModel
 
 
@@ -40,7 +41,7 @@ class ValueRule(ColumnPattern):
 class ColumnMapping(StrictModel):
     """Mapping of one column: the first matching rule, else the first non-empty of the columns, else the constant.
 
-    Or, for a time, the latest of several columns.
+    Or, for a time, the latest of several columns; for an amount, the sum of several.
     """
 
     columns: tuple[str, ...] = ()
@@ -51,6 +52,8 @@ class ColumnMapping(StrictModel):
     constant: str | None = None
     latest_of: tuple[str, ...] = ()
     """Headers of times, of which the latest is taken; their texts stay in `extra` besides."""
+    sum: AmountSum | None = None
+    """Columns of amounts that are added; their texts stay in `extra` besides."""
 
     @model_validator(mode="before")
     @classmethod
@@ -64,25 +67,27 @@ class ColumnMapping(StrictModel):
     @model_validator(mode="after")
     def _is_not_empty(self) -> ColumnMapping:
         has_others = bool(self.columns or self.rules or self.constant is not None)
-        if not (has_others or self.latest_of):
-            msg = "name a column, a list of columns, rules, a constant or latest_of"
+        named = [name for name in ("latest_of", "sum") if getattr(self, name)]
+        if not (has_others or named):
+            msg = "name a column, a list of columns, rules, a constant, latest_of or sum"
             raise ValueError(msg)
         if self.extract is not None and not self.columns:
             msg = "extract needs columns"
             raise ValueError(msg)
-        if has_others and self.latest_of:
-            msg = "latest_of stands alone: leave out columns, rules and constant"
+        if named and (has_others or len(named) > 1):
+            msg = f"{named[0]} stands alone: leave out {'columns, rules and constant' if has_others else named[1]}"
             raise ValueError(msg)
         return self
 
     @property
     def headers(self) -> tuple[str, ...]:
         """Return all headers of the file that the value is taken from."""
-        return (*self.columns, *self.latest_of, *(header for rule in self.rules for header in rule.when))
+        added = (header for part in (self.sum.parts if self.sum else ()) for header in part)
+        return (*self.columns, *self.latest_of, *added, *(header for rule in self.rules for header in rule.when))
 
     @property
     def replaced_headers(self) -> tuple[str, ...]:
         """Return the headers whose texts are in the value as they are: they are not kept in `extra`."""
-        if self.latest_of:
+        if self.latest_of or self.sum:
             return ()
         return tuple(header for header in self.headers if self.extract is None or header not in self.columns)

@@ -71,7 +71,9 @@ def fit_to_headers(preset: Preset, headers: Sequence[str]) -> Preset:
 
     def fit(mapping: ColumnMapping) -> ColumnMapping:
         columns, times = tuple(map(spelling, mapping.columns)), tuple(map(spelling, mapping.latest_of))
-        return mapping.model_copy(update={"columns": columns, "latest_of": times, "rules": fit_rows(mapping.rules)})
+        parts = None if mapping.sum is None else mapping.sum.renamed(spelling)
+        changed = {"columns": columns, "latest_of": times, "sum": parts, "rules": fit_rows(mapping.rules)}
+        return mapping.model_copy(update=changed)
 
     def fit_rows(patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
         return tuple(one.model_copy(update={"when": tuple(map(spelling, one.when))}) for one in patterns)
@@ -80,6 +82,7 @@ def fit_to_headers(preset: Preset, headers: Sequence[str]) -> Preset:
         return name if name in present else find_header(name, headers) or name
 
     present = frozenset(headers)
+    counts = preset.item_counts
     return preset.model_copy(
         update={
             "columns": {column: fit(mapping) for column, mapping in preset.columns.items()},
@@ -87,6 +90,7 @@ def fit_to_headers(preset: Preset, headers: Sequence[str]) -> Preset:
             "skip_rows_matching": fit_rows(preset.skip_rows_matching),
             "summary_rows": fit_rows(preset.summary_rows),
             "fill_down": tuple(map(spelling, preset.fill_down)),
+            "item_counts": counts and counts.model_copy(update={name: fit(mapping) for name, mapping in counts}),
         }
     )
 

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from etl_assets.presets.column_mapping import ColumnMapping, ColumnPattern, RowPattern
 from etl_assets.presets.field_types import WRITTEN, Encoding, HeaderSets, StrictModel, TimestampFormat, TimezoneName
+from etl_assets.presets.item_counts import ItemCounts  # noqa: TC001  # Pydantic reads the annotations
 from etl_assets.values.currencies import CurrencyCode  # noqa: TC001  # Pydantic reads the annotations
 from etl_assets.values.date_order import DateOrder, conflicting_formats
 from etl_assets.values.numbers import NumberFormat
@@ -32,6 +33,9 @@ COLUMNS_OF_LINES: Final[frozenset[RawColumn]] = frozenset(
     ("platform", "shop", "order_id", "ordered_at", "updated_at", "items", "processes")
 )
 """The columns that a mapping of `holds: lines` may name. `ordered_at` only sorts files that are imported together."""
+
+AMOUNT_COLUMNS: Final[tuple[RawColumn, ...]] = ("amount", "refunded_amount")
+"""The columns of `raw_orders` that are read as amounts."""
 
 ItemColumn = Literal["name", "variant", "sku", "quantity", "unit_price", "processes", "personalisation"]
 ITEM_COLUMNS: Final[tuple[ItemColumn, ...]] = ItemColumn.__args__  # type: ignore[attr-defined]  # as above
@@ -65,7 +69,9 @@ class Preset(StrictModel):
     item: dict[ItemColumn, ColumnMapping] = Field(default_factory=dict)
     """The columns of a line item (shape `line_item` only)."""
     amount_from_items: bool = False
-    """The order's amount is the sum of quantity × unit price of its lines (shape `line_item` only)."""
+    """The order's amount is the sum of quantity × unit price of its lines (`line_item` only) and of a `sum`."""
+    item_counts: ItemCounts | None = None
+    """Counts beside titles in one cell: the titles are not split (shape `order` only)."""
     item_variant_separator: str | None = None
     """Splits ``Product - Variant`` at the last occurrence, where the export has no variant column."""
     numbers: NumberFormat = NumberFormat()
@@ -98,15 +104,26 @@ class Preset(StrictModel):
             raise ValueError(msg)
         if self.holds == "lines":
             self._require_lines_only()
-        of_times = {column for column, mapping in (*self.columns.items(), *self.item.items()) if mapping.latest_of}
-        if not of_times <= TIME_COLUMNS:
-            msg = f"latest_of is for {' and '.join(sorted(TIME_COLUMNS))} only"
+        for key, columns in (("latest_of", TIME_COLUMNS), ("sum", frozenset(AMOUNT_COLUMNS))):
+            if not {column for column, mapping in self.mappings.items() if getattr(mapping, key)} <= columns:
+                msg = f"{key} is for {' and '.join(sorted(columns))} only"
+                raise ValueError(msg)
+        if self.year is None and info.context == WRITTEN and not all(map(has_year, self.timestamp_formats)):
+            msg = "timestamp_formats has a format without a year: name it in year (2026, or file_name)"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _has_keys_of_its_shape(self) -> Preset:
+        sums = [mapping.sum for mapping in self.columns.values() if mapping.sum]
+        if self.shape == "order" and any(one.plus_rows or one.minus_rows for one in sums):
+            msg = "plus_rows and minus_rows need shape: line_item: write plus and minus"
             raise ValueError(msg)
         if self.shape == "order" and (self.item or self.amount_from_items):
             msg = "item and amount_from_items need shape: line_item"
             raise ValueError(msg)
-        if self.year is None and info.context == WRITTEN and not all(map(has_year, self.timestamp_formats)):
-            msg = "timestamp_formats has a format without a year: name it in year (2026, or file_name)"
+        if self.item_counts and (self.shape != "order" or "items" not in self.columns):
+            msg = "item_counts needs shape: order, and columns.items with the titles"
             raise ValueError(msg)
         if self.shape == "order" and self.summary_rows:
             msg = "summary_rows needs shape: line_item"
@@ -145,6 +162,20 @@ class Preset(StrictModel):
     def known_year(self) -> int | None:
         """Return the year of times that have none, where it is known."""
         return self.year if isinstance(self.year, int) else None
+
+    @property
+    def mappings(self) -> dict[str, ColumnMapping]:
+        """Return the mappings of all columns, by names that messages can show: ``amount``, ``item.name``."""
+        found: dict[str, ColumnMapping] = {str(name): mapping for name, mapping in self.columns.items()}
+        found |= {f"item.{name}": mapping for name, mapping in self.item.items()}
+        return found | {f"item_counts.{name}": mapping for name, mapping in self.item_counts or ()}
+
+    @property
+    def summed_columns(self) -> tuple[RawColumn, ...]:
+        """Return the columns of amounts that are computed."""
+        is_sum = {column for column, mapping in self.columns.items() if mapping.sum}
+        from_items = {"amount"} if self.amount_from_items else set()
+        return tuple(column for column in AMOUNT_COLUMNS if column in is_sum | from_items)
 
     def all_known_statuses(self) -> tuple[str, ...]:
         """Return the statuses that the export is known to have; none where the preset does not list them."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.presets.headers import AmbiguousHeaderError, did_you_mean, fit_to_headers, nearest, show_headers
+from etl_assets.raw_orders.amount_sums import missing_parts
 from etl_assets.raw_orders.date_order import with_dates_of_file
 from etl_assets.raw_orders.fill_down import filled_down
 from etl_assets.raw_orders.findings import Finding, finding_of, merge_findings
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from etl_assets.presets.column_mapping import ColumnMapping
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.readers.columns import ReaderFinding
     from etl_assets.raw_orders.readers.file_reader import FileContent, ImportFile
@@ -92,6 +92,7 @@ def extract_raw_orders(  # the options of one import
         missing = missing_headers(content.headers, fitted)
         counts.unmatched = tuple(missing)
         counts.findings += _missing_headers_found(content.headers, fitted, missing)
+    counts.findings += (Finding("MISSING_PART", name) for name in missing_parts(content.headers, fitted))
     counted = _counted(content, fitted, counts, on_progress)
     with ExitStack() as resources:
         dated, lines = with_dates_of_file(file.path, counted, fitted, counts.findings, resources)
@@ -101,7 +102,9 @@ def extract_raw_orders(  # the options of one import
 
 def _raw_orders(lines: Iterator[pl.DataFrame], preset: Preset, counts: ReadCounts) -> Iterator[pl.DataFrame]:
     if preset.shape == "order":
-        yield from (to_raw_orders(frame, preset) for frame in lines)
+        found: list[ReaderFinding] = []
+        yield from (to_raw_orders(frame, preset, found) for frame in lines)
+        counts.findings += merge_findings(finding_of(*one) for one in found)
         return
     disagreements: list[Disagreement] = []
     yield from group_lines(lines, preset, found=disagreements)
@@ -175,16 +178,15 @@ def missing_headers(headers: Sequence[str], preset: Preset) -> dict[str, tuple[s
 
     It lacks all headers that the value is copied from, or one that a rule reads.
     """
-    mappings: list[tuple[str, ColumnMapping]] = [*preset.columns.items()]
-    mappings += ((f"item.{column}", mapping) for column, mapping in preset.item.items())
     present = set(headers)
     lacking = {
         column: (
             *(mapping.columns if present.isdisjoint(mapping.columns) else ()),
             *(mapping.latest_of if present.isdisjoint(mapping.latest_of) else ()),
+            *(mapping.headers if mapping.sum and present.isdisjoint(mapping.headers) else ()),
             *(header for rule in mapping.rules if present.isdisjoint(rule.when) for header in rule.when),
         )
-        for column, mapping in mappings
+        for column, mapping in preset.mappings.items()
     }
     return {column: names for column, names in lacking.items() if names}
 

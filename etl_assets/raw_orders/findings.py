@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FindingCode = Literal[
     "MISSING_HEADERS",
+    "MISSING_PART",
+    "COMBINED_ITEMS",
     "DISAGREEING_ROWS",
     "CONFLICTING_ORDERS",
     "SIMILAR_HEADER",
@@ -58,6 +60,9 @@ DRIFT: Final[tuple[FindingCode, ...]] = (
 
 MESSAGES: Final[dict[FindingCode, str]] = {
     "MISSING_HEADERS": "The file lacks the headers that the mapping names for {subject}.",
+    "MISSING_PART": "The file lacks {subject}, which the mapping adds to an amount or subtracts: it counts as 0.",
+    "COMBINED_ITEMS": "{count} orders name several products and only the pieces of all together: each has one line,"
+    " until an export with a row per item names them.",
     "SIMILAR_HEADER": "The file has a header much like one that it lacks: write {subject} in the mapping?",
     "LINES_ABOVE_HEADERS": "The headers are in line {subject}; {count} filled lines above them were passed over.",
     "REPEATED_HEADER": (

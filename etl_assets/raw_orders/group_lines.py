@@ -16,6 +16,8 @@ import polars as pl
 import pyarrow as pa
 
 from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
+from etl_assets.raw_orders.amount_sums import gathered, once_texts, part_texts, sum_parts, with_line_sums, with_sums
+from etl_assets.raw_orders.json_text import json_object
 from etl_assets.raw_orders.latest_times import latest_texts
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.shared_numbers import (
@@ -32,7 +34,6 @@ from etl_assets.raw_orders.transform import (
     RAW_ORDER_SCHEMA,
     blank_to_null,
     file_headers,
-    json_object,
     latest_headers,
     mapped_value,
     order_constant,
@@ -41,7 +42,6 @@ from etl_assets.raw_orders.transform import (
     unmapped_headers,
     without_empty_values,
 )
-from etl_assets.values.numbers import format_money, parse_money, parse_quantity
 from etl_assets.values.text import clean_text, is_not_blank
 
 if TYPE_CHECKING:
@@ -64,10 +64,6 @@ _NUMBER: Final = "__number"
 _EXTRA: Final = "extra."
 _ITEM: Final = "item."
 _TIME: Final = "time."
-_EXACT: Final = pl.Decimal(38, 8)
-"""Holds quantity times price without rounding: both have four decimals."""
-_TOO_LARGE: Final = 1e29
-"""From here on a sum might not fit `_EXACT`: Polars would return another number without an error."""
 _SUMMARY: Final = "__summary"
 """Boolean: the row sums up its order; only where the preset has `summary_rows`."""
 _SEPARATOR: Final = "\0"  # no text has one: the readers replace NUL
@@ -105,7 +101,9 @@ def group_lines(
 
 
 def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
-    """Map lines to the order's columns, ``item.…``, ``extra.…`` and ``time.…``, and to the `KEY`; empty ones are null.
+    """Map lines to the order's columns, parts of sums, ``item.…``, ``extra.…`` and ``time.…``, and to the `KEY`.
+
+    Empty values are null.
 
     Constants of the order's columns are left out: they are for orders of which no line has a value.
     """
@@ -115,6 +113,7 @@ def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     mapped = lines.select(
         pl.col(LINE_NUMBER, ROW_ERROR),
         *(order_value(preset, column, headers, with_constant=False) for column in RAW_COLUMNS),
+        *part_texts(preset, headers),
         *(_item_value(preset, column, headers, summary) for column in ITEM_COLUMNS),
         *(blank_to_null(pl.col(header)).alias(_EXTRA + header) for header in unmapped_headers(headers, preset)),
         *(blank_to_null(pl.col(header)).alias(_TIME + header) for header in sorted(times)),
@@ -147,10 +146,11 @@ def group_by_order(mapped: pl.DataFrame, preset: Preset, found: list[Disagreemen
     lines, key = fill_missing_shop(mapped.sort(LINE_NUMBER))
     if _SUMMARY in lines.columns:
         is_summed_up = pl.col(_SUMMARY).any().over(key) & ~pl.col(_SUMMARY)
-        lines = lines.with_columns(pl.when(~is_summed_up).then("amount").alias("amount"))
-    lines = _with_line_amounts(lines.with_columns(_split_variant(preset.item_variant_separator)), preset)
+        amounts = ("amount", *(part.text for part in sum_parts(preset) if part.column == "amount"))
+        lines = lines.with_columns(pl.when(~is_summed_up).then(name).alias(name) for name in amounts)
+    lines = with_line_sums(lines.with_columns(_split_variant(preset.item_variant_separator)), preset)
     grouped = _gather(lines, key, preset)
-    compared = [*AGREE_ON[: 2 if preset.amount_from_items else 3], IDENTITY]
+    compared = [*(name for name in AGREE_ON if name not in preset.summed_columns), *once_texts(preset), IDENTITY]
     differing = differing_groups(lines, key, grouped.height, compared)
     if differing is None:
         return grouped
@@ -172,7 +172,7 @@ def _gather(lines: pl.DataFrame, key: Sequence[str], preset: Preset) -> pl.DataF
         column for column in lines.columns if column.startswith(_EXTRA) and lines[column].null_count() < lines.height
     ]
     times = [column for column in lines.columns if column.startswith(_TIME)]
-    first_of = [column for column in RAW_COLUMNS if column not in {"items", "amount"}]
+    first_of = [column for column in RAW_COLUMNS if column not in {"items", *preset.summed_columns}]
     conflicts = [pl.col(CONFLICT).any()] if CONFLICT in lines.columns else []
     grouped = (
         lines.with_columns(items.alias("items"))
@@ -184,13 +184,14 @@ def _gather(lines: pl.DataFrame, key: Sequence[str], preset: Preset) -> pl.DataF
             pl.when(pl.col("items").is_not_null().any())
             .then("[" + pl.col("items").str.join(",", ignore_nulls=True) + "]")
             .alias("items"),
-            _order_amount(preset),
+            *gathered(preset),
             *conflicts,
         )
     )
     for column, headers in latest_headers(preset, [time.removeprefix(_TIME) for time in times]).items():
         latest = latest_texts(grouped.select(_TIME + header for header in headers), preset)
         grouped = grouped.with_columns(latest.alias(column))
+    grouped = with_sums(grouped, preset)
     extra = json_object({column.removeprefix(_EXTRA): pl.col(column) for column in extras})
     defect = with_conflict(pl.col(ROW_ERROR), pl.col(CONFLICT)) if conflicts else pl.col(ROW_ERROR)
     return grouped.with_columns(extra.alias("extra"), defect.alias("defect")).select(RAW_ORDER_SCHEMA.names())
@@ -278,45 +279,6 @@ def _split_variant(separator: str | None) -> list[pl.Expr]:
 
 def _regex_literal(text: str) -> str:
     return "".join(rf"\x{{{ord(char):x}}}" for char in text)
-
-
-def _with_line_amounts(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
-    """Add the amount of each line, and its quantity or price where that is no number.
-
-    In steps: an expression that is used twice is computed twice.
-    """
-    if not preset.amount_from_items:
-        return lines
-    quantity_text, price_text = pl.col(f"{_ITEM}quantity"), pl.col(f"{_ITEM}unit_price")
-    parsed = lines.with_columns(
-        quantity=parse_quantity(quantity_text, preset.numbers), price=parse_money(price_text, preset.numbers)
-    ).with_columns(
-        no_quantity=pl.when(quantity_text.is_not_null() & pl.col("quantity").is_null()).then(quantity_text),
-        no_price=pl.when(price_text.is_not_null() & pl.col("price").is_null()).then(price_text),
-    )
-    # Such as "$3": as the amount of the order, it would be read.
-    reads_as_amount = parse_money(pl.col("no_quantity"), preset.numbers).is_not_null()
-    no_quantity = pl.when(reads_as_amount).then("quantity " + pl.col("no_quantity")).otherwise("no_quantity")
-    counted = pl.when(quantity_text.is_null()).then(pl.lit(1, _EXACT)).otherwise(pl.col("quantity").cast(_EXACT))
-    return parsed.with_columns(
-        line_amount=counted * pl.col("price").cast(_EXACT), invalid_number=pl.coalesce(no_quantity, "no_price")
-    )
-
-
-def _order_amount(preset: Preset) -> pl.Expr:
-    """Return the amount of an order: the first that a line names, or the exact sum of its lines.
-
-    A computed sum is text in the notation of the preset, as every amount of `raw_orders` is (docs/decisions.md,
-    "Notation of computed amounts").
-    """
-    if not preset.amount_from_items:
-        return pl.col("amount").first(ignore_nulls=True).fill_null(order_constant(preset, "amount"))
-    amount = pl.col("line_amount")
-    size = amount.cast(pl.Float64).abs().sum()
-    with_exponent = size.cast(pl.String)  # no amount
-    total = pl.when(size < _TOO_LARGE).then(format_money(amount.sum(), preset.numbers)).otherwise(with_exponent)
-    invalid_number = pl.col("invalid_number").first(ignore_nulls=True)
-    return pl.coalesce(invalid_number, pl.when(amount.is_not_null().any()).then(total)).alias("amount")
 
 
 def _chunks(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:

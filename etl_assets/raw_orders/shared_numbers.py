@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 
 from etl_assets.frame_schemas import CONFLICTING_ORDER
+from etl_assets.raw_orders.amount_sums import once_texts
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER
 from etl_assets.values.numbers import is_rounded_number, parse_money
 from etl_assets.values.text import clean_text
@@ -133,7 +134,7 @@ def disagreements(
     found_in = []
     for column in columns:
         value = clean_text(pl.col(column))
-        if column == "amount":
+        if column == "amount" or column in once_texts(preset):
             value = pl.coalesce(parse_money(pl.col(column), preset.numbers).cast(pl.String), value)
         found = (
             rows.select(*key, line, value=value)

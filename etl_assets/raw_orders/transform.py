@@ -12,6 +12,9 @@ import polars as pl
 
 from etl_assets.presets.column_mapping import ColumnMapping
 from etl_assets.presets.model import RAW_COLUMNS
+from etl_assets.raw_orders.amount_sums import part_texts, with_line_sums, with_sums
+from etl_assets.raw_orders.counted_titles import with_counted_titles
+from etl_assets.raw_orders.json_text import json_object
 from etl_assets.raw_orders.latest_times import latest_texts
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.values.text import is_not_blank
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from etl_assets.presets.column_mapping import RowPattern
     from etl_assets.presets.model import Preset
+    from etl_assets.raw_orders.readers.columns import ReaderFinding
 
 RAW_ORDER_SCHEMA: Final = pl.Schema(
     [
@@ -30,25 +34,31 @@ RAW_ORDER_SCHEMA: Final = pl.Schema(
 )
 """Columns of a raw order but import_id and raw_id. `extra` is the text of a JSON object."""
 
-_JSON_ESCAPES: Final = {
-    "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t",
-    **{chr(code): f"\\u{code:04x}" for code in range(0x20) if chr(code) not in "\n\r\t"},
-}  # fmt: skip
 
+def to_raw_orders(lines: pl.DataFrame, preset: Preset, found: list[ReaderFinding] | None = None) -> pl.DataFrame:
+    """Map the rows of an export of shape `order` to `RAW_ORDER_SCHEMA`: one row in, one row out, text untouched.
 
-def to_raw_orders(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
-    """Map the rows of an export of shape `order` to `RAW_ORDER_SCHEMA`: one row in, one row out, text untouched."""
+    Amounts that are sums are computed, and titles with counts become items. `found` gets the findings.
+    """
     lines, headers = without_empty_values(lines, preset), file_headers(lines)
     extra = unmapped_headers(headers, preset)
     latest = {
         column: latest_texts(lines.select(times), preset) for column, times in latest_headers(preset, headers).items()
     }
-    return lines.select(
+    raw = lines.select(
         pl.col(LINE_NUMBER).cast(pl.Int32).alias("row_no"),
         *(order_value(preset, column, headers) for column in RAW_COLUMNS),
         json_object({header: blank_to_null(pl.col(header)) for header in extra}).alias("extra"),
         pl.col(ROW_ERROR).alias("defect"),
     ).with_columns(**latest)
+    if preset.summed_columns:
+        parts = lines.select(LINE_NUMBER, *part_texts(preset, headers))
+        sums = with_sums(with_line_sums(parts, preset), preset)
+        raw = raw.with_columns(sums.select(preset.summed_columns))
+    if preset.item_counts:
+        texts = [mapped_value(mapping, headers).alias(name) for name, mapping in preset.item_counts]
+        raw = with_counted_titles(raw, lines.select(LINE_NUMBER, *texts), preset.numbers, found)
+    return raw
 
 
 def latest_headers(preset: Preset, headers: Collection[str]) -> dict[str, list[str]]:
@@ -121,8 +131,7 @@ def without_empty_values(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     if not preset.empty_values:
         return lines
     texts = pl.Series([text.strip() for text in preset.empty_values], dtype=pl.String)
-    mappings = (*preset.columns.values(), *preset.item.values())
-    used = {header for mapping in mappings for header in mapping.headers}
+    used = {header for mapping in preset.mappings.values() for header in mapping.headers}
     used |= {header for pattern in preset.summary_rows for header in pattern.when}
     return lines.with_columns(
         pl.when(~pl.col(header).str.strip_chars().is_in(texts.implode())).then(header).alias(header)
@@ -134,22 +143,3 @@ def without_empty_values(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
 def blank_to_null(text: pl.Expr) -> pl.Expr:
     """Return the text as it is; null where it is blank."""
     return pl.when(is_not_blank(text)).then(text)
-
-
-def json_object(values: dict[str, pl.Expr]) -> pl.Expr:
-    """Write a JSON object of the values (String) that are not null; null where none is left."""
-    if not values:
-        return pl.lit(None, pl.String)
-    pairs = [pl.lit(json_text_literal(key) + ":") + json_text(value) for key, value in values.items()]
-    body = pl.concat_str(pairs, separator=",", ignore_nulls=True)
-    return pl.when(pl.any_horizontal(value.is_not_null() for value in values.values())).then("{" + body + "}")
-
-
-def json_text(text: pl.Expr) -> pl.Expr:
-    """Write text as a JSON string, quotes included."""
-    return '"' + text.str.replace_many(list(_JSON_ESCAPES), list(_JSON_ESCAPES.values())) + '"'
-
-
-def json_text_literal(text: str) -> str:
-    """Write text as a JSON string, quotes included."""
-    return '"' + "".join(_JSON_ESCAPES.get(char, char) for char in text) + '"'

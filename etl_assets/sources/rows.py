@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.extract import ReadCounts
-from etl_assets.raw_orders.findings import Finding
+from etl_assets.raw_orders.findings import Finding, finding_of, merge_findings
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.row_errors import with_row_errors
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from etl_assets.raw_orders.profile import Profile
+    from etl_assets.raw_orders.readers.columns import ReaderFinding
     from etl_assets.raw_orders.shared_numbers import Disagreement
     from etl_assets.sources.backend import Backend
     from etl_assets.sources.model import SourceConfig
@@ -39,8 +40,10 @@ ADDED: Final = (ROW_KEY, ROW_HASH, PENDING)
 
 FRAME_ROWS: Final = 50_000
 NAMESPACE: Final = UUID("0b6f3c0e-6d5c-5b0e-9a52-3d1b7e2f4a61")
-_CONTENT: Final = (*(name for name in RAW_COLUMNS if name != IDENTITY), "extra", "defect")
-"""Columns that are hashed. The identity is added where a row has one: hashes that were stored before stay valid."""
+_LATER: Final = (IDENTITY, "refunded_amount")
+"""Columns that presets got later: they are hashed where a row has them, so that hashes stored before stay valid."""
+_CONTENT: Final = (*(name for name in RAW_COLUMNS if name not in _LATER), "extra", "defect")
+"""Columns that are always hashed."""
 _IDENTITY: Final = ("platform", "shop", "order_id")
 _SEPARATOR: Final = "\x1f"
 _NULL: Final = "\x1e"
@@ -56,16 +59,18 @@ def raw_order_frames(
     """
     counts = ReadCounts() if counts is None else counts
     found: list[Disagreement] = []
+    combined: list[ReaderFinding] = []
     if source.mapping.shape == "line_item":
         frames = _grouped_rows(source, file, backend, counts.profile, found)
     else:
-        frames = _single_rows(source, file, backend, counts.profile)
+        frames = _single_rows(source, file, backend, counts.profile, combined)
     for frame in frames:
         if frame[ROW_KEY].is_duplicated().any():
             msg = f"Source {source.name}: several rows have the same {', '.join(source.key)}. Its key must be unique."
             raise SourceError(msg)
         yield frame
     counts.findings += (Finding("DISAGREEING_ROWS", *one) for one in found)
+    counts.findings += merge_findings(finding_of(*one) for one in combined)
 
 
 def line_frames(file: RowFile, backend: Backend) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
@@ -114,11 +119,13 @@ def _joined_frame(chunks: list[pa.RecordBatch]) -> pl.DataFrame:
     return frame.with_columns(pl.all().cast(pl.String))
 
 
-def _single_rows(source: SourceConfig, file: RowFile, backend: Backend, profile: Profile) -> Iterator[pl.DataFrame]:
+def _single_rows(
+    source: SourceConfig, file: RowFile, backend: Backend, profile: Profile, found: list[ReaderFinding]
+) -> Iterator[pl.DataFrame]:
     for lines, pending in line_frames(file, backend):
         profile.count_lines(lines, source.mapping)
         keyed = lines.select(_joined(source.key), pl.all_horizontal(pl.col(*source.key).is_not_null()).alias("whole"))
-        raw = to_raw_orders(lines, source.mapping)
+        raw = to_raw_orders(lines, source.mapping, found)
         yield _with_identity(raw, keyed["key"], keyed["whole"]).with_columns(pending)
 
 
@@ -145,7 +152,8 @@ def _grouped_rows(
 
 def _with_identity(raw: pl.DataFrame, key: pl.Series, is_whole: pl.Series) -> pl.DataFrame:
     """Add `ROW_KEY` and `ROW_HASH`; rows without a key are identified by their content, and deduplicated."""
-    content = raw.select(_joined(_CONTENT) + (_SEPARATOR + pl.col(IDENTITY)).fill_null("")).to_series()
+    refund = (_SEPARATOR * 2 + pl.col("refunded_amount")).fill_null("")
+    content = raw.select(_joined(_CONTENT) + (_SEPARATOR + pl.col(IDENTITY)).fill_null("") + refund).to_series()
     hashed = pl.DataFrame({"content": content, "key": key, "whole": is_whole}).select(
         _uuid(pl.when("whole").then("key").otherwise(_NULL + pl.col("content"))).alias(ROW_KEY),
         _uuid(pl.col("content")).alias(ROW_HASH),

@@ -70,6 +70,7 @@ def _order(line: Line, preset: Preset) -> Landed:
     cells, defect = without_nul(line.cells)
     columns: _Texts = {column: _value(_source(preset, column), cells) for column in RAW_COLUMNS}
     columns.update(_latest_times([cells], preset))
+    columns.update(_computed_amounts([line], [{}], preset))
     return Landed(line.number, columns, _extra(cells, preset), defect)
 
 
@@ -132,7 +133,7 @@ def _filled(text: str | None) -> str | None:
 
 def _extra(cells: Cells, preset: Preset) -> dict[str, str] | None:
     sources = [*preset.columns.values(), *preset.item.values()]
-    named = {header for source in sources if not source.latest_of for header in source.headers}
+    named = {header for source in sources if not (source.latest_of or source.sum) for header in source.headers}
     found = {header: text for header, text in cells.items() if header not in named and _filled(text)}
     return {header: text for header, text in found.items() if text is not None} or None
 
@@ -254,8 +255,7 @@ def _gather(group: Sequence[_Mapped], preset: Preset) -> Landed:
     said = [{column: text for column, text in item.items() if text is not None} for item in items]
     said = [item for item in said if item]
     landed.columns["items"] = json.dumps(said) if said else None
-    if preset.amount_from_items:
-        landed.columns["amount"] = _sum_of(items, preset)
+    landed.columns.update(_computed_amounts([one.line for one in group], items, preset))
     extras: dict[str, str] = {}
     for one in group:
         extras = {**(one.extra or {}), **extras}
@@ -277,34 +277,49 @@ def _with_variant(item: dict[str, str | None], separator: str | None) -> dict[st
     return item
 
 
-def _sum_of(items: Sequence[dict[str, str | None]], preset: Preset) -> str | None:
-    """Return the sum of quantity times price; a text that is not a number replaces it."""
+def _computed_amounts(lines: Sequence[Line], items: Sequence[dict[str, str | None]], preset: Preset) -> _Texts:
+    """Return the amounts that are sums, or the place and text of their first part that is no number."""
+    sums = {str(column): source.sum for column, source in preset.columns.items() if source.sum}
+    from_items = {"amount"} if preset.amount_from_items else set()
+    return {column: _sum_of(column, lines, items, preset) for column in sums.keys() | from_items}
+
+
+def _sum_of(column: str, lines: Sequence[Line], items: Sequence[dict[str, str | None]], preset: Preset) -> str | None:
     total: Decimal | None = None
-    size = 0.0
-    for item in items:
-        try:
+    size, seen = 0.0, set()
+    source = {str(name): one for name, one in preset.columns.items()}.get(column)
+    parts = source.sum if source else None
+    named = [(key, headers) for key, all_of_key in parts or () for headers in all_of_key]
+    for line, item in zip(lines, items, strict=True):
+        cells, _ = without_nul(line.cells)
+        read = []
+        for key, headers in named:
+            text = next((found for header in headers if (found := _filled(cells.get(header)))), None)
+            if not _is_readable(read_amount, text, preset):
+                return f"{' or '.join(headers)}, line {line.number}: {text}"
+            if clean_text(text) is not None and (key.endswith("_rows") or headers not in seen):
+                number = read_amount(text, preset.numbers)
+                assert number is not None
+                read.append(-number if key.startswith("minus") else number)
+                seen.add(headers)
+        if column == "amount" and preset.amount_from_items:
+            for name, reader in (("quantity", read_quantity), ("unit_price", read_amount)):
+                if not _is_readable(reader, item[name], preset):
+                    headers = next(one.headers for key, one in preset.item.items() if key == name)
+                    return f"{' or '.join(headers)}, line {line.number}: {item[name]}"
             quantity, price = (
                 read_quantity(item["quantity"], preset.numbers),
                 read_amount(item["unit_price"], preset.numbers),
             )
-        except ValueError:
-            return next(bad for one in items if (bad := _invalid_number(one, preset)) is not None)
-        quantity = Decimal(1) if item["quantity"] is None else quantity
-        if quantity is not None and price is not None:
-            with localcontext(prec=80):
-                total = (total or Decimal(0)) + quantity * price
-                size += abs(float(quantity) * float(price))
+            if price is not None:
+                with localcontext(prec=80):
+                    read.append((Decimal(1) if quantity is None else quantity) * price)
+                size += abs(float(read[-1]))
+        with localcontext(prec=80):
+            total = sum(read, total or Decimal(0)) if read else total
     if total is None:
         return None
     return TOO_LARGE if size >= 1e29 else write_amount(total, preset.numbers)
-
-
-def _invalid_number(item: Mapping[str, str | None], preset: Preset) -> str | None:
-    """The quantity or else the price that is no number; a quantity that is an amount is told from one."""
-    quantity, price = item["quantity"], item["unit_price"]
-    if not _is_readable(read_quantity, quantity, preset):
-        return f"quantity {quantity}" if _is_readable(read_amount, quantity, preset) else quantity
-    return None if _is_readable(read_amount, price, preset) else price
 
 
 def _is_readable(read: Callable[[str | None, NumberFormat], Decimal | None], text: str | None, preset: Preset) -> bool:

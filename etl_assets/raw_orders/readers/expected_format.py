@@ -37,8 +37,7 @@ class ExpectedFormat:
     @classmethod
     def of_preset(cls, preset: Preset) -> Self:
         """Return the format of a preset: the header row has the order number, or any mapped column without one."""
-        mappings = (*preset.columns.values(), *preset.item.values())
-        mapped = tuple(dict.fromkeys(header for mapping in mappings for header in mapping.headers))
+        mapped = tuple(dict.fromkeys(header for one in preset.mappings.values() for header in one.headers))
         number = preset.columns["order_id"]
         required = number.headers if number.constant is None else mapped
         sets = tuple((header,) for header in required)
