@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 BY_THE_CLOCK = {"pipeline_health_report", "check_whole_tables"}
 """Jobs of schedules, which may be due while a test runs."""
 SCENARIOS = (
-    "orders, changes", "leads, first load", "customers, bulk reader", "inbox, changes", "replay corrected", "revert",
+    "orders, changes", "leads, first load", "customers, bulk reader", "inbox, changes", "replay corrected",
+    "imports revert", "orders, after a revert",
 )  # fmt: skip
 
 

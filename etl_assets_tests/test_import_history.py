@@ -13,6 +13,7 @@ from etl_assets.orchestration.metadata import findings_table
 from etl_assets.presets.catalog import get_preset
 from etl_assets.quarantine.dismiss import dismiss
 from etl_assets.raw_orders.importing import Overrides, import_file
+from etl_assets.reverts.imports import restore_imports, revert_imports
 from etl_assets_tests.helpers.pipeline import query, run_all
 
 if TYPE_CHECKING:
@@ -73,6 +74,28 @@ def test_what_became_of_the_rows_is_told_by_the_import(services: Services, tmp_p
     again = land(services, tmp_path / "c.csv", "s,1,kim,6,2026-01-02,Mug")
     run_all(services)
     assert fates(again) == {"superseded_or_unchanged": 1}
+
+
+def test_a_reverted_import_and_those_that_its_orders_fell_to_tell_what_became_of_their_rows(
+    services: Services, tmp_path: Path
+) -> None:
+    older = land(services, tmp_path / "a.csv", "s,1,kim,5,2026-01-01,Mug", "s,2,kim,5,2026-01-01,Mug")
+    newer = land(services, tmp_path / "b.csv", "s,1,kim,6,2026-01-02,Mug", "s,3,kim,five,2026-01-02,Mug")
+    run_all(services)
+    before = {"older": fates(older), "newer": fates(newer)}
+    assert before["newer"] == {"current": 1, "quarantined": 1}
+    revert_imports(services.database, [newer])
+    assert fates(newer) == {"pending": 2}
+    run_all(services)
+    assert fates(newer) == {"reverted": 2}
+    assert fates(older) == {"current": 2}
+    listed = {one["import_id"]: one for one in json.loads(call("list", "--json").stdout)["imports"]}
+    assert (listed[str(newer)]["status"], listed[str(newer)]["quarantined"]) == ("reverted", 0)
+    (table,) = findings_table(services.database).values()
+    assert {record.data["import_id"] for record in table.records} == {str(older)}
+    restore_imports(services.database, [newer])
+    run_all(services)
+    assert {"older": fates(older), "newer": fates(newer)} == before
 
 
 def test_an_import_is_shown_with_its_headers_mapping_and_findings(services: Services, tmp_path: Path) -> None:
