@@ -136,19 +136,6 @@ def raw_rows() -> str:
     return "JOIN raw_orders r ON r.raw_id = o.raw_id AND r.raw_id BETWEEN w.low AND w.high"
 
 
-def lines_with(column: str) -> str:
-    """Return the JOIN clause, to follow `changed_orders`, of the row `l` of a file of lines, where it has a value.
-
-    Hazard: nearly no order has one, and a plain join might read all of `raw_orders` to find that out. The limit makes
-    it a look-up for each order, and the first condition none where there is nothing to look up.
-    """
-    return (
-        f"LEFT JOIN LATERAL (SELECT lr.raw_id, lr.{column}, lt.batch_id FROM raw_orders lr"  # a constant
-        " JOIN import_tasks lt USING (import_id) WHERE o.lines_raw_id IS NOT NULL AND lr.raw_id = o.lines_raw_id"
-        f" AND lr.{column} IS NOT NULL LIMIT 1) l ON true"
-    )
-
-
 def limit_clause(ranges: Sequence[RawIdRange]) -> str:
     """Return a LIMIT clause that never cuts: it corrects the planner's estimate of the rows of ranges."""
     return f"LIMIT {max_rows(ranges):d}"

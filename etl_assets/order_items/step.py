@@ -12,9 +12,16 @@ import polars as pl
 
 from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import max_rows
-from etl_assets.ledger.range_sql import changed_orders, lines_with, raw_rows
+from etl_assets.ledger.range_sql import changed_orders, raw_rows
 from etl_assets.order_items.transform import LINE_SCHEMA, read_items
-from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
+from etl_assets.pipeline.order_lines import (
+    OrderChildTable,
+    ParsedLines,
+    parse_lines,
+    reject_order,
+    sync_lines,
+    with_lines_of_files,
+)
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 
 if TYPE_CHECKING:
@@ -47,15 +54,14 @@ class OrderItemsStep(Step):
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """Read the changed orders with the items of the raw row that their lines come from (`ORDER_TEXT_SCHEMA`)."""
-        return database.read(
-            "SELECT coalesce(l.raw_id, o.raw_id) AS raw_id, o.order_no,"  # noqa: S608  # integers only
-            " coalesce(l.batch_id, t.batch_id) AS import_batch_id, o.shop_id, o.order_id,"
-            " coalesce(l.items, r.items) AS items"
-            f" FROM {changed_orders(ranges)}"
-            f" {raw_rows()} JOIN import_tasks t ON t.import_id = r.import_id {lines_with('items')}",
-            ORDER_TEXT_SCHEMA,
+        rows = database.read(
+            "SELECT o.raw_id, o.order_no, t.batch_id AS import_batch_id, o.shop_id, o.order_id, r.items,"  # noqa: S608  # integers only
+            f" o.lines_raw_id FROM {changed_orders(ranges)}"
+            f" {raw_rows()} JOIN import_tasks t ON t.import_id = r.import_id",
+            {**ORDER_TEXT_SCHEMA, "lines_raw_id": pl.Int64()},
             rows=max_rows(ranges),
         )
+        return with_lines_of_files(database, ranges, rows, "items")
 
     def transform(
         self,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.asset_graph import AssetName
+    from etl_assets.database.database import Database
     from etl_assets.ledger.batches import BatchCounts
     from etl_assets.ledger.queue import RawIdRange
     from etl_assets.pipeline.protocol import Batch
@@ -78,6 +79,42 @@ class ParsedLines(NamedTuple):
     """Their lines, in the table's columns."""
     unreadable: pl.DataFrame
     """Orders whose lines can't be read (`REJECTED_SCHEMA`): they have none."""
+
+
+def with_lines_of_files(
+    database: Database, ranges: Sequence[RawIdRange], rows: pl.DataFrame, column: str
+) -> pl.DataFrame:
+    """Take the text of orders from the row of a file of lines that they point to, where it has one.
+
+    A second read, which nearly no database needs: a join would take a tenth of the first one everywhere. An order that
+    changes in between is enqueued again (docs/decisions.md, "Lines from another file").
+
+    Args:
+        database: the store.
+        ranges: those that `rows` were read from.
+        rows: `order_no`, `lines_raw_id` and `column`; where they have `import_batch_id`, that becomes the row's, and
+            `raw_id` its id.
+        column: of `raw_orders`.
+
+    Returns:
+        The rows without `lines_raw_id`.
+    """
+    pointers = rows["lines_raw_id"]
+    kept = rows.drop("lines_raw_id")
+    if pointers.null_count() == rows.height:
+        return kept
+    found = database.read(
+        f"SELECT o.order_no, l.{column}, l.raw_id, t.batch_id AS import_batch_id FROM {changed_orders(ranges)}"  # noqa: S608  # integers only
+        " JOIN raw_orders l ON l.raw_id = o.lines_raw_id JOIN import_tasks t ON t.import_id = l.import_id"
+        f" WHERE l.{column} IS NOT NULL",
+        {"order_no": pl.Int64(), column: pl.String(), "raw_id": pl.Int64(), "import_batch_id": pl.Int64()},
+        rows=pointers.len() - pointers.null_count(),
+    )
+    both = kept.join(found, on="order_no", how="left", suffix="_of_file", maintain_order="left")
+    taken = [column, *({"raw_id", "import_batch_id"} if "import_batch_id" in rows.columns else ())]
+    return both.select(
+        pl.coalesce(f"{name}_of_file", name).alias(name) if name in taken else pl.col(name) for name in kept.columns
+    )
 
 
 def parse_lines(

@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.ledger.queue import max_rows
-from etl_assets.ledger.range_sql import changed_orders, lines_with, raw_rows
-from etl_assets.pipeline.order_lines import OrderChildTable, ParsedLines, parse_lines, reject_order, sync_lines
+from etl_assets.ledger.range_sql import changed_orders, raw_rows
+from etl_assets.pipeline.order_lines import (
+    OrderChildTable,
+    ParsedLines,
+    parse_lines,
+    reject_order,
+    sync_lines,
+    with_lines_of_files,
+)
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
 from etl_assets.process_items.transform import PROCESS_SCHEMA, read_processes
 
@@ -55,13 +62,13 @@ class ProcessItemsStep(Step):
 
     def extract(self, database: Database, ranges: Sequence[RawIdRange]) -> pl.DataFrame:
         """Read the changed orders with their own processes (`ORDER_PROCESSES_SCHEMA`)."""
-        return database.read(
-            "SELECT coalesce(o.lines_raw_id, o.raw_id) AS raw_id, o.order_no, o.shop_id, o.order_id,"  # noqa: S608  # integers only
-            " coalesce(l.processes, r.processes) AS processes"
-            f" FROM {changed_orders(ranges)} {raw_rows()} {lines_with('processes')}",
-            ORDER_PROCESSES_SCHEMA,
+        rows = database.read(
+            "SELECT coalesce(o.lines_raw_id, o.raw_id) AS raw_id, o.order_no, o.shop_id, o.order_id, r.processes,"  # noqa: S608  # integers only
+            f" o.lines_raw_id FROM {changed_orders(ranges)} {raw_rows()}",
+            {**ORDER_PROCESSES_SCHEMA, "lines_raw_id": pl.Int64()},
             rows=max_rows(ranges),
         )
+        return with_lines_of_files(database, ranges, rows, "processes")
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> ParsedLines:
         """Read the processes of the orders and of their lines; an order whose items can't be read has no lines."""
