@@ -175,6 +175,7 @@ ASSETS: Final[tuple[AssetSpec, ...]] = (
             "ordered_at": "raw_orders.ordered_at shop.timezone",
             "source_updated_at": "raw_orders.updated_at shop.timezone",
             "raw_id": "raw_orders.raw_id",
+            "lines_raw_id": "raw_orders.raw_id raw_orders.updated_at",
         },
     ),
     AssetSpec(

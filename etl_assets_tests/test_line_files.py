@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -20,6 +21,7 @@ from etl_assets.orders.line_versions import (
 from etl_assets.presets.model import Preset
 from etl_assets.quality.checks import CHECKS
 from etl_assets.quality.running import run_check
+from etl_assets.quarantine.corrections import build_corrections, import_corrections
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.reporting.imports import list_imports, read_import
 from etl_assets.reporting.status import read_status
@@ -307,12 +309,31 @@ def test_lines_that_cannot_be_read_are_replayed_and_overtaken(services: Services
     assert (query(services, _OPEN), products(services)) == ([], [("1", "mug", 50)])
 
 
+def test_corrected_rows_of_lines_are_rows_of_lines(services: Services) -> None:
+    land_orders(services, order())
+    land_lines(services, lines(items='[{"quantity": 1}]'), lines("2", updated_at="bald"))
+    run_all(services)
+    entries = {row["asset"]: row["quarantine_id"] for row in query(services, _OPEN)}
+    corrections = build_corrections(
+        services.database,
+        [
+            {"quarantine_id": entries["order_items"], "items": MUGS},
+            {"quarantine_id": entries["orders"], "updated_at": "2026-05-01"},
+        ],
+    )
+    import_corrections(services.database, corrections, Path("corrections"))
+    run_all(services)
+    assert (query(services, _OPEN), products(services)) == ([], [("1", "mug", 50)])
+    assert query(services, "SELECT order_id FROM line_versions WHERE is_waiting") == [{"order_id": "2"}]
+
+
 def test_the_brake_counts_the_lines_of_the_part_that_an_import_brings(services: Services) -> None:
     numbers = [str(number) for number in range(25)]
     two = '[{"name": "mug"}, {"name": "cap"}]'
-    land_orders(services, *map(order, numbers))
+    land_orders(services, *(order(number, items="mug; cap; box") for number in numbers))
     land_lines(services, *(lines(number, two) for number in numbers))
     run_all(services)
+    assert scalar(services, "SELECT count(*) FROM order_items") == 50
     titles = land_orders(services, *(order(number, items="mugs and caps") for number in numbers))
     fewer = land_lines(services, *(lines(number, CAPS) for number in numbers))
     run_all(services)

@@ -49,7 +49,8 @@ def load_lines(batch: Batch, found: LineRows, judge: Callable[[pl.DataFrame], No
     """Store the newest lines of each order, and point the orders that are there to them.
 
     To be called after the order parts of the same batch are written. A row counts under the change of its order;
-    lines of an order that is not there wait, and count as unchanged. `judge` gets the orders that were changed.
+    lines of an order that is not there wait, and count as unchanged. `judge` gets the orders that had other lines of a
+    file: what the row of the order says of its items is a title, and no loss.
     """
     connection = batch.connection
     newest = newest_line_versions(found.versions)
@@ -59,7 +60,7 @@ def load_lines(batch: Batch, found: LineRows, judge: Callable[[pl.DataFrame], No
     changed = _orders_with_other_lines(connection, current)
     pointers = changed.select(*ORDER_KEY, "lines_raw_id", batch_id=pl.lit(batch.batch_id, pl.Int64))
     update_rows(connection, "orders", pointers, key=ORDER_KEY, set_now="updated_at")
-    judge(changed)
+    judge(changed.filter("had_lines"))
     quarantine_rows(connection, "orders", found.rejected)
     latest = newest.select(*ORDER_KEY, raw_id="latest_raw_id")
     resolve_orders(connection, latest, found.rejected, of_lines=True)
@@ -170,6 +171,7 @@ def _as_changed(orders: pl.DataFrame) -> pl.DataFrame:
         *columns,
         stored_raw_id="raw_id",
         change=pl.lit("updated"),
+        had_lines=pl.col("stored_batch_id").is_not_null(),
         lines_differ=pl.lit(value=True),
         customer_differs=pl.lit(value=False),
         **dict.fromkeys(LOSSES, pl.lit(value=False)),
