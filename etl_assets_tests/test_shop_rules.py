@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from etl_assets.presets.column_mapping import ColumnMapping
 from etl_assets.presets.model import Preset
-from etl_assets.shop.transform import distinct_shops, new_shops
+from etl_assets.shop.transform import distinct_shops, first_shops, new_shops, settled_shops
 from etl_assets_tests.helpers.literal_frames import frame_of
 
 RAW: Final = {"raw_id": pl.Int64(), **dict.fromkeys(("platform", "shop", "currency"), pl.String())}
@@ -25,7 +25,7 @@ def test_distinct_shops_are_the_pairs_of_platform_and_shop_that_rows_name() -> N
     raw = frame_of(RAW, [(3, "taobao", "b", "CNY"), (1, "taobao", "a", "CNY"), (2, "shopify", "a", "EUR"),
                          (4, "taobao", "a", "CNY")])  # fmt: skip
     expected = [("shopify", "a", "EUR", "UTC"), ("taobao", "a", "CNY", "UTC"), ("taobao", "b", "CNY", "UTC")]
-    assert_frame_equal(distinct_shops(raw, None), frame_of(SHOPS, expected))
+    assert_frame_equal(distinct_shops(raw, None).drop("is_provisional"), frame_of(SHOPS, expected))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_distinct_shops_have_clean_names(platform: str | None, shop: str | None,
 
 def test_distinct_shops_make_one_of_names_that_are_the_same_once_cleaned() -> None:
     raw = frame_of(RAW, [(1, "p", " a", None), (2, "p", "a", None), (3, "ｐ", "ａ", None)])
-    assert_frame_equal(distinct_shops(raw, None), frame_of(SHOPS, [("p", "a", None, "UTC")]))
+    assert_frame_equal(distinct_shops(raw, None).drop("is_provisional"), frame_of(SHOPS, [("p", "a", None, "UTC")]))
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_distinct_shops_take_the_first_currency_that_a_row_names(
 
 def test_distinct_shops_get_the_time_zone_of_the_preset() -> None:
     made = distinct_shops(frame_of(RAW, [(1, "p", "a", None)]), IN_SHANGHAI)
-    assert_frame_equal(made, frame_of(SHOPS, [("p", "a", None, "Asia/Shanghai")]))
+    assert_frame_equal(made.drop("is_provisional"), frame_of(SHOPS, [("p", "a", None, "Asia/Shanghai")]))
 
 
 def test_distinct_shops_of_no_rows_are_none() -> None:
-    assert_frame_equal(distinct_shops(frame_of(RAW, []), None), frame_of(SHOPS, []))
+    assert_frame_equal(distinct_shops(frame_of(RAW, []), None).drop("is_provisional"), frame_of(SHOPS, []))
 
 
 def test_new_shops_are_those_that_are_not_known_by_platform_and_name() -> None:
@@ -90,3 +90,17 @@ def test_new_shops_are_those_that_are_not_known_by_platform_and_name() -> None:
 @pytest.mark.parametrize("seen", [[], [("p", "a", "CNY", "UTC")]], ids=["none seen", "one seen"])
 def test_new_shops_are_all_where_none_is_known(seen: list[tuple[str, ...]]) -> None:
     assert_frame_equal(new_shops(frame_of(SHOPS, seen), frame_of(KNOWN, [])), frame_of(SHOPS, seen))
+
+
+OF_LINES = IN_SHANGHAI.model_copy(update={"holds": "lines", "timezone": "UTC"})
+
+
+def test_a_shop_that_rows_of_lines_name_is_provisional_until_one_of_orders_does() -> None:
+    named = frame_of(RAW, [(1, "p", "a", None)])
+    by_lines, by_orders = distinct_shops(named, OF_LINES), distinct_shops(named, IN_SHANGHAI)
+    assert (by_lines["is_provisional"].item(), by_orders["is_provisional"].item()) == (True, False)
+    assert_frame_equal(first_shops(pl.concat([by_lines, by_orders])), by_orders)
+    known = by_lines.with_columns(shop_id=pl.lit(7, pl.Int32))
+    assert settled_shops(by_orders, known).rows() == [(7, None, "Asia/Shanghai", False)]
+    assert settled_shops(by_lines, known).is_empty()
+    assert settled_shops(by_orders, known.with_columns(is_provisional=pl.lit(value=False))).is_empty()
