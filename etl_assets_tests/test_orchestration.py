@@ -200,6 +200,7 @@ def test_only_runs_what_was_asked_for(landed: Services, settings: Settings) -> N
         ("leads", "figures_equal_orders", ["UPDATE business_leads SET total_amount = total_amount + 1"]),
         ("leads", "figures_equal_orders", ["UPDATE business_leads SET sample_amount = sample_amount + 1"]),
         ("leads", "figures_equal_orders", ["UPDATE business_leads SET bulk_count = bulk_count + 1"]),
+        ("leads", "figures_equal_orders", ["UPDATE business_leads SET refunded_amount = refunded_amount + 1"]),
         ("orders", "order_types_are_mapped", []),
         ("orders", "no_open_quarantine", []),
         ("leads", "within_time_limit", ["UPDATE etl_batches SET duration = 11"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
 from decimal import Decimal
@@ -80,6 +81,38 @@ def test_a_changed_order_changes_the_figures_of_a_won_lead_but_not_its_stage(ser
     load(services, order("1", amount="25", updated_at="2024-02-01"))
     assert lead(services)["total_amount"] == 25
     assert lead(services)["current_stage"] == "WON"
+
+
+def test_a_refund_changes_the_refunds_of_the_lead_and_neither_its_totals_nor_its_orders(services: Services) -> None:
+    load(services, order("1", refunded_amount="0"), order("2", 2))
+    figures = lead(services)
+    assert (figures["total_amount"], figures["refunded_amount"]) == (20, 0)
+    load(services, order("1", refunded_amount="¥10.00", updated_at="2024-02-01"))
+    load(services, order("2", 2, refunded_amount="2.5", updated_at="2024-02-01"))
+    figures = lead(services)
+    assert (figures["order_count"], figures["total_amount"]) == (2, 20)
+    assert figures["refunded_amount"] == Decimal("12.5")
+    load(services, order("2", 2, updated_at="2024-02-02"))
+    assert lead(services)["refunded_amount"] == 10
+    assert query(services, "SELECT order_id, refunded_amount FROM orders ORDER BY order_id") == [
+        {"order_id": "1", "refunded_amount": Decimal(10)},
+        {"order_id": "2", "refunded_amount": None},
+    ]
+    told = query(services, "SELECT figures_before, figures_after FROM lead_history WHERE what = 'figures'")
+    assert told[-1] == {"figures_before": {"refunded_amount": 12.5}, "figures_after": {"refunded_amount": 10}}
+
+
+def test_the_text_of_the_buyer_follows_the_newest_version_of_the_order(services: Services) -> None:
+    def items(text: str | None) -> str:
+        return json.dumps([{"name": "Mug", "personalisation": text}, {"name": "Cup"}])
+
+    texts = "SELECT line_no, personalisation FROM order_items ORDER BY line_no"
+    load(services, order("1", items=items("Anna")))
+    assert [row["personalisation"] for row in query(services, texts)] == ["Anna", None]
+    assert load(services, order("1", items=items("Ann"), updated_at="2024-02-01"))["order_items"].counts.updated == 1
+    assert [row["personalisation"] for row in query(services, texts)] == ["Ann", None]
+    load(services, order("1", items=items(None), updated_at="2024-02-02"))
+    assert [row["personalisation"] for row in query(services, texts)] == [None, None]
 
 
 def test_the_first_order_in_time_makes_the_lead_and_one_without_a_time_comes_last(services: Services) -> None:

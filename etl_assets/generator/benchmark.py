@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from etl_assets.generator import people
+from etl_assets.generator import generic, people
 from etl_assets.generator.catalogue import (
     BENCHMARK_SHOPS,
     ENGLISH_POSITIONS,
@@ -19,7 +19,6 @@ from etl_assets.generator.catalogue import (
     shop_table,
 )
 from etl_assets.generator.errors import GENERIC_ERRORS, corrupt, draw_errors
-from etl_assets.generator.generic import HEADERS
 from etl_assets.generator.lines import json_processes
 from etl_assets.generator.random_columns import (
     Chunk,
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+HEADERS: Final = tuple(header for header in generic.HEADERS if header != "refunded_amount")
+"""The columns of the generic export without refunds, so that figures of earlier versions stay comparable."""
 _STATUSES: Final = ("paid", "in production", "shipped", "completed", "cancelled")
 _STATUS_WEIGHTS: Final = (15, 10, 10, 60, 5)
 _ORDER_TYPES: Final = ("sample", "proof", "bulk", "reorder", None)

@@ -49,10 +49,11 @@ if TYPE_CHECKING:
 
 HEADERS: Final = (
     "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency", "ordered_at",
-    "updated_at", "items", "processes", "remark",
+    "updated_at", "items", "processes", "remark", "refunded_amount",
 )  # fmt: skip
 DUPLICATE_SHARE: Final = 0.01
 """How many orders stand in the export a second time, as they were later."""
+REFUNDED_ONE_IN: Final = 40
 _ISO: Final = "%Y-%m-%dT%H:%M:%S%:z"
 _NAIVE: Final = "%Y-%m-%d %H:%M:%S"
 _REMARKS: Final = (
@@ -176,6 +177,7 @@ def _as_exported(drawn: pl.DataFrame) -> pl.DataFrame:
         amount=_amount(pl.col("cents"), pl.col("amount_form"), pl.col("currency")),
         ordered_at=_time(pl.col("ordered")),
         updated_at=_time(pl.col("ordered") + pl.col("edited")),
+        refunded_amount=pl.when(pl.col("edited") % REFUNDED_ONE_IN == 0).then(money(pl.col("cents") // 2)),
     ).select(HEADERS)
 
 

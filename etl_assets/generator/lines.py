@@ -71,10 +71,15 @@ def json_items(
     first, second = pick(rng, works, size), pick(rng, works, size)
     count = pl.Series("count", rng.choice(3, size=size, p=(0.2, 0.6, 0.2)))
     work = pl.when(count == 0).then(pl.lit("")).when(count == 1).then(first).otherwise(first + "," + second)
+    is_personalised = pl.col("quantity") * pl.col("order") % 10 == 1
+    personalisation = (
+        pl.when(is_personalised).then(pl.lit(',"personalisation":"Anna ♥ Ben; 12.8.*2"')).otherwise(pl.lit(""))
+    )
     item = pl.concat_str(
         pl.lit('{"name":'), _json_text(pl.col("name")), pl.lit(',"variant":'), _json_text(pl.col("variant")),
         pl.lit(',"sku":"'), pl.col("sku"), pl.lit('","quantity":'), pl.col("quantity").cast(pl.String),
-        pl.lit(',"unit_price":"'), money(pl.col("cents")), pl.lit('","processes":['), work, pl.lit("]}"),
+        pl.lit(',"unit_price":"'), money(pl.col("cents")), pl.lit('","processes":['), work, pl.lit("]"),
+        personalisation, pl.lit("}"),
     )  # fmt: skip
     return "[" + joined(lines, item, pl.lit(",")) + "]"
 

@@ -30,6 +30,8 @@ from etl_assets.order_items.transform import LINE_SCHEMA, join_faults, read_item
 from etl_assets.orders.transform import ORDER_SCHEMA, compare_with_stored, newest_versions, read_orders
 from etl_assets.pipeline.diff import diff_rows
 from etl_assets.pipeline.order_lines import parse_lines
+from etl_assets.presets.amount_sum import AmountSum
+from etl_assets.presets.column_mapping import ColumnMapping
 from etl_assets.presets.model import RAW_COLUMNS, Preset
 from etl_assets.process_items.transform import read_processes
 from etl_assets.quarantine.corrections import changed_rows
@@ -59,6 +61,16 @@ LINE_ITEMS: Final = Preset.model_validate(
         "amount_from_items": True,
         "item_variant_separator": " - ",
     }
+)
+ORDER_ROWS: Final = Preset.model_validate(
+    {
+        "name": "rows",
+        "columns": {"shop": "Shop", "order_id": "No", "items": "Name", "amount": {"sum": {"plus": ["Price", "Qty"]}}},
+        "item_counts": {"kinds": "Qty", "pieces": "Qty"},
+    }
+)
+SUMS: Final = LINE_ITEMS.model_copy(
+    update={"columns": {**LINE_ITEMS.columns, "amount": ColumnMapping(sum=AmountSum(plus=("No",), plus_rows=("Qty",)))}}
 )
 ODD: Final = '[{"name": "a", "z": {"k": 1}}]'
 """Items that take the slow path of the reader, where long texts in other rows must not be copied for them."""
@@ -114,8 +126,8 @@ def said_once(lines: int, column: str, text: str) -> pl.DataFrame:
     return export(lines).with_columns(pl.Series(column, [text, *[None] * (lines - 1)]))
 
 
-def gathered(lines: pl.DataFrame) -> object:
-    return list(group_lines([lines], LINE_ITEMS))
+def gathered(lines: pl.DataFrame, preset: Preset = LINE_ITEMS) -> object:
+    return list(group_lines([lines], preset))
 
 
 NUMBER: Final = pl.col(LINE_NUMBER).cast(pl.String)
@@ -255,14 +267,15 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
     ),
     "read_processes: free text": lambda n: order_processes(";".join(f"print {part}:chest*2" for part in range(5 * n))),
     "read_processes: deep": lambda n: order_processes("[" * (100 * n), '[{"process":"a","z":' + "[" * (100 * n)),
-    "to_raw_orders: many lines": lambda n: to_raw_orders(export(20 * n, Other=NUMBER), LINE_ITEMS),
+    "to_raw_orders: many lines": lambda n: to_raw_orders(export(20 * n, Other=NUMBER), ORDER_ROWS),
     "to_raw_orders: many columns": lambda n: to_raw_orders(
-        export(50, **{f"c{c}": NUMBER for c in range(n // 5)}), LINE_ITEMS
+        export(50, **{f"c{c}": NUMBER for c in range(n // 5)}), ORDER_ROWS
     ),
-    "to_raw_orders: a long cell": lambda n: to_raw_orders(export(2, Other=pl.lit('"\n' * (500 * n))), LINE_ITEMS),
+    "to_raw_orders: a long cell": lambda n: to_raw_orders(export(2, Other=pl.lit('"\n' * (500 * n))), ORDER_ROWS),
     "file_headers": lambda n: file_headers(export(1, **{f"c{column}": "x" for column in range(n // 5)})),
     "group_lines: a long order": lambda n: gathered(export(10 * n, Other=NUMBER)),
     "group_lines: many orders": lambda n: gathered(export(10 * n, No=NUMBER, Other=NUMBER)),
+    "group_lines: sums": lambda n: gathered(export(5 * n, No=NUMBER, Qty=pl.lit("3", pl.String)), SUMS),
     "group_lines: only the first line names the shop": lambda n: gathered(said_once(10 * n, "Shop", "s" * (20 * n))),
     "group_lines: only the first line says the rest": lambda n: gathered(said_once(10 * n, "Other", "x" * (20 * n))),
     "changed_rows: many about one long text": lambda n: corrected(n, "x" * (100 * n)),
