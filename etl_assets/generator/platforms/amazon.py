@@ -12,7 +12,6 @@ import polars as pl
 
 from etl_assets.generator.errors import BAD_AMOUNT, BAD_TIMESTAMP
 from etl_assets.generator.platforms.layout import (
-    EMPTY,
     Cell,
     Facts,
     FileForm,
@@ -175,7 +174,8 @@ ORDERS: Final = US.but(
     cells=among(ORDER_HEADERS, _orders(_USA)),
     trade=_trade("us unshipped", _USA, UNSHIPPED[:1]),
     facts=Facts(
-        order_id=_ID, amount=pl.col("subtotal") + pl.col("postage"), status=EMPTY, item=_LINE,
+        order_id=_ID, amount=pl.col("subtotal") + pl.col("postage"), item=_LINE,
+        status=where("cancelled", "Cancellation requested", "Unshipped"),
         customer=where(
             "has_buyer", pl.lit("x") + serial_id(700, 1, "buyer") + "@marketplace.example.com", pl.col("full_name")
         ),
@@ -200,6 +200,7 @@ LAYOUTS: Final = (
         variant="us_newer", evidence="PG", headers=NEWER_ORDER_HEADERS,
         trade=_trade("us unshipped newer", _USA, UNSHIPPED),
         cells=among(NEWER_ORDER_HEADERS, _orders(_USA)),
+        facts=Facts(**(vars(ORDERS.facts) | {"buyer_note": pl.col("buyer_note").str.replace_all("\n", " ")})),
     ),
     ORDERS.but(
         variant="eu", evidence="RG", trade=_trade("eu unshipped", _EUROPE, UNSHIPPED[:1]),

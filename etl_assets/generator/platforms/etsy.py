@@ -118,6 +118,7 @@ def _item_cells(market: Market, day: str, long_day: str, label: str) -> dict[str
 _ORDER_FACTS: Final = Facts(
     order_id=_ORDER_ID,
     customer=_CUSTOMER,
+    status=where(pl.col("sent_second").is_not_null(), "shipped", "paid"),
     amount=pl.col("total"),  # Order Value - Discount Amount + Shipping - Shipping Discount: Order Total holds a tax
     precision="1d",
 )
@@ -146,7 +147,6 @@ _EXCEL_FORM: Final = FileForm(newline="\r\n", delimiter="\t")
 ITEMS_US: Final = Layout(
     platform="etsy_items", variant="us", evidence="R", file_name="EtsySoldOrderItems2025.csv", headers=ITEM_HEADERS,
     cells=_item_cells(_US, _SHORT, _LONG, "Personalization"), trade=_AMERICAN, facts=_ITEM_FACTS, rows=by_line,
-    errors={"BAD_AMOUNT": {"Item Total": BAD_AMOUNT}, "BAD_TIMESTAMP": {"Sale Date": BAD_TIMESTAMP}},
 )  # fmt: skip
 LAYOUTS: Final = (
     ORDERS_US,

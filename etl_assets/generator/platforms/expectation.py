@@ -66,7 +66,8 @@ def _items(drawn: Drawn, layout: Layout, market: Market) -> pl.Series:
     nothing = dict.fromkeys(ITEM_FACTS, pl.lit(None, dtype=pl.String)) | {"quantity": pl.lit(None, dtype=pl.Int64)}
     price = {"unit_price": amount(said["unit_price"], market)} if "unit_price" in said else {}
     item = pl.struct((nothing | dict(said) | price)[name].alias(name) for name in ITEM_FACTS)
-    lines = by_line(drawn).select("order", item=item if said else pl.lit(None).cast(_NO_ITEM))
+    rows = (layout.facts.lines or by_line)(drawn)
+    lines = rows.select("order", item=item if said else pl.lit(None).cast(_NO_ITEM))
     lists = lines.group_by("order", maintain_order=True).agg("item").get_column("item")
     return lists if said else pl.Series([None] * len(lists), dtype=lists.dtype)
 

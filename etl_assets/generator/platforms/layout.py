@@ -69,6 +69,8 @@ class Facts:
     seller_note: pl.Expr = EMPTY
     item: Mapping[str, pl.Expr] = field(default_factory=dict)
     """Of ``name, variant, sku, quantity, unit_price, personalisation``, those that the export has."""
+    lines: RowsOf | None = None
+    """The rows that are an order's items; its lines where not given."""
     lines_known: pl.Expr = field(default_factory=lambda: pl.lit(True))
     """False where the file names an order's goods without saying how many of each there are."""
     counts: bool = True

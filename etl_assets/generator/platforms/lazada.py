@@ -94,11 +94,12 @@ NEWER: Final = Layout(
         refunded=pl.when(_BACK).then("total"),
         precision="1m",
         seller_note=pl.col("seller_note"),
-        item={  # pieces of one SKU are one item
+        lines=by_unit,
+        item={  # each piece is a line of its own
             "name": pl.col("name"),
             "variant": options(":", ", "),
             "sku": pl.col("sku"),
-            "quantity": pl.col("quantity"),
+            "quantity": pl.lit(1, dtype=pl.Int64),
             "unit_price": pl.col("cents"),
         },
     ),

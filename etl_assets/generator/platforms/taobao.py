@@ -209,7 +209,6 @@ NEW_ITEMS: Final = Layout(
         status=where(pl.col("state").is_in(("dropped", "returned")), "退款成功", pl.col("status")),
     ),
     rows=by_line, form=FileForm(kind="xlsx", sheet="export"),
-    errors={"BAD_TIMESTAMP": {"订单创建时间": BAD_TIMESTAMP}},
 )  # fmt: skip
 _PARCELS: Final = NEW.but(
     variant="parcels", headers=PARCEL_HEADERS, form=FileForm(kind="xlsx", sheet="发货报表"), errors={}
