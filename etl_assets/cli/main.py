@@ -26,7 +26,11 @@ COMMANDS: Final = {
         "Show the last imports and batches, pending rows per asset, stored rows and the open quarantine.",
     ),
     "quarantine": ("quarantine", "Rows that can't be loaded: list, export for correction, replay, dismiss."),
-    "explain": ("explain", "Explain the state of a lead."),
+    "explain": ("explain", "Explain the state of a lead or an order."),
+    "changes": (
+        "changes",
+        "Show what a run or an import changed: counts per table, and rows with their old and new values.",
+    ),
     "presets": ("presets", "Known export formats."),
     "order-types": ("order_types", "Mappings of the shops' order types to SAMPLE, PROOF or BULK."),
     "shops": ("shops", "Shops: their time zone, currency and shown name."),

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
-import sqlalchemy as sa
 
 from etl_assets.customers.transform import (
     CUSTOMER_ORDER_SCHEMA,
@@ -16,7 +15,8 @@ from etl_assets.customers.transform import (
     without_orders,
 )
 from etl_assets.database.bisect_write import write_bisecting
-from etl_assets.database.frames import copy_rows, copy_to_temp_table, update_rows
+from etl_assets.database.columns import CREATED_BATCH_ID
+from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_logged, update_rows
 from etl_assets.frame_schemas import CUSTOMER_SCHEMA, REJECTED_SCHEMA
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.queue import max_rows
@@ -28,6 +28,8 @@ from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import sqlalchemy as sa
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
@@ -98,11 +100,12 @@ class CustomersStep(CustomerStep):
         """Write the customers that differ; delete those that have no order and no lead."""
         connection = batch.connection
         keys, orders, current, anonymous, left = transformed
-        deleted = delete_unreferenced_customers(connection, keys.join(current, on=_KEY, how="anti"))
+        without_order = keys.join(current, on=_KEY, how="anti")
+        deleted = delete_unreferenced_customers(connection, without_order, batch.batch_id)
         stored = batch.queries.batch_lookup_customers(keys, connection=connection, stored_within=self.stored_within)
         left_alone = without_orders(stored.join(current, on=_KEY, how="anti"))
         decided = diff_rows(pl.concat([current.select(*CUSTOMER_SCHEMA), left_alone]), stored, _KEY)
-        refused = write_bisecting(connection, decided, lambda part: _write(connection, part))
+        refused = write_bisecting(connection, decided, lambda part: _write(batch, part))
         rejected = refused.join(_latest_rows(current, left), on=_KEY).select(*REJECTED_SCHEMA)
         quarantine_rows(connection, self.asset, rejected)
         is_refused = pl.col("customer_global_id").is_in(refused["customer_global_id"].implode()).fill_null(value=False)
@@ -131,13 +134,15 @@ def _latest_rows(current: pl.DataFrame, left: pl.DataFrame) -> pl.DataFrame:
 
 def delete_customers_in_own_batch(connection: sa.Connection, candidates: pl.DataFrame, run_id: str | None) -> None:
     """Delete unreferenced customers from within another asset's batch, as a batch of `customers` of its own."""
-    deleted = delete_unreferenced_customers(connection, candidates)
+    if candidates.is_empty():
+        return
+    record = open_batch(connection, "customers", run_id, expected_epoch=None)
+    deleted = delete_unreferenced_customers(connection, candidates, record.batch_id)
     if deleted:
-        record = open_batch(connection, "customers", run_id, expected_epoch=None)
         close_batch(connection, record, BatchCounts(deleted=deleted), [])
 
 
-def delete_unreferenced_customers(connection: sa.Connection, candidates: pl.DataFrame) -> int:
+def delete_unreferenced_customers(connection: sa.Connection, candidates: pl.DataFrame, batch_id: int) -> int:
     """Delete those of the candidates that have neither orders nor leads any more; return how many.
 
     So the customers depend on the orders as they are, not on which versions of them were loaded in which run.
@@ -145,16 +150,19 @@ def delete_unreferenced_customers(connection: sa.Connection, candidates: pl.Data
     if candidates.is_empty():
         return 0
     copy_to_temp_table(connection, "customers", candidates.select(_KEY), name="delete_candidates")
-    return connection.execute(
-        sa.text(
-            "DELETE FROM customers c USING delete_candidates d WHERE c.customer_global_id = d.customer_global_id"
-            " AND NOT EXISTS (SELECT FROM orders o WHERE o.customer_global_id = c.customer_global_id)"
-            " AND NOT EXISTS (SELECT FROM business_leads l WHERE l.customer_global_id = c.customer_global_id)"
-        )
-    ).rowcount
+    return delete_logged(
+        connection,
+        "customers",
+        "DELETE FROM customers t USING delete_candidates c WHERE t.customer_global_id = c.customer_global_id"
+        " AND NOT EXISTS (SELECT FROM orders o WHERE o.customer_global_id = t.customer_global_id)"
+        " AND NOT EXISTS (SELECT FROM business_leads l WHERE l.customer_global_id = t.customer_global_id)",
+        batch_id=batch_id,
+    )
 
 
-def _write(connection: sa.Connection, decided: pl.DataFrame) -> None:
-    copy_rows(connection, "customers", decided.filter(pl.col("change") == "inserted").select(*CUSTOMER_SCHEMA))
+def _write(batch: Batch, decided: pl.DataFrame) -> None:
+    created_by = pl.lit(batch.batch_id, pl.Int64).alias(CREATED_BATCH_ID)
+    inserted = decided.filter(pl.col("change") == "inserted").select(*CUSTOMER_SCHEMA, created_by)
+    copy_rows(batch.connection, "customers", inserted)
     changed = decided.filter(pl.col("change") == "updated").select(*CUSTOMER_SCHEMA)
-    update_rows(connection, "customers", changed, key=_KEY, set_now="updated_at")
+    update_rows(batch.connection, "customers", changed, key=_KEY, set_now="updated_at", batch_id=batch.batch_id)

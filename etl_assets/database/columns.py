@@ -51,6 +51,15 @@ def total_column(name: str, *, server_default: str | None = None, comment: str |
     return Column(name, Numeric(38, 4), nullable=False, server_default=default, comment=comment)
 
 
+CREATED_BATCH_ID: Final = "created_batch_id"
+"""Column of a table: the batch of the ledger that inserted the row, by which `changes` lists inserted rows."""
+
+
+def created_batch_column() -> Column[int]:
+    """Return the column of the batch that inserted a row; null in rows of versions that did not store it."""
+    return Column(CREATED_BATCH_ID, BigInteger, comment="the batch of the ledger that inserted the row")
+
+
 def count_column(name: str) -> Column[int]:
     """Return a column that counts from 0."""
     return Column(name, BigInteger, nullable=False, server_default=text("0"))

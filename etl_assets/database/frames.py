@@ -19,6 +19,7 @@ from pgpq.schema import Jsonb
 from psycopg import sql
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
+from etl_assets.database.change_log import log_deletion, log_updates
 from etl_assets.database.schema import metadata
 from etl_assets.errors import RowCountError
 from etl_assets.values.text import cut_by_bytes
@@ -148,7 +149,13 @@ _NULLS: Final = {pl.Boolean(): sql.SQL("NULL::boolean"), pl.Int64(): sql.SQL("NU
 
 
 def update_rows(
-    connection: sa.Connection, table: str, rows: pl.DataFrame, *, key: Sequence[str], set_now: str | None = None
+    connection: sa.Connection,
+    table: str,
+    rows: pl.DataFrame,
+    *,
+    key: Sequence[str],
+    set_now: str | None = None,
+    batch_id: int | None = None,
 ) -> int:
     """Update the rows of `table` that have the keys of `rows` to the frame's other columns.
 
@@ -158,30 +165,45 @@ def update_rows(
         rows: key columns and new values; keys are unique and all exist.
         key: the names of the key columns.
         set_now: a timestamp column to set to now().
+        batch_id: the batch that makes the change: it is logged under it (`change_log`), if there is one.
     """
     if rows.is_empty():
         return 0
     copy_to_temp_table(connection, table, rows.sort(key), joined_by=key)
-    assignments = [
-        sql.SQL("{0} = s.{0}").format(sql.Identifier(column)) for column in rows.columns if column not in key
-    ]
+    columns = [column for column in rows.columns if column not in key]
+    assignments = [sql.SQL("{0} = s.{0}").format(sql.Identifier(column)) for column in columns]
     if set_now is not None:
         assignments.append(sql.SQL("{} = now()").format(sql.Identifier(set_now)))
-    statement = sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {}").format(
+    logged = sql.Composed([]) if batch_id is None else log_updates(table, STAGING, columns, batch_id)
+    statement = logged + sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {}").format(
         sql.Identifier(table), sql.SQL(", ").join(assignments), sql.Identifier(STAGING), _same_key(key)
     )
     _require_row_count(_driver_connection(connection).execute(statement).rowcount, rows.height, f"UPDATE of {table}")
     return rows.height
 
 
-def delete_rows(connection: sa.Connection, table: str, keys: pl.DataFrame) -> int:
-    """Delete the rows of `table` that have the keys in `keys` (all its columns). Returns the number of rows deleted."""
+def delete_rows(connection: sa.Connection, table: str, keys: pl.DataFrame, *, batch_id: int) -> int:
+    """Delete the rows of `table` that have the keys in `keys` (all its columns), and log them under the batch.
+
+    Returns:
+        The number of rows deleted.
+    """
     if keys.is_empty():
         return 0
     copy_to_temp_table(connection, table, keys.sort(keys.columns))
     statement = sql.SQL("DELETE FROM {} t USING {} s WHERE {}").format(
         sql.Identifier(table), sql.Identifier(STAGING), _same_key(keys.columns)
     )
+    return _driver_connection(connection).execute(log_deletion(table, statement, batch_id)).rowcount
+
+
+def delete_logged(connection: sa.Connection, table: str, deletion: str, *, batch_id: int) -> int:
+    """Delete rows of `table` by a statement of the project's own (`DELETE FROM … t …`), logged as by `delete_rows`.
+
+    Returns:
+        The number of rows deleted.
+    """
+    statement = log_deletion(table, sql.SQL(deletion), batch_id)  # constants and integers
     return _driver_connection(connection).execute(statement).rowcount
 
 

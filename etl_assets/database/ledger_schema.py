@@ -69,6 +69,17 @@ etl_pending_checks: Final = Table(
     Index(None, "asset", "note_id"),
 )
 
+row_changes: Final = Table(
+    "row_changes",
+    metadata,
+    Column("batch_id", BigInteger, primary_key=True, autoincrement=False, comment="the batch that made the change"),
+    Column("change_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("row_key", JSONB, nullable=False, comment="the primary key of the row, by column"),
+    Column("created_batch_id", BigInteger, comment="the batch that had inserted the row"),
+    Column("before", JSONB, nullable=False, comment="old values of the columns that changed; null ones are left out"),
+    Column("after", JSONB, comment="new values of the same columns; null where the row was deleted"),
+)
+
 asset_epochs: Final = Table(
     "asset_epochs",
     metadata,

@@ -28,6 +28,7 @@ from etl_assets.database import ledger_schema  # noqa: F401  # adds its tables t
 from etl_assets.database.columns import (
     BYTES,
     DEFERRED_INDEX,
+    created_batch_column,
     metadata,
     money_column,
     now_column,
@@ -124,6 +125,7 @@ shop_configs: Final = Table(
         server_default=text("false"),
         comment="named by files of lines only: the first import of orders gives its settings",
     ),
+    created_batch_column(),
     UniqueConstraint("platform", "shop_name"),
 )
 
@@ -190,6 +192,7 @@ orders: Final = Table(
     Column("platform_order_id", Text, comment=PLATFORM_ORDER_ID),
     money_column("refunded_amount", comment=REFUNDED),
     Column("lines_raw_id", BigInteger, comment="the raw row that its lines come from, if a file of lines brought them"),
+    created_batch_column(),
     Index(None, "batch_id", "raw_id", info={DEFERRED_INDEX: True}),
     Index(
         None,
@@ -227,6 +230,7 @@ order_items: Final = Table(
     money_column("unit_price"),
     Column("processes", Text, comment="the item's processes as the export gives them: what process_items is made from"),
     Column("personalisation", Text, comment=PERSONALISATION),
+    created_batch_column(),
 )
 
 process_items: Final = Table(
@@ -242,6 +246,7 @@ process_items: Final = Table(
     Column("picture_count", Integer, nullable=False),
     Column("quantity", Integer, nullable=False),
     Column("picture_print_quantity", BigInteger, nullable=False),
+    created_batch_column(),
 )
 
 customers: Final = Table(
@@ -256,6 +261,7 @@ customers: Final = Table(
     Column("order_count", Integer, nullable=False),
     now_column("created_at"),
     now_column("updated_at"),
+    created_batch_column(),
 )
 
 business_leads: Final = Table(

@@ -50,7 +50,10 @@ def _mark_cold(connection: sa.Connection, leads: pl.DataFrame, batch_id: int) ->
     connection.execute(
         sa.text(
             "WITH marked AS (UPDATE business_leads l SET current_stage = 'COLD', updated_at = now()"
-            " FROM due_leads d WHERE l.lead_id = d.lead_id RETURNING l.lead_id)"
+            " FROM due_leads d WHERE l.lead_id = d.lead_id RETURNING l.lead_id, l.batch_id), logged AS ("
+            "INSERT INTO row_changes (batch_id, row_key, created_batch_id, before, after)"
+            " SELECT :batch_id, jsonb_build_object('lead_id', lead_id), batch_id,"
+            " jsonb_build_object('current_stage', 'OPEN'), jsonb_build_object('current_stage', 'COLD') FROM marked)"
             " INSERT INTO lead_changes (lead_id, batch_id, what) SELECT lead_id, :batch_id, 'cooled' FROM marked"
         ),
         {"batch_id": batch_id},

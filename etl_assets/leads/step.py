@@ -133,7 +133,7 @@ class LeadsStep(CustomerStep):
         current = good.filter(~pl.col("is_deleted"))
         resolve_rows(connection, self.asset, _current_orders(current, changes.members, leads))
         log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, changes.withdrawn))
-        delete_rows(connection, "business_leads", changes.withdrawn.select("lead_id"))
+        delete_rows(connection, "business_leads", changes.withdrawn.select("lead_id"), batch_id=batch.batch_id)
         clear_tombstones(connection, deleted)
         delete_customers_in_own_batch(connection, changes.withdrawn, batch.run_id)
         reopened = changes.attachment.reopened
@@ -342,14 +342,20 @@ def _write(batch: Batch, leads: pl.DataFrame, attachment: Attachment, stored: pl
     reopened = attachment.reopened.join(leads, on="lead_id", how="semi")
     log_changes(connection, batch.batch_id, "reopened", reopened)
     log_changes(connection, batch.batch_id, "figures", _figures_of(stored, changed))
-    update_rows(connection, "business_leads", changed, key=_LEAD_KEY, set_now="updated_at")
+    update_rows(connection, "business_leads", changed, key=_LEAD_KEY, set_now="updated_at", batch_id=batch.batch_id)
     if reopened.height:
         copy_to_temp_table(connection, "business_leads", reopened.select("lead_id"), name="reopened_leads")
         connection.execute(
             sa.text(
-                "UPDATE business_leads l SET current_stage = 'OPEN', reopened_at = now(), updated_at = now(),"
-                " reopen_count = reopen_count + 1 FROM reopened_leads r WHERE l.lead_id = r.lead_id"
-            )
+                "WITH reopened AS (UPDATE business_leads l SET current_stage = 'OPEN', reopened_at = now(),"
+                " updated_at = now(), reopen_count = reopen_count + 1 FROM reopened_leads r"
+                " WHERE l.lead_id = r.lead_id RETURNING l.*)"
+                " INSERT INTO row_changes (batch_id, row_key, created_batch_id, before, after)"
+                " SELECT :batch_id, jsonb_build_object('lead_id', lead_id), batch_id,"
+                " jsonb_build_object('current_stage', 'COLD', 'reopen_count', reopen_count - 1),"
+                " jsonb_build_object('current_stage', 'OPEN', 'reopen_count', reopen_count) FROM reopened"
+            ),
+            {"batch_id": batch.batch_id},
         )
     attached = attachment.attached.join(leads, on="lead_id", how="semi")
     rows = attached.sort("raw_id").select(*ORDER_KEY, "lead_id", "strategy", batch_id=pl.lit(batch.batch_id))

@@ -12,7 +12,7 @@ from typing import Final
 import dagster as dg
 from pydantic import Field
 
-from etl_assets.asset_graph import SPECS, STEP_ASSETS, TABLE_OF, AssetName
+from etl_assets.asset_graph import SPECS, STEP_ASSETS, AssetName
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database
 from etl_assets.orchestration.charts import chart_metadata
@@ -140,7 +140,7 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
             result = run_asset(asset, services, run_id=context.run.run_id, full_refresh=config.full_refresh)
         context.log.info("%s: %s", asset, result.as_dict())
         metadata = chart_metadata(database, asset, context.log)
-        metadata |= result_metadata(database, asset, TABLE_OF[asset], result)
+        metadata |= result_metadata(database, asset, context.run.run_id, result)
         if asset != "orders":
             return dg.MaterializeResult(metadata=metadata)
         held = _held_imports(database, context.run.run_id, result)

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql
 from etl_assets.asset_graph import TABLE_OF
 from etl_assets.database.schema import metadata as tables
 from etl_assets.orchestration.lineage import column_lineage
+from etl_assets.reporting.changes import changes_page
 from etl_assets.reporting.imports import recent_findings
 from etl_assets.reporting.samples import shown_row
 
@@ -75,8 +76,9 @@ def column_schema(table: str) -> dg.TableSchema:
     )
 
 
-def result_metadata(database: Database, asset: AssetName, table: str, result: StepResult) -> dict[str, Any]:
-    """Return the metadata of a materialisation: counts and rates (plotted by the UI) and sample rows."""
+def result_metadata(database: Database, asset: AssetName, run_id: str, result: StepResult) -> dict[str, Any]:
+    """Return the metadata of a materialisation: counts and rates (plotted by the UI), changed rows and sample rows."""
+    table = TABLE_OF[asset]
     seconds = result.duration
     counts = {
         f"rows_{name.removesuffix('_rows')}": value for name, value in result.as_dict().items() if name in _COUNTS
@@ -94,8 +96,17 @@ def result_metadata(database: Database, asset: AssetName, table: str, result: St
         "duration_seconds": round(seconds, 3),
         "rows_per_second": round(rows / seconds) if seconds and rows else 0,
         "quarantined_share": round(result.counts.quarantined / rows, 6) if rows else 0.0,
+        **changed_rows(database, asset, run_id, result),
         **sample_rows(database, table),
     }
+
+
+def changed_rows(
+    database: Database, asset: AssetName, run_id: str, result: StepResult
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return the first rows that a run has updated or deleted, with old and new values, as the settings allow."""
+    page = changes_page(database, asset, run_id) if result.counts.updated or result.counts.deleted else None
+    return {"changed_rows": dg.MetadataValue.md(page)} if page else {}
 
 
 def sample_rows(database: Database, table: str) -> dict[str, dg.TableMetadataValue]:

@@ -54,7 +54,7 @@ def store_repeated(batch: Batch, decided: pl.DataFrame) -> None:
     before no longer find them.
     """
     repeated = decided.filter(REPEATED).select(*ORDER_KEY, "raw_id", batch_id=pl.lit(batch.batch_id, pl.Int64))
-    update_rows(batch.connection, "orders", repeated, key=ORDER_KEY)
+    update_rows(batch.connection, "orders", repeated, key=ORDER_KEY, batch_id=batch.batch_id)
 
 
 def store_latest_raw_id(connection: sa.Connection, losers: pl.DataFrame) -> None:

@@ -61,7 +61,7 @@ def read_redecided(database: Database, ranges: Sequence[RawIdRange], schema: Map
     with database.transaction() as connection:
         replaced = _read_rows(connection, own["replaces_raw_id"].drop_nulls(), schema, REPLACED)
         named = pl.concat([own.drop("replaces_raw_id"), replaced.join(own, on="raw_id", how="anti")])
-        found = _search(connection, named.select(clean_text(pl.col("order_id")))["order_id"])
+        found = find_raw_rows(connection, named.select(clean_text(pl.col("order_id")))["order_id"], LIVE)
         others = _read_rows(connection, found, schema, OTHER).filter(pl.col(ROLE) == OTHER)
     return pl.concat([named, others.join(named, on="raw_id", how="anti")])
 
@@ -90,16 +90,22 @@ def _read_rows(
     return rows.with_columns(_role_of("is_live", role)).drop("is_live")
 
 
-def _search(connection: sa.Connection, order_ids: pl.Series) -> pl.Series:
+def find_raw_rows(connection: sa.Connection, order_ids: pl.Series, condition: str = "true") -> pl.Series:
     """Return the ids of the raw rows that may have one of these cleaned order ids, of whichever shop.
 
     Hazard: a raw id may be written in another way ("＃１", "='1'"), and the database must clean it as `clean_text`
     does. Nearly all are clean as they are, which is seen at little cost.
+
+    Args:
+        connection: an open transaction.
+        order_ids: the cleaned ids.
+        condition: in SQL, of the rows `r` and their imports `t` to search; by default all.
     """
     texts = order_ids.drop_nulls().unique().to_list()
     if not texts:
         return pl.Series("raw_id", [], pl.Int64)
-    found = connection.execute(sa.text(_SEARCH), {"texts": texts, "blank": _WHITE_SPACE}).scalar_one()
+    query = sa.text(f"{_SEARCH} AND {condition}")
+    found = connection.execute(query, {"texts": texts, "blank": _WHITE_SPACE}).scalar_one()
     return pl.Series("raw_id", found or [], pl.Int64)
 
 
@@ -116,7 +122,7 @@ _CLEANED: Final = (
 )
 _SEARCH: Final = f"""
     SELECT array_agg(r.raw_id) FROM raw_orders r JOIN import_tasks t USING (import_id)
-    WHERE {LIVE} AND (
+    WHERE (
         r.order_id = ANY (CAST(:texts AS text[]))
         OR ({_IS_ODD} AND {_CLEANED} = ANY (CAST(:texts AS text[])))
     )

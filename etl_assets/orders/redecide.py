@@ -150,10 +150,12 @@ def _write(batch: Batch, decided: pl.DataFrame) -> None:
     """Write inserted and updated orders, and the customers that these leave."""
     numbered = decided.with_columns(batch_id=pl.lit(batch.batch_id, pl.Int64))
     columns = [*_DECIDED, "batch_id"]
-    inserted = numbered.filter(pl.col("change") == "inserted").select(*columns, order_no="raw_id")
+    inserted = numbered.filter(pl.col("change") == "inserted")
+    inserted = inserted.select(*columns, order_no="raw_id", created_batch_id="batch_id")
     copy_rows(batch.connection, "orders", inserted.sort("raw_id"))
     updated = numbered.filter(pl.col("change") == "updated")
-    update_rows(batch.connection, "orders", updated.select(columns), key=ORDER_KEY, set_now="updated_at")
+    values = updated.select(columns)
+    update_rows(batch.connection, "orders", values, key=ORDER_KEY, set_now="updated_at", batch_id=batch.batch_id)
     _note_moves(batch, updated.filter(pl.col("stored_customer").ne_missing(pl.col("customer_global_id"))))
 
 
@@ -166,7 +168,7 @@ def _note_moves(batch: Batch, left: pl.DataFrame) -> None:
 
 def _delete(batch: Batch, orders: pl.DataFrame) -> None:
     """Delete orders, and note which: lines, attachments and customers follow downstream."""
-    delete_rows(batch.connection, "orders", orders.select(ORDER_KEY))
+    delete_rows(batch.connection, "orders", orders.select(ORDER_KEY), batch_id=batch.batch_id)
     columns = ("raw_id", "order_no", *ORDER_KEY)
     notes = orders.sort("raw_id").select(*columns, batch_id=pl.lit(batch.batch_id, pl.Int64))
     copy_rows(batch.connection, "deleted_orders", notes)

@@ -130,12 +130,12 @@ class OrdersStep(Step):
         """Read the rows as versions of orders."""
         shops = queries.batch_lookup_shops()
         usual = rows.filter(pl.col(ROLE).is_null()) if rows[ROLE].null_count() < rows.height else rows
-        versions, rejected, lines = _read_rows(queries, usual, shops)
+        versions, rejected, lines = read_rows(queries, usual, shops)
         parsed = ParsedOrders(versions, newest_versions(versions), rejected, lines)
         if usual.height == rows.height:
             return parsed
         redecided = rows.filter(pl.col(ROLE).is_not_null())
-        read = _read_rows(queries, redecided.filter(pl.col(ROLE) != GONE), shops)
+        read = read_rows(queries, redecided.filter(pl.col(ROLE) != GONE), shops)
         return parsed._replace(redecision=plan_redecision(redecided, read, shops))
 
     def load(self, batch: Batch, transformed: ParsedOrders) -> LoadResult:
@@ -189,7 +189,7 @@ class OrdersStep(Step):
         return self.load(batch, ParsedOrders(nothing, nothing, rejected))
 
 
-def _read_rows(queries: VectorizedQueries, rows: pl.DataFrame, shops: pl.DataFrame) -> ReadRows:
+def read_rows(queries: VectorizedQueries, rows: pl.DataFrame, shops: pl.DataFrame) -> ReadRows:
     """Read rows as versions of orders and of their lines, those of each preset by its rules."""
     types = queries.batch_lookup_order_type_mappings(rows["order_type"]).drop("is_mapped")
     with queries.database.transaction() as connection:
@@ -231,12 +231,14 @@ def _write(batch: Batch, decided: pl.DataFrame, around: Surroundings) -> None:
     """Write inserted and updated orders, the customers that these leave, and orders that a later row repeats."""
     numbered = decided.with_columns(batch_id=pl.lit(batch.batch_id, pl.Int64))
     stored = [*ORDER_SCHEMA, "batch_id"]
-    inserted = numbered.filter(pl.col("change") == "inserted").select(*stored, order_no="raw_id")
+    inserted = numbered.filter(pl.col("change") == "inserted")
+    inserted = inserted.select(*stored, order_no="raw_id", created_batch_id="batch_id")
     if around.lines_waiting and inserted.height:
         inserted = point_to_waiting_lines(batch.connection, inserted)
     copy_rows(batch.connection, "orders", inserted.sort("raw_id"))  # as everything downstream reads them
     updated = numbered.filter(pl.col("change") == "updated")
-    update_rows(batch.connection, "orders", updated.select(stored), key=ORDER_KEY, set_now="updated_at")
+    values = updated.select(stored)
+    update_rows(batch.connection, "orders", values, key=ORDER_KEY, set_now="updated_at", batch_id=batch.batch_id)
     moved = updated.filter(pl.col("stored_customer").is_not_null()).filter(
         pl.col("stored_customer").ne_missing(pl.col("customer_global_id"))
     )
@@ -246,7 +248,8 @@ def _write(batch: Batch, decided: pl.DataFrame, around: Surroundings) -> None:
         moved.sort("raw_id").select("batch_id", "raw_id", customer_global_id="stored_customer"),
     )
     names_identity = numbered.filter(pl.col("names_identity") & pl.col("change").is_in(["unchanged", "superseded"]))
-    update_rows(batch.connection, "orders", names_identity.select(*ORDER_KEY, IDENTITY), key=ORDER_KEY)
+    identities = names_identity.select(*ORDER_KEY, IDENTITY)
+    update_rows(batch.connection, "orders", identities, key=ORDER_KEY, batch_id=batch.batch_id)
     if around.older_pending:
         store_repeated(batch, decided)
 

@@ -13,7 +13,15 @@ import sqlalchemy as sa
 
 from etl_assets.asset_graph import SPECS
 from etl_assets.database.bisect_write import write_bisecting
-from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
+from etl_assets.database.columns import CREATED_BATCH_ID
+from etl_assets.database.frames import (
+    copy_rows,
+    copy_to_temp_table,
+    delete_logged,
+    delete_rows,
+    fetch_frame,
+    update_rows,
+)
 from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.ledger.range_sql import changed_orders, orders_without_lines
 from etl_assets.pipeline.diff import count_changes, diff_rows
@@ -148,19 +156,20 @@ def sync_lines(batch: Batch, table: OrderChildTable, read: ParsedLines) -> Batch
         The counts, in lines; an unreadable order counts as one.
     """
     connection, (orders, lines, unreadable) = batch.connection, read
-    deleted = connection.execute(sa.text(table.delete_lines_statement(batch.ranges))).rowcount
+    deletion = table.delete_lines_statement(batch.ranges)
+    deleted = delete_logged(connection, table.name, deletion, batch_id=batch.batch_id)
     stored = _stored_lines(connection, table, orders)
     decided = diff_rows(lines, stored, table.key)
     dropped = stored.join(lines, on=table.key, how="anti")
-    delete_rows(connection, table.name, dropped.select(table.key))
+    delete_rows(connection, table.name, dropped.select(table.key), batch_id=batch.batch_id)
     refused = write_bisecting(
         connection,
         orders.join(decided, on="order_no", how="semi").sort("order_no"),
-        lambda part: _write(connection, table, decided.join(part, on="order_no", how="semi", maintain_order="left")),
+        lambda part: _write(batch, table, decided.join(part, on="order_no", how="semi", maintain_order="left")),
     )
     if refused.height:
         of_refused = stored.join(refused, on="order_no", how="semi").join(dropped, on=table.key, how="anti")
-        delete_rows(connection, table.name, of_refused.select(table.key))
+        delete_rows(connection, table.name, of_refused.select(table.key), batch_id=batch.batch_id)
         dropped = pl.concat([dropped, of_refused])
         decided = decided.join(refused, on="order_no", how="anti")
     rejected = pl.concat([unreadable, refused.select(*REJECTED_SCHEMA)])
@@ -193,7 +202,9 @@ def _stored_lines(connection: sa.Connection, table: OrderChildTable, orders: pl.
     return fetch_frame(connection, table.lines_query, table.schema)
 
 
-def _write(connection: sa.Connection, table: OrderChildTable, decided: pl.DataFrame) -> None:
-    columns = list(table.schema)
-    copy_rows(connection, table.name, decided.filter(pl.col("change") == "inserted").select(columns))
-    update_rows(connection, table.name, decided.filter(pl.col("change") == "updated").select(columns), key=table.key)
+def _write(batch: Batch, table: OrderChildTable, decided: pl.DataFrame) -> None:
+    columns, created_by = list(table.schema), pl.lit(batch.batch_id, pl.Int64).alias(CREATED_BATCH_ID)
+    inserted = decided.filter(pl.col("change") == "inserted").select(*columns, created_by)
+    copy_rows(batch.connection, table.name, inserted)
+    updated = decided.filter(pl.col("change") == "updated").select(columns)
+    update_rows(batch.connection, table.name, updated, key=table.key, batch_id=batch.batch_id)

@@ -23,7 +23,7 @@ from etl_assets.user_actions import record_user_action
 from etl_assets.values.text import clean_text, clean_text_str
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from etl_assets.database.database import Database
 
@@ -102,7 +102,16 @@ def _require_shop(connection: sa.Connection, name: str, platform: str | None) ->
     clauses, parameters = "WHERE shop_name = :name", {"name": clean_text_str(name)}
     if platform is not None:
         clauses, parameters["platform"] = f"{clauses} AND platform = :platform", clean_text_str(platform)
-    found = _shops(connection, f"{clauses} ORDER BY platform FOR UPDATE", **parameters)
+    return only_shop(_shops(connection, f"{clauses} ORDER BY platform FOR UPDATE", **parameters), name, platform)
+
+
+def only_shop(found: Sequence[dict[str, Any]], name: str, platform: str | None) -> dict[str, Any]:
+    """Return the one shop that was found by its name, and platform if that is given.
+
+    Raises:
+        UnknownShopError: none was found.
+        AmbiguousShopError: several were.
+    """
     if not found:
         where = f" on platform {platform!r}" if platform is not None else ""
         msg = f"There is no shop {name!r}{where}: `etl-assets shops list` shows all, once their orders have been run."

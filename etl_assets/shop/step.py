@@ -39,6 +39,10 @@ RAW_SHOP_SCHEMA: Final = {
 }
 
 
+NO_BATCH: Final = 0
+"""Batch of rows that are written on trial only."""
+
+
 class ShopStep(Step):
     """raw_orders → shop_configs."""
 
@@ -70,11 +74,11 @@ class ShopStep(Step):
         new = new_shops(transformed, known)
         refused = 0
         if batch.is_careful:
-            refused = _add_shops(batch.connection, new).height
+            refused = _add_shops(batch.connection, new, batch.batch_id).height
         else:
-            copy_shops(batch.connection, new)
+            copy_shops(batch.connection, new, batch.batch_id)
         settled = settled_shops(transformed, known)
-        update_rows(batch.connection, "shop_configs", settled, key=["shop_id"])
+        update_rows(batch.connection, "shop_configs", settled, key=["shop_id"], batch_id=batch.batch_id)
         unchanged = transformed.height - new.height - settled.height
         counts = BatchCounts(
             inserted=new.height - refused, updated=settled.height, unchanged=unchanged, quarantined=refused
@@ -89,11 +93,11 @@ class ShopStep(Step):
 def refused_shops(connection: sa.Connection, shops: pl.DataFrame) -> pl.DataFrame:
     """Return those of `shops` (`SHOP_KEY`) that the store refuses, with `reason_code` and `reason`; stores none."""
     with connection.begin_nested() as trial:
-        refused = _add_shops(connection, shops.with_columns(timezone=pl.lit("UTC")))
+        refused = _add_shops(connection, shops.with_columns(timezone=pl.lit("UTC")), NO_BATCH)
         trial.rollback()
     return refused
 
 
-def _add_shops(connection: sa.Connection, new: pl.DataFrame) -> pl.DataFrame:
+def _add_shops(connection: sa.Connection, new: pl.DataFrame, batch_id: int) -> pl.DataFrame:
     """Add the shops that the store takes; return the others, with `reason_code` and `reason`."""
-    return write_bisecting(connection, new, lambda part: copy_shops(connection, part))
+    return write_bisecting(connection, new, lambda part: copy_shops(connection, part, batch_id))

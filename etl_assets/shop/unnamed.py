@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.database.frames import copy_rows, copy_to_temp_table, fetch_frame
+from etl_assets.database.columns import CREATED_BATCH_ID
+from etl_assets.database.frames import copy_rows, delete_rows, fetch_frame
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.range_sql import LIVE
 from etl_assets.shop.transform import SHOP_KEY
@@ -24,10 +25,11 @@ _RAW_SHOP: Final = {"platform": pl.String(), "shop": pl.String()}
 _NAMES: Final = {"shop_id": pl.Int32(), **dict.fromkeys(SHOP_KEY, pl.String())}
 
 
-def copy_shops(connection: sa.Connection, shops: pl.DataFrame) -> None:
-    """Add shops (columns of `shop_configs`); one that was deleted gets the id that it had."""
+def copy_shops(connection: sa.Connection, shops: pl.DataFrame, batch_id: int) -> None:
+    """Add shops (columns of `shop_configs`) in a batch; one that was deleted gets the id that it had."""
     if shops.is_empty():
         return
+    shops = shops.with_columns(pl.lit(batch_id, pl.Int64).alias(CREATED_BATCH_ID))
     deleted = fetch_frame(connection, "SELECT shop_id, platform, shop_name FROM deleted_shops", _NAMES)
     returning = shops.join(deleted, on=SHOP_KEY)
     copy_rows(connection, "shop_configs", shops.join(deleted, on=SHOP_KEY, how="anti", maintain_order="left"))
@@ -67,23 +69,15 @@ def delete_unnamed_shops(database: Database, run_id: str | None) -> None:
             named = fetch_frame(connection, _NAMED, _RAW_SHOP)
             cleaned = named.select(platform=clean_text(pl.col("platform")), shop_name=clean_text(pl.col("shop")))
             unused = unused.join(cleaned, on=SHOP_KEY, how="anti")
-        deleted = _delete(connection, unused)
+        deleted = _delete(connection, unused, record.batch_id)
         connection.execute(sa.text("DELETE FROM doubtful_shops"))
         if deleted:
             close_batch(connection, record, BatchCounts(deleted=deleted), [])
 
 
-def _delete(connection: sa.Connection, shops: pl.DataFrame) -> int:
-    if shops.is_empty():
-        return 0
-    copy_to_temp_table(connection, "shop_configs", shops.select("shop_id"), name="unnamed_shops")
-    return connection.execute(
-        sa.text(
-            "WITH deleted AS (DELETE FROM shop_configs s USING unnamed_shops u WHERE s.shop_id = u.shop_id"
-            " RETURNING s.platform, s.shop_name, s.shop_id)"
-            " INSERT INTO deleted_shops (platform, shop_name, shop_id) SELECT platform, shop_name, shop_id FROM deleted"
-        )
-    ).rowcount
+def _delete(connection: sa.Connection, shops: pl.DataFrame, batch_id: int) -> int:
+    copy_rows(connection, "deleted_shops", shops.select(*_NAMES))
+    return delete_rows(connection, "shop_configs", shops.select("shop_id"), batch_id=batch_id)
 
 
 _IS_PENDING: Final = "SELECT EXISTS (SELECT FROM etl_work WHERE asset IN ('shop', 'orders', 'customers', 'leads'))"

@@ -43,7 +43,18 @@ PRESET: Final = Preset.model_validate(
 )
 _LINE_VALUES: Final = ("product", "variant", "sku", "quantity", "unit_price", "personalisation")
 _PROCESS_VALUES: Final = ("process_type", "position", "picture_count", "quantity", "picture_print_quantity")
-_HISTORY: Final = {"strategy", "opened_at", "reopened_at", "attached_at", "created_at", "updated_at", "batch_id"}
+_HISTORY: Final = {
+    *(
+        "strategy",
+        "opened_at",
+        "reopened_at",
+        "attached_at",
+        "created_at",
+        "updated_at",
+        "batch_id",
+        "created_batch_id",
+    ),
+}
 _ORDER_HISTORY: Final = {*_HISTORY, "raw_id", "order_no", "latest_raw_id", "lines_raw_id"}
 
 
