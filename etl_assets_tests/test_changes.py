@@ -203,6 +203,45 @@ def test_the_command_shows_counts_and_rows_of_a_run_and_of_an_import(services: S
     assert all(shown in text for shown in ("orders: 1 of 1 changed rows", "p s 7", "is_cancelled", "yes"))
 
 
+def told_of_import(import_id: UUID) -> dict[str, list[tuple[str, str]]]:
+    """Return the kind and the name of each row that an import has changed, by table."""
+    (run,) = changes("--import", str(import_id))["runs"]
+    names = ("order_id", "customer_nickname", "shop_name")
+    return {
+        table: sorted((row["change"], next(row[name] for name in names if name in row)) for row in found["rows"])
+        for table, found in run["tables"].items()
+        if table != "process_items" and len(found["rows"]) == sum(found[kind] for kind in KINDS)
+    }
+
+
+@pytest.mark.slow
+def test_imports_of_one_batch_are_told_apart_by_their_orders(services: Services) -> None:
+    first = land(services, [order("1"), order("2", customer_name="Bob")])
+    load(services, order("3", customer_name="Cid"), order("4"))
+    of_shop = {"shop_configs": [("inserted", "s")]}
+    people = [("inserted", "Ann"), ("inserted", "Bob")]
+    orders = [("inserted", "1"), ("inserted", "2")]
+    assert told_of_import(first) == {
+        **of_shop, "orders": orders, "order_items": orders, "customers": people, "business_leads": people,
+    }  # fmt: skip
+    third = land(services, [order("1", amount="11"), order("5", customer_name="Dan")])
+    _, fourth = load(services, order("3", customer_name="Bob", items="Hat"), order("9", amount="?"))
+    assert told_of_import(third) == {
+        "shop_configs": [],
+        "orders": [("inserted", "5"), ("updated", "1")],
+        "order_items": [("inserted", "5")],
+        "customers": [("inserted", "Dan")],
+        "business_leads": [("inserted", "Dan"), ("updated", "Ann")],
+    }
+    assert told_of_import(fourth) == {
+        "shop_configs": [],
+        "orders": [("updated", "3")],
+        "order_items": [("updated", "3")],
+        "customers": [("deleted", "Cid"), ("updated", "Bob")],
+        "business_leads": [("deleted", "Cid"), ("updated", "Bob")],
+    }
+
+
 @pytest.mark.slow
 def test_changes_of_reverts_refreshes_and_cold_leads_are_those_of_their_runs(services: Services) -> None:
     load(services, order(ordered_at="2024-01-01"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import string
@@ -268,7 +269,9 @@ def tables(services: Services) -> list[str]:
 
 
 def identity(row: dict[str, Any]) -> tuple[str, str] | None:
-    """The column and the value by which a row is told from others."""
+    """The column and the value by which a row is told from others; one of the change log by the key of its row."""
+    if "row_key" in row:
+        return "row_key", json.dumps(row["row_key"])
     return next(((name, str(row[name])) for name in IDENTITIES if row.get(name) is not None), None)
 
 
@@ -299,6 +302,8 @@ def stop_refusing(services: Services) -> None:
 
 def orders_of(undisturbed: Undisturbed, column: str, value: str) -> set[str]:
     """The ids of the orders that a row belongs to, before the run or after it."""
+    if column == "row_key":
+        column, value = identity(json.loads(value)) or ("", "")
     if column in ("raw_id", "order_no"):
         return {ORDER_OF[int(value)]}
     found: set[str] = set()
@@ -356,7 +361,7 @@ def assert_run_again_as_undisturbed(services: Services, undisturbed: Undisturbed
 
 WRITTEN: Final = {
     *("shop_configs", "orders", "order_items", "process_items", "customers", "business_leads", "lead_orders"),
-    *("quarantine", "order_moves", "lead_changes", "deleted_leads"),
+    *("quarantine", "order_moves", "lead_changes", "deleted_leads", "row_changes"),
 }
 """Tables that the disturbed runs write to, at the least: a further module may have no rows of these orders."""
 

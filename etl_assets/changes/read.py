@@ -16,8 +16,10 @@ import sqlalchemy as sa
 
 from etl_assets.asset_graph import TABLE_OF
 from etl_assets.changes.net import KINDS, NOT_SHOWN, Record, net_change
+from etl_assets.changes.scope import EVERYTHING
 from etl_assets.database.change_log import created_batch_of, key_of
 from etl_assets.database.frames import fetch_frame
+from etl_assets.database.schema import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +44,9 @@ class TableChanges:
     """The first of them: updated ones, deleted ones, inserted ones."""
 
 
-def read_changes(connection: sa.Connection, asset: AssetName, batches: Sequence[int], *, limit: int) -> TableChanges:
+def read_changes(
+    connection: sa.Connection, asset: AssetName, batches: Sequence[int], *, limit: int, within: str = EVERYTHING
+) -> TableChanges:
     """Read what batches of an asset have changed in its first table, all in all.
 
     Args:
@@ -50,8 +54,9 @@ def read_changes(connection: sa.Connection, asset: AssetName, batches: Sequence[
         asset: the asset.
         batches: numbers of batches of the asset, ascending.
         limit: rows to return.
+        within: condition of the rows to look at (`scope.within_scope`).
     """
-    reader = _Reader(connection, asset, batches)
+    reader = _Reader(connection, asset, batches, within)
     return reader.read(limit) if batches else TableChanges(reader.table, dict.fromkeys(KINDS, 0), [])
 
 
@@ -95,10 +100,12 @@ def _values(old: str | None, new: str | None) -> dict[str, tuple[Any, Any]]:
 class _Reader:
     """Reads the changes of some batches of one asset."""
 
-    def __init__(self, connection: sa.Connection, asset: AssetName, batches: Sequence[int]) -> None:
+    def __init__(
+        self, connection: sa.Connection, asset: AssetName, batches: Sequence[int], within: str = EVERYTHING
+    ) -> None:
         self.connection, self.asset, self.batches = connection, asset, list(batches)
         self.table = TABLE_OF[asset]
-        self.sql = _queries(self.table)
+        self.sql = _queries(self.table, within)
         self.parameters = {
             "asset": asset,
             "batches": self.batches,
@@ -108,7 +115,7 @@ class _Reader:
 
     def read(self, limit: int) -> TableChanges:
         """Count the changed rows, and return the first ones."""
-        records = fetch_frame(self.connection, _RECORDS, _RECORD_SCHEMA, {"batches": self.batches})
+        records = fetch_frame(self.connection, self.sql["records"], _RECORD_SCHEMA, {"batches": self.batches})
         is_own = pl.col("created_batch_id").is_in(self.batches).fill_null(value=False)
         keys = records.group_by("row_key", maintain_order=True).agg(
             pl.len().alias("records"), existed=~is_own.first(), is_deleted=pl.col("is_deletion").last()
@@ -154,6 +161,7 @@ class _Reader:
                 current.get(key),
                 self.batches,
                 is_made_again=key in made_again,
+                columns=metadata.tables[self.table].columns.keys(),
             )
             for key in named
         }
@@ -183,33 +191,35 @@ def _decoded(text: str) -> dict[str, Any]:
     return decoded
 
 
-_RECORDS: Final = """
-    SELECT row_key, created_batch_id, after IS NULL FROM row_changes WHERE batch_id = ANY (%(batches)s)
-    ORDER BY batch_id, change_id
-"""
 _KEYS: Final = "unnest(CAST(CAST(:keys AS text[]) AS jsonb[])) k (row_key)"
 
 
-def _queries(table: str) -> dict[str, str]:
+def _queries(table: str, within: str) -> dict[str, str]:
     """Return the queries about a table, by name; they are made of constants only."""
     key, created = key_of(table), created_batch_of(table)
-    pairs = ", ".join(f"'{name}', t.{name}" for name in key)
+    row_key = "jsonb_build_object({})".format(", ".join(f"'{name}', t.{name}" for name in key))
     same = " AND ".join(f"t.{name} = r.{name}" for name in key)
     of_keys = (
         f"{_KEYS} CROSS JOIN LATERAL jsonb_populate_record(CAST(NULL AS {table}), k.row_key) r JOIN {table} t ON {same}"
     )
     is_inserted = f"t.{created} = ANY (:batches)"
+    inserted = f"{table} t WHERE {is_inserted} AND {within.format(row_key=row_key)}"
+    deleted = f"{_DELETED} AND {within.format(row_key='c.row_key')}"
     return {
+        "records": (
+            "SELECT row_key, created_batch_id, after IS NULL FROM row_changes"  # noqa: S608  # constants
+            f" WHERE batch_id = ANY (%(batches)s) AND {within.format(row_key='row_key')} ORDER BY batch_id, change_id"
+        ),
         "current": f"SELECT CAST(k.row_key AS text), CAST(to_jsonb(t) AS text) FROM {of_keys}",  # noqa: S608  # constants
-        "made": f"SELECT (SELECT count(*) FROM {table} t WHERE {is_inserted}) + (SELECT count(*) FROM {_DELETED})",  # noqa: S608  # as above
+        "made": f"SELECT (SELECT count(*) FROM {inserted}) + (SELECT count(*) FROM {deleted})",  # noqa: S608  # as above
         "made_again": (
             f"SELECT CAST(k.row_key AS text) FROM {of_keys} WHERE {is_inserted}"  # noqa: S608  # as above
             f" UNION SELECT CAST(k.row_key AS text) FROM {_KEYS} WHERE EXISTS"
             f" (SELECT FROM {_DELETED} AND c.row_key = k.row_key AND c.batch_id <> ALL (:batches))"
         ),
         "inserted_keys": (
-            f"SELECT CAST(row_key AS text) FROM (SELECT jsonb_build_object({pairs}) AS row_key"  # noqa: S608  # as above
-            f" FROM {table} t WHERE {is_inserted} UNION ALL SELECT c.row_key FROM {_DELETED}) made"
+            f"SELECT CAST(row_key AS text) FROM (SELECT {row_key} AS row_key FROM {inserted}"  # noqa: S608  # as above
+            f" UNION ALL SELECT c.row_key FROM {deleted}) made"
             " WHERE NOT EXISTS"
             " (SELECT FROM row_changes c WHERE c.batch_id = ANY (:batches) AND c.row_key = made.row_key)"
             " ORDER BY row_key LIMIT :limit"

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from etl_assets.asset_graph import STEP_ASSETS, TABLE_OF
 from etl_assets.changes.read import TableChanges, read_changes, read_first_changes
+from etl_assets.changes.scope import EVERYTHING, within_scope
 from etl_assets.errors import EtlError
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ class NamedChange:
         """Name of the row, as one text."""
         return " ".join(str(value) for value in self.names.values() if value is not None)
 
+    @property
+    def values(self) -> dict[str, tuple[Any, Any]]:
+        """Old and new value of each column that says more than the name of the row."""
+        is_named = {*self.names, "shop_id"} if self.change.kind != "updated" else set()
+        return {name: both for name, both in self.change.values.items() if name not in is_named}
+
     def as_dict(self) -> dict[str, Any]:
         """Return the change as `--json` prints it."""
         values = {name: {"old": old, "new": new} for name, (old, new) in self.change.values.items()}
@@ -58,7 +65,7 @@ class Batches:
     """None for a batch of no Dagster run."""
     of_assets: Mapping[AssetName, Sequence[int]]
     other_imports: int
-    """Imports, besides the one in question, that rows of these batches are from."""
+    """Imports, besides the one in question, that rows of a batch among these are from."""
 
 
 def batches_of_run(connection: sa.Connection, typed: str) -> Batches:
@@ -85,11 +92,25 @@ def batches_of_import(connection: sa.Connection, import_id: UUID) -> list[Batche
 
 
 def table_changes(
-    connection: sa.Connection, batches: Batches, tables: Sequence[str], *, limit: int
+    connection: sa.Connection, batches: Batches, tables: Sequence[str], *, limit: int, is_scoped: bool = False
 ) -> list[tuple[TableChanges, list[NamedChange]]]:
-    """Return what batches changed in some tables, upstream first: the counts, and the first rows with their names."""
+    """Return what batches changed in some tables, upstream first: the counts, and the first rows with their names.
+
+    Args:
+        connection: an open transaction.
+        batches: the batches.
+        tables: names of tables of assets.
+        limit: rows of each table to return.
+        is_scoped: look only at rows within the scope that `note_scope` has noted.
+    """
     found = [
-        read_changes(connection, asset, batches.of_assets.get(asset, ()), limit=limit)
+        read_changes(
+            connection,
+            asset,
+            batches.of_assets.get(asset, ()),
+            limit=limit,
+            within=within_scope(TABLE_OF[asset]) if is_scoped else EVERYTHING,
+        )
         for asset in STEP_ASSETS
         if TABLE_OF[asset] in tables
     ]
@@ -105,7 +126,10 @@ def first_changes(connection: sa.Connection, asset: AssetName, run_id: str, *, l
 def named(connection: sa.Connection, changes: Sequence[RowChange]) -> list[NamedChange]:
     """Return the changes with the names of their rows."""
     customers = {one.row["customer_global_id"] for one in changes if "lead_id" in one.key}
-    of_leads = dict(_pairs(connection, _CUSTOMERS, ids=sorted(customers))) if customers else {}
+    of_leads: dict[str, Mapping[str, Any]] = {}
+    for query in (_CUSTOMERS, _DELETED_CUSTOMERS):
+        if missing := sorted(customers - of_leads.keys()):
+            of_leads |= _pairs(connection, query, ids=missing)
     shops = dict(_pairs(connection, _SHOPS)) if changes else {}
     return [NamedChange(_names(one, shops, of_leads), one) for one in changes]
 
@@ -152,4 +176,12 @@ _SHOPS: Final = """
 _CUSTOMERS: Final = """
     SELECT CAST(customer_global_id AS text), shop_id, customer_nickname FROM customers
     WHERE customer_global_id = ANY (CAST(:ids AS uuid[]))
+"""
+_DELETED_CUSTOMERS: Final = """
+    SELECT row_key ->> 'customer_global_id', CAST(before ->> 'shop_id' AS integer) AS shop_id,
+           before ->> 'customer_nickname' AS customer_nickname
+    FROM row_changes
+    WHERE after IS NULL AND row_key IN (
+        SELECT jsonb_build_object('customer_global_id', id) FROM unnest(CAST(:ids AS text[])) id
+    )
 """

@@ -9,6 +9,7 @@ import typer
 from etl_assets.asset_graph import STEP_ASSETS, TABLE_OF
 from etl_assets.changes.net import KINDS
 from etl_assets.changes.report import RunIdError, batches_of_import, batches_of_run, table_changes
+from etl_assets.changes.scope import note_scope
 from etl_assets.changes.values import shown_value
 from etl_assets.cli.output import AsJson, WrongUseError, failures_reported, note, print_json, print_table, say
 from etl_assets.cli.session import load_settings, opened_database
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from etl_assets.changes.read import TableChanges
     from etl_assets.changes.report import Batches, NamedChange
+
+    _Run = tuple[Batches, list[tuple[TableChanges, list[NamedChange]]]]
 
 app = typer.Typer(add_completion=False)
 
@@ -46,10 +49,13 @@ def changes(
             raise WrongUseError(msg)
         with opened_database(load_settings()) as database, database.transaction() as connection:
             try:
-                found = _batches(connection, run, of_import)
+                runs = (
+                    _of_import(connection, of_import, tables, limit)
+                    if of_import
+                    else _of_run(connection, run or "", tables, limit)
+                )
             except (RunIdError, ImportIdError) as error:
                 raise WrongUseError(str(error)) from None
-            runs = [(one, table_changes(connection, one, tables, limit=limit)) for one in found]
         if as_json:
             print_json({"runs": [_as_dict(one, changed) for one, changed in runs]})
             return
@@ -67,10 +73,19 @@ def _require_known(names: Sequence[str]) -> Sequence[str]:
     return names
 
 
-def _batches(connection: sa.Connection, run: str | None, of_import: str | None) -> list[Batches]:
-    if run is not None:
-        return [batches_of_run(connection, run)]
-    return batches_of_import(connection, find_import(connection, of_import or ""))
+def _of_run(connection: sa.Connection, typed: str, tables: Sequence[str], limit: int) -> list[_Run]:
+    batches = batches_of_run(connection, typed)
+    return [(batches, table_changes(connection, batches, tables, limit=limit))]
+
+
+def _of_import(connection: sa.Connection, typed: str, tables: Sequence[str], limit: int) -> list[_Run]:
+    import_id = find_import(connection, typed)
+    found = batches_of_import(connection, import_id)
+    if any(one.other_imports for one in found):
+        note_scope(connection, import_id, [batch for one in found for batch in one.of_assets.get("orders", ())])
+    return [
+        (one, table_changes(connection, one, tables, limit=limit, is_scoped=one.other_imports > 0)) for one in found
+    ]
 
 
 def _as_dict(batches: Batches, changed: Sequence[tuple[TableChanges, list[NamedChange]]]) -> dict[str, Any]:
@@ -85,7 +100,10 @@ def _as_dict(batches: Batches, changed: Sequence[tuple[TableChanges, list[NamedC
 def _print_run(batches: Batches, changed: Sequence[tuple[TableChanges, list[NamedChange]]]) -> None:
     say(f"Run {batches.run_id or 'none (a coroutine, or a program of your own)'}")
     if batches.other_imports:
-        note(f"The same batches were about {batches.other_imports:,} other imports: their changes are among these.")
+        note(
+            f"The same batches were about {batches.other_imports:,} other imports: what those changed about the same"
+            " customers and leads is among these."
+        )
     counts = ([one.table, *(one.counts[kind] for kind in KINDS)] for one, _ in changed)
     print_table("Rows", ["table", *KINDS], counts)
     for one, rows in changed:
@@ -98,6 +116,6 @@ def _lines(rows: Sequence[NamedChange]) -> Iterator[Sequence[object]]:
     """Yield a line for each changed column; the name of the row stands in its first line."""
     for row in rows:
         kind, name = str(row.change.kind), row.name
-        for column, (old, new) in row.change.values.items():
+        for column, (old, new) in row.values.items():
             yield kind, name, column, shown_value(old), shown_value(new)
             kind, name = "", ""

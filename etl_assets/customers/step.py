@@ -19,7 +19,7 @@ from etl_assets.database.columns import CREATED_BATCH_ID
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_logged, update_rows
 from etl_assets.frame_schemas import CUSTOMER_SCHEMA, REJECTED_SCHEMA
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
-from etl_assets.ledger.queue import max_rows
+from etl_assets.ledger.queue import imports_of, max_rows
 from etl_assets.ledger.range_sql import anonymous_orders, changed_customers, moved_orders
 from etl_assets.pipeline.customer_buckets import CustomerStep
 from etl_assets.pipeline.diff import count_changes, diff_rows
@@ -132,14 +132,14 @@ def _latest_rows(current: pl.DataFrame, left: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([current.select(*_KEY, "raw_id", "order_id"), of_left], how="diagonal")
 
 
-def delete_customers_in_own_batch(connection: sa.Connection, candidates: pl.DataFrame, run_id: str | None) -> None:
+def delete_customers_in_own_batch(batch: Batch, candidates: pl.DataFrame) -> None:
     """Delete unreferenced customers from within another asset's batch, as a batch of `customers` of its own."""
     if candidates.is_empty():
         return
-    record = open_batch(connection, "customers", run_id, expected_epoch=None)
-    deleted = delete_unreferenced_customers(connection, candidates, record.batch_id)
+    record = open_batch(batch.connection, "customers", batch.run_id, expected_epoch=None)
+    deleted = delete_unreferenced_customers(batch.connection, candidates, record.batch_id)
     if deleted:
-        close_batch(connection, record, BatchCounts(deleted=deleted), [])
+        close_batch(batch.connection, record, BatchCounts(deleted=deleted), imports_of(batch.connection, batch.ranges))
 
 
 def delete_unreferenced_customers(connection: sa.Connection, candidates: pl.DataFrame, batch_id: int) -> int:

@@ -135,7 +135,7 @@ class LeadsStep(CustomerStep):
         log_changes(connection, batch.batch_id, "withdrawn", _figures_of(leads, changes.withdrawn))
         delete_rows(connection, "business_leads", changes.withdrawn.select("lead_id"), batch_id=batch.batch_id)
         clear_tombstones(connection, deleted)
-        delete_customers_in_own_batch(connection, changes.withdrawn, batch.run_id)
+        delete_customers_in_own_batch(batch, changes.withdrawn)
         reopened = changes.attachment.reopened
         counts = count_changes(
             changes.figures.join(reopened, on="lead_id", how="anti"),
