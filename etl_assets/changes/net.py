@@ -69,7 +69,7 @@ def kind_of(*, existed: bool, exists: bool) -> Kind | None:
             return None
 
 
-def net_change(  # what is known about the row
+def net_change(  # noqa: PLR0913  # what is known about the row
     key: Mapping[str, Any],
     records: Sequence[Record],
     later: Sequence[Record],

@@ -96,7 +96,7 @@ def _rows_of(connection: sa.Connection, shop: Mapping[str, Any], order_id: str) 
 
 def _values(queries: VectorizedQueries, rows: pl.DataFrame) -> dict[int, dict[str, Any]]:
     """Return the values of the rows that can be read, by raw id."""
-    good, _ = read_rows(queries, rows.select(*RAW_ORDER_TEXT_SCHEMA), queries.batch_lookup_shops())
+    good = read_rows(queries, rows.select(*RAW_ORDER_TEXT_SCHEMA), queries.batch_lookup_shops()).versions
     both = good.select("raw_id", *VALUES).join(rows.select("raw_id", *_TEXTS), on="raw_id")
     return {row.pop("raw_id"): row for row in both.to_dicts()}
 
