@@ -57,7 +57,8 @@ class FileHere(ImportFile):
             stream = file.read(ExpectedFormat.of_any(self.presets()))
         finally:
             file.close()
-        return FileContent(stream.headers, iter(()), [], stream.header_line)
+        sheets = tuple((name, tuple(headers)) for name, headers in stream.sheets)
+        return FileContent(stream.headers, iter(()), [], stream.header_line, sheets)
 
     def _frames_of(self, file: OpenFile, stream: TableStream) -> Iterator[pl.DataFrame]:
         try:
