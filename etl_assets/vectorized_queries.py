@@ -42,6 +42,7 @@ SHOP_SCHEMA: Final = {
     "default_currency": pl.String(),
     "is_provisional": pl.Boolean(),
 }
+ORDER_TYPE_SCHEMA: Final = {"raw": pl.String(), "system_order_type": pl.String()}
 _NUL: Final = "\0"
 
 
@@ -117,19 +118,7 @@ class VectorizedQueries:
         """
         series = order_types if isinstance(order_types, pl.Series) else pl.Series(list(order_types), dtype=pl.String)
         with self._within(connection) as inside:
-            mappings = fetch_frame(inside, _ORDER_TYPE_MAPPINGS, {"raw": pl.String(), "system_order_type": pl.String()})
-        mappings = mappings.select(normalize_case(pl.col("raw")).alias("match"), "system_order_type").unique(
-            "match", keep="first"
-        )
-        given = series.cast(pl.String).alias("order_type").to_frame().unique(maintain_order=True)
-        found = given.with_columns(match=normalize_case(pl.col("order_type"))).join(
-            mappings, on="match", how="left", maintain_order="left"
-        )
-        return found.select(
-            "order_type",
-            pl.col("system_order_type").fill_null(DEFAULT_ORDER_TYPE),
-            is_mapped=pl.col("system_order_type").is_not_null(),
-        )
+            return match_order_types(series, fetch_frame(inside, _ORDER_TYPE_MAPPINGS, ORDER_TYPE_SCHEMA))
 
     def batch_lookup_shops(self, *, connection: sa.Connection | None = None) -> pl.DataFrame:
         """Read all shops: `SHOP_SCHEMA`. There are as many as a seller has, so they are read whole."""
@@ -176,6 +165,22 @@ class VectorizedQueries:
         else:
             with self.database.transaction() as own:
                 yield own
+
+
+def match_order_types(order_types: pl.Series, mappings: pl.DataFrame) -> pl.DataFrame:
+    """Match order types with mappings (`ORDER_TYPE_SCHEMA`); returns what `batch_lookup_order_type_mappings` does."""
+    mappings = mappings.select(normalize_case(pl.col("raw")).alias("match"), "system_order_type").unique(
+        "match", keep="first"
+    )
+    given = order_types.cast(pl.String).alias("order_type").to_frame().unique(maintain_order=True)
+    found = given.with_columns(match=normalize_case(pl.col("order_type"))).join(
+        mappings, on="match", how="left", maintain_order="left"
+    )
+    return found.select(
+        "order_type",
+        pl.col("system_order_type").fill_null(DEFAULT_ORDER_TYPE),
+        is_mapped=pl.col("system_order_type").is_not_null(),
+    )
 
 
 def _select(columns: Iterable[str], table: str, join: str) -> str:

@@ -17,6 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from etl_assets.asset_graph import ASSETS, REPLAY_ENTRY, SUBJECT_OF, TABLES_OF
+from etl_assets.cli import output
 from etl_assets.cli.main import app
 from etl_assets.events import subjects
 from etl_assets.presets.catalog import parse_mapping
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 READMES: Final = (ROOT / "README.md", ROOT / "README.zh-CN.md")
+TRIALS: Final = (ROOT / "docs" / "trying-an-export.md", ROOT / "docs" / "trying-an-export.zh-CN.md")
+IMPORT_ID: Final = "3f2a"
+"""Id of an import in these pages."""
 PAGES: Final = (*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 OTHER_RUNS: Final = {"new-module.md", "online-retail.md"}
 """Pages whose code has a test of its own."""
@@ -84,10 +88,15 @@ def run_page(page: Path, services: Services) -> dict[str, object]:
         elif block.language == "sql":
             with services.database.transaction() as connection:
                 connection.execute(sa.text(block.text))
-        elif block.language == "sh" and page in READMES:
+        elif block.language == "sh" and page in (*READMES, *TRIALS):
             for arguments in commands(block.text):
-                run_command(arguments)
+                run_command([import_id(services) if one == IMPORT_ID else one for one in arguments])
     return namespace
+
+
+def import_id(services: Services) -> str:
+    with services.database.transaction() as connection:
+        return str(connection.execute(sa.text("SELECT import_id FROM import_tasks")).scalar_one())
 
 
 def run_command(arguments: list[str]) -> None:
@@ -119,6 +128,31 @@ def test_the_readme_can_be_followed_from_export_to_lead(
     leads = "SELECT order_count, sample_count, CAST(total_amount AS int) FROM business_leads"
     with services.database.transaction() as connection:
         assert connection.execute(sa.text(leads)).all() == [(2, 1, 274)]
+
+
+@pytest.mark.slow
+@per_page(TRIALS)
+def test_an_export_can_be_tried_as_the_page_says(
+    page: Path, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(output, "PIPED_WIDTH", 500)  # the page folds lines
+    run_page(page, services)
+    with services.database.transaction() as connection:
+        leads = connection.execute(sa.text("SELECT CAST(total_amount AS int) FROM business_leads")).scalars().all()
+    assert leads == [274]
+    shown = "".join(
+        CliRunner().invoke(app, ["import", "--dry-run", "orders.csv", "--mapping", mapping]).stdout
+        for mapping in ("first.yaml", "second.yaml")
+    )
+    outputs = [block.text for block in blocks(page) if not block.language and not block.file]
+    assert [line for text in outputs for line in folded(text) if line not in folded(shown)] == []
+
+
+def folded(text: str) -> set[str]:
+    """The words of each line, without the lines of tables; a hint is folded in a page."""
+    joined = re.sub(r"looks like\n", "looks like ", text)
+    return {" ".join(line.split()) for line in joined.splitlines() if not set(line) & set("┏┡└")}
 
 
 @per_page(PAGES, lambda page: page not in READMES and page.name not in OTHER_RUNS and blocks(page, "python", "sql"))
@@ -320,8 +354,9 @@ def test_paths_make_targets_and_settings_in_the_text_exist(page: Path) -> None:
     assert {name for name in re.findall(r"\bETL_[A-Z_]+\b", text) if f"{name}=" not in known} == set()
 
 
-def test_both_readmes_say_the_same() -> None:
-    english, chinese = (outline(page) for page in READMES)
+@pytest.mark.parametrize("pages", [READMES, TRIALS], ids=lambda pages: pages[0].name)
+def test_a_page_says_the_same_in_both_languages(pages: tuple[Path, Path]) -> None:
+    english, chinese = (outline(page) for page in pages)
     assert english == chinese
 
 
@@ -332,7 +367,9 @@ def outline(page: Path) -> dict[str, object]:
     return {
         "sections": re.findall(r"^#+", text, re.MULTILINE),
         "code": code,
-        "links": sorted(link for link in LINK.findall(text) if not link.startswith("README")),
+        "links": sorted(
+            link.replace(".zh-CN.md", ".md") for link in LINK.findall(text) if not link.startswith("README")
+        ),
         "rows": len(re.findall(r"^\|", text, re.MULTILINE)),
         "points": len(re.findall(r"^- ", text, re.MULTILINE)),
         "commands": sorted(code for code in INLINE.findall(text) if re.fullmatch(r"[a-z-]+|etl-assets.*", code)),

@@ -19,6 +19,7 @@ from etl_assets.cli.output import (
     print_json,
     print_records,
 )
+from etl_assets.cli.previews import show_preview
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.presets.catalog import PresetError, get_preset, load_mapping
 from etl_assets.presets.field_types import is_timezone
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
+    from etl_assets.settings import Settings
     from etl_assets.values.date_order import DateOrder
 
 app = typer.Typer(add_completion=False)
@@ -57,6 +59,9 @@ def import_files(  # noqa: PLR0913  # the options of the command
     day_first: Annotated[
         bool | None, typer.Option("--day-first/--month-first", help="Order of dates that the file does not decide.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what import and run would do, and write nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Land files as raw orders. A file that can't be imported lands no row; the others are not affected."""
@@ -68,6 +73,10 @@ def import_files(  # noqa: PLR0913  # the options of the command
         overrides = replace(require_overrides(platform, shop, timezone, currency), date_order=order)
         with FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder) as reader:
             reader.start(files[0])  # starts while the database is opened
+            if dry_run:
+                given_by = f"--mapping {mapping}" if mapping is not None else f"--preset {preset}"
+                _preview(settings, reader, files, chosen, overrides, given_by=given_by, as_json=as_json)
+                return
             with opened_database(settings) as database:
                 fail_interrupted_imports(database)
                 ordered = oldest_first(files, reader, lambda file: chosen or require_preset(file))
@@ -77,6 +86,38 @@ def import_files(  # noqa: PLR0913  # the options of the command
         show_imports(results, as_json=as_json)
         if any(result.status == "failed" for result in results):
             raise typer.Exit(FAILED)
+
+
+def _preview(  # noqa: PLR0913  # as the command has them
+    settings: Settings,
+    reader: FileReader,
+    files: Sequence[Path],
+    chosen: Preset | None,
+    overrides: Overrides,
+    *,
+    given_by: str,
+    as_json: bool,
+) -> None:
+    """Show what the import of files and the run after it would do."""
+    from etl_assets.preview.preview import preview_files  # noqa: PLC0415  # not needed by an import
+    from etl_assets.preview.store import opened_store  # noqa: PLC0415  # as above
+
+    ordered = oldest_first(files, reader, lambda file: chosen or require_preset(file))
+    with opened_store(settings) as store:
+        preview = preview_files(
+            store,
+            reader,
+            [(path, chosen, overrides) for path in ordered],
+            settings,
+            given_by,
+            lambda name: count_progress(name, "lines"),
+        )
+    if as_json:
+        print_json(preview.as_dict())
+    else:
+        show_preview(preview)
+    if preview.has_failed:
+        raise typer.Exit(FAILED)
 
 
 def land_with_progress(

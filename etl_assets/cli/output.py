@@ -43,7 +43,7 @@ def print_json(value: object) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; columns that hold numbers only are aligned to the right."""
     cells = [list(row) for row in rows]
-    table = Table(title=_rich_text(title), title_justify="left", title_style="bold")
+    table = Table(title=_rich_text(title) if title else None, title_justify="left", title_style="bold")
     for at, column in enumerate(columns):
         is_number = bool(cells) and all(isinstance(row[at], int | float | None) for row in cells)
         table.add_column(_rich_text(column), justify="right" if is_number else "left", overflow="fold")
@@ -57,9 +57,20 @@ def print_records(title: str, records: Sequence[Mapping[str, object]], columns: 
     print_table(title, columns, ([record.get(column) for column in columns] for record in records))
 
 
-def say(message: str) -> None:
+def say(message: str, style: str = "") -> None:
     """Print a line of the result on stdout."""
-    _console(stderr=False).print(_rich_text(message), soft_wrap=True)
+    _console(stderr=False).print(Text(_without_controls(message), style=style), soft_wrap=True)
+
+
+def print_pairs(pairs: Iterable[tuple[str, str | None]]) -> None:
+    """Print names and texts in two columns; those without a text are left out."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in pairs:
+        if text is not None:
+            table.add_row(_rich_text(name), _rich_text(text))
+    _console(stderr=False).print(table)
 
 
 def note(message: str, style: str = "") -> None:
@@ -67,9 +78,9 @@ def note(message: str, style: str = "") -> None:
     _console(stderr=True).print(Text(_without_controls(message), style=style), soft_wrap=True)
 
 
-def heading(message: str) -> None:
-    """Print the heading of a stage on stderr."""
-    _console(stderr=True).rule(Text(_without_controls(message), style="bold"), align="left")
+def heading(message: str, *, stderr: bool = True) -> None:
+    """Print the heading of a stage on stderr, or of a part of the result on stdout."""
+    _console(stderr=stderr).rule(Text(_without_controls(message), style="bold"), align="left")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from etl_assets.database import embedded
-from etl_assets.database.frames import fetch_frame
+from etl_assets.database.frames import INLINED, fetch_frame
 from etl_assets.database.reader_uri import reader_uri
 from etl_assets.database.sqlstates import meaning_of, state_of_refused_connection
 from etl_assets.errors import DatabaseUnavailableError, PanicError, ReadError, panics_as_errors
@@ -93,9 +93,28 @@ class Database:
         Raises:
             DatabaseUnavailableError: the server can't be reached, or the embedded one ended meanwhile.
         """
-        try:
-            with self._connect() as connection, connection.begin():
+        with self._losses_explained(), self._connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """Open a read-only transaction that sees one state of the database until the end of the block.
+
+        Look-ups by many keys work in it as elsewhere: the keys travel with the queries (`frames.copy_to_temp_table`).
+
+        Raises:
+            DatabaseUnavailableError: as for `transaction`.
+        """
+        with self._losses_explained(), self._connect() as connection:
+            options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True, INLINED: {}}
+            connection.execution_options(**options)
+            with connection.begin():
                 yield connection
+
+    @contextmanager
+    def _losses_explained(self) -> Iterator[None]:
+        try:
+            yield
         except DBAPIError as error:
             if self.is_embedded and error.connection_invalidated:
                 raise embedded.lost(self.settings.postgres_directory) from None

@@ -8,6 +8,7 @@ rows. Large reads outside a transaction belong in `database.Database.read`.
 from __future__ import annotations
 
 import io
+import re
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ from pgpq import ArrowToPostgresBinaryEncoder
 from pgpq.encoders import LargeStringEncoderBuilder
 from pgpq.schema import Jsonb
 from psycopg import sql
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from etl_assets.database.change_log import log_deletion, log_updates
@@ -122,6 +124,8 @@ def copy_to_temp_table(
 ) -> None:
     """Copy `rows` into a temporary table that is dropped at commit.
 
+    A read-only transaction (`Database.snapshot`) makes no table: there the rows travel with the queries that name it.
+
     Args:
         connection: an open transaction.
         like: the table whose columns of the same names give the types; other columns are boolean or bigint.
@@ -129,6 +133,10 @@ def copy_to_temp_table(
         name: the name of the temporary table.
         joined_by: columns to collect statistics of, which takes time for each; by default all.
     """
+    inlined = _inlined_rows(connection)
+    if inlined is not None:
+        inlined[name] = _as_query(like, rows)
+        return
     driver = _driver_connection(connection)
     driver.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(sql.Identifier(name)))
     known = metadata.tables[like].columns
@@ -145,7 +153,55 @@ def copy_to_temp_table(
     driver.execute(sql.SQL("ANALYZE {} ({})").format(sql.Identifier(name), _column_list(joined_by or rows.columns)))
 
 
-_NULLS: Final = {pl.Boolean(): sql.SQL("NULL::boolean"), pl.Int64(): sql.SQL("NULL::bigint")}
+INLINED: Final = "etl_inlined_rows"
+"""Execution option of a connection that may write nothing: the rows that its queries name, as queries."""
+
+
+def _inlined_rows(connection: sa.Connection) -> dict[str, str] | None:
+    inlined: dict[str, str] | None = connection.get_execution_options().get(INLINED)
+    return inlined
+
+
+def _as_query(like: str, rows: pl.DataFrame) -> str:
+    """Return rows as a query of arrays, whose values no text of theirs can leave."""
+    known = metadata.tables[like].columns
+    types = [
+        _type_name(known[name].type) if name in known else _PLAIN_TYPES[dtype] for name, dtype in rows.schema.items()
+    ]
+    arrays = [
+        f"CAST({sql.Literal(_as_array(rows[name])).as_string()} AS {type_name}[])"
+        for name, type_name in zip(rows.columns, types, strict=True)
+    ]
+    names = _column_list(rows.columns).as_string()
+    return f"SELECT * FROM unnest({', '.join(arrays)}) inlined ({names})"  # noqa: S608  # quoted by the driver
+
+
+def _type_name(stored: sa.types.TypeEngine[Any]) -> str:
+    """Return the name of a column's type, without its collation."""
+    return "text" if isinstance(stored, sa.Text) else stored.compile(postgresql.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy has no type for it
+
+
+def _as_array(values: pl.Series) -> str:
+    """Return values as the text of an array of PostgreSQL."""
+    text = pl.col("value").cast(pl.String).str.replace_many(["\\", '"'], ["\\\\", '\\"'])
+    quoted = pl.concat_str(pl.lit('"'), text, pl.lit('"')).fill_null("NULL")
+    joined: str | None = values.to_frame("value").select(quoted.str.join(",")).item()
+    return f"{{{joined or ''}}}"
+
+
+def _with_inlined_rows(connection: sa.Connection, query: str, *, has_parameters: bool) -> str:
+    """Put the rows that a query names before it, where no temporary table has them."""
+    inlined = _inlined_rows(connection) or {}
+    named = {name: rows for name, rows in inlined.items() if re.search(rf"\b{name}\b", query)}
+    if not named:
+        return query
+    parts = ", ".join(f"{name} AS ({rows})" for name, rows in named.items())
+    escaped = parts.replace("%", "%%") if has_parameters else parts
+    return f"WITH {escaped} SELECT * FROM ({query}) named"  # noqa: S608  # as above
+
+
+_PLAIN_TYPES: Final = {pl.Boolean(): "boolean", pl.Int64(): "bigint"}
+_NULLS: Final = {dtype: sql.SQL(f"NULL::{name}") for dtype, name in _PLAIN_TYPES.items()}
 
 
 def update_rows(
@@ -219,7 +275,8 @@ def fetch_frame(
         parameters: values of the query's placeholders, ``%(name)s``; COPY has none, so the driver quotes them.
     """
     with _driver_connection(connection).cursor() as cursor:
-        statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(sql.SQL(query))  # constants only
+        named = _with_inlined_rows(connection, query, has_parameters=parameters is not None)
+        statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(sql.SQL(named))  # constants only
         with cursor.copy(statement, parameters) as copy:
             text = b"".join(copy)
     if not text:

@@ -36,7 +36,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_ID)))
         _create_schema(connection, database.schema)
-        before = _current_revision(connection)
+        before = read_revision(connection)
         command.upgrade(alembic_config(connection), "head")
         restore_keys(connection)
         return before, newest_revision()
@@ -67,15 +67,15 @@ def find_deviation(database: Database) -> str | None:
     """Describe how the schema deviates from what this version needs; None if it does not."""
     needed = newest_revision()
     with database.transaction() as connection:
-        found = _current_revision(connection)
+        found = read_revision(connection)
         if found != needed:
             return f"is at {found or 'no revision'}, this version needs {needed}"
         names = ", ".join(str(key.name) for key in missing_keys(connection))
     return f"lacks keys that a killed first load of an older version left out ({names})" if names else None
 
 
-def _current_revision(connection: sa.Connection) -> str | None:
-    """Return the revision of the schema, from Alembic's own table; None where there is none."""
+def read_revision(connection: sa.Connection) -> str | None:
+    """Return the revision that the schema is at, from Alembic's own table; None where there is none."""
     if connection.execute(sa.text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
         return None
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()

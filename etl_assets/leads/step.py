@@ -6,6 +6,7 @@ Reading and writing; the rules are in `leads.transform`, the log of changes in `
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
@@ -40,7 +41,7 @@ from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 from etl_assets.shop.unnamed import delete_unnamed_shops
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
@@ -187,7 +188,8 @@ def _write_changes(
     """
     rejected = [pl.DataFrame(schema=REJECTED_SCHEMA)]
     while True:
-        changes, orders = _decide(batch, rows, leads, deleted, former)
+        read_attached = partial(read_attached_orders, batch.connection)
+        changes, orders = decide_changes(read_attached, rows, leads, deleted, former)
         try:
             with batch.connection.begin_nested():
                 detach_orders(batch.connection, batch.batch_id, changes.attachment.detached)
@@ -212,7 +214,7 @@ def _refused_orders(
     Args:
         batch: within its transaction.
         changes: that the store refuses.
-        orders: that the changes were made of, as `_decide` returns them.
+        orders: that the changes were made of, as `decide_changes` returns them.
         leads: as stored.
         rows: the changed orders of the batch.
     """
@@ -235,10 +237,14 @@ def _refused_orders(
     return rejected.unique("raw_id").sort("raw_id").select(*REJECTED_SCHEMA)
 
 
-def _decide(
-    batch: Batch, rows: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame, former: pl.DataFrame | None
+def decide_changes(
+    read_attached: Callable[[pl.DataFrame], pl.DataFrame],
+    rows: pl.DataFrame,
+    leads: pl.DataFrame,
+    deleted: pl.DataFrame,
+    former: pl.DataFrame | None,
 ) -> tuple[LeadChanges, pl.DataFrame]:
-    """Decide the changes to the leads of changed orders.
+    """Decide the changes to the leads of changed orders; writes nothing.
 
     Hazard: a lead's figures are those of all its orders, most of which the batch has not read. So every lead that an
     order is in, joins or leaves gets all its other orders from the store, under the lock of the lead, and its figures
@@ -247,11 +253,11 @@ def _decide(
     Returns:
         The changes, and the orders that they were made of, with the `lead_id` that each is attached to now.
     """
-    orders, attachment = _attach(batch, rows.drop("lead_customer", "is_deleted"), leads, deleted, former)
+    orders, attachment = _attach(read_attached, rows.drop("lead_customer", "is_deleted"), leads, deleted, former)
     attachment = with_reverted(attachment, rows.filter("is_deleted").select(ORDER_KEY))
     stored = leads.select("lead_id").join(orders, on="lead_id", how="semi")
     changed = pl.concat([stored, attachment.attached.select("lead_id")]).unique()
-    of_stored = _attached_orders(batch.connection, changed.join(attachment.new_leads, on="lead_id", how="anti"))
+    of_stored = read_attached(changed.join(attachment.new_leads, on="lead_id", how="anti"))
     others = of_stored.join(orders, on=ORDER_KEY, how="anti")
     members = pl.concat([frame.select(others.columns) for frame in (others, attachment.kept, attachment.attached)])
     figures, withdrawn = figures_and_withdrawals(changed, members, leads)
@@ -260,7 +266,11 @@ def _decide(
 
 
 def _attach(
-    batch: Batch, orders: pl.DataFrame, leads: pl.DataFrame, deleted: pl.DataFrame, former: pl.DataFrame | None
+    read_attached: Callable[[pl.DataFrame], pl.DataFrame],
+    orders: pl.DataFrame,
+    leads: pl.DataFrame,
+    deleted: pl.DataFrame,
+    former: pl.DataFrame | None,
 ) -> tuple[pl.DataFrame, Attachment]:
     """Attach the orders; return them, and others that have to be attached with them, and their attachment.
 
@@ -275,7 +285,7 @@ def _attach(
         named = orders.select("lead_id").drop_nulls().join(leads, on="lead_id", how="anti")
         made_again = attachment.new_leads.select("lead_id").join(deleted, on="lead_id", how="semi")
         missing = pl.concat([named, made_again]).unique().join(done, on="lead_id", how="anti")
-        left_over = _attached_orders(batch.connection, missing).join(orders, on=ORDER_KEY, how="anti")
+        left_over = read_attached(missing).join(orders, on=ORDER_KEY, how="anti")
         # An order of a customer that this batch has not locked comes with a batch of that customer.
         left_over = left_over.filter(
             pl.col("customer_global_id").is_null() | pl.col("customer_global_id").is_in(customers.implode())
@@ -286,7 +296,7 @@ def _attach(
         done = pl.concat([done, missing])
 
 
-def _attached_orders(connection: sa.Connection, leads: pl.DataFrame) -> pl.DataFrame:
+def read_attached_orders(connection: sa.Connection, leads: pl.DataFrame) -> pl.DataFrame:
     """Read all orders attached to the given leads: `LEAD_ORDER_SCHEMA` and `lead_id`."""
     schema = {**LEAD_ORDER_SCHEMA, "lead_id": pl.String()}
     if leads.is_empty() or not connection.execute(sa.text("SELECT EXISTS (SELECT FROM lead_orders)")).scalar_one():

@@ -41,7 +41,7 @@ _JUDGED: Final = """
         AND (NOT :is_part OR b.run_id IS DISTINCT FROM :run_id)
     ) AND (SELECT sum(inserted - deleted) FROM etl_batches WHERE asset = 'orders') > 0
 """
-_STORED: Final = """
+STORED_ROWS: Final = """
     SELECT asset, CAST(sum(inserted - deleted) AS bigint) FROM etl_batches WHERE asset = ANY (:assets) GROUP BY asset
 """
 
@@ -148,7 +148,7 @@ def _judge_candidates(batch: Batch, brake: Brake) -> None:
     judged = judged_imports(connection, batch_ids, run_id=batch.run_id, is_part=batch.is_careful)
     if not judged:
         return
-    rows = connection.execute(sa.text(_STORED), {"assets": list(COUNTED)})
+    rows = connection.execute(sa.text(STORED_ROWS), {"assets": list(COUNTED)})
     stored = {COUNTED[asset]: count for asset, count in rows}
     removed = count_removals(batch, list(judged.values()), least=brake.least, rows_in_memory=batch.settings.batch_size)
     beyond = {import_id: brake.exceeded(counts, stored) for import_id, counts in removed.items()}

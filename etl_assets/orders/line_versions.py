@@ -90,6 +90,12 @@ def newest_line_versions(versions: pl.DataFrame) -> pl.DataFrame:
     return ordered.unique(ORDER_KEY, keep="last", maintain_order=True).select(*STORED_LINES_SCHEMA)
 
 
+def same_lines() -> pl.Expr:
+    """Test that an order has these lines already: the text is the same, and read by the same mapping."""
+    same = pl.col("is_same_text") & pl.col("mapping").eq_missing(pl.col("mapping_stored"))
+    return same.fill_null(value=False)
+
+
 def compare_line_versions(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """Decide which version counts, of each order the newest of a batch or the stored one.
 

@@ -20,6 +20,7 @@ from etl_assets.orders.line_versions import (
     LineRows,
     compare_line_versions,
     newest_line_versions,
+    same_lines,
 )
 from etl_assets.orders.skip_consumers import downstream_overrides
 from etl_assets.orders.transform import LOSSES, ORDER_KEY
@@ -54,7 +55,7 @@ def load_lines(batch: Batch, found: LineRows, judge: Callable[[pl.DataFrame], No
     """
     connection = batch.connection
     newest = newest_line_versions(found.versions)
-    decided = compare_line_versions(newest, _read_line_versions(connection, newest))
+    decided = compare_line_versions(newest, read_line_versions_of(connection, newest))
     _store(connection, decided.filter("differs"))
     current = decided.filter("is_current")
     changed = _orders_with_other_lines(connection, current)
@@ -124,7 +125,7 @@ def are_of_lines(connection: sa.Connection, rejected: pl.DataFrame) -> bool:
     return bool(found.scalar_one())
 
 
-def _read_line_versions(connection: sa.Connection, newest: pl.DataFrame) -> pl.DataFrame:
+def read_line_versions_of(connection: sa.Connection, newest: pl.DataFrame) -> pl.DataFrame:
     """Read the stored lines of orders (`STORED_LINES_SCHEMA`)."""
     if newest.is_empty():
         return pl.DataFrame(schema=STORED_LINES_SCHEMA)
@@ -160,8 +161,7 @@ def _orders_with_other_lines(connection: sa.Connection, current: pl.DataFrame) -
     both = orders.join(mappings, on="batch_id", how="left", maintain_order="left").join(
         mappings, left_on="stored_batch_id", right_on="batch_id", how="left", suffix="_stored", maintain_order="left"
     )
-    is_same = pl.col("is_same_text") & pl.col("mapping").eq_missing(pl.col("mapping_stored"))
-    return _as_changed(both.filter(~is_same.fill_null(value=False)))
+    return _as_changed(both.filter(~same_lines()))
 
 
 def _as_changed(orders: pl.DataFrame) -> pl.DataFrame:

@@ -31,16 +31,23 @@ def read_stored_versions(connection: sa.Connection, newest: pl.DataFrame) -> pl.
         connection: the batch's transaction.
         newest: the versions to compare with (`ORDER_SCHEMA`), one for each order.
     """
+    stored = read_stored_orders(connection, newest)
+    if stored.is_empty():
+        return stored.with_columns(lines_differ=pl.lit(None, pl.Boolean))
+    both = newest.select(*ORDER_KEY, "raw_id").join(stored, on=ORDER_KEY, suffix="_stored")
+    differing = _with_other_lines(connection, both.select("raw_id", stored_raw_id="raw_id_stored"))
+    return stored.with_columns(lines_differ=pl.col("raw_id").is_in(differing.implode()))
+
+
+def read_stored_orders(connection: sa.Connection, newest: pl.DataFrame) -> pl.DataFrame:
+    """Read the stored versions of orders (`ORDER_SCHEMA`), without their lines."""
     last = fetch_frame(connection, _LAST_OF_SHOPS, {"shop_id": pl.Int32(), "last_id": pl.String()})
     is_within = pl.col("order_id") <= pl.col("last_id")
     known = newest.join(last, on="shop_id", maintain_order="left").filter(is_within)
     if known.is_empty():
-        return pl.DataFrame(schema={**ORDER_SCHEMA, "lines_differ": pl.Boolean()})
+        return pl.DataFrame(schema=ORDER_SCHEMA)
     copy_to_temp_table(connection, "orders", known.select(ORDER_KEY), name="known_orders")
-    stored = fetch_frame(connection, _STORED, ORDER_SCHEMA)
-    both = known.select(*ORDER_KEY, "raw_id").join(stored, on=ORDER_KEY, suffix="_stored")
-    differing = _with_other_lines(connection, both.select("raw_id", stored_raw_id="raw_id_stored"))
-    return stored.with_columns(lines_differ=pl.col("raw_id").is_in(differing.implode()))
+    return fetch_frame(connection, _STORED, ORDER_SCHEMA)
 
 
 def _with_other_lines(connection: sa.Connection, versions: pl.DataFrame) -> pl.Series:

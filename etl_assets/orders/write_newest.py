@@ -31,6 +31,27 @@ class StoredOrders(NamedTuple):
     """Return the newest versions with their `change`, given the stored ones."""
 
 
+class DecidedOrders(NamedTuple):
+    """Orders, decided against the stored ones."""
+
+    decided: pl.DataFrame
+    """The newest version of each order, with its `change`."""
+    versions: pl.DataFrame
+    """All versions of these orders."""
+    others: pl.DataFrame
+    """Versions of other orders than those that have the numbers."""
+
+
+def decide_newest(versions: pl.DataFrame, newest: pl.DataFrame, orders: StoredOrders) -> DecidedOrders:
+    """Compare the newest version of each order with the stored one; writes nothing."""
+    stored = orders.read(newest)
+    versions, others = split_conflicts(versions, newest, stored)
+    if others.height:
+        newest = newest_versions(versions)
+        stored = orders.read(newest)
+    return DecidedOrders(orders.compare(with_known_identity(newest, versions), stored), versions, others)
+
+
 def write_newest(
     connection: sa.Connection,
     versions: pl.DataFrame,
@@ -57,12 +78,7 @@ def write_newest(
     """
     written, rejected = [], []
     while True:
-        stored = orders.read(newest)
-        versions, others = split_conflicts(versions, newest, stored)
-        if others.height:
-            newest = newest_versions(versions)
-            stored = orders.read(newest)
-        decided = orders.compare(with_known_identity(newest, versions), stored)
+        decided, versions, others = decide_newest(versions, newest, orders)
         refused = write_bisecting(connection, decided, write)
         written.append(decided.join(refused, on="raw_id", how="anti"))
         # Without the refused version, the number may belong to another order.

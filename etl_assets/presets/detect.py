@@ -50,14 +50,16 @@ def detect_preset(headers: Iterable[str], presets: Iterable[Preset]) -> Preset |
 
     Of several the one with the largest set; of those the first.
     """
+    present = tuple(headers)
+    fitting = [(len(matching_headers(present, preset)), preset) for preset in presets]
+    return max((one for one in fitting if one[0]), key=lambda one: one[0], default=(0, None))[1]
+
+
+def matching_headers(headers: Iterable[str], preset: Preset) -> tuple[str, ...]:
+    """Return the largest set of a preset's `detect_headers` that are all present; empty where there is none."""
     present = {normal_header(header) for header in headers}
-    fitting = [
-        (len(wanted), preset)
-        for preset in presets
-        for wanted in preset.detect_headers
-        if present >= set(map(normal_header, wanted))
-    ]
-    return max(fitting, key=lambda one: one[0], default=(0, None))[1]
+    fitting = (wanted for wanted in preset.detect_headers if present >= set(map(normal_header, wanted)))
+    return max(fitting, key=len, default=())
 
 
 def presets_of_sheets(

@@ -44,16 +44,19 @@ class Layout:
     profile: Profile
 
 
-def compare_with_last(connection: sa.Connection, origin: str, preset: Preset, counts: ReadCounts) -> list[Finding]:
+def compare_with_last(
+    connection: sa.Connection | None, origin: str, preset: Preset, counts: ReadCounts
+) -> list[Finding]:
     """Set the feed of an import that is being landed; return its unknown statuses, and what differs from the last one.
 
-    An import without headers (corrected rows of others) is compared with nothing.
+    An import without headers (corrected rows of others) is compared with nothing, as is one without a database yet.
     """
     if not counts.headers:
         return []
     unknown = counts.profile.status_findings()
     counts.feed = feed_of(origin, preset)
-    last = connection.execute(sa.text(_LAST), {"feed": counts.feed}).one_or_none()
+    found = None if connection is None else connection.execute(sa.text(_LAST), {"feed": counts.feed})
+    last = None if found is None else found.one_or_none()
     if last is None:
         return unknown
     before = Layout(last.headers, Profile.of_stored(last.profile))

@@ -8,12 +8,12 @@ The notation of numbers does not belong here (`values.numbers`), nor does the gr
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
-import pyarrow as pa
 
 from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
 from etl_assets.raw_orders.amount_sums import gathered, once_texts, part_texts, sum_parts, with_line_sums, with_sums
@@ -42,6 +42,7 @@ from etl_assets.raw_orders.transform import (
     unmapped_headers,
     without_empty_values,
 )
+from etl_assets.spill import PARTITIONS, PartitionFiles
 from etl_assets.values.text import clean_text, is_not_blank
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 IN_MEMORY_LINES: Final = 200_000
 IN_MEMORY_CELLS: Final = 20_000_000
 """Fewer lines fit in memory where a file has hundreds of columns."""
-PARTITIONS: Final = 64
 ORDER: Final = "__order"
 """String, never null: the cleaned order number; a line without one has a value of its own."""
 PLATFORM: Final = "__platform"
@@ -93,11 +93,12 @@ def group_lines(
         yield group_by_order(first, preset, found)
         return
     with tempfile.TemporaryDirectory(prefix="etl-assets-", dir=spill_folder) as folder:
-        _spill((first, second), chunks, Path(folder), partitions)
-        del first, second
-        for file in sorted(Path(folder).iterdir()):
-            yield group_by_order(_read_partition(file), preset, found)
-            file.unlink()
+        with closing(PartitionFiles(Path(folder), partitions)) as files:
+            for lines in chain((first, second), chunks):
+                files.write(lines, pl.col(ORDER))
+        del first, second, lines
+        for lines in files.read():
+            yield group_by_order(lines, preset, found)
 
 
 def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
@@ -291,23 +292,3 @@ def _chunks(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]
             joined = []
     if joined:
         yield pl.concat(joined)
-
-
-def _spill(first: Iterable[pl.DataFrame], further: Iterable[pl.DataFrame], folder: Path, partitions: int) -> None:
-    with ExitStack() as stack:
-        writers: dict[int, pa.RecordBatchStreamWriter] = {}
-        for chunks in (first, further):
-            for lines in chunks:
-                numbered = lines.with_columns((pl.col(ORDER).hash() % partitions).alias("__partition"))
-                for (partition,), part in numbered.partition_by("__partition", as_dict=True, include_key=False).items():
-                    table = part.to_arrow()
-                    if partition not in writers:
-                        options = pa.ipc.IpcWriteOptions(compression="lz4")
-                        file = str(folder / f"{partition:06}.arrow")
-                        writers[partition] = stack.enter_context(pa.ipc.new_stream(file, table.schema, options=options))
-                    writers[partition].write_table(table)
-
-
-def _read_partition(file: Path) -> pl.DataFrame:
-    with pa.OSFile(str(file)) as opened, pa.ipc.open_stream(opened) as reader:
-        return cast("pl.DataFrame", pl.from_arrow(reader.read_all()))

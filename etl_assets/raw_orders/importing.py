@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from etl_assets.errors import EtlError
 from etl_assets.presets.detect import detect_preset, nearest_presets, presets_of_sheets
@@ -19,8 +19,10 @@ from etl_assets.raw_orders.remedies import REPLAY_THE_FILE, describe_format
 from etl_assets.raw_orders.shop_checks import ShopChecks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
+
+    import polars as pl
 
     from etl_assets.database.database import Database
     from etl_assets.presets.detect import NearPreset
@@ -129,10 +131,9 @@ def _land(  # noqa: PLR0913  # the options of one import
     run_id: str | None,
     on_progress: Callable[[int], None] | None,
 ) -> ImportResult:
-    chosen = preset.with_overrides(**asdict(overrides))
-    counts = ReadCounts()
-    frames = extract_raw_orders(file, chosen, counts, is_detected=is_detected, on_progress=on_progress)
-    checks = ShopChecks(chosen, overrides.timezone)
+    chosen, counts, frames, checks = begin_extraction(
+        file, preset, overrides, is_detected=is_detected, on_progress=on_progress
+    )
     return land_raw_orders(database, file.path, chosen, frames, counts, run_id=run_id, shop_checks=checks)
 
 
@@ -143,6 +144,31 @@ def require_presets(file: ImportFile) -> list[tuple[Preset, Sequence[str]]]:
     """
     first = require_preset(file)
     return [(first, file.headers()), *presets_of_sheets(file.sheets(), file.presets(), first)]
+
+
+class Extraction(NamedTuple):
+    """Raw orders of a file that are about to be read."""
+
+    preset: Preset
+    """The preset that the import is stored with."""
+    counts: ReadCounts
+    frames: Generator[pl.DataFrame]
+    shop_checks: ShopChecks
+
+
+def begin_extraction(
+    file: ImportFile,
+    preset: Preset,
+    overrides: Overrides,
+    *,
+    is_detected: bool,
+    on_progress: Callable[[int], None] | None,
+) -> Extraction:
+    """Begin to read an open file with a preset. The other arguments are those of `import_file`."""
+    chosen = preset.with_overrides(**asdict(overrides))
+    counts = ReadCounts()
+    frames = extract_raw_orders(file, chosen, counts, is_detected=is_detected, on_progress=on_progress)
+    return Extraction(chosen, counts, frames, ShopChecks(chosen, overrides.timezone))
 
 
 def require_preset(file: ImportFile) -> Preset:

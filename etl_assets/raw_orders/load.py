@@ -127,10 +127,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
                 kept = map(partial(shop_checks.look_at, connection), kept)
             profiled = _profiled(kept, preset, counts)
             batch_id, rows = copy_raw_orders(connection, import_id, profiled, run_id, preset, counts.findings)
-            if shop_checks is not None:
-                counts.findings += shop_checks.findings(connection)
-            counts.findings += compare_with_last(connection, str(path), preset, counts)
-            counts.findings[:] = merge_findings(counts.findings)
+            complete_findings(connection, str(path), preset, counts, shop_checks)
             complete_import(connection, import_id, batch_id, rows, counts, preset)
     except EtlError as error:
         fail_import(database, import_id, str(error))
@@ -290,9 +287,6 @@ def complete_import(  # the facts of one import
     connection: sa.Connection, import_id: UUID, batch_id: int, rows: int, counts: ReadCounts, preset: Preset
 ) -> None:
     """Record that an import is completed, in the transaction of its rows, with what its file decided of its mapping."""
-    decided = preset.model_copy(
-        update={"date_order": counts.date_order or preset.date_order, "year": counts.year or preset.year}
-    )
     connection.execute(
         sa.update(import_tasks)
         .where(import_tasks.c.import_id == import_id)
@@ -303,7 +297,7 @@ def complete_import(  # the facts of one import
             line_count=counts.lines,
             unmatched=list(counts.unmatched),
             headers=list(counts.headers),
-            mapping=decided.model_dump(mode="json"),
+            mapping=decided_preset(preset, counts).model_dump(mode="json"),
             feed=counts.feed,
             profile=counts.profile.as_dict(),
             last_raw_id=sa.func.currval("raw_orders_raw_id_seq") if rows else sa.null(),
@@ -311,6 +305,23 @@ def complete_import(  # the facts of one import
         )
     )
     store_findings(connection, import_id, counts.findings)
+
+
+def decided_preset(preset: Preset, counts: ReadCounts) -> Preset:
+    """Return the preset with what the file has decided: rows are read with that."""
+    return preset.model_copy(
+        update={"date_order": counts.date_order or preset.date_order, "year": counts.year or preset.year}
+    )
+
+
+def complete_findings(
+    connection: sa.Connection | None, origin: str, preset: Preset, counts: ReadCounts, shop_checks: ShopChecks | None
+) -> None:
+    """Add to the findings of an import whose rows were read what they show beside the stored shops and imports."""
+    if shop_checks is not None:
+        counts.findings += shop_checks.findings(connection)
+    counts.findings += compare_with_last(connection, origin, preset, counts)
+    counts.findings[:] = merge_findings(counts.findings)
 
 
 def _profiled(frames: Iterable[pl.DataFrame], preset: Preset, counts: ReadCounts) -> Iterator[pl.DataFrame]:

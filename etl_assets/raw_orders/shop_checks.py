@@ -47,6 +47,8 @@ class ShopChecks:
     Args:
         preset: the format that the import is read with.
         timezone: the time zone that the user gave for this import; shops with another one fail it.
+
+    Its methods take an open transaction, or None where there is no database yet, and so no shop.
     """
 
     def __init__(self, preset: Preset, timezone: str | None = None) -> None:
@@ -56,7 +58,7 @@ class ShopChecks:
         self._shops: list[pl.DataFrame] = []
         self._symbols: list[pl.DataFrame] = []
 
-    def look_at(self, connection: sa.Connection, raw: pl.DataFrame) -> pl.DataFrame:
+    def look_at(self, connection: sa.Connection | None, raw: pl.DataFrame) -> pl.DataFrame:
         """Look at rows that are about to be landed; return them.
 
         Raises:
@@ -73,7 +75,7 @@ class ShopChecks:
             self._symbols.append(undecided.group_by(*_RAW_SHOP, "currency").agg(**counted))
         return raw
 
-    def findings(self, connection: sa.Connection) -> list[Finding]:
+    def findings(self, connection: sa.Connection | None) -> list[Finding]:
         """Return what the rows have shown, by the settings that the shops have now."""
         found = []
         if self._shops:
@@ -88,7 +90,7 @@ class ShopChecks:
             found += _findings("AMBIGUOUS_CURRENCY", undecided, "code")
         return found
 
-    def _require_timezone(self, connection: sa.Connection, named: pl.DataFrame) -> None:
+    def _require_timezone(self, connection: sa.Connection | None, named: pl.DataFrame) -> None:
         shops = _with_settings(connection, named)
         is_known = pl.col("timezone").is_not_null()
         if not shops.select(is_known.all()).item():
@@ -112,20 +114,24 @@ def _has_own_timezone(preset: Preset) -> bool:
     return "timezone" in preset.model_fields_set and preset.timezone not in packaged
 
 
-def _with_settings(connection: sa.Connection, named: pl.DataFrame) -> pl.DataFrame:
+def _with_settings(connection: sa.Connection | None, named: pl.DataFrame) -> pl.DataFrame:
     """Add the settings of the shops that are named as in an export; null for shops that are not known yet."""
     cleaned = named.with_columns(clean_text(pl.col("platform")), shop_name=clean_text(pl.col("shop")))
-    known = fetch_frame(connection, _SHOPS, _SHOP_SCHEMA)
+    known = _fetch(connection, _SHOPS, _SHOP_SCHEMA)
     return cleaned.join(known, on=_SHOP_KEY, how="left").with_columns(is_pending=pl.lit(value=False))
 
 
-def _with_pending(connection: sa.Connection, unknown: pl.DataFrame) -> pl.DataFrame:
+def _with_pending(connection: sa.Connection | None, unknown: pl.DataFrame) -> pl.DataFrame:
     """Give shops that are not known the time zone that an import has, of which they have yet to be made."""
     schema = dict.fromkeys(("platform", "shop_name", "timezone"), pl.String())
-    pending = fetch_frame(connection, _PENDING, schema).with_columns(clean_text(pl.col(_SHOP_KEY)))
+    pending = _fetch(connection, _PENDING, schema).with_columns(clean_text(pl.col(_SHOP_KEY)))
     zones = pending.drop_nulls().group_by(_SHOP_KEY).agg(pl.col("timezone").min())
     joined = unknown.drop("timezone").join(zones, on=_SHOP_KEY, how="left")
     return joined.select(unknown.columns).with_columns(is_pending=pl.lit(value=True))
+
+
+def _fetch(connection: sa.Connection | None, query: str, schema: dict[str, pl.String]) -> pl.DataFrame:
+    return pl.DataFrame(schema=schema) if connection is None else fetch_frame(connection, query, schema)
 
 
 def _findings(code: FindingCode, rows: pl.DataFrame, subject: str) -> list[Finding]:
