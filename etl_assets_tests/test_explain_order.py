@@ -27,6 +27,7 @@ def version(raw_id: int, time: int | None = None, amount: int = 1, **known: obje
         "import_status": "completed",
         "is_correction_reverted": False,
         "is_pending": False,
+        "is_of_lines": False,
         "corrected_by": None,
         "entry": None,
         "values": {"source_updated_at": time, "amount": amount},
@@ -40,7 +41,7 @@ def bad(raw_id: int, resolution: str | None = None, corrected_by: int | None = N
 
 
 def states(counting: int | None, *versions: dict[str, Any]) -> dict[int, str]:
-    return {one["raw_id"]: one["state"] for one in explain_versions(versions, counting)}
+    return {one["raw_id"]: one["state"] for one in explain_versions(versions, counting, 9)}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,11 @@ def states(counting: int | None, *versions: dict[str, Any]) -> dict[int, str]:
         (1, [version(1), version(2, 5, import_status="reverted")], {1: "only", 2: "reverted"}),
         (None, [version(1, import_status="held"), version(2, is_pending=True)], {1: "held", 2: "pending"}),
         (None, [version(1, is_correction_reverted=True)], {1: "correction_reverted"}),
+        (
+            1,
+            [version(1), version(2, is_of_lines=True), version(9, is_of_lines=True)],
+            {1: "only", 2: "other_lines", 9: "lines"},
+        ),
         (1, [version(1, entry={"reason": "", "resolution": "replayed"})], {1: "only"}),
     ],
 )

@@ -69,7 +69,7 @@ def kind_of(*, existed: bool, exists: bool) -> Kind | None:
             return None
 
 
-def net_change(  # noqa: PLR0913  # what is known about the row
+def net_change(
     key: Mapping[str, Any],
     records: Sequence[Record],
     later: Sequence[Record],
@@ -77,7 +77,6 @@ def net_change(  # noqa: PLR0913  # what is known about the row
     batches: Collection[int],
     *,
     is_made_again: bool,
-    columns: Sequence[str] = (),
 ) -> RowChange | None:
     """Return what batches have changed about a row; None where it is as it was.
 
@@ -88,7 +87,6 @@ def net_change(  # noqa: PLR0913  # what is known about the row
         current: the row as it is now, if it is.
         batches: the batches in question.
         is_made_again: the last of the records is a deletion, and one of the batches inserted the row after it.
-        columns: of the table, in the order in which the values are to be returned.
     """
     existed = bool(records) and records[0].created_batch_id not in batches
     exists = not records or records[-1].after is not None or is_made_again
@@ -102,7 +100,7 @@ def net_change(  # noqa: PLR0913  # what is known about the row
             after |= {name: (record.after or {}).get(name) for name in _columns(record)}
     old, new = before if existed else {}, after if exists else {}
     left_out = NOT_SHOWN | key.keys() | (OWNED_BY_USERS if kind == "inserted" else frozenset())
-    names = [name for name in {**dict.fromkeys(columns), **old, **new} if name not in left_out]
+    names = [name for name in {**old, **new} if name not in left_out]
     values = {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
     if kind == "updated" and not values:
         return None

@@ -7,7 +7,7 @@ one change is in `net`. Which batches belong to a run or an import is in `batche
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -161,11 +161,15 @@ class _Reader:
                 current.get(key),
                 self.batches,
                 is_made_again=key in made_again,
-                columns=metadata.tables[self.table].columns.keys(),
             )
             for key in named
         }
-        return {key: change for key, change in changes.items() if change is not None}
+        places = {name: place for place, name in enumerate(metadata.tables[self.table].columns.keys())}
+        return {
+            key: replace(change, values=dict(sorted(change.values.items(), key=lambda one: places[one[0]])))
+            for key, change in changes.items()
+            if change is not None
+        }
 
     def _made_again(self, keys: pl.Series) -> pl.Series:
         found = self._texts("made_again", keys=keys.to_list()) if keys.len() else []

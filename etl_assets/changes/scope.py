@@ -51,7 +51,8 @@ _SCOPE: Final = {
     """,
     "scope_orders": f"""
         SELECT row_key FROM row_changes CROSS JOIN LATERAL (
-            VALUES (CAST(before ->> 'raw_id' AS bigint)), (CAST(after ->> 'raw_id' AS bigint))
+            VALUES (CAST(before ->> 'raw_id' AS bigint)), (CAST(after ->> 'raw_id' AS bigint)),
+                   (CAST(before ->> 'lines_raw_id' AS bigint)), (CAST(after ->> 'lines_raw_id' AS bigint))
         ) named (raw_id) JOIN scope_rows USING (raw_id)
         WHERE batch_id = ANY (:batches)
         UNION

@@ -1,4 +1,4 @@
-"""Tables of the pipeline's own state: ledger, queue, fencing tokens, events, inbox and sources.
+"""Tables of the pipeline's own state: ledger, change log, queue, deleted shops, fencing tokens, events, inbox, sources.
 
 Tables of data are in `schema`, which imports this module: its `metadata` has all tables.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Double, Identity, Index, Table, Text, text
+from sqlalchemy import BigInteger, Column, Double, Identity, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from etl_assets.database.columns import count_column, metadata, now_column, timestamp_column
@@ -78,6 +78,27 @@ row_changes: Final = Table(
     Column("created_batch_id", BigInteger, comment="the batch that had inserted the row"),
     Column("before", JSONB, nullable=False, comment="old values of the columns that changed; null ones are left out"),
     Column("after", JSONB, comment="new values of the same columns; null where the row was deleted"),
+)
+
+doubtful_shops: Final = Table(
+    "doubtful_shops",
+    metadata,
+    Column(
+        "shop_id",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="named by a reverted import: see shop.unnamed",
+    ),
+)
+
+deleted_shops: Final = Table(
+    "deleted_shops",
+    metadata,
+    Column("platform", Text, primary_key=True),
+    Column("shop_name", Text, primary_key=True),
+    Column("shop_id", Integer, nullable=False, comment="the id that the shop gets if it comes again"),
+    now_column("deleted_at"),
 )
 
 asset_epochs: Final = Table(

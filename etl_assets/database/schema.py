@@ -129,27 +129,6 @@ shop_configs: Final = Table(
     UniqueConstraint("platform", "shop_name"),
 )
 
-doubtful_shops: Final = Table(
-    "doubtful_shops",
-    metadata,
-    Column(
-        "shop_id",
-        Integer,
-        primary_key=True,
-        autoincrement=False,
-        comment="named by a reverted import: see shop.unnamed",
-    ),
-)
-
-deleted_shops: Final = Table(
-    "deleted_shops",
-    metadata,
-    Column("platform", Text, primary_key=True),
-    Column("shop_name", Text, primary_key=True),
-    Column("shop_id", Integer, nullable=False, comment="the id that the shop gets if it comes again"),
-    now_column("deleted_at"),
-)
-
 order_type_mappings: Final = Table(
     "order_type_mappings",
     metadata,

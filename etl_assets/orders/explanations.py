@@ -29,6 +29,8 @@ TEXTS: Final = {
     "rejected": "could not be read, and a later row of the order is good: {reason}",
     "dismissed": "dismissed in quarantine: {reason}",
     "corrected": "could not be loaded, and was corrected by raw row {correction}",
+    "lines": "is of a file of lines: the order has its items from it",
+    "other_lines": "is of a file of lines: the order does not have its items from it",
     "reverted": "does not count: its import is reverted",
     "correction_reverted": "does not count: the import of the row that it corrects is reverted",
     "held": "does not count yet: its import is held",
@@ -37,14 +39,17 @@ TEXTS: Final = {
 """States of a version, each with its text."""
 
 
-def explain_versions(versions: Sequence[Mapping[str, Any]], counting: int | None) -> list[Version]:
+def explain_versions(
+    versions: Sequence[Mapping[str, Any]], counting: int | None, counting_lines: int | None = None
+) -> list[Version]:
     """Return the versions in the order of the rule, each with its `state`, its `text` and what it `changed`.
 
     Args:
         versions: `raw_id`, `import_status`, `is_correction_reverted`, `is_pending`, `corrected_by` (a raw id, or None),
-            `entry` (of quarantine: `reason`, `resolution`; or None), and `values`, which are None where the row can't
-            be read.
+            `entry` (of quarantine: `reason`, `resolution`; or None), `is_of_lines` (of a file of lines), and `values`,
+            which are None where the row can't be read as an order.
         counting: raw id of the version that the stored order comes from; None where there is no such order.
+        counting_lines: raw id of the row of a file of lines that it has its items from, if it has.
     """
     ordered = sorted(versions, key=_place)
     best = next((one for one in ordered if one["raw_id"] == counting), None)
@@ -52,6 +57,7 @@ def explain_versions(versions: Sequence[Mapping[str, Any]], counting: int | None
     explained, before = [], None
     for one in ordered:
         state = _fate(one) or (_why(one, rivals) if one is best else _why_not(one, best))
+        state = "lines" if state == "other_lines" and one["raw_id"] == counting_lines else state
         reason = one["entry"]["reason"] if one["entry"] else ""
         text = TEXTS[state].format(counting=counting, reason=reason, correction=one["corrected_by"])
         explained.append({**one, "state": state, "text": text, "changed": changed_values(before, one["values"])})
@@ -85,7 +91,7 @@ def _fate(version: Mapping[str, Any]) -> str | None:
     entry = version["entry"]
     if entry is not None and entry["resolution"] != "replayed":
         return {None: "quarantined", "dismissed": "dismissed"}.get(entry["resolution"], "rejected")
-    return None
+    return "other_lines" if version["is_of_lines"] else None
 
 
 def _why(best: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> str:

@@ -74,7 +74,9 @@ def read_order(database: Database, shop: str, order: str, platform: str | None =
         "shop_name": found["shop_name"],
         "order_id": key["order_id"],
         "order": None if stored is None else dict(stored),
-        "versions": explain_versions(versions, None if stored is None else stored["raw_id"]),
+        "versions": explain_versions(
+            versions, *(stored[name] if stored else None for name in ("raw_id", "lines_raw_id"))
+        ),
         "changes": changes,
     }
 
@@ -112,7 +114,8 @@ _ORDER: Final = "SELECT * FROM orders WHERE shop_id = :shop_id AND order_id = :o
 _FROM: Final = "FROM raw_orders r JOIN import_tasks t USING (import_id) WHERE r.raw_id = ANY (%(ids)s)"
 _ROWS: Final = """
     SELECT r.raw_id, r.import_id, t.source, r.row_no AS line, t.completed_at AS imported_at,
-           t.status AS import_status, r.corrects_reverted IS TRUE AS is_correction_reverted,
+           t.status AS import_status, t.mapping ->> 'holds' = 'lines' AS is_of_lines,
+           r.corrects_reverted IS TRUE AS is_correction_reverted,
            EXISTS (
                SELECT FROM etl_work w WHERE w.asset IN ('shop', 'orders') AND w.batch_id = t.batch_id
                AND r.raw_id BETWEEN w.low AND w.high

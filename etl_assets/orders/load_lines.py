@@ -60,7 +60,7 @@ def load_lines(batch: Batch, found: LineRows, judge: Callable[[pl.DataFrame], No
     current = decided.filter("is_current")
     changed = _orders_with_other_lines(connection, current)
     pointers = changed.select(*ORDER_KEY, "lines_raw_id", batch_id=pl.lit(batch.batch_id, pl.Int64))
-    update_rows(connection, "orders", pointers, key=ORDER_KEY, set_now="updated_at")
+    update_rows(connection, "orders", pointers, key=ORDER_KEY, set_now="updated_at", batch_id=batch.batch_id)
     judge(changed.filter("had_lines"))
     quarantine_rows(connection, "orders", found.rejected)
     latest = newest.select(*ORDER_KEY, raw_id="latest_raw_id")
