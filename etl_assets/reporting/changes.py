@@ -42,14 +42,17 @@ def changes_page(database: Database, asset: AssetName, run_id: str) -> str | Non
 
 
 def _lines(named: NamedChange, of_table: str, mode: SampleRows) -> Iterator[Sequence[str]]:
-    """Yield a line for each column that changed, with the name of the row in the first; one for a deleted row."""
+    """Yield a line for each column that changed, with the name of the row in the first; one for a deleted row.
+
+    The customer's id is left out: it follows from the name, and leaves the UI no room for the new values.
+    """
     name = _name(named, of_table, mode)
     if named.change.kind == "deleted":
         yield name, "(deleted)", "", ""
         return
-    old = _shown(of_table, {column: values[0] for column, values in named.change.values.items()}, mode)
-    new = _shown(of_table, {column: values[1] for column, values in named.change.values.items()}, mode)
-    for column in named.change.values:
+    values = {column: both for column, both in named.change.values.items() if column != "customer_global_id"}
+    old, new = (_shown(of_table, {column: both[at] for column, both in values.items()}, mode) for at in (0, 1))
+    for column in values:
         yield name, column, old[column], new[column]
         name = ""
 
