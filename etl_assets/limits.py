@@ -30,6 +30,14 @@ MAX_RATIO: Final = 200
 UNCHECKED_BYTES: Final = 16 << 20
 MAX_ENTRIES: Final = 10_000
 
+MAX_MEMBERS: Final = 1_000
+"""Files in an archive."""
+MAX_UNPACKED_FILE_BYTES: Final = 8 << 30
+"""Of a compressed file, and of all files in an archive; `MAX_RATIO` applies too."""
+
+MAX_PAGE_BYTES: Final = 64 << 20
+"""Of a page with tables (HTML), whose texts have to be in memory as a whole."""
+
 UNCHECKED_ROWS: Final = 1_000_000
 MAX_ROWS_PER_BYTE: Final = 10
 """Rows of a Parquet file for each of its bytes, beyond `UNCHECKED_ROWS`: no two orders are the same."""

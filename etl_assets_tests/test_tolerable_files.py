@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import zipfile
@@ -320,10 +319,9 @@ def zipped() -> bytes:
 @pytest.mark.parametrize(
     ("content", "seen", "remedy"),
     [
-        (gzip.compress(ROWS.encode()), "compressed with gzip", "Unpack it"),
         (zipped(), "a zip archive", "Unpack it"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "the old form (.xls)", "save it as .xlsx"),
-        (b"\xef\xbb\xbf <!DOCTYPE html><p>Sign in", "a page", "login"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "read as a workbook", "save it again as .xlsx"),
+        (b"\xef\xbb\xbf <!DOCTYPE html><p>Sign in", "a page (HTML or XML) without a table", "login"),
         (b"%PDF-1.7", "a PDF", "CSV"),
     ],
 )

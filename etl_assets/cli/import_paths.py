@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from etl_assets.cli.output import WrongUseError
 from etl_assets.presets.headers import did_you_mean
 from etl_assets.raw_orders.readers.open_file import SUFFIXES
+from etl_assets.raw_orders.readers.unpack import split_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,7 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
 
 
 def _files_of(path: Path) -> list[Path]:
-    if path.is_file():
+    if split_member(path)[0].is_file():
         return [path]
     if url := _URL.fullmatch(str(path)):
         # Its query may hold a token, so it is not shown.

@@ -73,6 +73,7 @@ def import_files(  # noqa: PLR0913  # the options of the command
         overrides = replace(require_overrides(platform, shop, timezone, currency), date_order=order)
         with FileReader(settings.reader_memory_mb, presets_folder=settings.presets_folder) as reader:
             reader.start(files[0])  # starts while the database is opened
+            files = [export for path in files for export in reader.with_exports(path)]
             if dry_run:
                 given_by = f"--mapping {mapping}" if mapping is not None else f"--preset {preset}"
                 _preview(settings, reader, files, chosen, overrides, given_by=given_by, as_json=as_json)

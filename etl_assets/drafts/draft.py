@@ -27,6 +27,7 @@ from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.raw_orders.readers.open_file import FORMATS
 from etl_assets.raw_orders.readers.regular_file import open_regular_file
+from etl_assets.raw_orders.readers.unpack import GZIP, ZIP, split_member
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,6 +140,8 @@ def _profile(content: FileContent) -> FileProfile:
 
 def _text_notation(path: Path) -> tuple[tuple[str, ...], str]:
     """Return the encodings that the beginning of a file allows, the likeliest first, and the delimiter of text."""
+    if path.suffix.lower() in {ZIP, GZIP} or split_member(path)[1] is not None:
+        return ("utf-8", "gb18030", "cp1252"), ","  # each is tried on the whole file
     with open_regular_file(path) as handle:
         is_text = find_format(path, handle, FORMATS.get(path.suffix.lower(), ""))[0] == "csv"
         head = handle.read(SAMPLE_BYTES)

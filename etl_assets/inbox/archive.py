@@ -30,12 +30,19 @@ def move_to_done(path: Path, stamp: FileStamp) -> Path | None:
     return _move(path, stamp, path.parent / DONE)
 
 
-def move_to_failed(path: Path, stamp: FileStamp, error: str) -> Path | None:
-    """Move a file that can't be imported, and write its error beside it; like `move_to_done` otherwise."""
+def move_to_failed(path: Path, stamp: FileStamp, error: str, what: str) -> Path | None:
+    """Move a file that can't be imported, and write its error beside it; like `move_to_done` otherwise.
+
+    Args:
+        path: the file.
+        stamp: when it was read.
+        error: the text for the user.
+        what: words for the part of it that is imported.
+    """
     target = _move(path, stamp, path.parent / FAILED)
     if target is not None:
         text = (
-            f"{error}\n\nNothing of this file was imported. Once it is corrected, move it back to {path.parent}:"
+            f"{error}\n\n{what} imported. Once it is corrected, move it back to {path.parent}:"
             " it is tried again, and this text goes once it is imported.\n"
         )
         (target.parent / (target.name + ERROR_ENDING)).write_text(text, encoding="utf-8", errors="replace")

@@ -38,10 +38,11 @@ from etl_assets.raw_orders.load import fail_interrupted_imports, land_raw_orders
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.readers.regular_file import open_regular_file
+from etl_assets.raw_orders.readers.unpack import split_member
 from etl_assets.raw_orders.shop_checks import ShopChecks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
     from uuid import UUID
 
@@ -159,34 +160,55 @@ def _ready_in_order(folder: Path, reader: FileReader, *, settle_seconds: float) 
 
 
 def _ingest_file(ingestion: _Ingestion, path: Path, on_progress: Callable[[int], None] | None) -> None:
-    """Import a file unless its content is known, and move it; adds what became of it to the outcome."""
-    database, outcome = ingestion.database, ingestion.outcome
-    stamp = stamp_of(path)
+    """Import a file, or each file of an archive, unless its content is known; move it to `failed` where one failed.
+
+    Adds what became of it to the outcome.
+    """
+    outcome, stamp = ingestion.outcome, stamp_of(path)
     if stamp is None:
         return
-    results: list[ImportResult] = []
-    try:
-        digest = content_hash(path)
-        if is_imported(database, digest):
-            logger.info("%a holds what was imported before: it is not imported again.", path.name)
-        else:
-            with ingestion.reader.open(path) as file:
-                for result in _import_content(ingestion, file, Content(digest, stamp), on_progress):
-                    results.append(result)  # noqa: PERF402  # those before an error count
-    except ImportFileError as error:
-        if stamp_of(path) != stamp:
-            outcome.imports += results
-            return  # changed or gone while it was read
-        results.append(record_failed_import(database, path, error.worded_for("inbox")))
+    exports = ingestion.reader.with_exports(path)
+    results = [result for one in exports for result in _ingest_export(ingestion, one, stamp, on_progress)]
+    outcome.imports += results
+    if stamp_of(path) != stamp:
+        return  # changed or gone while it was read
+    failed = [result for result in results if result.error is not None]
     if not results:
         outcome.known.append(path)
-    outcome.imports += results
-    failed = next((result for result in results if result.error is not None), None)
-    if failed is not None and failed.error is not None:
-        if move_to_failed(path, stamp, failed.error) is not None:
-            outcome.refused.append(failed)
+    if failed:
+        if move_to_failed(path, stamp, *_failure_text(path, exports, failed)) is not None:
+            outcome.refused += failed
     elif move_to_done(path, stamp) is not None:
         ingestion.old_errors.remove(path)
+
+
+def _ingest_export(
+    ingestion: _Ingestion, path: Path, stamp: FileStamp, on_progress: Callable[[int], None] | None
+) -> list[ImportResult]:
+    """Import a file, or one of an archive, unless its content is known; an error of it is a failed import."""
+    database = ingestion.database
+    on_disk, member = split_member(path)
+    results: list[ImportResult] = []
+    try:
+        with ingestion.reader.open(path) as file:
+            digest = content_hash(path) if member is None else file.digest()
+            if is_imported(database, digest):
+                logger.info("%a holds what was imported before: it is not imported again.", path.name)
+                return []
+            for result in _import_content(ingestion, file, Content(digest, stamp), on_progress):
+                results.append(result)  # noqa: PERF402  # those before an error count
+    except ImportFileError as error:
+        if stamp_of(on_disk) == stamp:
+            results.append(record_failed_import(database, path, error.worded_for("inbox")))
+    return results
+
+
+def _failure_text(path: Path, exports: Sequence[Path], failed: Sequence[ImportResult]) -> tuple[str, str]:
+    """Return the errors of a file or an archive, and the words for the part of it that is imported."""
+    said = "\n".join(str(result.error) for result in failed)
+    if len(exports) == 1:
+        return said, "Nothing of this file was"
+    return f"{path}: {len(failed)} of its {len(exports)} files were not imported.\n{said}", "The other files of it are"
 
 
 def _import_content(
@@ -230,7 +252,7 @@ def _import_part(  # the options of one import
         database,
         path,
         preset,
-        _while_unchanged(frames, path, content.stamp),
+        _while_unchanged(frames, split_member(path)[0], content.stamp),
         counts,
         run_id=ingestion.run_id,
         before_rows=lambda connection, import_id: record_content(connection, content, import_id, path),
@@ -315,10 +337,10 @@ def prescribed_mapping(file: ImportFile, inbox: Path) -> Preset | None:
     Raises:
         PresetError: the mapping file can't be used.
     """
-    mapping = file.path.parent / MAPPING_FILE
+    mapping = file.folder / MAPPING_FILE
     if not mapping.is_file():
         return None
-    if file.path.parent == inbox:
+    if file.folder == inbox:
         try:
             if detect_preset(file.headers(), file.presets()) is not None:
                 return None

@@ -35,8 +35,8 @@ def with_shop_of_folder(preset: Preset, file: ImportFile, inbox: Path, headers: 
     Raises:
         ShopFileError: the file `shop.txt` can't be used.
     """
-    shop_file = file.path.parent / SHOP_FILE
-    if not shop_file.is_file() or (file.path.parent == inbox and not _lacks_shop(preset, file, headers)):
+    shop_file = file.folder / SHOP_FILE
+    if not shop_file.is_file() or (file.folder == inbox and not _lacks_shop(preset, file, headers)):
         return preset
     return preset.with_overrides(shop=read_shop_file(shop_file))
 

@@ -18,6 +18,7 @@ from etl_assets.errors import EtlError
 from etl_assets.presets.headers import fit_to_headers
 from etl_assets.raw_orders.date_order import read_times
 from etl_assets.raw_orders.readers.regular_file import open_regular_file
+from etl_assets.raw_orders.readers.unpack import split_member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +56,7 @@ def _newest_time(path: Path, reader: FileReader, choose_preset: Callable[[Import
     try:
         with reader.open(path) as file:
             preset = choose_preset(file)
-            if path.stat().st_size <= WHOLE_BYTES:
+            if split_member(path)[0].stat().st_size <= WHOLE_BYTES:
                 return read_newest_time(file, preset)
         if path.suffix.lower() not in SAMPLED_SUFFIXES:
             return None

@@ -11,7 +11,7 @@ import polars as pl
 from etl_assets.presets.catalog import list_presets
 from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.raw_orders.readers.file_reader import FileContent, FileReader, ImportFile
-from etl_assets.raw_orders.readers.open_file import OpenFile
+from etl_assets.raw_orders.readers.open_file import OpenFile, list_exports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,9 @@ class FilesHere(FileReader):
         """Open a file in this process."""
         yield FileHere(path, self.presets_folder)
 
+    def with_exports(self, path: Path) -> list[Path]:
+        return [path / name for name in list_exports(path)] or [path]
+
 
 class FileHere(ImportFile):
     """An import file that is read without a child process."""
@@ -39,6 +42,13 @@ class FileHere(ImportFile):
 
     def presets(self) -> list[Preset]:
         return list_presets(self._presets_folder)
+
+    def digest(self) -> str:
+        file = OpenFile(self.path)
+        try:
+            return file.digest()
+        finally:
+            file.close()
 
     def _open(self, expected: ExpectedFormat) -> FileContent:
         file = OpenFile(self.path)

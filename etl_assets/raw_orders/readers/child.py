@@ -1,6 +1,7 @@
 """The child process that reads import files; `file_reader` starts it and talks to it.
 
-It has one file open at a time. Commands: `headers` of a path (opens it, unless it is open), its `frames`, `close`.
+It has one file open at a time. Commands: `headers` or `digest` of a path (opens it, unless it is open), its `frames`,
+`close`; `exports` lists the files in an archive.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pyarrow as pa
 from etl_assets.child_process.child import serve
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
-from etl_assets.raw_orders.readers.open_file import OpenFile, load_format
+from etl_assets.raw_orders.readers.open_file import OpenFile, list_exports, load_format
 
 if TYPE_CHECKING:
     from etl_assets.child_process.child import Answers
@@ -31,11 +32,13 @@ class _OpenFileState:
 
     def handle(self, request: dict[str, Any], answers: Answers) -> None:
         match request["command"]:
+            case "exports":
+                answers.send({"names": list_exports(Path(request["path"]), answers.progress)})
+            case "digest":
+                answers.send({"digest": self._opened(request, answers).digest()})
             case "headers":
-                if self._file is None:
-                    self._file = OpenFile(Path(request["path"]), answers.progress)
-                self._stream = self._file.read(ExpectedFormat.from_request(request["expected"]))
-                stream = self._stream
+                stream = self._opened(request, answers).read(ExpectedFormat.from_request(request["expected"]))
+                self._stream = stream
                 answers.send({"headers": stream.headers, "line": stream.header_line, "sheets": stream.sheets})
             case "frames" if self._stream is not None:
                 for table in self._stream.tables:
@@ -48,6 +51,11 @@ class _OpenFileState:
             case _:
                 msg = "no such command now"
                 raise ValueError(msg)
+
+    def _opened(self, request: dict[str, Any], answers: Answers) -> OpenFile:
+        if self._file is None:
+            self._file = OpenFile(Path(request["path"]), answers.progress)
+        return self._file
 
     def _close(self) -> None:
         if self._file is not None:

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from etl_assets.raw_orders.readers.columns import ReaderFinding
 
 HEAD_BYTES: Final = 4096
-READABLE: Final = {b"PK\x03\x04": ("xlsx", "a workbook (.xlsx)"), b"PAR1": ("parquet", "Parquet (.parquet)")}
+READABLE: Final = {
+    b"PK\x03\x04": ("xlsx", "a workbook (.xlsx)"),
+    b"\xd0\xcf\x11\xe0": ("xls", "an old workbook (.xls)"),
+    b"PAR1": ("parquet", "Parquet (.parquet)"),
+}
 """Format, and its name, by the first bytes."""
 UNPACK: Final = "Unpack it and import the files in it"
-AS_WORKBOOK: Final = "Open it in a spreadsheet program and save it as .xlsx, without a password"
-EXPORT: Final = "Download the export itself: this may be a page that asks for a login, or an error"
 REFUSED: Final = {
     b"\x1f\x8b": ("compressed with gzip", UNPACK),
     b"BZh": ("compressed with bzip2", UNPACK),
@@ -27,7 +29,6 @@ REFUSED: Final = {
     b"\x28\xb5\x2f\xfd": ("compressed with zstd", UNPACK),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", UNPACK),
     b"Rar!": ("a RAR archive", UNPACK),
-    b"\xd0\xcf\x11\xe0": ("a workbook of the old form (.xls), or one with a password", AS_WORKBOOK),
     b"%PDF": ("a PDF document", "Export the orders as CSV or .xlsx"),
 }
 PAGES: Final = (b"<!doctype", b"<html", b"<head", b"<body", b"<table", b"<?xml")
@@ -55,8 +56,8 @@ def find_format(path: Path, handle: IO[bytes], by_name: str) -> tuple[str, list[
         if head.startswith(magic):
             return found, [] if found == by_name else [("OTHER_FILE_TYPE", what, 1, None)]
     if by_name != "parquet" and head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(PAGES):
-        raise ImportFileError(path, None, "by its content it is a page (HTML or XML)", EXPORT)
-    if by_name == "xlsx" and _is_text(head):
+        return "html", [("OTHER_FILE_TYPE", "a page with a table (HTML or XML)", 1, None)]
+    if by_name in {"xlsx", "xls"} and _is_text(head):
         return "csv", [("OTHER_FILE_TYPE", "delimited text (.csv)", 1, None)]
     return by_name, []
 

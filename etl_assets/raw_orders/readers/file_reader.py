@@ -26,6 +26,7 @@ from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
+from etl_assets.raw_orders.readers.unpack import ZIP, split_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +109,16 @@ class FileReader:
                 with suppress(ChildEndedError, ChildSilentError):
                     self._process.send({"command": "close"})
 
+    def with_exports(self, path: Path) -> list[Path]:
+        """Return the paths of the files in an archive of several exports; of any other file, and a bad one, its own."""
+        if path.suffix.lower() != ZIP:
+            return [path]
+        try:
+            answer, _ = self.request(path, {"command": "exports", "path": os.path.abspath(path)})  # noqa: PTH100  # links stay
+        except ImportFileError:
+            return [path]  # reported when it is imported
+        return [path / name for name in answer["names"]] or [path]
+
     def request(self, path: Path, message: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
         """Send a request about a file and return the answer and its payload.
 
@@ -188,6 +199,17 @@ class ImportFile:
         self.path = path
         self._reader = reader
         self._found: FileContent | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder that the file is in: of a file in an archive, the archive's."""
+        return split_member(self.path)[0].parent
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the content, in hex. Raises `ImportFileError`."""
+        path = os.path.abspath(self.path)  # noqa: PTH100  # links stay
+        answer, _ = self._reader.request(self.path, {"command": "digest", "path": path})
+        return str(answer["digest"])
 
     def presets(self) -> list[Preset]:
         """Return the presets that the file may have. Raises `PresetError` where an own one can't be used."""

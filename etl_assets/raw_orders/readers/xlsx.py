@@ -6,112 +6,127 @@ first.
 
 from __future__ import annotations
 
-import datetime as dt
 import io
-import itertools
+import re
+import resource
 import zipfile
-from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any, Final
-
-import polars as pl
-from openpyxl.reader.excel import ExcelReader
 
 from etl_assets.limits import (
     MAX_COLUMNS,
     MAX_ENTRIES,
     MAX_RATIO,
     MAX_SHARED_TEXT_BYTES,
-    MAX_SHEET_CELL_CHARACTERS,
     MAX_SHEET_ROWS,
     MAX_UNPACKED_BYTES,
     MAX_WORKBOOK_BYTES,
-    PIECE_CELLS,
+    READER_MEMORY_MB,
     UNCHECKED_BYTES,
 )
-from etl_assets.raw_orders.readers.columns import LINE_NUMBER, named_headers, too_long_cell, too_many_columns
+from etl_assets.raw_orders.readers.columns import too_many_columns
 from etl_assets.raw_orders.readers.errors import ImportFileError, reported_as_file_error
-from etl_assets.raw_orders.readers.header_row import SEARCHED_ROWS, find_header_row
-from etl_assets.raw_orders.readers.open_file import TableStream
-from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors
+from etl_assets.raw_orders.readers.sheets import SEARCHED_SHEETS, Sheet, Wording, sheets_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import pyarrow as pa
-
     from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
-    from etl_assets.raw_orders.readers.header_row import HeaderRow
-    from etl_assets.raw_orders.readers.open_file import FileInput
+    from etl_assets.raw_orders.readers.open_file import FileInput, TableStream
+    from etl_assets.raw_orders.readers.sheets import Row
 
-CHUNK_ROWS: Final = 10_000
-SEARCHED_SHEETS: Final = 100
-EXACT_NUMBERS_BELOW: Final = 1e15
-
+SCANNED_BYTES: Final = 1 << 20
 TOO_BIG: Final = "Save the sheet as CSV and import that"
-PROBLEM: Final = "it can't be read as a workbook"
-REMEDY: Final = "Open it in a spreadsheet program and save it again as .xlsx, or as CSV"
+WORDS: Final = Wording()
+PROBLEM, REMEDY = WORDS.problem, WORDS.remedy
 
 NO_WORKBOOK: Final = "Unpack it and import the files in it; save a sheet of another program as .xlsx or CSV"
 
-Cell = object
+CELL_BYTES: Final = 100
+"""Memory that a cell takes, all in all, where a whole sheet is loaded."""
+MOST_LOADED_CELLS: Final = 8_000_000
+SHARE_OF_MEMORY: Final = 0.5
+_SHEET_PART: Final = re.compile(r"xl/worksheets/[^/]+\.xml")
+_FAR_COLUMN: Final = re.compile(rb' r="([A-Z]{2,3})\d')
+_ROW: Final = re.compile(rb'<row [^>]*?\br="(\d{1,10})"')
+_UNUSUAL: Final = (b"<c>", b"<c/", b"<row>", b":row ", b":row>", b' t="e"')
+"""Cells and rows without their place, tags with a prefix, errors."""
+_LONGEST_CELL_TAG: Final = 200
 
 
 def open_content(file: FileInput) -> Callable[[ExpectedFormat], TableStream]:
-    """Open a workbook; formulas count as their saved values."""
-    path = file.path
-    with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
-        _check_size(file.handle, path)
-        reader = ExcelReader(file.handle, read_only=True, data_only=True, keep_links=False)
-        reader.archive = file.resources.enter_context(_WatchedArchive(file.handle, file.progress))
-        reader.read()
-        if not reader.wb.worksheets:
-            raise ImportFileError(path, None, "the workbook has no sheet", REMEDY)
-        sheets = [_Sheet(sheet, path) for sheet in reader.wb.worksheets[:SEARCHED_SHEETS]]
-    return lambda expected: _read_sheet(sheets, file, expected)
+    """Open a workbook; formulas count as their saved values.
 
-
-class _Sheet:
-    """Sheet of a workbook: its first rows, read when they are searched for headers, and the rows after a header."""
-
-    def __init__(self, sheet: Any, path: Path) -> None:  # noqa: ANN401  # openpyxl has no type for it
-        self.name = str(sheet.title)
-        self.is_hidden = sheet.sheet_state != "visible"
-        self._rows = _rows(sheet, path)
-        self._path = path
-        self._head: list[tuple[int, Sequence[Cell]]] | None = None
-
-    def find_headers(self, expected: ExpectedFormat) -> HeaderRow | None:
-        if self._head is None:
-            self._head = list(itertools.islice(self._rows, SEARCHED_ROWS))
-        return find_header_row([(line, _trimmed(self._path, line, row)) for line, row in self._head], expected)
-
-    def rows_after(self, header_line: int) -> Iterator[tuple[int, Sequence[Cell]]]:
-        return itertools.chain((row for row in self._head or () if row[0] > header_line), self._rows)
-
-
-def _read_sheet(sheets: Sequence[_Sheet], file: FileInput, expected: ExpectedFormat) -> TableStream:
-    """Read the sheet with most of the expected headers; of several the first, hidden ones last.
-
-    Of a format that names its sheet, that one, where there is one of the name.
+    Its cells are counted first. Where they fit in memory, calamine loads the sheets; a larger or unusual workbook is
+    read row by row, which takes fifteen times as long (docs/decisions.md, "Two readers of workbooks").
     """
     path = file.path
     with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
-        ordered = sorted(enumerate(sheets, start=1), key=lambda one: one[1].is_hidden)
-        found = [(at, sheet, row) for at, sheet in ordered if (row := sheet.find_headers(expected)) is not None]
-        if not found:
-            raise ImportFileError(path, None, "the workbook is empty", "Export it again")
-        named = [one for one in found if expected.is_named(one[1].name)] or found
-        at, sheet, header = max(named, key=lambda one: one[2].matches)  # the first of several
-        headers, findings = named_headers(path, header.cells, header.line, expected)
-    further = sum(1 for other in named if other[1] is not sheet and other[2].matches)
-    if at > 1 and not expected.is_named(sheet.name):
-        findings.append(("SHEET_FOUND", f"{at} of {len(sheets)}", 1, None))
-    if further:
-        findings.append(("SHEETS_NOT_READ", f"{at} of {len(sheets)}", further, None))
-    findings += header.findings
-    seen = [(other.name, row.cells) for _, other, row in found]
-    return TableStream(headers, _tables(sheet.rows_after(header.line), file, headers), findings, header.line, seen)
+        _check_size(file.handle, path)
+        archive = file.resources.enter_context(_WatchedArchive(file.handle, file.progress))
+        if _may_be_loaded(archive):
+            from etl_assets.raw_orders.readers.calamine import load_sheets  # noqa: PLC0415  # one of the two is needed
+
+            return sheets_reader(load_sheets(file.handle, path, file.progress), file, WORDS)
+        return sheets_reader(_streamed_sheets(file.handle, archive, path), file, WORDS)
+
+
+def _streamed_sheets(handle: IO[bytes], archive: zipfile.ZipFile, path: Path) -> list[Sheet]:
+    from openpyxl.reader.excel import ExcelReader  # noqa: PLC0415  # one of the two is needed
+
+    reader = ExcelReader(handle, read_only=True, data_only=True, keep_links=False)
+    reader.archive = archive
+    reader.read()
+    sheets = reader.wb.worksheets[:SEARCHED_SHEETS]
+    return [
+        Sheet(path, _rows(sheet, path), str(sheet.title), is_hidden=sheet.sheet_state != "visible") for sheet in sheets
+    ]
+
+
+def _may_be_loaded(archive: zipfile.ZipFile) -> bool:
+    """Test that the cells of all sheets fit in memory, and that none is unusual: an error, or without its place.
+
+    calamine reserves memory for all cells between the first and the last one, and returns errors as empty cells.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    memory = limit if limit != resource.RLIM_INFINITY else READER_MEMORY_MB << 20
+    most = min(MOST_LOADED_CELLS, int(memory * SHARE_OF_MEMORY) // CELL_BYTES)
+    for entry in archive.infolist():
+        if _SHEET_PART.fullmatch(entry.filename):
+            with archive.open(entry) as part:
+                most -= _count_cells(part, most)
+            if most < 0:
+                return False
+    return True
+
+
+def _count_cells(part: IO[bytes], most: int) -> int:
+    """Return the size of the rectangle that has all cells of a sheet; more than `most` where it can't be told.
+
+    A sheet whose cells lie about their rows takes more: the limit of the process's memory ends it.
+    """
+    columns = {b"Z"}
+    last_row = 0
+    carried = b""
+    while block := part.read(SCANNED_BYTES):
+        text = carried + block
+        cut = text.rfind(b"<") if len(text) - text.rfind(b"<") < _LONGEST_CELL_TAG else len(text)
+        carried, text = text[cut:], text[:cut]
+        rows = _ROW.findall(text)
+        columns.update(_FAR_COLUMN.findall(text))
+        last_row = max(last_row, max(map(int, rows), default=0))
+        is_usual = len(rows) == text.count(b"<row ") and text.count(b'<c r="') == text.count(b"<c ")
+        if not is_usual or last_row > MAX_SHEET_ROWS or any(mark in text for mark in _UNUSUAL):
+            return most + 1
+    last_column = max(map(_column_number, columns))
+    return last_row * last_column if last_column <= MAX_COLUMNS else most + 1
+
+
+def _column_number(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
 
 
 class _WatchedArchive(zipfile.ZipFile):
@@ -145,7 +160,7 @@ class _WatchedPart(io.RawIOBase):
         super().close()
 
 
-def _rows(sheet: Any, path: Path) -> Iterator[tuple[int, Sequence[Cell]]]:  # noqa: ANN401  # openpyxl has no type for it
+def _rows(sheet: Any, path: Path) -> Iterator[Row]:  # noqa: ANN401  # openpyxl has no type for it
     """Yield the rows that hold cells, with their numbers (openpyxl makes empty ones of those that are left out)."""
     sheet.reset_dimensions()
     for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
@@ -156,29 +171,6 @@ def _rows(sheet: Any, path: Path) -> Iterator[tuple[int, Sequence[Cell]]]:  # no
             raise too_many_columns(path, line, len(row))
         if row:
             yield line, row
-
-
-def _tables(
-    rows: Iterator[tuple[int, Sequence[Cell]]], file: FileInput, headers: tuple[str, ...]
-) -> Iterator[pa.Table]:
-    path = file.path
-    width = len(headers)
-    schema = {LINE_NUMBER: pl.Int64, **dict.fromkeys(headers, pl.String)}
-    size = max(1, min(CHUNK_ROWS, PIECE_CELLS // width))
-    with reported_as_file_error(path, (Exception,), PROBLEM, REMEDY):
-        while chunk := list(itertools.islice(rows, size)):
-            file.progress()
-            texts = []
-            for line, row in chunk:
-                cells = _trimmed(path, line, row)
-                if len(cells) > width:
-                    problem = f"the row has {len(cells)} cells, the header {width}"
-                    raise ImportFileError(path, line, problem, "Give every column a header, or empty the further cells")
-                if cells:
-                    texts.append((line, *cells, *([""] * (width - len(cells)))))
-            if texts:
-                frame = with_row_errors(pl.DataFrame(texts, schema=schema, orient="row"), headers)
-                yield as_table(frame)
 
 
 def _check_size(handle: IO[bytes], path: Path) -> None:
@@ -198,35 +190,3 @@ def _check_size(handle: IO[bytes], path: Path) -> None:
     if not any(entry.filename.startswith("xl/") for entry in entries):
         raise ImportFileError(path, None, "by its content it is a zip archive, and no workbook", NO_WORKBOOK)
     handle.seek(0)
-
-
-def _trimmed(path: Path, line: int, row: Sequence[Cell]) -> list[str]:
-    texts = [_text_of(cell) for cell in row]
-    while texts and not texts[-1].strip():
-        texts.pop()
-    if any(len(text) > MAX_SHEET_CELL_CHARACTERS for text in texts):
-        raise too_long_cell(path, line, MAX_SHEET_CELL_CHARACTERS)
-    return texts
-
-
-def _text_of(cell: Cell) -> str:
-    match cell:
-        case None:
-            return ""
-        case str():
-            return cell.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
-        case bool():
-            return "true" if cell else "false"
-        case int() | float():
-            return _number_text(cell)
-        case dt.datetime():
-            return (cell + dt.timedelta(milliseconds=500)).strftime("%Y-%m-%d %H:%M:%S")
-        case _:
-            return str(cell)
-
-
-def _number_text(number: float) -> str:
-    """Write a number; from 16 digits on, which a spreadsheet has rounded, all digits of the file with an exponent."""
-    if abs(number) >= EXACT_NUMBERS_BELOW:
-        return f"{Decimal(repr(number)).normalize():E}"
-    return str(int(number)) if float(number).is_integer() else repr(number)
