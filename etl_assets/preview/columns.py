@@ -9,7 +9,7 @@ import polars as pl
 from etl_assets.orders.transform import read_orders
 from etl_assets.presets.headers import fit_to_headers
 from etl_assets.presets.model import RAW_COLUMNS
-from etl_assets.preview.figures import VALUE_COLUMNS
+from etl_assets.preview.figures import VALUE_COLUMNS, is_unread
 from etl_assets.preview.samples import LINE_COLUMNS
 from etl_assets.raw_orders.transform import unmapped_headers
 from etl_assets.values.text import clean_text
@@ -109,10 +109,7 @@ def _read_samples(
     read["items"] = dict(candidate.samples.item_texts())
     read["remark"] = dict(rows.select("raw_id", "remark").iter_rows())
     read["processes"] = dict(rows.select("raw_id", "processes").iter_rows())
-    unread = {
-        column: set(rejected.filter(pl.col("reason").str.contains(f"{column} looks like", literal=True))["raw_id"])
-        for column in VALUE_COLUMNS
-    }
+    unread = {column: set(rejected.filter(is_unread(column))["raw_id"]) for column in VALUE_COLUMNS}
     return read, unread
 
 

@@ -145,10 +145,15 @@ class Figures:
         return unreadable_values_hint(pl.concat(self._unreadable), self._preset) if self._unreadable else None
 
 
+def is_unread(column: str) -> pl.Expr:
+    """Test that the `reason` of a rejected row says that the value of this column, or a part of it, can't be read."""
+    return pl.col("reason").str.contains(rf"\b{column} (?:\(.*?\) )?looks like")
+
+
 def unread_value() -> pl.Expr:
     """Return the values of a row that its `reason` names as unreadable."""
     named = [
-        pl.when(pl.col("reason").str.contains(f"{column} looks like", literal=True)).then(
+        pl.when(is_unread(column)).then(
             pl.lit("" if column == "order_id" else f"{column} ") + pl.col(column).str.slice(0, VALUE_CHARACTERS)
         )
         for column in VALUE_COLUMNS
