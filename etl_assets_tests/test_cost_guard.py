@@ -58,8 +58,8 @@ LIMITS: Final = {
         rows_written=13_037,
     ),
     "changed orders": Cost(
-        statements={"shop": 47, "orders": 69, "order_items": 52, "process_items": 51, "customers": 47, "leads": 64},
-        bytes_sent=170_000,  # the statements that log changes name each column
+        statements={"shop": 47, "orders": 71, "order_items": 52, "process_items": 51, "customers": 47, "leads": 64},
+        bytes_sent=175_000,  # the statements that log changes name each column
         bytes_received=367_000,
         rows_read=16_000,
         rows_written=900,  # as many again in the change log
@@ -166,7 +166,9 @@ def test_statements_do_not_grow_with_the_number_of_changed_orders(meter: Meter) 
     grown = {asset: (few.statements[asset], number) for asset, number in many.statements.items()}
     # The bulk reader's pool looks after its connections by itself, with a statement more or less; and the statistics of
     # each table are collected when much of it has changed.
-    most = {asset: before + 2 + len(TABLES_OF[asset]) for asset, (before, _) in grown.items()}
+    # And where the lines of most orders change, the brake counts how many are fewer, in the statements of `removals`.
+    brake = {"orders": 14}
+    most = {asset: before + 2 + len(TABLES_OF[asset]) + brake.get(asset, 0) for asset, (before, _) in grown.items()}
     assert {asset: after for asset, (_, after) in grown.items() if after > most[asset]} == {}
     assert many.rows_written > 10 * few.rows_written
 

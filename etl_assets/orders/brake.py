@@ -18,6 +18,7 @@ from etl_assets.orders.removals import (
     COUNTED,
     copy_candidates,
     count_removals,
+    most_removals,
     removal_candidates,
 )
 from etl_assets.pipeline.protocol import HeldImportsError
@@ -135,11 +136,25 @@ def judge(batch: Batch, written: pl.DataFrame, *, bucket: int, buckets: int, of_
     if not brake.is_on:
         return
     candidates = removal_candidates(written, of_lines=of_lines)
-    if buckets == 1 and candidates.height < brake.least:
+    if buckets == 1 and not _may_exceed(batch, brake, candidates):
         return
     copy_candidates(batch.connection, candidates, is_first=bucket == 0)
     if bucket + 1 == buckets:
         _judge_candidates(batch, brake)
+
+
+def _may_exceed(batch: Batch, brake: Brake, candidates: pl.DataFrame) -> bool:
+    """Decide whether a batch may remove too much, by what it removes at most: usual ones cost two statements."""
+    if candidates.height < brake.least:
+        return False
+    return bool(brake.exceeded(most_removals(batch, candidates, brake.least), _count_stored(batch.connection)))
+
+
+def _count_stored(connection: sa.Connection) -> dict[str, int]:
+    """Count the rows of the tables by the ledger: as they were before this batch."""
+    return {
+        COUNTED[asset]: count for asset, count in connection.execute(sa.text(STORED_ROWS), {"assets": list(COUNTED)})
+    }
 
 
 def _judge_candidates(batch: Batch, brake: Brake) -> None:
@@ -148,8 +163,7 @@ def _judge_candidates(batch: Batch, brake: Brake) -> None:
     judged = judged_imports(connection, batch_ids, run_id=batch.run_id, is_part=batch.is_careful)
     if not judged:
         return
-    rows = connection.execute(sa.text(STORED_ROWS), {"assets": list(COUNTED)})
-    stored = {COUNTED[asset]: count for asset, count in rows}
+    stored = _count_stored(connection)
     removed = count_removals(batch, list(judged.values()), least=brake.least, rows_in_memory=batch.settings.batch_size)
     beyond = {import_id: brake.exceeded(counts, stored) for import_id, counts in removed.items()}
     held = {import_id: tables for import_id, tables in beyond.items() if tables}

@@ -59,6 +59,10 @@ _COUNTS: Final = """
            count(*) FILTER (WHERE lines_differ) AS differing
     FROM removal_losers GROUP BY import_id
 """
+_ALL_LINES: Final = """
+    SELECT (SELECT count(*) FROM orders o JOIN order_items i USING (order_no) WHERE o.batch_id = :batch_id),
+           (SELECT count(*) FROM orders o JOIN process_items p USING (order_no) WHERE o.batch_id = :batch_id)
+"""
 _LEADS: Final = """
     SELECT left_leads.import_id, count(DISTINCT left_leads.lead_id) FROM (
         SELECT c.import_id, a.lead_id, l.customer_global_id
@@ -95,6 +99,18 @@ def removal_candidates(written: pl.DataFrame, *, of_lines: bool = False) -> pl.D
     may_lose = pl.any_horizontal(*LOSSES, "lines_differ")
     losing = written.filter((pl.col("change") == "updated") & may_lose)
     return losing.with_columns(is_of_lines=pl.lit(of_lines)).select(_CANDIDATE_COLUMNS)
+
+
+def most_removals(batch: Batch, candidates: pl.DataFrame, least: int) -> dict[str, int]:
+    """Return how many rows of each table candidates remove at most: of lines all that orders of the batch have."""
+    is_emptied = pl.any_horizontal("loses_customer", "loses_amount", "loses_time")
+    emptied, leaving, differing = candidates.select(
+        is_emptied.sum(), pl.col("leaves_lead").sum(), pl.col("lines_differ").sum()
+    ).row(0)
+    items, processes = 0, 0
+    if differing >= least:
+        items, processes = batch.connection.execute(sa.text(_ALL_LINES), {"batch_id": batch.batch_id}).one()
+    return {"orders": emptied, COUNTED["leads"]: leaving, "order_items": items, "process_items": processes}
 
 
 def copy_candidates(connection: sa.Connection, candidates: pl.DataFrame, *, is_first: bool) -> None:
