@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from etl_assets.changes.report import batches_of_import, table_changes
+from etl_assets.changes.scope import note_scope
+from etl_assets.orders.history import read_order
 from etl_assets.orders.line_versions import (
     STORED_LINES_SCHEMA,
     compare_line_versions,
@@ -309,6 +312,16 @@ def test_lines_that_cannot_be_read_are_replayed_and_overtaken(services: Services
     assert (query(services, _OPEN), products(services)) == ([], [("1", "mug", 50)])
 
 
+def test_explanations_tell_which_row_of_lines_counts(services: Services) -> None:
+    land_orders(services, order())
+    land_lines(services, lines(items=CAPS))
+    land_lines(services, lines())
+    run_all(services)
+    found = read_order(services.database, "s", "1")
+    states = {one["raw_id"]: one["state"] for one in found["versions"]}
+    assert states == {1: "only", 2: "other_lines", 3: "lines"}
+
+
 def test_corrected_rows_of_lines_are_rows_of_lines(services: Services) -> None:
     land_orders(services, order())
     land_lines(services, lines(items='[{"quantity": 1}]'), lines("2", updated_at="bald"))
@@ -325,6 +338,26 @@ def test_corrected_rows_of_lines_are_rows_of_lines(services: Services) -> None:
     run_all(services)
     assert (query(services, _OPEN), products(services)) == ([], [("1", "mug", 50)])
     assert query(services, "SELECT order_id FROM line_versions WHERE is_waiting") == [{"order_id": "2"}]
+
+
+def test_what_a_file_of_lines_changed_is_told(services: Services) -> None:
+    land_orders(services, order())
+    land_lines(services, lines())
+    run_all(services)
+    land_orders(services, order("2"))
+    import_id = land_lines(services, lines(items=CAPS))
+    run_all(services)
+    with services.database.transaction() as connection:
+        runs = batches_of_import(connection, import_id)
+        note_scope(connection, import_id, [number for one in runs for number in one.of_assets.get("orders", ())])
+        told = [
+            (counts.table, kind, count)
+            for one in runs
+            for counts, _ in table_changes(connection, one, ["orders", "order_items"], limit=9, is_scoped=True)
+            for kind, count in counts.counts.items()
+            if count
+        ]
+    assert sorted(told) == [("order_items", "updated", 1), ("orders", "updated", 1)]
 
 
 def test_the_brake_counts_the_lines_of_the_part_that_an_import_brings(services: Services) -> None:

@@ -18,6 +18,7 @@ from etl_assets.orders.removals import (
     COUNTED,
     copy_candidates,
     count_removals,
+    forget_removals,
     most_removals,
     removal_candidates,
 )
@@ -139,6 +140,8 @@ def judge(batch: Batch, written: pl.DataFrame, *, bucket: int, buckets: int, of_
     if buckets == 1 and not _may_exceed(batch, brake, candidates):
         return
     copy_candidates(batch.connection, candidates, is_first=bucket == 0)
+    if of_lines:
+        forget_removals(batch.connection)
     if bucket + 1 == buckets:
         _judge_candidates(batch, brake)
 
