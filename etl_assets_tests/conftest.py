@@ -24,6 +24,7 @@ from etl_assets.orchestration.instance import open_instance
 from etl_assets.run.registry import build_services
 from etl_assets.settings import Settings
 from etl_assets_tests.helpers.database_pool import DatabasePool
+from etl_assets_tests.helpers.in_process_reader import FilesHere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,6 +182,23 @@ def settings(database_url: sa.URL, new_instance: Path, tmp_path: Path, monkeypat
     monkeypatch.setenv("ETL_SCHEMA", "etl")
     monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
     return Settings()
+
+
+READERS: Final = (
+    "cli.demo", "cli.imports", "cli.presets", "inbox.ingest", "quarantine.spreadsheet", "raw_orders.importing",
+)  # fmt: skip
+"""Modules that make a `FileReader`."""
+
+
+@pytest.fixture(autouse=True)
+def _read_files_in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read import files without a process of their own, but in tests that are about it (`reader_process`).
+
+    Each import would start one, which takes longer than most tests.
+    """
+    if request.node.get_closest_marker("reader_process") is None:
+        for module in READERS:
+            monkeypatch.setattr(f"etl_assets.{module}.FileReader", FilesHere)
 
 
 @pytest.fixture

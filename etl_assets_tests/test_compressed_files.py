@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Services
     from etl_assets.raw_orders.findings import Finding
 
+pytestmark = pytest.mark.reader_process
+
 OWN = Preset.model_validate(
     {
         "name": "own",

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
 
+pytestmark = pytest.mark.reader_process
+
 GOOD = "shop,order_id\ns,1\n"
 PRESET = get_preset("generic")
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
 
+pytestmark = pytest.mark.reader_process
+
 ORDERS: Final = """
 name: stall
 sheets: [订单报表]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class FilesHere(FileReader):
     """Reader without a child process, for tests that are not about files: starting one takes longer than many tests."""
 
+    def start(self, path: Path) -> None:
+        """Start nothing."""
+
     @contextmanager
     def open(self, path: Path) -> Iterator[Any]:
         """Open a file in this process."""
