@@ -31,6 +31,7 @@ from etl_assets.inbox.ready_files import (
 from etl_assets.inbox.shop_file import with_shop_of_folder
 from etl_assets.presets.catalog import load_mapping
 from etl_assets.presets.detect import detect_preset
+from etl_assets.raw_orders.each_sheet import presets_of_each_sheet
 from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.import_order import oldest_first
 from etl_assets.raw_orders.importing import require_preset, require_presets
@@ -223,10 +224,11 @@ def _import_content(
         ImportFileError: the headers fit no preset, or can't be read.
     """
     named = prescribed_mapping(file, ingestion.inbox)
-    presets = [(named, None)] if named is not None else require_presets(file)
+    presets = require_presets(file) if named is None else presets_of_each_sheet(file, named)
     chosen = [with_shop_of_folder(preset, file, ingestion.inbox, headers) for preset, headers in presets]
     for preset in reversed(chosen):
-        part = content if preset is chosen[0] else replace(content, digest=f"{content.digest}:{preset.name}")
+        name = ":".join((content.digest, preset.name, *(preset.sheets if preset.each_sheet else ())))
+        part = content if preset is chosen[0] else replace(content, digest=name)
         if len(chosen) > 1 and _is_part_imported(ingestion.database, part.digest):
             continue
         result = _import_part(ingestion, file, preset, part, on_progress, is_detected=named is None)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from pydantic import model_validator
 
 from etl_assets.presets.amount_sum import AmountSum  # noqa: TC001  # Pydantic reads the annotations
 from etl_assets.presets.field_types import GroupRegex, Names, Regex, StrictModel
+
+RowNumberPart = Literal["file", "sheet", "row"]
+STANDING_ALONE: Final = ("latest_of", "sum", "number_rows_by")
+"""Keys of a column beside which there is no other."""
 
 
 class RowPattern(StrictModel):
@@ -41,7 +47,8 @@ class ValueRule(ColumnPattern):
 class ColumnMapping(StrictModel):
     """Mapping of one column: the first matching rule, else the first non-empty of the columns, else the constant.
 
-    Or, for a time, the latest of several columns; for an amount, the sum of several.
+    Or, for a time, the latest of several columns; for an amount, the sum of several; for the order number, the place of
+    the row.
     """
 
     columns: tuple[str, ...] = ()
@@ -54,6 +61,10 @@ class ColumnMapping(StrictModel):
     """Headers of times, of which the latest is taken; their texts stay in `extra` besides."""
     sum: AmountSum | None = None
     """Columns of amounts that are added; their texts stay in `extra` besides."""
+    number_rows_by: tuple[RowNumberPart, ...] = ()
+    """Parts of the order numbers of a file that has none."""
+    continued_where_empty: Names = ()
+    """Headers: a numbered row in which all of them are empty continues the order above it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,9 +78,9 @@ class ColumnMapping(StrictModel):
     @model_validator(mode="after")
     def _is_not_empty(self) -> ColumnMapping:
         has_others = bool(self.columns or self.rules or self.constant is not None)
-        named = [name for name in ("latest_of", "sum") if getattr(self, name)]
+        named = [name for name in STANDING_ALONE if getattr(self, name)]
         if not (has_others or named):
-            msg = "name a column, a list of columns, rules, a constant, latest_of or sum"
+            msg = "name a column, a list of columns, rules, a constant, latest_of, sum or number_rows_by"
             raise ValueError(msg)
         if self.extract is not None and not self.columns:
             msg = "extract needs columns"
@@ -77,17 +88,24 @@ class ColumnMapping(StrictModel):
         if named and (has_others or len(named) > 1):
             msg = f"{named[0]} stands alone: leave out {'columns, rules and constant' if has_others else named[1]}"
             raise ValueError(msg)
+        if self.number_rows_by and "row" not in self.number_rows_by:
+            msg = "number_rows_by needs row: without it, all rows have one number"
+            raise ValueError(msg)
+        if self.continued_where_empty and not self.number_rows_by:
+            msg = "continued_where_empty needs number_rows_by"
+            raise ValueError(msg)
         return self
 
     @property
     def headers(self) -> tuple[str, ...]:
         """Return all headers of the file that the value is taken from."""
         added = (header for part in (self.sum.parts if self.sum else ()) for header in part)
-        return (*self.columns, *self.latest_of, *added, *(header for rule in self.rules for header in rule.when))
+        ruled = (header for rule in self.rules for header in rule.when)
+        return (*self.columns, *self.latest_of, *added, *ruled, *self.continued_where_empty)
 
     @property
     def replaced_headers(self) -> tuple[str, ...]:
         """Return the headers whose texts are in the value as they are: they are not kept in `extra`."""
-        if self.latest_of or self.sum:
+        if self.latest_of or self.sum or self.number_rows_by:
             return ()
         return tuple(header for header in self.headers if self.extract is None or header not in self.columns)

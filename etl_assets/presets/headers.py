@@ -73,6 +73,7 @@ def fit_to_headers(preset: Preset, headers: Sequence[str]) -> Preset:
         columns, times = tuple(map(spelling, mapping.columns)), tuple(map(spelling, mapping.latest_of))
         parts = None if mapping.sum is None else mapping.sum.renamed(spelling)
         changed = {"columns": columns, "latest_of": times, "sum": parts, "rules": fit_rows(mapping.rules)}
+        changed["continued_where_empty"] = tuple(map(spelling, mapping.continued_where_empty))
         return mapping.model_copy(update=changed)
 
     def fit_rows(patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:

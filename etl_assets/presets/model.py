@@ -79,8 +79,8 @@ class Preset(StrictModel):
     """strftime formats, or `EXCEL_SERIAL`, tried before the ISO ones that are always understood."""
     date_order: DateOrder | None = None
     """The order of day and month in dates that `timestamp_formats` read in both; else each file decides it."""
-    year: int | Literal["file_name"] | None = Field(default=None, union_mode="left_to_right")
-    """The year of times that have none: this one, or the one that the file's name has."""
+    year: int | Literal["file_name", "sheet_name"] | None = Field(default=None, union_mode="left_to_right")
+    """The year of times that have none: this one, or the one that the name of the file or the sheet has."""
     timezone: TimezoneName = "UTC"
     """The time zone that new shops of this export get; naive timestamps are read in their shop's zone."""
     currency_symbols: dict[str, CurrencyCode] = Field(default_factory=dict)
@@ -91,6 +91,8 @@ class Preset(StrictModel):
     """The order statuses that the export may have (compared as cancelled ones); where given, others are reported."""
     sheets: tuple[str, ...] = ()
     """Names of the sheet that it reads, where a workbook has one of them: several presets may each take a sheet."""
+    each_sheet: bool = False
+    """Of a workbook, each sheet that has the headers is read, as an import of its own: `sheets` names that one then."""
     detect_headers: HeaderSets = ()
     """Sets of headers: a file that has all headers of any set is taken for this format."""
 
@@ -109,7 +111,29 @@ class Preset(StrictModel):
                 msg = f"{key} is for {' and '.join(sorted(columns))} only"
                 raise ValueError(msg)
         if self.year is None and info.context == WRITTEN and not all(map(has_year, self.timestamp_formats)):
-            msg = "timestamp_formats has a format without a year: name it in year (2026, or file_name)"
+            msg = "timestamp_formats has a format without a year: name it in year (2026, file_name or sheet_name)"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _has_sheets_and_rows(self, info: ValidationInfo) -> Preset:
+        """Check the keys of ledgers: numbered rows, and a sheet per month."""
+        numbered = {column for column, mapping in self.mappings.items() if mapping.number_rows_by}
+        parts = self.columns["order_id"].number_rows_by if "order_id" in self.columns else ()
+        if numbered - {"order_id"}:
+            msg = "number_rows_by is for order_id only"
+            raise ValueError(msg)
+        if self.each_sheet and self.sheets and info.context == WRITTEN:
+            msg = "each_sheet reads all sheets that have the headers: leave out sheets"
+            raise ValueError(msg)
+        if not self.each_sheet and ("sheet" in parts or self.year == "sheet_name"):
+            msg = "number_rows_by with sheet, and year: sheet_name, need each_sheet: true"
+            raise ValueError(msg)
+        if self.each_sheet and parts and "sheet" not in parts:
+            msg = "number_rows_by needs sheet where each_sheet is true: every sheet has a row 2"
+            raise ValueError(msg)
+        if self.shape == "order" and self.columns and self.mappings["order_id"].continued_where_empty:
+            msg = "continued_where_empty needs shape: line_item"
             raise ValueError(msg)
         return self
 

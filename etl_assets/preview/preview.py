@@ -21,6 +21,7 @@ from etl_assets.preview.customers import CustomerParts
 from etl_assets.preview.orders import OrderParts
 from etl_assets.preview.reading import ORDER_NUMBER, Candidate
 from etl_assets.preview.removals import Removals
+from etl_assets.raw_orders.each_sheet import presets_of_each_sheet
 from etl_assets.raw_orders.importing import Overrides, begin_extraction, require_presets
 from etl_assets.shop.transform import SHOP_KEY, distinct_shops, first_shops, new_shops, settled_shops
 from etl_assets.spill import Spill
@@ -85,14 +86,14 @@ def preview_files(
         for path, preset, overrides in files:
             with progress(path.name) as on_progress, reader.open(path) as file:
                 try:
-                    presets = [(preset, file.headers())] if preset is not None else require_presets(file)
+                    presets = require_presets(file) if preset is None else presets_of_each_sheet(file, preset)
                 except EtlError as error:
                     shown.append({"source": str(path), "error": str(error)})
                     continue
                 for chosen, headers in presets:
                     is_detected = preset is None
                     begun = begin_extraction(file, chosen, overrides, is_detected=is_detected, on_progress=on_progress)
-                    why = _why(headers, chosen) if is_detected else given_by
+                    why = _why(headers or file.headers(), chosen) if is_detected else given_by
                     candidate = Candidate(str(path), begun.preset, begun.counts, begun.frames, begun.shop_checks, why)
                     try:
                         with closing(begun.frames):

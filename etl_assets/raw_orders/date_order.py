@@ -42,7 +42,7 @@ def with_dates_of_file(
     """Return the preset with the order of day and month and the year of a file, and its lines.
 
     Args:
-        path: the file, whose name may have the year.
+        path: the file, whose name may have the year; or that of the sheet, which the preset names.
         lines: rows as the readers make them; read as far as the decision needs.
         preset: its columns in the spelling of the file.
         findings: gets the order that was taken.
@@ -51,8 +51,7 @@ def with_dates_of_file(
     Raises:
         ImportFileError: here or from the lines: the dates do not decide it, or contradict each other.
     """
-    if preset.year == "file_name":
-        preset = preset.model_copy(update={"year": _year_of(path)})
+    preset = _with_year(preset, path)
     evidence = _Evidence(path, preset)
     if preset.date_order is not None or not evidence.is_needed:
         return preset, lines
@@ -71,8 +70,7 @@ def with_dates_of_file(
 
 def read_times(texts: pl.Series, preset: Preset, path: Path) -> pl.Series:
     """Read times of a file, as far as these texts alone decide the order of day and month."""
-    if preset.year == "file_name":
-        preset = preset.model_copy(update={"year": _year_of(path)})
+    preset = _with_year(preset, path)
     evidence = _Evidence(path, preset)
     if preset.date_order is None and evidence.is_needed:
         orders = evidence.orders_of(texts)
@@ -180,10 +178,20 @@ class _Spool:
                 yield cast("pl.DataFrame", pl.from_arrow(reader.read_all()))
 
 
-def _year_of(path: Path) -> int:
-    years = set(_YEAR.findall(path.name))
+def years_in(name: str) -> set[int]:
+    """Return the years that the name of a file or a sheet has."""
+    return {int(year) for year in _YEAR.findall(f"{name}.")}
+
+
+def _with_year(preset: Preset, path: Path) -> Preset:
+    """Return the preset with the year that the name has; a file without sheets has its own name only."""
+    if preset.year is None or isinstance(preset.year, int):
+        return preset
+    is_sheet = preset.year == "sheet_name" and preset.sheets
+    name, what = (preset.sheets[0], "sheet's") if is_sheet else (path.stem, "file's")
+    years = years_in(name)
     if len(years) != 1:
-        what = "several years" if years else "no year"
-        problem = f"the file's name has {what}, and its dates have none (year: file_name)"
-        raise ImportFileError(path, None, problem, "Put the year into the name, such as orders-2026.csv")
-    return int(years.pop())
+        count = "several years" if years else "no year"
+        problem = f"the {what} name has {count}, and its dates have none (year: {preset.year})"
+        raise ImportFileError(path, None, problem, "Put the year into the name, such as orders-2026.csv or 2026-05")
+    return preset.model_copy(update={"year": years.pop()})

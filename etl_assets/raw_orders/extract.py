@@ -14,6 +14,7 @@ import polars as pl
 from etl_assets.presets.headers import AmbiguousHeaderError, did_you_mean, fit_to_headers, nearest, show_headers
 from etl_assets.raw_orders.amount_sums import missing_parts
 from etl_assets.raw_orders.date_order import with_dates_of_file
+from etl_assets.raw_orders.each_sheet import sheets_without_headers
 from etl_assets.raw_orders.fill_down import filled_down
 from etl_assets.raw_orders.findings import Finding, finding_of, merge_findings
 from etl_assets.raw_orders.group_lines import group_lines
@@ -21,6 +22,7 @@ from etl_assets.raw_orders.left_out_rows import without_left_out_rows
 from etl_assets.raw_orders.profile import Profile
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.remedies import NAME_THE_SHOP, choose_mapping
+from etl_assets.raw_orders.row_numbers import NumberedRows
 from etl_assets.raw_orders.transform import to_raw_orders, unmapped_headers
 
 if TYPE_CHECKING:
@@ -88,14 +90,18 @@ def extract_raw_orders(  # the options of one import
     except AmbiguousHeaderError as error:
         raise ImportFileError(file.path, content.header_line, error.problem, error.remedy) from None
     check_required(file.path, content.headers, fitted, content.header_line)
+    numbered = NumberedRows(file.path, content, fitted) if fitted.columns["order_id"].number_rows_by else None
     if not is_detected:
         missing = missing_headers(content.headers, fitted)
         counts.unmatched = tuple(missing)
         counts.findings += _missing_headers_found(content.headers, fitted, missing)
     counts.findings += (Finding("MISSING_PART", name) for name in missing_parts(content.headers, fitted))
-    counted = _counted(content, fitted, counts, on_progress)
+    if preset.each_sheet:
+        counts.findings += sheets_without_headers(content, preset)
+    counted = _counted(content, fitted, numbered, counts, on_progress)
     with ExitStack() as resources:
-        dated, lines = with_dates_of_file(file.path, counted, fitted, counts.findings, resources)
+        named = numbered.preset if numbered else fitted
+        dated, lines = with_dates_of_file(file.path, counted, named, counts.findings, resources)
         counts.date_order, counts.year = dated.date_order, dated.known_year
         yield from _resized(_raw_orders(lines, dated, counts), chunk_rows)
 
@@ -112,17 +118,33 @@ def _raw_orders(lines: Iterator[pl.DataFrame], preset: Preset, counts: ReadCount
 
 
 def _counted(
-    content: FileContent, preset: Preset, counts: ReadCounts, on_progress: Callable[[int], None] | None
+    content: FileContent,
+    preset: Preset,
+    numbered: NumberedRows | None,
+    counts: ReadCounts,
+    on_progress: Callable[[int], None] | None,
 ) -> Iterator[pl.DataFrame]:
     left_out: list[ReaderFinding] = []
-    frames = without_left_out_rows(content.frames, preset, left_out)
-    for frame in filled_down(frames, preset) if preset.fill_down else frames:
+    for frame in _rows_of_orders(content.frames, preset, numbered, left_out):
         counts.lines += frame.height
         counts.profile.count_lines(frame, preset)
         yield frame
         if on_progress is not None:
             on_progress(counts.lines)
     counts.findings += merge_findings(finding_of(*one) for one in (*content.findings, *left_out))
+
+
+def _rows_of_orders(
+    frames: Iterator[pl.DataFrame], preset: Preset, numbered: NumberedRows | None, left_out: list[ReaderFinding]
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file that are orders or lines of them, with cells filled from above, and numbers if needed.
+
+    Rows are numbered before cells are filled: an empty one may say that the row continues the order above.
+    """
+    rows = without_left_out_rows(frames if numbered is None else numbered.noted(frames), preset, left_out)
+    rows = rows if numbered is None else numbered.numbered(rows)
+    rows = filled_down(rows, preset) if preset.fill_down else rows
+    return rows if numbered is None else numbered.filled(rows, left_out)
 
 
 def _missing_headers_found(
@@ -152,6 +174,7 @@ def check_required(path: Path, headers: Sequence[str], preset: Preset, header_li
         for column in ("order_id", "shop")
         if (mapping := preset.columns.get(column)) is not None
         and mapping.constant is None
+        and not mapping.number_rows_by
         and not set(mapping.headers).intersection(headers)
     }
     if "order_id" in missing:

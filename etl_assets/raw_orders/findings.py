@@ -46,6 +46,8 @@ FindingCode = Literal[
     "UNKNOWN_STATUS",
     "MORE_UNKNOWN_STATUSES",
     "WAITING_LINES",
+    "UNFILLED_ROWS",
+    "SHEETS_WITHOUT_HEADERS",
 ]
 """Kinds of findings; `MESSAGES` has the sentence of each."""
 
@@ -98,6 +100,9 @@ MESSAGES: Final[dict[FindingCode, str]] = {
     "UNKNOWN_STATUS": "{count} orders have the status {subject!r}, which the preset does not know: not cancelled.",
     "MORE_UNKNOWN_STATUSES": "{count} orders have further statuses that the preset does not know: not cancelled.",
     "WAITING_LINES": "The lines of {count} orders wait for the file that holds these orders: import it too.",
+    "UNFILLED_ROWS": "Rows that fill no column of an order but the date were left out ({count}).",
+    "SHEETS_WITHOUT_HEADERS": "{count} filled sheets of the workbook lack the headers of detect_headers, and were not"
+    " read.",
 }
 """Sentence of each code; `{subject}` and `{count}` are filled in."""
 

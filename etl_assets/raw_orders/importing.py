@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from etl_assets.errors import EtlError
 from etl_assets.presets.detect import detect_preset, nearest_presets, presets_of_sheets
+from etl_assets.raw_orders.each_sheet import presets_of_each_sheet
 from etl_assets.raw_orders.extract import ReadCounts, describe_headers, extract_raw_orders
 from etl_assets.raw_orders.load import land_raw_orders, record_failed_import
 from etl_assets.raw_orders.readers.errors import ImportFileError
@@ -81,7 +82,7 @@ def import_file(  # noqa: PLR0913  # the options of one import
     """
     with _opened(database, path, reader) as file:
         try:
-            found = preset or require_preset(file)
+            found, _ = presets_of_each_sheet(file, preset or require_preset(file))[0]
         except EtlError as error:
             return record_failed_import(database, path, error)
         return _land(
@@ -98,18 +99,21 @@ def import_sheets(
     overrides: Overrides = NO_OVERRIDES,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[ImportResult]:
-    """Land one file; of a workbook, whose presets are detected, all sheets that presets name, each as an import.
+    """Land one file; of a workbook all sheets that its presets read, each as an import.
+
+    Those are one sheet, or each that has the headers (`each_sheet`); where presets are detected, also those that
+    further presets name.
 
     An error is a failed import without rows, not an exception. Arguments as for `import_file`.
     """
     with reader.open(path) as file:
         try:
-            presets = [preset] if preset is not None else [one for one, _ in require_presets(file)]
+            found = require_presets(file) if preset is None else presets_of_each_sheet(file, preset)
         except EtlError as error:
             return [record_failed_import(database, path, error)]
         return [
             _land(database, file, one, overrides, is_detected=preset is None, run_id=None, on_progress=on_progress)
-            for one in presets
+            for one, _ in found
         ]
 
 
@@ -137,13 +141,16 @@ def _land(  # noqa: PLR0913  # the options of one import
     return land_raw_orders(database, file.path, chosen, frames, counts, run_id=run_id, shop_checks=checks)
 
 
-def require_presets(file: ImportFile) -> list[tuple[Preset, Sequence[str]]]:
+def require_presets(file: ImportFile) -> list[tuple[Preset, Sequence[str] | None]]:
     """Detect the presets of a file, each with the headers that it reads: one, or one for each sheet of a workbook.
+
+    Where no headers stand beside it, they are those that the file was detected by.
 
     Raises `NoPresetError` where none fits.
     """
     first = require_preset(file)
-    return [(first, file.headers()), *presets_of_sheets(file.sheets(), file.presets(), first)]
+    further = presets_of_sheets(file.sheets(), file.presets(), first)
+    return [*presets_of_each_sheet(file, first), *further]
 
 
 class Extraction(NamedTuple):

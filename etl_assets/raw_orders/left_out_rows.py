@@ -62,13 +62,14 @@ def _is_skipped(frame: pl.DataFrame, preset: Preset) -> pl.Series | None:
 def _is_total(frame: pl.DataFrame, preset: Preset) -> pl.Series | None:
     """Find totals: first the rows without an order number, of these the ones with a word for a total."""
     headers = _headers(frame)
-    numbers = [header for header in preset.columns["order_id"].headers if header in headers]
-    if not numbers:
+    number = preset.columns["order_id"]
+    numbers = [header for header in number.headers if header in headers and not number.number_rows_by]
+    if not numbers and not number.number_rows_by:
         return None
     words = pl.Series(spellings()).implode()
     is_word = {header: pl.col(header).is_in(words).fill_null(value=False) for header in headers}
-    has_number = pl.any_horizontal(~is_word[header] & (pl.col(header) != "") for header in numbers)
-    without = frame.select(~has_number.fill_null(value=False)).to_series()
+    has_number = pl.any_horizontal(pl.lit(value=False), *(~is_word[one] & (pl.col(one) != "") for one in numbers))
+    without = frame.with_columns(__without=~has_number.fill_null(value=False))["__without"]
     if not without.any():
         return None
     named = without & frame.select(pl.any_horizontal(is_word.values())).to_series()

@@ -128,6 +128,9 @@ class SourceConfig(_Strict):
         if len(set(self.key)) < len(self.key):
             msg = "key names a column twice"
             raise ValueError(msg)
+        if self.mapping.mappings["order_id"].number_rows_by:
+            msg = "mapping: number_rows_by is for files: name the column of the order number in columns.order_id"
+            raise ValueError(msg)
         if self.mapping.date_order is None and any(conflicting_formats(self.mapping.timestamp_formats).values()):
             msg = "mapping: timestamp_formats read 01/02/2026 as two dates: name date_order, day or month"
             raise ValueError(msg)

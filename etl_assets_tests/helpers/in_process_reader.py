@@ -36,6 +36,10 @@ class FilesHere(FileReader):
         return [path / name for name in list_exports(path)] or [path]
 
 
+def _sheets(stream: TableStream) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((name, tuple(headers)) for name, headers in stream.sheets)
+
+
 class FileHere(ImportFile):
     """An import file that is read without a child process."""
 
@@ -62,7 +66,7 @@ class FileHere(ImportFile):
             raise
         frames = self._frames_of(file, stream)
         weakref.finalize(frames, file.close)  # where they are never asked for
-        return FileContent(stream.headers, frames, stream.findings, stream.header_line)
+        return FileContent(stream.headers, frames, stream.findings, stream.header_line, _sheets(stream))
 
     def _detected(self) -> FileContent:
         file = OpenFile(self.path)
@@ -70,8 +74,7 @@ class FileHere(ImportFile):
             stream = file.read(ExpectedFormat.of_any(self.presets()))
         finally:
             file.close()
-        sheets = tuple((name, tuple(headers)) for name, headers in stream.sheets)
-        return FileContent(stream.headers, iter(()), [], stream.header_line, sheets)
+        return FileContent(stream.headers, iter(()), [], stream.header_line, _sheets(stream))
 
     def _frames_of(self, file: OpenFile, stream: TableStream) -> Iterator[pl.DataFrame]:
         try:

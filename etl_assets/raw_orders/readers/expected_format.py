@@ -36,11 +36,16 @@ class ExpectedFormat:
 
     @classmethod
     def of_preset(cls, preset: Preset) -> Self:
-        """Return the format of a preset: the header row has the order number, or any mapped column without one."""
+        """Return the format of a preset: the header row has the order number, or any mapped column without one.
+
+        Where rows are numbered, it has a set of `detect_headers`: a word of a title is no header row.
+        """
         mapped = tuple(dict.fromkeys(header for one in preset.mappings.values() for header in one.headers))
         number = preset.columns["order_id"]
         required = number.headers if number.constant is None else mapped
-        sets = tuple((header,) for header in required)
+        sets: tuple[tuple[str, ...], ...] = tuple((header,) for header in required)
+        if number.number_rows_by:
+            sets = preset.detect_headers or tuple((header,) for header in mapped)
         skipped = tuple(pattern.matches for pattern in preset.skip_rows_matching if not pattern.when)
         return cls(preset.encodings, preset.delimiter, sets, mapped, skipped, preset.sheets)
 

@@ -18,6 +18,9 @@ TOTAL_WORDS: Final = (
     "somme", "total général", "sous-total", "totaux",
     "suma", "total general", "totales", "soma", "total geral", "totais", "totale",
     "合计", "总计", "小计", "总和", "汇总", "合計", "總計", "小計",
+    "共计", "累计", "总合计", "合计金额", "月合计", "月小计", "本月合计", "本月小计", "本月总计", "当月合计",
+    "本页合计", "本页小计",
+    *(f"{month}{end}" for month in range(1, 13) for end in ("月合计", "月份合计", "月小计", "月总计")),
 )  # fmt: skip
 """Words that name a total, as a cell of their own, in lower case."""
 LONGEST_TOTAL_WORD: Final = max(map(len, TOTAL_WORDS)) + 1
