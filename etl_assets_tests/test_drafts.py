@@ -234,6 +234,9 @@ def test_a_workbook_is_drafted(tmp_path: Path) -> None:
         (["20260513"], ["%Y%m%d"]),
         (["45678.5"], ["excel"]),
         (["2026年5月13日 11:01"], ["%Y年%m月%d日 %H:%M"]),
+        (["5月3日", "12月31日", "2月29日 9:30"], ["%m月%d日", "%m月%d日 %H:%M"]),
+        (["5.3", "5.13"], ["%m.%d"]),
+        (["13/5", "1/6"], ["%d/%m"]),
         (["2026-05-13 10:11:12", "2026/5/3 22:02", "2026-05-13T11:01:12+02:00", "0000-00-00"], []),
         (["13/02/2026", "01/02/26"], ["%d/%m/%y", "%d/%m/%Y"]),
     ],
@@ -246,6 +249,11 @@ def test_the_formats_of_times_are_decided_from_the_whole_column(texts: list[str]
 def test_one_column_of_times_decides_for_the_other() -> None:
     times = decide_times([profile_of("01/02/2026"), profile_of("01/13/2026")], None)
     assert (times.order, times.formats) == ("month", ("%m/%d/%Y",))
+
+
+def test_points_alone_do_not_say_that_the_day_of_a_date_without_a_year_comes_first() -> None:
+    times = decide_times([profile_of("5.3")], None)
+    assert (times.formats, times.undecided) == (("%d.%m",), ("%m.%d",))
 
 
 @pytest.mark.parametrize("texts", [["01/02/2026"], ["13/02/2026", "02/13/2026"]])

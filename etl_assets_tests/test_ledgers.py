@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import pytest
 
+from etl_assets.drafts.draft import DraftOptions, draft_mapping
 from etl_assets.inbox.ingest import ingest_inbox
 from etl_assets.presets.catalog import PresetError, parse_mapping
 from etl_assets.raw_orders.each_sheet import presets_of_each_sheet
@@ -21,6 +22,7 @@ from etl_assets_tests.helpers.pipeline import query, run_all
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from etl_assets.drafts.text import Draft
     from etl_assets.pipeline.protocol import Services
 
 MAPPING: Final = """
@@ -214,3 +216,70 @@ def test_the_year_is_that_of_the_sheet_and_of_text_that_of_the_file(tmp_path: Pa
 def test_keys_of_ledgers_that_contradict_each_other_are_refused(old: str, new: str, expected: str) -> None:
     with pytest.raises(PresetError, match=expected):
         parse_mapping(SIMPLE.replace(old, new, 1), "m.yaml")
+
+
+NOTEBOOK: Final = """\
+5月接单,,,,,
+,,,,,
+日期,客户,品名,数量,单价,金额
+5.3,青山小学,校徽,100,2.5,250
+,李记茶馆,杯垫,40,3,120
+,,菜单,10,8,80
+5.13,老周,T恤,20,35,700
+小计,,,170,,1150
+"""
+
+
+def drafted(path: Path, *, number_rows: bool = True) -> Draft:
+    options = DraftOptions(shop="Old Town", currency="CNY", timezone="Asia/Shanghai", number_rows=number_rows)
+    return draft_mapping(FileHere(path), options)
+
+
+def test_an_unchanged_draft_imports_a_workbook_with_a_sheet_per_month(services: Services, tmp_path: Path) -> None:
+    path = write_ledger(tmp_path / BOOK)
+    draft = drafted(path)
+    assert draft.questions == []
+    assert "1 rows have neither 日期 nor 客户: they continue the order above" in draft.notes
+    assert "1 filled sheets have other headers: they are not read" in draft.notes
+    import_book(services, path, draft.text)
+    assert orders(services) == ORDERS
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_an_unchanged_draft_imports_a_ledger_of_text(services: Services, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "登记表-2026.csv"
+    path.write_bytes(NOTEBOOK.encode(encoding))
+    draft = drafted(path)
+    assert draft.questions == []
+    import_book(services, path, draft.text)
+    assert orders(services) == {
+        "4": ("青山小学", "2026-05-03", 250.0, ["校徽"]),
+        "5": ("李记茶馆", "2026-05-03", 200.0, ["杯垫", "菜单"]),
+        "7": ("老周", "2026-05-13", 700.0, ["T恤"]),
+    }
+
+
+def test_a_draft_asks_for_the_year_that_neither_dates_nor_names_have(tmp_path: Path) -> None:
+    path = notebook(tmp_path, NOTEBOOK)
+    draft = drafted(path)
+    assert draft.questions == ["year: some dates have none, and neither has the name of the file"]
+    with pytest.raises(PresetError, match="year is still to be decided"):
+        parse_mapping(draft.text, "draft")
+    mapping = draft.text.replace("year: DECIDE", "year: 2026")
+    assert read(path, mapping)[0][0] == ("notebook/4", "青山小学", "250")
+
+
+def test_a_draft_takes_the_year_from_the_names_of_all_sheets(tmp_path: Path) -> None:
+    assert "year: sheet_name" in drafted(write_ledger(tmp_path / BOOK, {"2025-12": JUNE, "2026-01": JUNE})).text
+    assert "year: file_name" in drafted(write_ledger(tmp_path / BOOK, {"2025-12": JUNE, "1": JUNE})).text
+
+
+def test_what_is_paid_of_an_order_is_not_its_amount(tmp_path: Path) -> None:
+    text = "日期,客户,已付金额,金额,交货日期\n2026-05-03,Mia,10,30,2026-06-01\n"
+    columns = drafted(notebook(tmp_path, text)).columns
+    assert (columns["amount"], columns["ordered_at"]) == (("金额",), ("日期",))
+
+
+def test_a_draft_of_a_file_without_an_order_number_names_the_option_for_ledgers(tmp_path: Path) -> None:
+    draft = drafted(notebook(tmp_path, NOTEBOOK), number_rows=False)
+    assert any("--number-rows" in note for note in draft.notes)

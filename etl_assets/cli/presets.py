@@ -93,13 +93,16 @@ def draft(  # noqa: PLR0913  # the options of the command
     day_first: Annotated[
         bool | None, typer.Option("--day-first/--month-first", help="Order of dates that the values do not decide.")
     ] = None,
+    number_rows: Annotated[
+        bool, typer.Option("--number-rows", help="The file is a ledger without order numbers: number its rows.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Draft a mapping from the headers and the values of a file; exit code 1 if something is left to decide."""
     with failures_reported(as_json=as_json):
         named = require_overrides(platform, shop, timezone, currency)
         order: DateOrder | None = None if day_first is None else "day" if day_first else "month"
-        options = DraftOptions(named.platform, named.shop, named.currency, named.timezone, order)
+        options = DraftOptions(named.platform, named.shop, named.currency, named.timezone, order, number_rows)
         with _reader() as reader, reader.open(file) as opened:
             drafted = draft_mapping(opened, options)
         if out is not None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import codecs
 import re
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from etl_assets.drafts.choice import candidates, choose, find_explanation, kinds_of_columns
+from etl_assets.drafts.ledger import LedgerFacts, ledger_candidates, ledger_choice, measure_empty, order_rows
 from etl_assets.drafts.notation import currency_of, decide_numbers, decide_times
 from etl_assets.drafts.profile import ColumnProfile, FileProfile, measure_column, measure_repeats
 from etl_assets.drafts.text import Draft, FileFacts, write_draft
-from etl_assets.drafts.words import order_number_headers, says_cancelled
+from etl_assets.drafts.words import says_cancelled, usual_headers
 from etl_assets.presets.catalog import is_of_package
 from etl_assets.presets.detect import detect_preset
 from etl_assets.presets.headers import show_headers
+from etl_assets.raw_orders.date_order import years_in
 from etl_assets.raw_orders.readers.content_type import find_format
 from etl_assets.raw_orders.readers.csv_dialect import DELIMITERS
 from etl_assets.raw_orders.readers.encoding_evidence import SAMPLE_BYTES, looks_western
@@ -49,14 +51,21 @@ class DraftOptions:
     currency: str | None = None
     timezone: str | None = None
     date_order: DateOrder | None = None
+    number_rows: bool = False
+    """The file is a ledger without order numbers: its rows are numbered."""
 
 
 def draft_mapping(file: ImportFile, options: DraftOptions) -> Draft:
     """Draft the mapping of a file. Raises `ImportFileError` where the file can't be read."""
     encodings, delimiter = _text_notation(file.path)
-    encoding, headers, profile = _read(file, encodings, delimiter)
-    choice = choose(candidates(headers), profile)
-    draft = write_draft(_facts(file.path, headers, profile, choice, (encoding, delimiter), options))
+    ledger = LedgerFacts() if options.number_rows else None
+    encoding, headers, profile = _read(file, encodings, delimiter, ledger)
+    if ledger is None:
+        choice = choose(candidates(headers), profile)
+    else:
+        choice = ledger_choice(choose(ledger_candidates(headers), profile), ledger)
+    facts = _facts(file.path, headers, profile, choice, (encoding, delimiter), options)
+    draft = write_draft(replace(facts, ledger=ledger))
     fitting = detect_preset(headers, file.presets())
     if fitting is not None:
         draft.notes.insert(0, f"the preset {fitting.name} fits this file, which needs no mapping therefore")
@@ -85,6 +94,7 @@ def _facts(
         shown=show_headers(headers) is not None,
         choice=choice,
         times=decide_times(times, options.date_order),
+        year_of_name=len(years_in(path.stem)) == 1,
         numbers=numbers,
         numbers_reason=reason,
         encodings=(notation[0],),
@@ -105,14 +115,19 @@ def _facts(
 _MONEY: Final = ("amount", "item.unit_price")
 
 
-def _read(file: ImportFile, encodings: Sequence[str], delimiter: str) -> tuple[str, tuple[str, ...], FileProfile]:
+def _read(
+    file: ImportFile, encodings: Sequence[str], delimiter: str, ledger: LedgerFacts | None
+) -> tuple[str, tuple[str, ...], FileProfile]:
     """Read the whole file in the first encoding that its bytes are valid in; return that, the headers, the profile."""
     failures: list[ImportFileError] = []
-    number_headers = tuple((header,) for header in order_number_headers())
+    told_by = tuple((header,) for header in usual_headers("order_id" if ledger is None else "ordered_at"))
     for encoding in encodings:
         try:
-            content = file.content(ExpectedFormat((encoding,), delimiter, number_headers))
-            return encoding, content.headers, _profile(content)
+            expected = ExpectedFormat((encoding,), delimiter, told_by)
+            content = file.content(expected)
+            if ledger is None:
+                return encoding, content.headers, _profile(content)
+            return encoding, content.headers, _profile_of_ledger(file, content, expected, ledger)
         except ImportFileError as error:
             failures.append(error)
     raise failures[0]
@@ -135,6 +150,25 @@ def _profile(content: FileContent) -> FileProfile:
         order_id = order_id or next(iter(choose(found, profile).columns.get("order_id", ())), "")
         if order_id:
             measure_repeats(profile, frame, order_id, [header for _, header in found["amount"]])
+    return profile
+
+
+def _profile_of_ledger(
+    file: ImportFile, content: FileContent, expected: ExpectedFormat, ledger: LedgerFacts
+) -> FileProfile:
+    """Measure the rows of all sheets that have the headers of the first one."""
+    found = ledger_candidates(content.headers)
+    kinds = kinds_of_columns(found)
+    profile = FileProfile({header: ColumnProfile() for header in kinds})
+    ledger.sheets = tuple(name for name, headers in content.sheets if name and set(content.headers) <= set(headers))
+    ledger.other_sheets = len(content.sheets) - len(ledger.sheets)
+    parts = (file.content(replace(expected, sheets=(name,))) for name in ledger.sheets)
+    for part in parts if ledger.sheets else (content,):
+        for frame in order_rows(file.path, part, found):
+            profile.rows += frame.height
+            measure_empty(ledger, frame, found)
+            for header, wanted in kinds.items():
+                measure_column(profile.columns[header], frame[header], wanted)
     return profile
 
 

@@ -17,7 +17,7 @@ from etl_assets.drafts.profile import MONTHS
 from etl_assets.values.currencies import currency_code
 from etl_assets.values.numbers import NumberFormat
 from etl_assets.values.timestamp_formats import fitting_formats
-from etl_assets.values.timestamps import parse_timestamps
+from etl_assets.values.timestamps import has_year, parse_timestamps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _YEAR_FIRST: Final = re.compile(r"\d{4}[-/]")
 _OFFSET: Final = re.compile(r":\d\d(?:\.\d+)? ?(?:[+-]\d\d:?\d\d|Z|UTC)$")
 _TWO_DIGIT_YEAR: Final = "%y"
-_DAY_FIRST: Final = re.compile(r"%d([./-])%m\1%[yY]")
-_MONTH_FIRST: Final = re.compile(r"%m([./-])%d\1%[yY]")
+_DAY_FIRST: Final = re.compile(r"(?<![./-])%d([./-])%m(?:\1%[yY])?")
+_MONTH_FIRST: Final = re.compile(r"(?<![./-])%m([./-])%d(?:\1%[yY])?")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _decide_order(
         return "month", f"month first: the second number of the dates goes up to {second}"
     if asked is not None:
         return asked, f"{asked} first, as you said: no number of the dates is above {MONTHS}"
-    if all(strptime.startswith("%d.") for strptime in formats):
+    if all(strptime.startswith("%d.") and has_year(strptime) for strptime in formats):
         return "day", "day first, as dates with points are"
     return None, f"no value decides it: both numbers of the dates stay below {MONTHS + 1}"
 

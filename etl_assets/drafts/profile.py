@@ -32,7 +32,7 @@ LONGEST_SIGN: Final = 5
 
 _NUMBER: Final = r"([+-]?\d(?:[\d.,' ]*\d)?)"
 _THREE_DIGITS: Final = r"^[+-]?\d{1,3}(?:\MARK\d{3})+$"
-_SHORT_DATE: Final = r"^(\d{1,2})[./-](\d{1,2})[./-]\d{2,4}(?:\D|$)"
+_SHORT_DATE: Final = r"^(\d{1,2})[./-](\d{1,2})(?:[./-]\d{2,4})?(?:\D|$)"
 
 
 @dataclass

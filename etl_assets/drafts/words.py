@@ -61,9 +61,9 @@ def fit_of(column: str, header: str) -> float:
     return max(_fit(form, words) - loss for form, loss in forms.items())
 
 
-def order_number_headers() -> tuple[str, ...]:
-    """Return the usual headers of order numbers, by which the header row of a file may be found."""
-    return tuple(phrase for phrase, _ in _table()["order_id"].phrases)
+def usual_headers(column: str) -> tuple[str, ...]:
+    """Return the usual headers of a column, by which the header row of a file may be found."""
+    return tuple(phrase for phrase, _ in _table()[column].phrases)
 
 
 def says_cancelled(status: str) -> bool:

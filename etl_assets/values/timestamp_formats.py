@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.values.text import clean_text
-from etl_assets.values.timestamps import EXCEL_SERIAL
+from etl_assets.values.timestamps import EXCEL_SERIAL, has_year
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,8 @@ _DATES: Final = (
     "%d-%b-%Y",
 )  # fmt: skip
 """Usual dates. Years of two digits come first: `%Y` reads those too, as years of the first century."""
+_DATES_WITHOUT_YEAR: Final = ("%m月%d日", "%m月%d号", "%m.%d", "%d.%m", "%m/%d", "%d/%m", "%m-%d", "%d-%m")
+_LEAP_YEAR: Final = 2024
 _TIMES: Final = (
     "", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p", ", %H:%M", ", %H:%M:%S", ", %I:%M %p",
     ", %I:%M:%S %p", " %H时%M分%S秒", " %H:%M:%S %z", " %H:%M:%S UTC",
@@ -51,6 +53,7 @@ def fitting_formats(texts: pl.Series) -> list[str]:
 
 def _candidates() -> Iterator[str]:
     yield from (date + time for date in _DATES for time in _TIMES)
+    yield from (date + time for date in _DATES_WITHOUT_YEAR for time in _TIMES[:2])
     yield EXCEL_SERIAL
 
 
@@ -62,5 +65,7 @@ def _swapped(strptime: str) -> str:
 def _reads_all(texts: pl.Series, strptime: str) -> bool:
     if strptime == EXCEL_SERIAL:
         return bool(texts.str.contains(_RECENT_SERIAL).all())
+    if not has_year(strptime):
+        texts, strptime = texts + f" {_LEAP_YEAR}", f"{strptime} %Y"
     zone = "UTC" if "%z" in strptime else None
     return not texts.str.to_datetime(strptime, time_zone=zone, strict=False, exact=True).has_nulls()
