@@ -37,6 +37,7 @@ TRIALS: Final = (ROOT / "docs" / "trying-an-export.md", ROOT / "docs" / "trying-
 IMPORT_ID: Final = "3f2a"
 """Id of an import in these pages."""
 PAGES: Final = (*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+LEDGERS: Final = (ROOT / "docs" / "ledgers-kept-by-hand.md", ROOT / "docs" / "ledgers-kept-by-hand.zh-CN.md")
 OTHER_RUNS: Final = {"new-module.md", "online-retail.md"}
 """Pages whose code has a test of its own."""
 
@@ -88,7 +89,7 @@ def run_page(page: Path, services: Services) -> dict[str, object]:
         elif block.language == "sql":
             with services.database.transaction() as connection:
                 connection.execute(sa.text(block.text))
-        elif block.language == "sh" and page in (*READMES, *TRIALS):
+        elif block.language == "sh" and page in (*READMES, *TRIALS, *LEDGERS):
             for arguments in commands(block.text):
                 run_command([import_id(services) if one == IMPORT_ID else one for one in arguments])
     return namespace
@@ -147,6 +148,31 @@ def test_an_export_can_be_tried_as_the_page_says(
     )
     outputs = [block.text for block in blocks(page) if not block.language and not block.file]
     assert [line for text in outputs for line in folded(text) if line not in folded(shown)] == []
+
+
+@pytest.mark.slow
+@per_page(LEDGERS)
+def test_a_ledger_can_be_imported_as_the_page_says(
+    page: Path, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(output, "PIPED_WIDTH", 500)
+    run_page(page, services)
+    [shown] = blocks(page, "yaml")
+    drafted = Path("ledger.yaml").read_text(encoding="utf-8").splitlines()
+    lines = [re.sub(r" {2,}# .*", "", line) for line in drafted if not line.strip().startswith("#")]
+    assert lines == shown.text.splitlines()
+    with services.database.transaction() as connection:
+        query = "SELECT order_id, CAST(amount * 10 AS int), created_at = updated_at FROM orders ORDER BY order_id"
+        found = [(number.split("/")[1], *row) for number, *row in connection.execute(sa.text(query))]
+    assert found == [("4", 2500, True), ("5", 2000, False), ("7", 7000, True), ("8", 666, True)]
+    first, again = (block for block in blocks(page, "csv"))
+    Path(again.file).write_text(first.text, encoding="utf-8")
+    result = CliRunner().invoke(app, ["import", "--dry-run", first.file, "--mapping", "ledger.yaml"])
+    outputs = "".join(block.text for block in blocks(page) if not block.language and not block.file)
+    read = {line for line in folded(outputs) if line.startswith(("Read", "Ordered", "Amounts"))}
+    assert len(read) == 3  # one of each
+    assert read <= folded(result.stdout)
 
 
 def folded(text: str) -> set[str]:

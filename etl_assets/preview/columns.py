@@ -131,7 +131,8 @@ def _headers_of(mapping: ColumnMapping, headers: tuple[str, ...]) -> list[str]:
     times = [header for header in mapping.latest_of if header in headers]
     latest = [f"the latest of {', '.join(times)}"] if times else []
     constant = [f"the constant {mapping.constant!r}"] if mapping.constant is not None else []
-    return rules + present + latest + constant
+    place = [f"the place of the row: {', '.join(mapping.number_rows_by)}"] if mapping.number_rows_by else []
+    return rules + present + latest + constant + place
 
 
 def _share(filled: int, of: int) -> float | None:
