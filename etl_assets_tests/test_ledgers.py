@@ -15,6 +15,7 @@ from etl_assets.raw_orders.each_sheet import presets_of_each_sheet
 from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.importing import import_sheets
 from etl_assets.raw_orders.readers.errors import ImportFileError
+from etl_assets.reverts.imports import revert_imports
 from etl_assets_tests.helpers.in_process_reader import FileHere, FilesHere
 from etl_assets_tests.helpers.ledgers import HEADERS, JUNE, MAY, ORDERS, write_ledger
 from etl_assets_tests.helpers.pipeline import query, run_all
@@ -128,6 +129,21 @@ def test_a_row_inserted_in_the_middle_moves_the_orders_below_by_one(services: Se
     moved = {f"5月/{row + 1}": ORDERS[f"5月/{row}"] for row in (7, 8, 9)}
     kept = {key: ORDERS[key] for key in ("5月/4", "5月/5", "6月/4")}
     assert orders(services) == {**kept, **moved, "5月/7": ("新客", "2026-05-04", 3.0, ["杯垫"])}
+
+
+def test_orders_that_lose_their_row_are_a_finding_and_go_with_the_earlier_imports(
+    services: Services, tmp_path: Path
+) -> None:
+    earlier = import_book(services, write_ledger(tmp_path / BOOK))
+    may = [row for row in MAY if row[0] != 4]  # row 7
+    results = import_book(services, write_ledger(tmp_path / BOOK, {"5月": may, "6月": JUNE}))
+    gone = [[one.count for one in result.findings if one.code == "GONE_ROWS"] for result in results]
+    assert gone == [[1], []]
+    assert orders(services).keys() == ORDERS.keys()
+    revert_imports(services.database, [one.import_id for one in earlier])
+    run_all(services)
+    moved = {"5月/7": ORDERS["5月/8"], "5月/8": ORDERS["5月/9"]}
+    assert orders(services) == {**{key: ORDERS[key] for key in ("5月/4", "5月/5", "6月/4")}, **moved}
 
 
 def test_the_inbox_imports_every_sheet_of_a_ledger_once(services: Services, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.readers.columns import ReaderFinding
     from etl_assets.raw_orders.readers.file_reader import FileContent, ImportFile
+    from etl_assets.raw_orders.row_numbers import Places
     from etl_assets.raw_orders.shared_numbers import Disagreement
     from etl_assets.values.date_order import DateOrder
 
@@ -56,6 +57,8 @@ class ReadCounts:
     """The order of day and month that the mapping or the file decided; None where no date needs one."""
     year: int | None = None
     """The year of times that have none."""
+    places: Places | None = None
+    """Places of numbered rows; None where the file has order numbers."""
     feed: str | None = None
     """The series of imports that should look alike; None where there are no headers to compare (`drift`)."""
 
@@ -101,6 +104,7 @@ def extract_raw_orders(  # the options of one import
     counted = _counted(content, fitted, numbered, counts, on_progress)
     with ExitStack() as resources:
         named = numbered.preset if numbered else fitted
+        counts.places = numbered.places if numbered else None
         dated, lines = with_dates_of_file(file.path, counted, named, counts.findings, resources)
         counts.date_order, counts.year = dated.date_order, dated.known_year
         yield from _resized(_raw_orders(lines, dated, counts), chunk_rows)

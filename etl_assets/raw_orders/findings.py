@@ -48,6 +48,7 @@ FindingCode = Literal[
     "WAITING_LINES",
     "UNFILLED_ROWS",
     "SHEETS_WITHOUT_HEADERS",
+    "GONE_ROWS",
 ]
 """Kinds of findings; `MESSAGES` has the sentence of each."""
 
@@ -101,6 +102,8 @@ MESSAGES: Final[dict[FindingCode, str]] = {
     "MORE_UNKNOWN_STATUSES": "{count} orders have further statuses that the preset does not know: not cancelled.",
     "WAITING_LINES": "The lines of {count} orders wait for the file that holds these orders: import it too.",
     "UNFILLED_ROWS": "Rows that fill no column of an order but the date were left out ({count}).",
+    "GONE_ROWS": "{count} orders of earlier imports of this file or sheet stand in no row of it any more, and may be"
+    " there twice: rows were inserted or deleted. Revert the earlier imports with `etl-assets imports revert`.",
     "SHEETS_WITHOUT_HEADERS": "{count} filled sheets of the workbook lack the headers of detect_headers, and were not"
     " read.",
 }

@@ -29,6 +29,7 @@ from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.queue import RawIdRange
 from etl_assets.raw_orders.drift import compare_with_last
 from etl_assets.raw_orders.findings import Finding, merge_findings, store_findings
+from etl_assets.raw_orders.gone_rows import gone_rows
 from etl_assets.raw_orders.shared_numbers import REPEAT_COLUMNS, RepeatedOrders, count_conflicts, settle_repeats
 
 if TYPE_CHECKING:
@@ -320,6 +321,8 @@ def complete_findings(
     """Add to the findings of an import whose rows were read what they show beside the stored shops and imports."""
     if shop_checks is not None:
         counts.findings += shop_checks.findings(connection)
+    if connection is not None and counts.places is not None:
+        counts.findings += gone_rows(connection, preset, counts.places)
     counts.findings += compare_with_last(connection, origin, preset, counts)
     counts.findings[:] = merge_findings(counts.findings)
 

@@ -7,6 +7,7 @@ entered in, totals. The hazard is a row that is taken for an order because nothi
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -38,6 +39,16 @@ _UNFILLED: Final = ""
 _NONE: Final = "\0"
 
 
+@dataclass
+class Places:
+    """Places of the orders of one file or sheet, complete when its rows were read."""
+
+    prefix: str = ""
+    """Begin of all numbers, where they end in that of the row; else empty."""
+    rows: list[int] = field(default_factory=list)
+    """First rows of orders."""
+
+
 class NumberedRows:
     """Numbers for the rows of one file or sheet; frames pass `noted`, `numbered` and `filled` one after the other."""
 
@@ -58,6 +69,9 @@ class NumberedRows:
             names["sheet"] = preset.sheets[0]
         self._parts = [pl.lit(names[part]) if part in names else part for part in mapping.number_rows_by]
         self._parts = [part for part in self._parts if not isinstance(part, str) or part == "row"]
+        known = [names[part] for part in mapping.number_rows_by if part in names]
+        is_last = mapping.number_rows_by[-1] == "row"
+        self.places: Final = Places("".join(name + SEPARATOR for name in known) if is_last else "")
         present = set(content.headers)
         self._continued = [header for header in mapping.continued_where_empty if header in present]
         telling = (mapping for column, mapping in preset.mappings.items() if column not in {*_NO_EVIDENCE, "order_id"})
@@ -99,6 +113,7 @@ class NumberedRows:
             starts = pl.col("__is_filled") & pl.col("__starts")
             own = pl.when("__is_total").then(pl.lit(_NONE)).when(starts).then(number)
             carried = marked.select(own.forward_fill().fill_null(pl.lit(self._last))).to_series().alias("__carried")
+            self.places.rows += marked.filter(starts & ~pl.col("__is_total"))["__row"].to_list()
             self._last = carried[-1] if carried.len() else self._last
             number = pl.when(pl.col("__carried") != _NONE).then("__carried")
             yield marked.with_columns(carried).with_columns(
