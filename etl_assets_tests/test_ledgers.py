@@ -162,7 +162,8 @@ def test_the_inbox_imports_every_sheet_of_a_ledger_once(services: Services, tmp_
 
 
 def test_rows_of_text_have_the_numbers_that_a_spreadsheet_program_shows(tmp_path: Path) -> None:
-    text = 'Orders 2026,,\nDate,Customer,Total\n2026-05-01,"Mia\nMill",3\n,,\n2026-05-02,Jon,4\nTotal,,7\n'
+    headers = 'Orders 2026,,,\nDate,Customer,Total,"Paid\n(cash)"\n'
+    text = headers + '2026-05-01,"Mia\nMill",3,\n,,,\n2026-05-02,Jon,4,\nTotal,,7,\n'
     rows, codes = read(notebook(tmp_path, text))
     assert rows == [("3", "Mia\nMill", "3"), ("5", "Jon", "4")]
     assert codes == {"LINES_ABOVE_HEADERS": 1, "TOTAL_ROWS": 1}

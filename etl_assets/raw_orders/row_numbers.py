@@ -78,7 +78,7 @@ class NumberedRows:
         self._telling = list(dict.fromkeys(header for one in telling for header in one.headers if header in present))
         self._headers = content.headers
         self._is_text = content.header_line is not None and not content.sheets
-        self._breaks = 0
+        self._breaks = sum(header.count("\n") for header in content.headers)
         self._broken = pl.DataFrame(schema={"line": pl.Int64, "breaks": pl.Int64})
         self._last = _NONE
 
