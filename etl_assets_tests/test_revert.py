@@ -240,6 +240,32 @@ def test_a_version_that_came_before_or_repeats_another_leaves_the_order_as_it_is
     assert_sound(services)
 
 
+def test_a_rerun_changes_nothing_of_a_restored_order_of_which_an_older_version_came_later(services: Services) -> None:
+    newest = land_and_run(services, order("1", updated_at="2024-02-02 00:00"), order(None))
+    revert(services, newest)
+    restore(services, newest)
+    land_and_run(services, order("1", updated_at="2024-02-01 00:00", amount="6"))
+    assert amounts(services) == {"1": 5}
+    assert_sound(services)
+
+
+def test_a_rerun_leaves_rows_resolved_that_an_older_version_has_overtaken(services: Services) -> None:
+    """The older version is not remembered with the order, as no earlier row was pending when it came."""
+    newest = land_and_run(services, order("1", updated_at="2024-02-02 00:00"))
+    revert(services, newest)
+    restore(services, newest)
+    land_and_run(services, order("1", amount="many"))
+    older = land_and_run(services, order("1", updated_at="2024-02-01 00:00", amount="6"))
+    assert resolutions(services) == {("orders", 2): "superseded"}
+    assert_sound(services)
+    revert(services, older)
+    assert resolutions(services) == {("orders", 2): None}
+    assert_sound(services)
+    restore(services, older)
+    assert resolutions(services) == {("orders", 2): "superseded"}
+    assert_sound(services)
+
+
 def test_an_import_of_which_no_row_was_processed_yet_is_never_processed(services: Services) -> None:
     reverted = land(services, [order("1", shop="other"), order("2", amount="x")])
     land(services, [order("1")])

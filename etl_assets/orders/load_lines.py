@@ -104,8 +104,8 @@ def redecide_lines(
         connection.execute(sa.text(_DELETE))
     _store(connection, newest)
     quarantine_rows(connection, "orders", found.rejected)
-    resolve_anew(connection, found.rejected)
     latest = newest.select(*ORDER_KEY, raw_id="latest_raw_id")
+    resolve_anew(connection, found.rejected, latest)
     resolve_orders(connection, latest, found.rejected, of_lines=True)
     pending = found.versions.join(own, on="raw_id", how="semi")
     overtaken = pending.join(newest, on="raw_id", how="anti").height

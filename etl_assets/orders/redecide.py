@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
 from etl_assets.ledger.narrow_ranges import narrow_ranges
+from etl_assets.orders.late_rows import look_around
 from etl_assets.orders.line_versions import LineRows, newest_line_versions
 from etl_assets.orders.load_lines import redecide_lines
 from etl_assets.orders.other_versions import OTHER, OWN, REPLACED, ROLE
@@ -118,13 +119,13 @@ def redecide_orders(batch: Batch, found: Redecision) -> LoadResult:
     record_order_types(connection, written)
     good = found.versions.join(refused, on="raw_id", how="anti")
     latest = good.group_by(ORDER_KEY).agg(pl.col("raw_id").max())
-    _store_latest_raw_ids(connection, latest)
+    _store_latest_raw_ids(batch, latest)
     rejected = pl.concat([found.rejected, refused])
     is_changed = (pl.col("change") != "unchanged").alias("is_changed")
     of_lines = written.select(is_changed, raw_id="lines_raw_id").drop_nulls("raw_id")
     reopen_reverted(connection, pl.concat([written.select(is_changed, "raw_id"), of_lines]))
     quarantine_rows(connection, "orders", rejected)
-    resolve_anew(connection, rejected)
+    resolve_anew(connection, rejected, latest)
     resolve_orders(connection, latest, rejected)
     counts = count_changes(
         written,
@@ -176,15 +177,21 @@ def _delete(batch: Batch, orders: pl.DataFrame) -> None:
     _note_moves(batch, orders.rename({"customer_global_id": "stored_customer"}))
 
 
-def _store_latest_raw_ids(connection: sa.Connection, latest: pl.DataFrame) -> None:
-    """Store the latest good row of each order where it is not the one that counts, and forget any later one."""
+def _store_latest_raw_ids(batch: Batch, latest: pl.DataFrame) -> None:
+    """Store the latest good row of each order where it is not the one that counts, and forget one that is gone.
+
+    Hazard: a rerun must change no row, so an unchanged order remembers a later row only where it would otherwise, too:
+    while older ones are pending (docs/decisions.md, "Late rows").
+    """
     if latest.is_empty():
         return
-    copy_to_temp_table(connection, "orders", latest, name="latest_rows")
-    connection.execute(
+    copy_to_temp_table(batch.connection, "orders", latest, name="latest_rows")
+    batch.connection.execute(
         sa.text(
             "UPDATE orders o SET latest_raw_id = nullif(l.raw_id, o.raw_id) FROM latest_rows l"
             " WHERE o.shop_id = l.shop_id AND o.order_id = l.order_id"
             " AND greatest(o.raw_id, o.latest_raw_id) <> l.raw_id"
-        )
+            " AND (o.latest_raw_id > l.raw_id OR o.batch_id = :batch_id OR :older_pending)"
+        ),
+        {"batch_id": batch.batch_id, "older_pending": look_around(batch).older_pending},
     )

@@ -79,7 +79,7 @@ _QUARANTINE: Final = f"""
 """  # noqa: S608  # constants only
 
 
-def resolve_anew(connection: sa.Connection, rejected: pl.DataFrame) -> None:
+def resolve_anew(connection: sa.Connection, rejected: pl.DataFrame, latest: pl.DataFrame) -> None:
     """Decide anew whether rows of `orders` are overtaken or corrected, when rows that did so are reverted or restored.
 
     To be followed by `resolve_rows`.
@@ -87,9 +87,11 @@ def resolve_anew(connection: sa.Connection, rejected: pl.DataFrame) -> None:
     Args:
         connection: the batch's transaction; the orders are written.
         rejected: bad rows (`REJECTED_SCHEMA`) of orders that were decided anew, in quarantine.
+        latest: `shop_id`, `order_id` and `raw_id` of the last good row of each, the newest version or not.
     """
     if rejected.is_empty():
         return
+    copy_to_temp_table(connection, "orders", latest.select("shop_id", "order_id", "raw_id"), name="latest_rows")
     copy_to_temp_table(connection, "quarantine", rejected.select("raw_id", "reason_code"), name="rejected_again")
     for statement in _RESOLVE_ANEW:
         connection.execute(sa.text(statement))
@@ -105,14 +107,13 @@ _RESOLVE_ANEW: Final = (
     """,  # noqa: S608  # constants only
     f"""
     UPDATE quarantine q SET resolved_at = NULL, resolution = NULL {_OF_REJECTED}
-    AND q.resolution = 'superseded' AND NOT {_IS_CORRECTED} AND NOT (CASE WHEN {_OF_LINES} THEN EXISTS (
-        SELECT FROM line_versions v WHERE v.shop_id = q.shop_id AND v.order_id = q.order_id
-        AND v.latest_raw_id > q.raw_id AND q.reason_code <> 'CONFLICTING_ORDER'
-    ) ELSE EXISTS (
-        SELECT FROM orders o WHERE o.shop_id = q.shop_id AND o.order_id = q.order_id
-        AND greatest(o.raw_id, o.latest_raw_id) > q.raw_id
-        AND (q.reason_code <> 'CONFLICTING_ORDER' OR o.platform_order_id = q.row ->> 'platform_order_id')
-    ) END)
+    AND q.resolution = 'superseded' AND NOT {_IS_CORRECTED} AND NOT EXISTS (
+        SELECT FROM latest_rows l WHERE l.shop_id = q.shop_id AND l.order_id = q.order_id AND l.raw_id > q.raw_id
+        AND (q.reason_code <> 'CONFLICTING_ORDER' OR EXISTS (
+            SELECT FROM orders o WHERE o.shop_id = q.shop_id AND o.order_id = q.order_id
+            AND o.platform_order_id = q.row ->> 'platform_order_id'
+        ))
+    )
     """,  # noqa: S608  # constants only
 )
 
