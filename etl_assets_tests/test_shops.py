@@ -68,6 +68,21 @@ def test_shops_set_changes_the_time_zone_and_reads_the_orders_of_the_shop_again(
     assert action["user_name"]
 
 
+@pytest.mark.parametrize("zones", [("Asia/Tokyo", "UTC"), ("UTC", "Asia/Tokyo")], ids="-".join)
+def test_a_shop_that_imports_of_a_batch_name_has_the_settings_of_the_first_import(
+    services: Services, zones: tuple[str, str]
+) -> None:
+    """The second import has the format of the third, which no other shop has settings of."""
+    first, other = (PRESET.model_copy(update={"timezone": zone}) for zone in zones)
+    land(services, [order("1", shop="a", currency="EUR")], other)
+    land(services, [order("2", currency=None)], first)
+    land(services, [order("3", currency="CNY")], other)
+    land(services, [order("4", currency="GBP")], first)
+    run_asset("shop", services)
+    shops = query(services, "SELECT shop_name, timezone, currency FROM shop_configs ORDER BY shop_name")
+    assert [tuple(shop.values()) for shop in shops] == [("a", zones[1], "EUR"), ("s", zones[0], None)]
+
+
 def test_shops_set_to_what_is_set_changes_nothing(services: Services) -> None:
     land(services, [order("1")])
     run_all(services)

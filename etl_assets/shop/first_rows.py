@@ -16,8 +16,7 @@ from etl_assets.database.frames import fetch_frame, update_rows
 from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.range_sql import LIVE
 from etl_assets.shop.configure import enqueue_orders
-from etl_assets.shop.transform import SHOP_KEY, distinct_shops
-from etl_assets.values.text import clean_text
+from etl_assets.shop.transform import SHOP_KEY, shops_of_imports
 
 _NAMES: Final = dict.fromkeys(SHOP_KEY, pl.String())
 _SETTINGS: Final = {"currency": pl.String(), "timezone": pl.String(), "is_provisional": pl.Boolean()}
@@ -44,31 +43,13 @@ def reset_shops(connection: sa.Connection, shop_ids: pl.Series, first_raw_id: in
     if not found:
         return
     shops = pl.DataFrame([tuple(row) for row in found], schema=_SHOP_SCHEMA, orient="row")
-    first = first_settings(connection, shops)
+    first = shops_of_imports([*rows_by_preset(connection, fetch_frame(connection, _ROWS, _ROW_SCHEMA))])
     other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_first")) for name in _SETTINGS)
     changed = shops.join(first, on=SHOP_KEY, suffix="_first").filter(other)
     values = changed.select("shop_id", **{name: f"{name}_first" for name in _SETTINGS})
     update_rows(connection, "shop_configs", values, key=["shop_id"])
     for shop in changed.filter(pl.col("timezone") != pl.col("timezone_first")).iter_rows(named=True):
         enqueue_orders(connection, shop, is_other_zone=True)
-
-
-def first_settings(connection: sa.Connection, shops: pl.DataFrame) -> pl.DataFrame:
-    """Return, of shops that a row still names, the settings by the rows of the first import that names them.
-
-    An import of lines gives settings only where none of orders names the shop.
-    """
-    rows = fetch_frame(connection, _ROWS, _ROW_SCHEMA)
-    names = (clean_text(pl.col("platform")), clean_text(pl.col("shop")).alias("shop_name"))
-    of_lines = [part for preset, part in rows_by_preset(connection, rows) if preset.holds == "lines"]
-    is_of_lines = pl.col("raw_id").is_in(pl.concat([rows.clear(), *of_lines])["raw_id"].implode())
-    named = rows.select("raw_id", "import_batch_id", is_of_lines.alias("is_of_lines"), *names)
-    keys = named.join(shops, on=SHOP_KEY, how="semi").sort("is_of_lines", "raw_id")
-    firsts = keys.unique(SHOP_KEY, keep="first").select(*SHOP_KEY, "import_batch_id")
-    of_first = keys.join(firsts, on=[*SHOP_KEY, "import_batch_id"], how="semi").select("raw_id")
-    named = rows.join(of_first, on="raw_id", how="semi")
-    settings = [distinct_shops(part, preset) for preset, part in rows_by_preset(connection, named)]
-    return pl.concat(settings or [distinct_shops(named, None)])
 
 
 _MADE_SINCE: Final = """

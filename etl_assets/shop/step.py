@@ -17,7 +17,7 @@ from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import max_rows
 from etl_assets.ledger.range_sql import LIVE, imported_rows
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
-from etl_assets.shop.transform import distinct_shops, first_shops, new_shops, settled_shops
+from etl_assets.shop.transform import new_shops, settled_shops, shops_of_imports
 from etl_assets.shop.unnamed import copy_shops
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ class ShopStep(Step):
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
         """Return the distinct shops of the rows."""
         with queries.database.transaction() as connection:
-            shops = [distinct_shops(part, preset) for preset, part in rows_by_preset(connection, rows)]
-        return first_shops(pl.concat(shops or [distinct_shops(rows, None)]))
+            return shops_of_imports([*rows_by_preset(connection, rows)])
 
     def load(self, batch: Batch, transformed: pl.DataFrame) -> LoadResult:
         """Add the shops that are not known yet; the imports' rows are then ready for `orders`.

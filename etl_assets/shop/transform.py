@@ -10,9 +10,12 @@ from etl_assets.values.currencies import currency_codes
 from etl_assets.values.text import clean_text, fits_an_index
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from etl_assets.presets.model import Preset
 
 SHOP_KEY: Final = ("platform", "shop_name")
+_RAW_SCHEMA: Final = {"raw_id": pl.Int64(), **dict.fromkeys(("platform", "shop", "currency"), pl.String())}
 
 
 def distinct_shops(raw: pl.DataFrame, preset: Preset | None) -> pl.DataFrame:
@@ -59,6 +62,29 @@ def first_shops(named: pl.DataFrame) -> pl.DataFrame:
         named: as `distinct_shops` returns them, of several imports, the first one first.
     """
     return named.sort("is_provisional", maintain_order=True).unique(SHOP_KEY, keep="first", maintain_order=True)
+
+
+def shops_of_imports(parts: Sequence[tuple[Preset, pl.DataFrame]]) -> pl.DataFrame:
+    """Return each shop once, with the settings by the first import of orders that names it, or else of lines.
+
+    So they do not depend on which imports are read together.
+
+    Args:
+        parts: the rows of imports by their preset: `raw_id`, `import_batch_id`, `platform`, `shop`, `currency` as text.
+
+    Returns:
+        As `distinct_shops`.
+    """
+    columns = ("raw_id", "import_batch_id")
+    names = (clean_text(pl.col("platform")), clean_text(pl.col("shop")).alias("shop_name"))
+    named = [part.select(*columns, *names, is_of_lines=pl.lit(preset.holds == "lines")) for preset, part in parts]
+    if not named:
+        return distinct_shops(pl.DataFrame(schema=_RAW_SCHEMA), None)
+    rows = pl.concat(named).sort("is_of_lines", "raw_id")
+    firsts = rows.unique(SHOP_KEY, keep="first").select(*SHOP_KEY, "import_batch_id")
+    of_firsts = rows.join(firsts, on=[*SHOP_KEY, "import_batch_id"], how="semi").select("raw_id")
+    shops = [distinct_shops(part.join(of_firsts, on="raw_id", how="semi"), preset) for preset, part in parts]
+    return pl.concat(shops).sort(SHOP_KEY)
 
 
 def settled_shops(named: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
