@@ -28,7 +28,7 @@ from etl_assets.quarantine.corrections import build_corrections, import_correcti
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.reporting.imports import list_imports, read_import
 from etl_assets.reporting.status import read_status
-from etl_assets.reverts.imports import restore_imports, revert_imports
+from etl_assets.reverts.imports import accept_imports, restore_imports, revert_imports
 from etl_assets.vectorized_queries import SHOP_SCHEMA
 from etl_assets_tests.helpers import pipeline, strategies
 from etl_assets_tests.helpers.pipeline import (
@@ -45,6 +45,7 @@ from etl_assets_tests.helpers.pipeline import (
     start_afresh,
     with_batch_size,
 )
+from etl_assets_tests.test_revert import assert_sound
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -373,6 +374,67 @@ def test_the_brake_counts_the_lines_of_the_part_that_an_import_brings(services: 
     statuses = {row["import_id"]: row["status"] for row in query(services, "SELECT * FROM import_tasks")}
     assert (statuses[titles], statuses[fewer]) == ("completed", "held")
     assert scalar(services, "SELECT count(*) FROM order_items") == 50
+
+
+def held(services: Services) -> dict[UUID, dict[str, int]]:
+    found = query(services, "SELECT import_id, held -> 'tables' AS tables FROM import_tasks WHERE status = 'held'")
+    return {row["import_id"]: {table: one["removed"] for table, one in row["tables"].items()} for row in found}
+
+
+TWENTY_FIVE: Final = [str(number) for number in range(25)]
+MUG_AND_CAP: Final = '[{"name": "mug"}, {"name": "cap"}]'
+
+
+def test_of_orders_and_lines_in_one_batch_each_import_is_held_for_what_it_takes(services: Services) -> None:
+    land_orders(services, *(order(number) for number in TWENTY_FIVE))
+    land_lines(services, *(lines(number, MUG_AND_CAP) for number in TWENTY_FIVE))
+    run_all(services)
+    before = comparable(services)
+    blank = land_orders(services, *(order(number, customer_name=None) for number in TWENTY_FIVE))
+    fewer = land_lines(services, *(lines(number, CAPS) for number in TWENTY_FIVE))
+    new_order, new_lines = land_orders(services, order("new")), land_lines(services, lines("new", MUG_AND_CAP))
+    run_all(services)
+    assert held(services) == {blank: {"orders": 25}, fewer: {"order_items": 25}}
+    assert [line for line in products(services) if line[0] == "new"] == [("new", "mug", 1), ("new", "cap", 1)]
+    assert_sound(services)
+    accept_imports(services.database, [fewer])
+    run_all(services)
+    assert held(services).keys() == {blank}
+    assert len(products(services)) == 25 + 2
+    assert scalar(services, "SELECT count(*) FROM orders WHERE customer_global_id IS NULL") == 0
+    accept_imports(services.database, [blank])
+    run_all(services)
+    assert scalar(services, "SELECT count(*) FROM orders WHERE customer_global_id IS NULL") == 25
+    assert_sound(services)
+    revert_imports(services.database, [blank, fewer, new_order, new_lines])
+    run_all(services)
+    assert comparable(services) == before
+
+
+def test_orders_and_lines_of_a_batch_that_pass_the_brake_are_committed(services: Services) -> None:
+    land_orders(services, *(order(number, items="mug; cap; box") for number in TWENTY_FIVE))
+    run_all(services)
+    land_orders(services, *(order(number, items="see the other file") for number in TWENTY_FIVE))
+    land_lines(services, *(lines(number, MUG_AND_CAP) for number in TWENTY_FIVE))
+    run_all(services)
+    assert held(services) == {}
+    assert len(products(services)) == 50
+    assert_sound(services)
+
+
+def test_lines_that_later_buckets_of_an_import_bring_again_are_not_lost(services: Services) -> None:
+    """The last bucket has the newest lines of ten orders: before it is written, they lack a line each."""
+    settings = services.database.settings.model_copy(update={"brake_rows": 5})
+    services.database.settings = settings
+    with_batch_size(services, 10)
+    numbers = TWENTY_FIVE[:20]
+    land_orders(services, *(order(number) for number in numbers))
+    land_lines(services, *(lines(number, MUG_AND_CAP) for number in numbers))
+    run_all(services)
+    land_lines(services, *(lines(number, text) for text in (CAPS, MUG_AND_CAP) for number in numbers))
+    run_all(services)
+    assert held(services) == {}
+    assert len(products(services)) == 40
 
 
 _OPEN: Final = "SELECT * FROM quarantine WHERE resolved_at IS NULL ORDER BY quarantine_id"

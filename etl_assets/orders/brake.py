@@ -18,9 +18,7 @@ from etl_assets.orders.removals import (
     COUNTED,
     copy_candidates,
     count_removals,
-    forget_removals,
     most_removals,
-    removal_candidates,
 )
 from etl_assets.pipeline.protocol import HeldImportsError
 from etl_assets.reverts.held import hold_imports
@@ -120,15 +118,14 @@ def judged_imports(
     return {row.batch_id: row.import_id for row in found}
 
 
-def judge(batch: Batch, written: pl.DataFrame, *, bucket: int, buckets: int, of_lines: bool = False) -> None:
+def judge(batch: Batch, candidates: pl.DataFrame, *, bucket: int, buckets: int) -> None:
     """Judge the imports of a batch once its last bucket is written.
 
     Args:
         batch: within its transaction; nothing of it is committed yet.
-        written: of this bucket, as `compare_with_stored` returns them.
+        candidates: of this bucket, of its rows of orders and of lines (`removal_candidates`).
         bucket: the number of this bucket, from 0.
         buckets: how many the batch has.
-        of_lines: the written versions are of the orders' lines, from files of lines.
 
     Raises:
         HeldImportsError: some imports remove too much.
@@ -136,12 +133,9 @@ def judge(batch: Batch, written: pl.DataFrame, *, bucket: int, buckets: int, of_
     brake = Brake.of(batch.settings)
     if not brake.is_on:
         return
-    candidates = removal_candidates(written, of_lines=of_lines)
     if buckets == 1 and not _may_exceed(batch, brake, candidates):
         return
     copy_candidates(batch.connection, candidates, is_first=bucket == 0)
-    if of_lines:
-        forget_removals(batch.connection)
     if bucket + 1 == buckets:
         _judge_candidates(batch, brake)
 

@@ -22,6 +22,7 @@ from etl_assets.orders.line_versions import (
     newest_line_versions,
     same_lines,
 )
+from etl_assets.orders.removals import removal_candidates
 from etl_assets.orders.skip_consumers import downstream_overrides
 from etl_assets.orders.transform import LOSSES, ORDER_KEY
 from etl_assets.orders.write_newest import resolve_orders
@@ -29,8 +30,6 @@ from etl_assets.pipeline.protocol import LoadResult
 from etl_assets.quarantine.rows import quarantine_rows, resolve_anew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from etl_assets.pipeline.protocol import Batch
 
 _ORDER_SCHEMA: Final = {
@@ -46,12 +45,12 @@ _ORDER_SCHEMA: Final = {
 }
 
 
-def load_lines(batch: Batch, found: LineRows, judge: Callable[[pl.DataFrame], None]) -> LoadResult:
+def load_lines(batch: Batch, found: LineRows) -> tuple[LoadResult, pl.DataFrame]:
     """Store the newest lines of each order, and point the orders that are there to them.
 
     To be called after the order parts of the same batch are written. A row counts under the change of its order;
-    lines of an order that is not there wait, and count as unchanged. `judge` gets the orders that had other lines of a
-    file: what the row of the order says of its items is a title, and no loss.
+    lines of an order that is not there wait, and count as unchanged. Returned are also the orders that may have lost
+    lines: those that had other ones of a file, as what the row of the order says of its items is a title.
     """
     connection = batch.connection
     newest = newest_line_versions(found.versions)
@@ -61,7 +60,6 @@ def load_lines(batch: Batch, found: LineRows, judge: Callable[[pl.DataFrame], No
     changed = _orders_with_other_lines(connection, current)
     pointers = changed.select(*ORDER_KEY, "lines_raw_id", batch_id=pl.lit(batch.batch_id, pl.Int64))
     update_rows(connection, "orders", pointers, key=ORDER_KEY, set_now="updated_at", batch_id=batch.batch_id)
-    judge(changed.filter("had_lines"))
     quarantine_rows(connection, "orders", found.rejected)
     latest = newest.select(*ORDER_KEY, raw_id="latest_raw_id")
     resolve_orders(connection, latest, found.rejected, of_lines=True)
@@ -73,7 +71,8 @@ def load_lines(batch: Batch, found: LineRows, judge: Callable[[pl.DataFrame], No
     )
     ranges = narrow_ranges(batch.batch_id, changed["raw_id"])
     overrides = downstream_overrides(batch, changed) | {"order_items": ranges}
-    return LoadResult(counts, ranges, downstream_overrides=overrides, ranges_to_check=ranges)
+    result = LoadResult(counts, ranges, downstream_overrides=overrides, ranges_to_check=ranges)
+    return result, removal_candidates(changed.filter("had_lines"), of_lines=True)
 
 
 def point_to_waiting_lines(connection: sa.Connection, inserted: pl.DataFrame) -> pl.DataFrame:

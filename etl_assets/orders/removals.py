@@ -121,11 +121,6 @@ def copy_candidates(connection: sa.Connection, candidates: pl.DataFrame, *, is_f
         copy_rows(connection, _CANDIDATES, candidates, like="orders")
 
 
-def forget_removals(connection: sa.Connection) -> None:
-    """Forget what was counted of the order parts of a batch, before its lines are judged."""
-    connection.execute(sa.text("DROP TABLE IF EXISTS pg_temp.removal_losers"))
-
-
 def count_removals(
     batch: Batch, import_ids: Sequence[UUID], *, least: int, rows_in_memory: int
 ) -> dict[UUID, dict[str, int]]:

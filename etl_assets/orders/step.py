@@ -26,6 +26,7 @@ from etl_assets.orders.line_versions import NO_LINE_ROWS, LineRows, join_line_ro
 from etl_assets.orders.load_lines import are_of_lines, load_lines, point_to_waiting_lines
 from etl_assets.orders.other_versions import GONE, ROLE, is_redecided, read_redecided
 from etl_assets.orders.redecide import ReadRows, Redecision, plan_redecision, redecide_orders
+from etl_assets.orders.removals import removal_candidates
 from etl_assets.orders.skip_consumers import downstream_overrides
 from etl_assets.orders.stored_versions import read_stored_versions
 from etl_assets.orders.transform import (
@@ -140,15 +141,21 @@ class OrdersStep(Step):
 
     def load(self, batch: Batch, transformed: ParsedOrders) -> LoadResult:
         """Write the newest version of each order, quarantine bad rows, and enqueue the orders that changed."""
-        versions, newest, rejected, lines, redecision = transformed
+        redecision, lines = transformed.redecision, transformed.lines
         if redecision is not None:
             named = redecision.with_rejected(partial(_with_refusals_of_shops, batch.connection))
             return redecide_orders(batch, named) + self.load(batch, transformed._replace(redecision=None))
+        result, candidates = self._load_orders(batch, transformed)
         if lines.versions.height + lines.rejected.height:
-            named_lines = lines._replace(rejected=_with_refusals_of_shops(batch.connection, lines.rejected))
-            judge_lines = partial(judge, batch, bucket=self.bucket, buckets=self.buckets, of_lines=True)
-            of_orders = self.load(batch, transformed._replace(lines=NO_LINE_ROWS))
-            return of_orders + load_lines(batch, named_lines, judge_lines)
+            rejected = _with_refusals_of_shops(batch.connection, lines.rejected)
+            of_lines, of_lines_candidates = load_lines(batch, lines._replace(rejected=rejected))
+            result, candidates = result + of_lines, pl.concat([candidates, of_lines_candidates])
+        judge(batch, candidates, bucket=self.bucket, buckets=self.buckets)
+        return result
+
+    def _load_orders(self, batch: Batch, transformed: ParsedOrders) -> tuple[LoadResult, pl.DataFrame]:
+        """Write what rows of orders say; return also the orders that they may take something from."""
+        versions, newest, rejected, *_ = transformed
         around = look_around(batch)
         written, refused = write_newest(
             batch.connection,
@@ -157,7 +164,6 @@ class OrdersStep(Step):
             StoredOrders(partial(read_stored_versions, batch.connection), compare_with_stored),
             lambda part: _write(batch, part, around),
         )
-        judge(batch, written, bucket=self.bucket, buckets=self.buckets)
         record_order_types(batch.connection, written)
         rejected = pl.concat([_with_refusals_of_shops(batch.connection, rejected), refused])
         quarantine_rows(batch.connection, self.asset, rejected)
@@ -173,9 +179,9 @@ class OrdersStep(Step):
         if self.buckets > 1:
             changed = _with_changes_of_the_batch(batch, changed)
         ranges = _enclosing_range(batch, changed)
-        return LoadResult(
-            counts, ranges, downstream_overrides=downstream_overrides(batch, changed), ranges_to_check=ranges
-        )
+        overrides = downstream_overrides(batch, changed)
+        result = LoadResult(counts, ranges, downstream_overrides=overrides, ranges_to_check=ranges)
+        return result, removal_candidates(written)
 
     def reject_row(self, batch: Batch, rejected: pl.DataFrame) -> LoadResult:
         """Reject the row as if it could not be read; rows of reverted and restored imports stay pending instead."""
