@@ -485,6 +485,16 @@ def test_the_shop_file_of_the_inbox_is_for_files_that_name_no_shop(services: Ser
     assert sorted(map(str, shops(services))) == ["Maple", "s", "s"]
 
 
+def test_the_shop_file_of_the_inbox_is_for_files_that_spell_their_headers_in_another_way(
+    services: Services, inbox: Path
+) -> None:
+    drop(inbox, "shop.txt", "Maple")
+    drop(inbox, "mapping.yaml", "{name: own, columns: {order_id: Order Number}}")
+    drop(inbox, "a.csv", "Order number\n7\n")
+    take(services, inbox)
+    assert list(map(str, shops(services))) == ["Maple"]
+
+
 @pytest.mark.parametrize(("text", "lines"), [("", 0), ("a\nb\n", 2)])
 def test_a_shop_file_that_names_no_shop_keeps_its_files_waiting(
     services: Services, inbox: Path, text: str, lines: int

@@ -34,15 +34,13 @@ if TYPE_CHECKING:
 
 ORDERS: Final = 40
 PRESETS: Final = {preset.name: preset for preset in list_presets()}
-NOT_YET: Final = frozenset(("amazon_all_orders-jp",))
-"""Layouts that their preset is detected for and does not read: an encoding of one country."""
 LINES_OF: Final[Mapping[str, str]] = {
     "etsy_items-us": "etsy_orders-us", "etsy_items-uk": "etsy_orders-uk", "taobao_items-old": "taobao-old",
     "taobao_items-new": "taobao-new", "taobao_items-new_csv": "taobao-new_csv",
     "etsy_items-us_excel_tab": "etsy_orders-us_excel_tab",
 }  # fmt: skip
 """Files of lines, and those of the same orders: they are imported into one shop."""
-READ: Final = [layout for layout in LAYOUTS if layout.preset in PRESETS and layout.name not in NOT_YET]
+READ: Final = [layout for layout in LAYOUTS if layout.preset in PRESETS]
 NOT_SAID: Final[Mapping[str, frozenset[str]]] = {
     "woocommerce_analytics-old": frozenset(("refunded_amount",)),
     "woocommerce_analytics-new": frozenset(("refunded_amount",)),

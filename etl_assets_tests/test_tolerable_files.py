@@ -20,7 +20,7 @@ from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.extract import ReadCounts, extract_raw_orders
 from etl_assets.raw_orders.findings import LONGEST_SUBJECT
 from etl_assets.raw_orders.importing import require_preset
-from etl_assets.raw_orders.readers.encoding_evidence import looks_western
+from etl_assets.raw_orders.readers.encoding_evidence import looks_japanese, looks_western
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.readers.total_rows import is_total_row
@@ -250,6 +250,31 @@ def test_a_file_of_excel_in_western_europe_is_read_as_cp1252_and_that_is_said(tm
     rows, findings = read(write(tmp_path, "a.csv", EBAY_DE_FILE.encode("cp1252")), preset)
     assert rows == [(4, "20-11111-11111", "grüße_aus_köln"), (5, "20-11111-11112", "müller77")]
     assert ("GUESSED_ENCODING", "cp1252", 1, None) in summary(findings)
+
+
+@pytest.mark.parametrize("before", [0, 150_000])
+def test_japanese_of_amazon_is_read_as_cp932_wherever_it_begins(tmp_path: Path, before: int) -> None:
+    text = "shop,order_id,customer_name\n" + "s,1,Anna\n" * before + "s,2,名入れマグカップの店\n"
+    path, counts = write(tmp_path, "a.csv", text.encode("cp932")), ReadCounts()
+    orders = pl.concat(extract_raw_orders(FileHere(path), get_preset("generic"), counts, is_detected=True))
+    assert orders["customer_name"].to_list()[-1] == "名入れマグカップの店"
+    assert [(one.code, one.subject) for one in counts.findings] == [("GUESSED_ENCODING", "cp932")]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "is_japanese"),
+    [
+        ("田中さん テスト", "cp932", True),
+        ("名入れギフト Mug 350 ml 渋谷区", "cp932", True),
+        ("小店 张三 杯子 定制马克杯", "gb18030", False),
+        ("の小店 张三", "gb18030", False),
+        ("Müller, Größe", "cp1252", False),
+        ("Łódź Gdańsk książka", "cp1250", False),
+        ("テスト", "utf-8", False),
+    ],
+)
+def test_the_evidence_tells_cp932_from_other_encodings(text: str, encoding: str, *, is_japanese: bool) -> None:
+    assert looks_japanese(text.encode(encoding)) == is_japanese
 
 
 def test_cp1252_is_recognised_where_its_letters_come_late_in_the_file(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from etl_assets.presets.headers import show_headers
 from etl_assets.raw_orders.date_order import years_in
 from etl_assets.raw_orders.readers.content_type import find_format
 from etl_assets.raw_orders.readers.csv_dialect import DELIMITERS
-from etl_assets.raw_orders.readers.encoding_evidence import SAMPLE_BYTES, looks_western
+from etl_assets.raw_orders.readers.encoding_evidence import SAMPLE_BYTES, WESTERN, guess_encoding
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.raw_orders.readers.open_file import FORMATS
@@ -186,8 +186,8 @@ def _text_notation(path: Path) -> tuple[tuple[str, ...], str]:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        guesses = ("cp1252", "gb18030") if looks_western(head) else ("gb18030", "cp1252")
-        return guesses, _delimiter(head.decode("latin-1"))
+        likely = guess_encoding(head)
+        return tuple(dict.fromkeys((*filter(None, (likely,)), "gb18030", WESTERN))), _delimiter(head.decode("latin-1"))
     return ("utf-8",), _delimiter(head.decode("latin-1"))
 
 

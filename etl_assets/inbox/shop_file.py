@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from etl_assets.errors import EtlError
 from etl_assets.inbox.ready_files import SHOP_FILE
+from etl_assets.presets.headers import AmbiguousHeaderError, fit_to_headers
 from etl_assets.raw_orders.extract import check_required
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.remedies import NAME_THE_SHOP
@@ -62,8 +63,11 @@ def read_shop_file(path: Path) -> str:
 
 def _lacks_shop(preset: Preset, file: ImportFile, headers: Sequence[str] | None) -> bool:
     """Test that a shop is what the file lacks; any other fault of it is reported when it is read."""
+    found = file.headers() if headers is None else headers
     try:
-        check_required(file.path, file.headers() if headers is None else headers, preset)
+        check_required(file.path, found, fit_to_headers(preset, found))
     except ImportFileError as error:
         return error.remedy is NAME_THE_SHOP
+    except AmbiguousHeaderError:
+        return False
     return False

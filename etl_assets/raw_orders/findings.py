@@ -79,8 +79,7 @@ MESSAGES: Final[dict[FindingCode, str]] = {
     ),
     "OTHER_FILE_TYPE": "The file is {subject} by its content and was read as that, despite its name.",
     "GUESSED_ENCODING": (
-        "The file is not UTF-8 and was read as {subject} (Western European): if names look wrong, write encodings in a "
-        "mapping."
+        "The file is not UTF-8 and was read as {subject}: if names look wrong, write encodings in a mapping."
     ),
     "TOTAL_ROWS": "Rows that hold totals only were left out ({count}).",
     "SKIPPED_ROWS": "Rows that match skip_rows_matching of the mapping were left out ({count}).",

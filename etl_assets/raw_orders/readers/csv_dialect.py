@@ -19,7 +19,7 @@ from etl_assets.raw_orders.readers.columns import named_headers
 from etl_assets.raw_orders.readers.encoding_evidence import (
     GUESSED,
     SAMPLE_BYTES,
-    looks_western,
+    guess_encoding,
     may_be_guessed,
     name_fitting,
 )
@@ -109,11 +109,12 @@ def check_text(handle: IO[bytes], path: Path, dialects: list[Dialect]) -> Dialec
         except _WrongEncodingError as wrong:
             is_first = not failures
             failures.append(wrong.error)
-            if is_first and dialect.may_guess and wrong.is_first_beyond_ascii and looks_western(wrong.sample):
-                left.insert(0, replace(dialect, encoding=GUESSED))
+            may_guess = is_first and dialect.may_guess and wrong.is_first_beyond_ascii
+            if may_guess and (guess := guess_encoding(wrong.sample)):
+                left.insert(0, replace(dialect, encoding=guess))
             continue
-        if dialect.encoding == GUESSED and dialect.may_guess:
-            return replace(dialect, findings=(*dialect.findings, ("GUESSED_ENCODING", GUESSED, 1, None)))
+        if dialect.encoding in GUESSED and dialect.may_guess:
+            return replace(dialect, findings=(*dialect.findings, ("GUESSED_ENCODING", dialect.encoding, 1, None)))
         return dialect
     raise max(failures, key=lambda error: error.line or 0)
 
@@ -134,7 +135,8 @@ def _candidate_encodings(head: bytes, expected: ExpectedFormat, *, may_guess: bo
         return ("utf-8-sig",)
     encodings = expected.encodings or DEFAULT_ENCODINGS
     # Before gb18030, which accepts nearly any bytes.
-    return (GUESSED, *encodings) if may_guess and looks_western(head) else encodings
+    guess = guess_encoding(head) if may_guess else None
+    return (guess, *encodings) if guess else encodings
 
 
 def _find_header(path: Path, text: str, expected: ExpectedFormat) -> tuple[str, HeaderRow]:

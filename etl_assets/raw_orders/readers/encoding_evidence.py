@@ -1,4 +1,4 @@
-"""Evidence in bytes for the encoding of text that no preset names: Western European cp1252, as Excel writes it.
+"""Evidence in bytes for the encoding of text that no preset names: cp1252, as Excel writes it, and Japanese cp932.
 
 The hazard is gb18030, in which nearly all bytes are valid: a German name would be read as Chinese without an error
 (docs/decisions.md, "Guessed encoding").
@@ -13,11 +13,18 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-GUESSED: Final = "cp1252"
+WESTERN: Final = "cp1252"
+JAPANESE: Final = "cp932"
+GUESSED: Final = frozenset((WESTERN, JAPANESE))
 MULTI_BYTE: Final = frozenset(codecs.lookup(name).name for name in ("utf-8", "utf-8-sig", "gb18030", "gbk", "gb2312"))
-"""Encodings beside which another may be guessed; a mapping that names one of a byte per character means that."""
+"""Encodings beside which one of `GUESSED` may be; a mapping that names one of a byte per character means that."""
 SAMPLE_BYTES: Final = 1 << 20
 MOST: Final = 0.8
+LEAST_KANA: Final = 0.2
+MOST_HALF_WIDTH: Final = 0.05
+_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+_KANA: Final = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
+_HALF_WIDTH: Final = re.compile(r"[\uff61-\uff9f]")
 _UTF8: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _RUN: Final = re.compile(rb"[\x80-\xff]+")
 _WESTERN_RUN: Final = re.compile(
@@ -30,8 +37,35 @@ _NO_LETTER_OF_A_WORD: Final = re.compile(r"[^À-ÖØ-öø-ÿŠšŽžŒœŸªº�
 
 
 def may_be_guessed(encodings: Iterable[str]) -> bool:
-    """Test that a mapping names no encoding that `GUESSED` could be confused with."""
+    """Test that a mapping names no encoding that those of `GUESSED` could be confused with."""
     return all(codecs.lookup(name).name in MULTI_BYTE for name in encodings)
+
+
+def guess_encoding(sample: bytes) -> str | None:
+    """Return the encoding of `GUESSED` that bytes are evidence for; None where there is too little."""
+    if looks_western(sample):
+        return WESTERN
+    return JAPANESE if looks_japanese(sample) else None
+
+
+def looks_japanese(sample: bytes) -> bool:
+    """Test that bytes are those of Japanese text in cp932: not UTF-8, with many kana, and hardly any of half width.
+
+    Hazard: bytes of Chinese text in gb18030 are often valid in cp932, as kana of half width, which exports do not have.
+    """
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        pass
+    else:
+        return False
+    try:
+        text = codecs.getincrementaldecoder(JAPANESE)().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    letters = len(_BEYOND_ASCII.findall(text))
+    kana, half_width = len(_KANA.findall(text)), len(_HALF_WIDTH.findall(text))
+    return kana >= LEAST_KANA * letters > 0 and half_width <= MOST_HALF_WIDTH * letters
 
 
 def looks_western(sample: bytes) -> bool:
@@ -44,7 +78,7 @@ def looks_western(sample: bytes) -> bool:
     if sample.isascii() or _UTF8.search(sample):
         return False
     try:
-        text = sample.decode(GUESSED)
+        text = sample.decode(WESTERN)
     except UnicodeDecodeError:
         return False
     runs = len(_RUN.findall(sample))
