@@ -20,7 +20,7 @@ from etl_assets.asset_graph import ASSETS, REPLAY_ENTRY, SUBJECT_OF, TABLES_OF
 from etl_assets.cli import output
 from etl_assets.cli.main import app
 from etl_assets.events import subjects
-from etl_assets.presets.catalog import parse_mapping
+from etl_assets.presets.catalog import list_presets, parse_mapping
 from etl_assets.settings import Settings
 from etl_assets_tests.conftest import SHARED_DATA
 from etl_assets_tests.helpers.pages import BLOCK, Block, blocks
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[1]
 READMES: Final = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 TRIALS: Final = (ROOT / "docs" / "trying-an-export.md", ROOT / "docs" / "trying-an-export.zh-CN.md")
+PLATFORMS: Final = (ROOT / "docs" / "platforms.md", ROOT / "docs" / "platforms.zh-CN.md")
 IMPORT_ID: Final = "3f2a"
 """Id of an import in these pages."""
 PAGES: Final = (*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -380,10 +381,18 @@ def test_paths_make_targets_and_settings_in_the_text_exist(page: Path) -> None:
     assert {name for name in re.findall(r"\bETL_[A-Z_]+\b", text) if f"{name}=" not in known} == set()
 
 
-@pytest.mark.parametrize("pages", [READMES, TRIALS], ids=lambda pages: pages[0].name)
+@pytest.mark.parametrize("pages", [READMES, TRIALS, PLATFORMS], ids=lambda pages: pages[0].name)
 def test_a_page_says_the_same_in_both_languages(pages: tuple[Path, Path]) -> None:
     english, chinese = (outline(page) for page in pages)
     assert english == chinese
+
+
+@pytest.mark.parametrize("page", PLATFORMS, ids=lambda page: page.name)
+def test_the_table_of_platforms_has_every_preset_with_its_evidence(page: Path) -> None:
+    found = re.findall(r"^\|[^|]*\| `(\w+)` \|.*\| (\w+)(.*) \|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    presets = [preset for preset in list_presets() if preset.name != "generic"]
+    assert sorted(found_one[:2] for found_one in found) == [(preset.name, preset.evidence) for preset in presets]
+    assert {name for name, _, rest in found if rest} == {preset.name for preset in presets if preset.draft}
 
 
 def outline(page: Path) -> dict[str, object]:

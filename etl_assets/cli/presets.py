@@ -13,11 +13,13 @@ from etl_assets.cli.output import FAILED, AsJson, WrongUseError, failures_report
 from etl_assets.cli.session import load_settings
 from etl_assets.drafts.draft import DraftOptions, draft_mapping
 from etl_assets.presets.catalog import PresetError, get_preset, is_of_package, list_presets, own_presets
+from etl_assets.presets.model import MEANING_OF_EVIDENCE
 from etl_assets.presets.own import add_preset
 from etl_assets.raw_orders.importing import NoPresetError, require_preset
 from etl_assets.raw_orders.readers.file_reader import FileReader
 
 if TYPE_CHECKING:
+    from etl_assets.presets.model import Preset
     from etl_assets.values.date_order import DateOrder
 
 app = typer.Typer(help="Known export formats.", no_args_is_help=True, add_completion=False)
@@ -32,6 +34,9 @@ def list_all(*, as_json: AsJson = False) -> None:
         records = [
             {
                 "name": preset.name,
+                "platform": _platform(preset),
+                "evidence": preset.evidence,
+                "draft": preset.draft,
                 "description": preset.description,
                 "shape": preset.shape,
                 "file": own.get(preset.name),
@@ -42,7 +47,9 @@ def list_all(*, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"presets": records})
         else:
-            print_records("Presets", records, ["name", "description", "shape", "file"])
+            columns = ["name", "platform", "evidence", "draft", "description", "file"]
+            print_records("Presets", records, columns)
+            say("Evidence: " + "; ".join(f"{mark} {meaning}" for mark, meaning in MEANING_OF_EVIDENCE.items()))
 
 
 @app.command("show")
@@ -138,6 +145,12 @@ def add(
             say(f"{added.preset.name}: {added.path}")
         if not added.preset.detect_headers:
             note("It has no detect_headers, so that no file is taken for it: name it with --preset.", "yellow")
+
+
+def _platform(preset: Preset) -> str | None:
+    """Return the platform that all orders of a preset have; None where the file names it."""
+    mapping = preset.columns.get("platform")
+    return mapping.constant if mapping is not None and not mapping.headers else None
 
 
 def _reader() -> FileReader:

@@ -42,11 +42,25 @@ ITEM_COLUMNS: Final[tuple[ItemColumn, ...]] = ItemColumn.__args__  # type: ignor
 """Columns of a line item; the keys of the objects in `raw_orders.items`."""
 
 
+MEANING_OF_EVIDENCE: Final = {
+    "R": "real export",
+    "S": "source code of the program that writes it",
+    "P": "program that reads real exports",
+    "D": "documentation",
+    "G": "general knowledge, not verified",
+}
+"""The marks of `Preset.evidence`."""
+
+
 class Preset(StrictModel):
     """Export format. docs/importing.md describes the file, with examples."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     description: str = ""
+    evidence: str = Field(default="", pattern=r"^[RSPDG]*$")
+    """Marks of what the mapping was written from: `MEANING_OF_EVIDENCE`."""
+    draft: bool = False
+    """The format was not seen whole: each import says so."""
     shape: Literal["order", "line_item"] = "order"
     """Row of the export: an order, or a line item of one."""
     holds: Literal["orders", "lines"] = "orders"

@@ -98,6 +98,8 @@ def extract_raw_orders(  # the options of one import
         missing = missing_headers(content.headers, fitted)
         counts.unmatched = tuple(missing)
         counts.findings += _missing_headers_found(content.headers, fitted, missing)
+    if fitted.draft:
+        counts.findings.append(Finding("DRAFT_PRESET", fitted.name))
     counts.findings += (Finding("MISSING_PART", name) for name in missing_parts(content.headers, fitted))
     if preset.each_sheet:
         counts.findings += sheets_without_headers(content, preset)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 FindingCode = Literal[
+    "DRAFT_PRESET",
     "MISSING_HEADERS",
     "MISSING_PART",
     "COMBINED_ITEMS",
@@ -62,6 +63,8 @@ DRIFT: Final[tuple[FindingCode, ...]] = (
 """Differences from the last import of the same feed (`drift`)."""
 
 MESSAGES: Final[dict[FindingCode, str]] = {
+    "DRAFT_PRESET": "The preset {subject} is a draft: no whole export of this format was seen when it was written."
+    " Compare a few orders with the platform's pages; what is wrong can be put right in a mapping of your own.",
     "MISSING_HEADERS": "The file lacks the headers that the mapping names for {subject}.",
     "MISSING_PART": "The file lacks {subject}, which the mapping adds to an amount or subtracts: it counts as 0.",
     "COMBINED_ITEMS": "{count} orders name several products and only the pieces of all together: each has one line,"
