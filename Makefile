@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group dev
 	@touch $@
 
-demo: $(READY) ## Generate believable orders, import them, run all assets, show a summary
+demo: $(READY) ## Generate exports of five platforms, import them, run all assets, show the leads
 	@$(BIN)/etl-assets demo
 
 dev: $(READY) ## The Dagster UI with its daemon on http://127.0.0.1:3000

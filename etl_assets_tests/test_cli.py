@@ -277,10 +277,13 @@ def test_doctor_reports_an_unwritable_home_a_full_disk_and_mismatched_packages(
 def test_generate_writes_the_same_files_for_the_same_seed(tmp_path: Path) -> None:
     first = answer(call("generate", tmp_path / "a", "--orders", 20, "--json"))["files"]
     call("generate", tmp_path / "b", "--orders", 20)
-    assert len(first) == 4
+    assert len(first) == 8
     for entry in first:
         name = entry["path"].rsplit("/", 1)[1]
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+DEMO_PLATFORMS = {"1688", "ebay", "etsy", "shopify", "taobao"}
 
 
 @pytest.mark.slow
@@ -294,6 +297,8 @@ def test_demo_runs_the_whole_pipeline_and_changes_no_order_the_second_time(servi
     assert {table: first["status"]["tables"][table] for table in tables} == {
         table: second["status"]["tables"][table] for table in tables
     }
+    assert {one["platform"] for one in first["platforms"] if one["leads"]} >= DEMO_PLATFORMS
+    assert second["platforms"] == first["platforms"]
     counts = second["run"]["assets"]["orders"]
     assert (counts["inserted"], counts["updated"]) == (0, 0)
 

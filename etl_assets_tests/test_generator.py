@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from etl_assets.generator import benchmark, generic, shopify, taobao
+from etl_assets.generator import benchmark, generic
 from etl_assets.generator.benchmark import write_benchmark_orders
-from etl_assets.generator.catalogue import SHOPIFY_SHOPS
 from etl_assets.generator.demo import DemoFile, write_demo_files
 from etl_assets.generator.errors import BAD_AMOUNT, BAD_ITEMS, BAD_PROCESSES, BAD_TIMESTAMP, GENERIC_ERRORS, draw_errors
+from etl_assets.generator.platforms.write import EXPECTED
 from etl_assets.generator.random_columns import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-ORDERS = 2_000
+ORDERS = 3_000
 GENERIC_ORDERS = 600
 BENCHMARK_CHUNK = 500
 
@@ -31,18 +31,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DemoFile]:
 
 
 @pytest.fixture(scope="module")
-def taobao_orders(files: dict[str, DemoFile]) -> pl.DataFrame:
-    return read(files["taobao_orders.csv"].path, "gbk")
-
-
-@pytest.fixture(scope="module")
 def generic_orders(files: dict[str, DemoFile]) -> pl.DataFrame:
     return read(files["generic_orders.csv"].path)
-
-
-@pytest.fixture(scope="module")
-def shopify_rows(files: dict[str, DemoFile]) -> pl.DataFrame:
-    return read(files["shopify_orders.csv"].path)
 
 
 def read(path: Path, encoding: str = "utf-8") -> pl.DataFrame:
@@ -74,23 +64,27 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path
 
 
 def test_files_say_how_they_are_to_be_imported(files: dict[str, DemoFile]) -> None:
-    assert {name: (file.preset, file.shop) for name, file in files.items()} == {
-        "taobao_orders.csv": ("taobao", None),
-        "shopify_orders.csv": ("shopify", SHOPIFY_SHOPS[0].name),
-        "shopify_orders_2.csv": ("shopify", SHOPIFY_SHOPS[1].name),
-        "generic_orders.csv": ("generic", None),
+    assert {name: (file.preset, file.shop, file.currency) for name, file in files.items()} == {
+        "taobao-old.csv": ("taobao", "刻刻时光礼品店", None),
+        "taobao_items-old.csv": ("taobao_items", "刻刻时光礼品店", None),
+        "etsy_orders-us.csv": ("etsy_orders", "Maple & Thread", None),
+        "etsy_items-us.csv": ("etsy_items", "Maple & Thread", None),
+        "shopify-79.csv": ("shopify", "North Stitch", None),
+        "ebay-us.csv": ("ebay", "Kiln & Co", "USD"),
+        "alibaba1688-merged.xlsx": ("alibaba1688", None, None),
+        "generic_orders.csv": ("generic", None, None),
     }
 
 
-def test_all_files_together_hold_the_orders_asked_for(
-    files: dict[str, DemoFile], taobao_orders: pl.DataFrame, generic_orders: pl.DataFrame
-) -> None:
-    shops = [read(files[name].path) for name in ("shopify_orders.csv", "shopify_orders_2.csv")]
-    of_shopify = sum(shop.get_column("Name").n_unique() for shop in shops)
+def test_all_files_together_hold_the_orders_asked_for(files: dict[str, DemoFile], generic_orders: pl.DataFrame) -> None:
     repeated = generic_orders.filter(pl.col("order_id").is_duplicated() & pl.col("order_id").is_not_null())
     assert generic_orders.height >= GENERIC_ORDERS
     assert repeated.height > 0
-    assert taobao_orders.height + of_shopify + GENERIC_ORDERS == ORDERS
+    folder = files["generic_orders.csv"].path.parent / EXPECTED
+    of_platforms = {one.stem: len(one.read_text(encoding="utf-8").splitlines()) for one in folder.iterdir()}
+    assert of_platforms["taobao-old"] == of_platforms.pop("taobao_items-old")
+    assert of_platforms["etsy_orders-us"] == of_platforms.pop("etsy_items-us")
+    assert sum(of_platforms.values()) + GENERIC_ORDERS == ORDERS
 
 
 def test_too_few_orders_are_refused(tmp_path: Path) -> None:
@@ -100,103 +94,6 @@ def test_too_few_orders_are_refused(tmp_path: Path) -> None:
 
 def test_a_handful_of_orders_still_makes_every_file(tmp_path: Path) -> None:
     assert all(file.path.stat().st_size > 0 for file in write_demo_files(tmp_path, orders=10))
-
-
-def test_chunk_size_bounds_the_frames_and_orders_keep_their_numbers() -> None:
-    frames = list(taobao.order_chunks(250, 7, 100, 0.0))
-    assert [frame.height for frame in frames] == [100, 100, 50]
-    assert pl.concat(frames).get_column("订单编号").str.extract(r"(\d+)").n_unique() == 250
-
-
-def test_taobao_report_is_gbk_with_the_platforms_headers(files: dict[str, DemoFile]) -> None:
-    content = files["taobao_orders.csv"].path.read_bytes()
-    header = content.decode("gbk").splitlines()[0]
-    assert header.startswith(
-        "订单编号,买家会员名,买家支付宝账号,买家应付货款,买家应付邮费,买家支付积分,总金额,返点积分,"
-    )
-    assert tuple(header.split(",")) == taobao.HEADERS
-    assert header.endswith(",修改后的sku,修改后的收货地址,异常信息")
-    with pytest.raises(UnicodeDecodeError):
-        content.decode("utf-8")
-
-
-def test_taobao_order_numbers_are_protected_in_every_known_way(taobao_orders: pl.DataFrame) -> None:
-    numbers = taobao_orders.get_column("订单编号").drop_nulls()
-    ways = (r'^="\d{19}"$', r"^\d{19}\t$", r"^'\d{19}$")
-    assert [numbers.str.contains(way).any() for way in ways] == [True, True, True]
-    assert numbers.str.contains("|".join(ways)).all()
-
-
-def test_taobao_report_has_masked_buyers_unpaid_times_and_all_statuses(taobao_orders: pl.DataFrame) -> None:
-    masked = taobao_orders.get_column("买家会员名").str.contains(r"^.\*\*$")
-    assert 0.02 < masked.sum() / taobao_orders.height < 0.12
-    assert {None, "0000-00-00"} < distinct(taobao_orders, "订单付款时间")
-    assert distinct(taobao_orders, "订单状态") == {
-        taobao.UNPAID,
-        taobao.PAID,
-        taobao.SHIPPED,
-        taobao.DONE,
-        taobao.CLOSED,
-    }
-    assert len(distinct(taobao_orders, "店铺名称")) == 3
-    assert taobao_orders.get_column("宝贝标题").str.contains("，").any()
-
-
-def test_taobao_dirt_is_about_one_percent(taobao_orders: pl.DataFrame) -> None:
-    bad = taobao_orders.filter(
-        pl.col("订单编号").is_null() | (pl.col("总金额") == BAD_AMOUNT) | (pl.col("订单创建时间") == BAD_TIMESTAMP)
-    )
-    assert 0.01 <= bad.height / taobao_orders.height < 0.02
-
-
-def test_shopify_headers_are_the_platforms(shopify_rows: pl.DataFrame) -> None:
-    assert tuple(shopify_rows.columns) == shopify.HEADERS
-    assert len(shopify.HEADERS) == 79
-    assert shopify.HEADERS[:4] == ("Name", "Email", "Financial Status", "Paid at")
-    assert shopify.HEADERS[15:18] == ("Created at", "Lineitem quantity", "Lineitem name")
-    assert shopify.HEADERS[24:26] == ("Billing Name", "Billing Street")
-    assert shopify.HEADERS[-2:] == ("Next Payment Due At", "Payment References")
-
-
-def test_shopify_further_rows_of_an_order_repeat_only_name_email_and_time(shopify_rows: pl.DataFrame) -> None:
-    further = shopify_rows.filter(~pl.col("Name").is_first_distinct())
-    own = {*shopify.REPEATED_HEADERS, *(header for header in shopify.HEADERS if header.startswith("Lineitem"))}
-    filled = {column for column in further.columns if further.get_column(column).is_not_null().any()}
-    assert further.height > 0
-    assert filled < own
-    assert further.select("Name", "Created at", "Lineitem name").null_count().row(0) == (0, 0, 0)
-    assert further.get_column("Email").is_null().any()
-
-
-def test_shopify_first_rows_hold_the_order(shopify_rows: pl.DataFrame) -> None:
-    first = shopify_rows.filter(pl.col("Name").is_first_distinct())
-    no_mail = first.filter(pl.col("Email").is_null())
-    assert first.get_column("Name").str.contains(r"^#\d+$").all()
-    assert distinct(first, "Currency") == {"EUR"}
-    assert no_mail.height > 0
-    assert no_mail.select("Billing Name", "Phone").null_count().row(0) == (0, 0)
-    assert 0 < first.get_column("Cancelled at").is_not_null().sum() < first.height / 4
-    assert first.get_column("Billing Zip").str.starts_with("'").any()
-    assert first.get_column("Notes").str.contains('(?s)".*\n|\n.*"').any()
-
-
-def test_shopify_total_is_the_sum_of_its_lines_and_shipping(shopify_rows: pl.DataFrame) -> None:
-    money = pl.Decimal(18, 2)
-    line = pl.col("Lineitem price").cast(money) * pl.col("Lineitem quantity").cast(pl.Int32)
-    orders = shopify_rows.group_by("Name").agg(
-        line.sum().alias("lines"), pl.col("Total", "Shipping").drop_nulls().first()
-    )
-    good = orders.filter(pl.col("Total") != BAD_AMOUNT)
-    assert good.select((pl.col("lines") + pl.col("Shipping").cast(money) == pl.col("Total").cast(money)).all()).item()
-
-
-def test_shopify_times_carry_the_shops_offset_in_summer_and_winter(shopify_rows: pl.DataFrame) -> None:
-    times = shopify_rows.get_column("Created at")
-    assert set(times.str.extract(r" ([+-]\d{4})$").drop_nulls()) == {"+0100", "+0200"}
-    assert (
-        times.str.contains(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}$").sum()
-        == times.len() - (times == BAD_TIMESTAMP).sum()
-    )
 
 
 def test_generic_export_has_every_kind_of_dirt_and_little_of_it(generic_orders: pl.DataFrame) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from etl_assets.cli.output import AsJson, WrongUseError, failures_reported, print_json, print_records
-from etl_assets.generator.demo import BAD_SHARE, DemoFile, write_demo_files
+from etl_assets.generator.demo import BAD_SHARE, MIN_ORDERS, DemoFile, write_demo_files
 from etl_assets.generator.platforms.registry import LAYOUTS, PLATFORMS, layouts_of
 from etl_assets.generator.platforms.write import write_export
 
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-MIN_ORDERS = 10
 ALL: Final = "all"
 
 
 def as_records(files: list[DemoFile]) -> list[dict[str, str | None]]:
     """Return the files as records for printing."""
-    return [{"path": str(file.path), "preset": file.preset, "shop": file.shop} for file in files]
+    return [file._asdict() | {"path": str(file.path)} for file in files]
 
 
 @app.command("generate")
@@ -42,7 +41,7 @@ def generate(  # noqa: PLR0913  # each is an option of the command
 ) -> None:
     """Write made-up exports in the layouts of platforms, each with its expectation; deterministic for a seed.
 
-    Without --platform: files of Taobao, Shopify and a seller's own system, as `demo` uses them.
+    Without --platform: files of five platforms and a seller's own system, as `demo` uses them.
     """
     with failures_reported(as_json=as_json):
         if show_list:

@@ -69,15 +69,6 @@ CHINESE_POSITIONS: Final = ("左胸", "后背", "右袖", "帽前", "杯身", "�
 ENGLISH_PROCESSES: Final = ("embroidery", "screen print", "engraving", "heat transfer", "DTF print", "laser")
 ENGLISH_POSITIONS: Final = ("left chest", "back", "right sleeve", "front", "side", "lid")
 
-TAOBAO_SHOPS: Final = (
-    Shop("taobao", "山茶手作定制店", "CNY", "Asia/Shanghai"),
-    Shop("taobao", "一针一线刺绣旗舰店", "CNY", "Asia/Shanghai"),
-    Shop("taobao", "刻刻时光礼品店", "CNY", "Asia/Shanghai"),
-)
-SHOPIFY_SHOPS: Final = (
-    Shop("shopify", "North Stitch", "EUR", "Europe/Zurich"),
-    Shop("shopify", "Kiln & Co", "USD", "America/New_York"),
-)
 GENERIC_CHINESE_SHOPS: Final = (
     Shop("1688", "义乌源头定制厂", "CNY", "Asia/Shanghai"),
     Shop("douyin", "山茶手作", "CNY", "Asia/Shanghai"),

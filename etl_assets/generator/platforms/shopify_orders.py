@@ -26,8 +26,24 @@ from etl_assets.generator.platforms.layout import (
 )
 from etl_assets.generator.platforms.model import Market, Status, Trade
 from etl_assets.generator.platforms.products import ENGLISH
-from etl_assets.generator.shopify import HEADERS
 
+_ADDRESS_PARTS: Final = (
+    "Name", "Street", "Address1", "Address2", "Company", "City", "Zip", "Province", "Country", "Phone",
+)  # fmt: skip
+HEADERS: Final = (
+    "Name", "Email", "Financial Status", "Paid at", "Fulfillment Status", "Fulfilled at", "Accepts Marketing",
+    "Currency", "Subtotal", "Shipping", "Taxes", "Total", "Discount Code", "Discount Amount", "Shipping Method",
+    "Created at",
+    "Lineitem quantity", "Lineitem name", "Lineitem price", "Lineitem compare at price", "Lineitem sku",
+    "Lineitem requires shipping", "Lineitem taxable", "Lineitem fulfillment status",
+    *(f"Billing {part}" for part in _ADDRESS_PARTS), *(f"Shipping {part}" for part in _ADDRESS_PARTS),
+    "Notes", "Note Attributes", "Cancelled at", "Payment Method", "Payment Reference", "Refunded Amount", "Vendor",
+    "Outstanding Balance", "Employee", "Location", "Device ID", "Id", "Tags", "Risk Level", "Source",
+    "Lineitem discount",
+    *(f"Tax {number} {part}" for number in range(1, 6) for part in ("Name", "Value")),
+    "Phone", "Receipt Number", "Duties", "Billing Province Name", "Shipping Province Name", "Payment ID",
+    "Payment Terms Name", "Next Payment Due At", "Payment References",
+)  # fmt: skip
 HEADERS_75: Final = tuple(
     header for header in HEADERS
     if header not in {"Payment ID", "Payment Terms Name", "Next Payment Due At", "Payment References"}
