@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from etl_assets.cli.main import app
 from etl_assets.drafts.draft import DraftOptions, draft_mapping
 from etl_assets.inbox.ingest import ingest_inbox
 from etl_assets.presets.catalog import PresetError, parse_mapping
@@ -300,3 +303,15 @@ def test_what_is_paid_of_an_order_is_not_its_amount(tmp_path: Path) -> None:
 def test_a_draft_of_a_file_without_an_order_number_names_the_option_for_ledgers(tmp_path: Path) -> None:
     draft = drafted(notebook(tmp_path, NOTEBOOK), number_rows=False)
     assert any("--number-rows" in note for note in draft.notes)
+
+
+def test_a_preview_shows_each_sheet_with_the_places_of_its_orders(tmp_path: Path) -> None:
+    book, mapping = write_ledger(tmp_path / BOOK), tmp_path / "m.yaml"
+    mapping.write_text(MAPPING, encoding="utf-8")
+    shown = CliRunner().invoke(app, ["import", "--dry-run", str(book), "--mapping", str(mapping), "--json"])
+    may, june = json.loads(shown.stdout)["files"]
+    assert (may["rows"], june["rows"]) == (5, 1)
+    assert [one["from"] for one in june["columns"] if one["column"] == "order_id"] == [
+        ["the place of the row: file, sheet, row"]
+    ]
+    assert "sheet 6月" in json.dumps(june, ensure_ascii=False)

@@ -94,6 +94,7 @@ def preview_files(
                     is_detected = preset is None
                     begun = begin_extraction(file, chosen, overrides, is_detected=is_detected, on_progress=on_progress)
                     why = _why(headers or file.headers(), chosen) if is_detected else given_by
+                    why += f", sheet {chosen.sheets[0]}" if chosen.each_sheet and chosen.sheets else ""
                     candidate = Candidate(str(path), begun.preset, begun.counts, begun.frames, begun.shop_checks, why)
                     try:
                         with closing(begun.frames):
