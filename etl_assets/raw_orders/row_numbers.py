@@ -67,8 +67,8 @@ class NumberedRows:
         names = {"file": path.with_name(path.name.removesuffix(".gz")).stem.encode("utf-8", "replace").decode()}
         if content.sheets and preset.sheets:
             names["sheet"] = preset.sheets[0]
-        self._parts = [pl.lit(names[part]) if part in names else part for part in mapping.number_rows_by]
-        self._parts = [part for part in self._parts if not isinstance(part, str) or part == "row"]
+        texts = {name: pl.lit(text) for name, text in names.items()} | {"row": pl.col("__row").cast(pl.String)}
+        self._parts = [texts[part] for part in mapping.number_rows_by if part in texts]
         known = [names[part] for part in mapping.number_rows_by if part in names]
         is_last = mapping.number_rows_by[-1] == "row"
         self.places: Final = Places("".join(name + SEPARATOR for name in known) if is_last else "")
@@ -109,7 +109,7 @@ class NumberedRows:
                 __is_filled=_has_any(self._telling, default=True),
                 __starts=_has_any(self._continued, default=True),
             )
-            number = pl.concat_str(self._number(), separator=SEPARATOR)
+            number = pl.concat_str(self._parts, separator=SEPARATOR)
             starts = pl.col("__is_filled") & pl.col("__starts")
             own = pl.when("__is_total").then(pl.lit(_NONE)).when(starts).then(number)
             carried = marked.select(own.forward_fill().fill_null(pl.lit(self._last))).to_series().alias("__carried")
@@ -133,9 +133,6 @@ class NumberedRows:
             yield frame.filter(~is_unfilled)
         if count:
             findings.append((UNFILLED_ROWS, "", count, first))
-
-    def _number(self) -> list[pl.Expr]:
-        return [pl.col("__row").cast(pl.String) if isinstance(part, str) else part for part in self._parts]
 
     def _with_rows(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Add the number of each row as a spreadsheet program shows it."""
