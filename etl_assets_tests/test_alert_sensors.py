@@ -107,7 +107,7 @@ def world(tmp_path: Path, new_instance: Path, monkeypatch: pytest.MonkeyPatch, r
         yield World(instance, defs, failing)
 
 
-def test_both_sensors_are_part_of_the_definitions_and_run_by_default() -> None:
+def test_the_sensors_are_part_of_the_definitions_and_run_by_default() -> None:
     repository = build_defs().get_repository_def()
     for sensor in ALERT_SENSORS:
         assert repository.get_sensor_def(sensor.name).default_status == dg.DefaultSensorStatus.RUNNING
@@ -179,7 +179,7 @@ def test_a_run_of_a_command_causes_an_alert_although_a_retry_is_announced(world:
     assert [one["run_id"] for one in receiver.received] == [run_id]
 
 
-@pytest.mark.parametrize("sensor", ALERT_SENSORS, ids=lambda sensor: sensor.name)
+@pytest.mark.parametrize("sensor", [notify_failed_runs, notify_failed_checks], ids=lambda sensor: sensor.name)
 def test_an_alert_that_no_channel_took_is_sent_by_a_later_tick(
     world: World, receiver: Receiver, sensor: dg.SensorDefinition
 ) -> None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
 from etl_assets.cli.runs import report_dict, show_report
 from etl_assets.definitions import build_defs
 from etl_assets.ledger.queue import RawIdRange, slice_ranges
-from etl_assets.orchestration.alert_sensors import notify_failed_checks
+from etl_assets.orchestration.alert_sensors import notify_failed_checks, notify_held_imports
 from etl_assets.orchestration.health import failed_checks
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.run_in_process import run_in_process
@@ -28,6 +29,7 @@ from etl_assets.reverts.imports import RevertError, accept_imports, restore_impo
 from etl_assets.run.registry import run_asset
 from etl_assets.sources import session
 from etl_assets.sources.pull import pull
+from etl_assets_tests.helpers.alert_receivers import web_server
 from etl_assets_tests.helpers.literal_frames import Row, january
 from etl_assets_tests.helpers.pipeline import (
     comparable,
@@ -45,6 +47,7 @@ from etl_assets_tests.test_quarantine_jobs import metadata, run_job
 from etl_assets_tests.test_revert import assert_sound, with_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from uuid import UUID
 
@@ -407,9 +410,8 @@ def test_a_run_that_holds_an_import_fails_one_check_once_and_names_the_import(
         assert event is not None
         assert event.asset_materialization is not None
         assert str(event.asset_materialization.metadata["held_imports"].value).startswith(message)
-        assert tick(instance) == "1 alerts sent."
+        assert tick(instance) == "0 alerts sent.", "the import has an alert of its own"
         assert run_in_process(settings, build_defs).status == "success"
-        assert tick(instance) == "0 alerts sent."
         assert [(asset, name) for asset, name, *_ in failed_checks(instance)] == [("orders", "no_import_is_held")]
     assert query(services, "SELECT * FROM etl_work") == []  # so no sensor asks for a run
     state = read_pipeline_state(services.database)
@@ -426,6 +428,47 @@ def tick(instance: dg.DagsterInstance) -> str:
         data = notify_failed_checks.evaluate_tick(context)
     instance.daemon_cursor_storage.set_cursor_values({key: data.cursor or ""})
     return data.skip_message or ""
+
+
+def test_each_held_import_causes_one_alert(services: Services) -> None:
+    """Two runs in a row hold imports, and no run passes in between."""
+    land_and_run(services, orders(30))
+    before = land_and_run(services, orders(22, customer_name=None))
+    with web_server() as receiver:
+        services.database.settings = services.database.settings.model_copy(
+            update={"notify_webhook_url": SecretStr(receiver.url), "public_url": "https://etl.example.com"}
+        )
+        ticks = held_import_ticks(services)
+        assert next(ticks) == "Started: watches imports that are held from now on."
+        first = land_and_run(services, orders(23, customer_name=None))
+        assert [next(ticks), next(ticks)] == ["1 alerts sent.", "0 alerts sent."]
+        second = land_and_run(services, orders(24, amount=None))
+        third = land_and_run(services, orders(25, items=None))
+        receiver.answers = [200, 404]
+        assert next(ticks).startswith("1 alerts sent. webhook failed")
+        assert [next(ticks), next(ticks)] == ["1 alerts sent.", "0 alerts sent."]
+        revert_imports(services.database, [first])
+        assert next(ticks) == "0 alerts sent."
+        restore_imports(services.database, [first])
+        accept_imports(services.database, [second])
+        assert held(services).keys() == {before, first, third}
+        assert next(ticks) == "0 alerts sent."
+    assert [one["title"] for one in receiver.received] == [
+        f"Import {str(one)[:8]} is held" for one in (first, second, third, third)
+    ]
+    got = receiver.received[0]
+    assert (got["kind"], got["asset"], got["run_id"], got["url"]) == ("import_held", "orders", None, None)
+    assert got["detail"].startswith(f"test is held (23 orders, import {first}): it would take the customer")
+
+
+def held_import_ticks(services: Services) -> Iterator[str]:
+    """Evaluate the sensor of held imports, each time with the cursor of its last tick."""
+    cursor: str | None = None
+    while True:
+        with dg.build_sensor_context(cursor=cursor, resources={"database": services.database}) as context:
+            data = notify_held_imports.evaluate_tick(context)
+        cursor = data.cursor
+        yield data.skip_message or ""
 
 
 def test_commands_show_what_is_held_and_accept_it(services: Services) -> None:

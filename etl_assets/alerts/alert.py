@@ -13,7 +13,7 @@ from etl_assets.errors import EtlError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AlertKind = Literal["run_failed", "check_failed", "test"]
+AlertKind = Literal["run_failed", "check_failed", "import_held", "test"]
 
 
 class AlertError(EtlError):
@@ -21,7 +21,7 @@ class AlertError(EtlError):
 
 
 class Alert(BaseModel):
-    """Alert about a run, a job, an asset or a check.
+    """Alert about a run, a job, an asset, a check or an import.
 
     Its texts are messages of this project's own: no customer's data, no secret.
     """

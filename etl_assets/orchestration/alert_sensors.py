@@ -1,7 +1,6 @@
-"""Sensors that send alerts about failed runs and failed checks.
+"""Sensors that send alerts about failed runs, failed checks and held imports.
 
-Only the reading of Dagster's records belongs here; alerts, channels and the history of checks are in
-`etl_assets/alerts`. See https://docs.dagster.io/guides/automate/sensors.
+Only the reading of records belongs here; alerts, channels and the history of checks are in `etl_assets/alerts`. See https://docs.dagster.io/guides/automate/sensors.
 
 Delivery is at least once: the cursor moves when a channel took the alert, and stays where none did. Therefore these are
 plain sensors: Dagster's run-failure sensor goes on to the next run where sending fails, and Dagster has none for checks
@@ -14,16 +13,21 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as COMPLETED,
 )
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+from pydantic import TypeAdapter
 
 from etl_assets.alerts.alert import Alert
 from etl_assets.alerts.check_history import CheckHistory, Evaluation
 from etl_assets.alerts.notifier import Notifier, configured_channels
+from etl_assets.database.database import Database
+from etl_assets.orchestration.check_specs import IMPORTS_PASS_THE_BRAKE
+from etl_assets.reporting.held import HeldImport, read_held_imports, read_once_held
 from etl_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 30
@@ -34,6 +38,8 @@ WILL_RETRY_TAG: Final = "dagster/will_retry"
 RETRIED_AS_TAG: Final = "dagster/auto_retry_run_id"
 RETRY_WAIT_SECONDS: Final = 120.0
 """Time for an announced retry to appear as a run; Dagster makes none of a run whose job is gone."""
+_HELD_CURSOR: Final = TypeAdapter(set[UUID])
+"""Imports that users know to be held, or to have been; accepted ones are forgotten, as they are never held again."""
 
 PendingAlerts = Iterator[tuple[str, Alert | None]]
 """For each record that a tick reads: the cursor after it, and the alert that is due, if any."""
@@ -67,10 +73,30 @@ def notify_failed_checks(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     if context.repository_def is None:
         msg = "The sensor was evaluated without its definitions."
         raise dg.DagsterInvariantViolationError(msg)
-    keys = sorted(context.repository_def.asset_graph.asset_check_keys)
+    keys = sorted(context.repository_def.asset_graph.asset_check_keys - {IMPORTS_PASS_THE_BRAKE.key})
     history = CheckHistory.model_validate_json(context.cursor)
     settings = Settings()
     return _send_pending(context, settings, _failed_checks(context.instance, keys, history, settings.public_url))
+
+
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    description="Sends an alert for each import that the brake holds.",
+)
+def notify_held_imports(context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]) -> dg.SkipReason:
+    """Watch the imports, in place of the check of a run that holds some.
+
+    Hazard: that check may fail in each of two runs for other imports, and is not evaluated if the run is killed
+    (docs/decisions.md, "Repeated alerts").
+    """
+    with database.transaction() as connection:
+        held, once_held = read_held_imports(connection), read_once_held(connection)
+    if context.cursor is None:
+        context.update_cursor(_HELD_CURSOR.dump_json(once_held).decode())
+        return dg.SkipReason("Started: watches imports that are held from now on.")
+    known = _HELD_CURSOR.validate_json(context.cursor) & once_held
+    return _send_pending(context, database.settings, _new_held(held, known, database.settings.public_url))
 
 
 def _send_pending(context: dg.SensorEvaluationContext, settings: Settings, pending: PendingAlerts) -> dg.SkipReason:
@@ -90,6 +116,23 @@ def _send_pending(context: dg.SensorEvaluationContext, settings: Settings, pendi
     if problems:
         context.log.error("Alerts:%s", problems)
     return dg.SkipReason(f"{sent} alerts sent.{problems}")
+
+
+def _new_held(held: list[HeldImport], known: set[UUID], public_url: str | None) -> PendingAlerts:
+    """Return an alert for each held import that is not `known`, the oldest first."""
+    for one in reversed(held):
+        if one.import_id in known:
+            continue
+        known = known | {one.import_id}
+        alert = Alert(
+            kind="import_held",
+            title=f"Import {str(one.import_id)[:8]} is held",
+            text=one.message,
+            asset="orders",
+            run_id=one.run_id,
+            url=_ui_link(public_url, f"runs/{one.run_id}") if one.run_id else None,
+        )
+        yield _HELD_CURSOR.dump_json(known).decode(), alert
 
 
 def _failed_runs(instance: dg.DagsterInstance, after: int, public_url: str | None) -> PendingAlerts:
@@ -194,4 +237,4 @@ def _ui_link(public_url: str | None, path: str) -> str | None:
     return f"{public_url.rstrip('/')}/{path}" if public_url else None
 
 
-ALERT_SENSORS: Final = (notify_failed_runs, notify_failed_checks)
+ALERT_SENSORS: Final = (notify_failed_runs, notify_failed_checks, notify_held_imports)

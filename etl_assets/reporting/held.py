@@ -31,6 +31,8 @@ class HeldImport:
     rows: int
     tables: Mapping[str, Mapping[str, int]]
     """Tables of which it would remove too much → `removed` and stored `rows`, as they were then."""
+    run_id: str | None
+    """Run that held it."""
 
     @property
     def message(self) -> str:
@@ -65,5 +67,10 @@ def read_held_imports_of_run(connection: sa.Connection, run_id: str) -> list[Hel
     return [_held_import(row) for row in connection.execute(_OF_RUN, {"run_id": run_id})]
 
 
+def read_once_held(connection: sa.Connection) -> set[UUID]:
+    """Read the ids of imports that are held, or are reverted and would be held again once they are restored."""
+    return set(connection.execute(sa.text("SELECT import_id FROM import_tasks WHERE held IS NOT NULL")).scalars())
+
+
 def _held_import(row: sa.Row[Any]) -> HeldImport:
-    return HeldImport(row.import_id, row.source, row.rows, row.held["tables"])
+    return HeldImport(row.import_id, row.source, row.rows, row.held["tables"], row.held["run_id"])
