@@ -141,3 +141,49 @@ def test_the_inbox_imports_each_sheet_once(services: Services, reader: FileReade
     assert [one.preset for one in anew.imports] == ["stall_items"]
     run_all(services)
     assert lines(services) == [("Ann", "mug", 50), ("Ann", "cap", 2)]
+
+
+ORDER_REPORT: Final = ("订单编号", "总金额", "买家实付金额", "订单状态", "订单创建时间", "商品标题", "店铺名称")
+LINE_REPORT: Final = (
+    *("子订单编号", "主订单编号", "商品标题", "商品价格", "购买数量", "商品属性", "套餐信息", "商家编码", "店铺名称"),
+)
+QIANNIU: Final[dict[str, list[list[Any]]]] = {
+    "发货报表": [["订单编号", "物流单号", "物流公司", "发货时间"], ["11", "SF1", "顺丰", "2026-05-02 10:00:00"]],
+    "销售明细": [
+        [*LINE_REPORT],
+        ["111", "11", "木牌", 40, 2, "颜色:原木", None, "W-1", "花间"],
+        ["112", "11", "杯子", 10, 1, None, None, "C-1", "花间"],
+        ["121", "12", "木牌", 40, 1, None, None, "W-1", "花间"],
+    ],
+    "订单报表": [
+        [*ORDER_REPORT],
+        ["11", 90, 90, "交易成功", "2026-05-01 10:00:00", "木牌,杯子", "花间"],
+        ["12", 40, 40, "交易关闭", "2026-05-01 11:00:00", "木牌", "花间"],
+    ],
+}
+
+
+@pytest.mark.parametrize("sheets", [list(QIANNIU), list(QIANNIU)[::-1]], ids=lambda sheets: sheets[0])
+def test_orders_and_lines_of_a_qianniu_workbook_are_imported_and_its_parcels_are_not(
+    services: Services, tmp_path: Path, sheets: list[str]
+) -> None:
+    inbox = tmp_path / "inbox"
+    write(inbox / "a.xlsx", {name: QIANNIU[name] for name in sheets})
+    taken = ingest_inbox(services.database, inbox, settle_seconds=0)
+    assert {(one.preset, one.status, one.rows) for one in taken.imports} == {
+        ("taobao", "completed", 2),
+        ("taobao_items", "completed", 2),
+    }
+    run_all(services)
+    stored = query(
+        services,
+        "SELECT o.order_id, amount, is_cancelled, product, variant, sku, i.quantity FROM orders o"
+        " JOIN order_items i USING (order_no) ORDER BY i.order_id, line_no",
+    )
+    assert [tuple(row.values()) for row in stored] == [
+        ("11", 90, False, "木牌", "颜色:原木", "W-1", 2),
+        ("11", 90, False, "杯子", None, "C-1", 1),
+        ("12", 40, True, "木牌", None, "W-1", 1),
+    ]
+    assert query(services, "SELECT * FROM quarantine") == []
+    assert query(services, "SELECT * FROM etl_work") == []
