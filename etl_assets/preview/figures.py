@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from etl_assets.orders.transform import newest_versions
 from etl_assets.orders.value_hints import HINT_COLUMNS, unreadable_values_hint
 from etl_assets.values.numbers import TOTAL
 
@@ -75,9 +74,8 @@ class Figures:
         self._counts: dict[tuple[str, str], int] = {}
         self._unreadable: list[pl.DataFrame] = []
 
-    def add_orders(self, versions: pl.DataFrame, rows: pl.DataFrame) -> None:
-        """Add the orders of a part: their good versions (`ORDER_SCHEMA`), and all its rows."""
-        newest = newest_versions(versions)
+    def add_orders(self, newest: pl.DataFrame, rows: pl.DataFrame) -> None:
+        """Add the orders of a part: the newest good version of each (`ORDER_SCHEMA`), and all its rows."""
         self.orders += newest.height
         self.items += int(rows.join(newest.select("raw_id"), on="raw_id", how="semi")["item_lines"].sum())
         self.without_customer += newest["customer_global_id"].null_count()

@@ -19,7 +19,6 @@ from etl_assets.orders.line_versions import (
     same_lines,
 )
 from etl_assets.orders.transform import ORDER_KEY
-from etl_assets.preview.reading import same_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +73,6 @@ class LineParts:
     def _compare(self, there: pl.DataFrame) -> int:
         """Count the orders that have these lines already."""
         stored_ids = there["stored_raw_id"].drop_nulls()
-        texts = self._store.lines_of(stored_ids)
         mappings = {
             raw_id: json.dumps(json.loads(mapping), sort_keys=True)
             for raw_id, mapping in self._store.unfinished_lines(stored_ids).select("raw_id", "mapping").iter_rows()
@@ -84,7 +82,7 @@ class LineParts:
             for file, one in self._candidates.items()
         }
         compared = there.with_columns(
-            is_same_text=same_texts(there, texts),
+            is_same_text=~pl.col("stored_raw_id").is_in(self._store.differing_lines(there).implode()),
             mapping=pl.col("file").replace_strict(own, return_dtype=pl.String),
             mapping_stored=pl.col("stored_raw_id").replace_strict(mappings, default=None, return_dtype=pl.String),
         )

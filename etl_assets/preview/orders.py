@@ -25,7 +25,6 @@ from etl_assets.orders.transform import (
 from etl_assets.orders.write_newest import StoredOrders, decide_newest
 from etl_assets.preview.figures import Figures, unread_value
 from etl_assets.preview.lines import LineParts
-from etl_assets.preview.reading import other_lines
 from etl_assets.preview.store import LEAD_OF_ORDER_SCHEMA, STORED_ORDER_SCHEMA
 from etl_assets.process_items.transform import BAD_PROCESSES
 from etl_assets.raw_orders.findings import Finding
@@ -81,10 +80,12 @@ class OrderParts:
         rows = pl.concat([self._mark_conflicts(file, own) for file, own in _by_file(part)])
         files = _by_file(rows)
         of_orders = [(file, own) for file, own in files if self._candidates[file].preset.holds == "orders"]
+        nothing = pl.DataFrame(schema=ORDER_SCHEMA)
         read = [self._read(file, own) for file, own in of_orders]
-        versions = pl.concat([pl.DataFrame(schema=ORDER_SCHEMA), *read])
+        versions = pl.concat([nothing, *(of_file for of_file, _ in read)])
+        newest = read[0][1] if len(read) == 1 else newest_versions(pl.concat([nothing, *(own for _, own in read)]))
         store = StoredOrders(lambda newest: self._stored(newest, rows), compare_with_stored)
-        decided, kept, others = decide_newest(versions, newest_versions(versions), store)
+        decided, kept, others = decide_newest(versions, newest, store)
         self._add_rejected("orders", reject_conflicts(others), rows, pl.col(IDENTITY))
         for change, count in decided.group_by("change").len().iter_rows():
             self.changes[change] += count
@@ -126,13 +127,14 @@ class OrderParts:
         self._conflicts[file] += int(rows.select(is_new.sum()).item())
         return rows.with_columns(defect=with_conflict(pl.col("defect"), is_new))
 
-    def _read(self, file: int, rows: pl.DataFrame) -> pl.DataFrame:
-        """Read the rows of an import as versions of orders."""
+    def _read(self, file: int, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Read the rows of an import as versions of orders; return also the newest one of each order."""
         types = self._store.order_types(rows["order_type"]).drop("is_mapped")
         versions, rejected = read_orders(rows, self._candidates[file].preset, self._shops, types)
-        self.figures[file].add_orders(versions, rows)
+        newest = newest_versions(versions)
+        self.figures[file].add_orders(newest, rows)
         self._add_rejected("orders", rejected, rows, unread_value())
-        return versions
+        return versions, newest
 
     def _read_lines(self, file: int, rows: pl.DataFrame) -> LineRows:
         """Read the rows of a file of lines as versions of orders' lines."""
@@ -147,7 +149,7 @@ class OrderParts:
             stored.select(*ORDER_KEY, stored_raw_id="raw_id"), on=ORDER_KEY
         )
         compared = pairs.join(rows.select("raw_id", "items_hash", "processes_hash"), on="raw_id")
-        differing = other_lines(compared, self._store.lines_of(compared["stored_raw_id"]))
+        differing = self._store.differing_lines(compared)
         return stored.with_columns(lines_differ=pl.col("raw_id").is_in(differing.implode()))
 
     def _add_rejected(self, asset: str, rejected: pl.DataFrame, rows: pl.DataFrame, value: pl.Expr) -> None:

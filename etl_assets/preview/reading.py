@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+import polars_hash as plh
 
 from etl_assets.order_items.transform import read_items
 from etl_assets.orders.step import RAW_ORDER_TEXT_SCHEMA
 from etl_assets.preview.samples import Samples
+from etl_assets.preview.store import HASH_DIGITS
 from etl_assets.process_items.transform import read_processes
 from etl_assets.raw_orders.load import complete_findings, decided_preset
 from etl_assets.shop.transform import distinct_shops
@@ -123,22 +125,6 @@ class Candidate:
 
 
 def _line_hashes() -> list[pl.Expr]:
-    return [pl.col(name).hash().alias(f"{name}_hash") for name in ("items", "processes")]
-
-
-def other_lines(versions: pl.DataFrame, stored: pl.DataFrame) -> pl.Series:
-    """Return the `stored_raw_id` of the versions whose raw items or processes differ from the stored ones.
-
-    Args:
-        versions: `stored_raw_id`, `items_hash`, `processes_hash`.
-        stored: `stored_raw_id`, `items`, `processes`.
-    """
-    both = versions.join(stored.select("stored_raw_id", *_line_hashes()), on="stored_raw_id", suffix="_stored")
-    differs = [pl.col(f"{name}_hash") != pl.col(f"{name}_hash_stored") for name in ("items", "processes")]
-    return both.filter(pl.any_horizontal(differs))["stored_raw_id"]
-
-
-def same_texts(versions: pl.DataFrame, stored: pl.DataFrame) -> pl.Expr:
-    """Test that the raw texts of versions are those of the stored ones; arguments as for `other_lines`."""
-    differing = other_lines(versions, stored)
-    return pl.col("stored_raw_id").is_not_null() & ~pl.col("stored_raw_id").is_in(differing.implode())
+    """Hash the raw lines of rows as the database does for the stored ones (`Store.differing_lines`)."""
+    texts = {name: plh.concat_str(pl.col(name).cast(pl.String)) for name in ("items", "processes")}
+    return [text.chash.sha2_256().str.slice(0, HASH_DIGITS).alias(f"{name}_hash") for name, text in texts.items()]

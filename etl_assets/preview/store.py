@@ -48,7 +48,8 @@ LEAD_OF_ORDER_SCHEMA: Final = {
     "lead_id": pl.String(),
     "lead_customer": pl.String(),
 }
-LINES_SCHEMA: Final = {"stored_raw_id": pl.Int64(), "items": pl.String(), "processes": pl.String()}
+HASH_DIGITS: Final = 16
+"""Hexadecimal digits of the SHA-256 of raw items or processes that are compared."""
 
 
 class Store:
@@ -104,10 +105,18 @@ class Store:
         rows = self.connection.execute(sa.text(STORED_ROWS), {"assets": list(assets)})
         return {asset: count for asset, count in rows}  # noqa: C416  # rows are no pairs to the type checker
 
-    def lines_of(self, raw_ids: pl.Series) -> pl.DataFrame:
-        """Read the raw items and processes of raw rows (`LINES_SCHEMA`)."""
-        keys = raw_ids.unique().sort().alias("raw_id").to_frame()
-        return self._fetch(_LINES, LINES_SCHEMA, "raw_orders", keys)
+    def differing_lines(self, versions: pl.DataFrame) -> pl.Series:
+        """Return the `stored_raw_id` of versions whose raw items or processes differ from the stored ones.
+
+        The database compares hashes: of most orders imported again nothing has to be fetched.
+
+        Args:
+            versions: `stored_raw_id`, `items_hash`, `processes_hash`.
+        """
+        pairs = versions.select(raw_id="stored_raw_id", items="items_hash", processes="processes_hash")
+        schema: dict[str, pl.DataType] = {"stored_raw_id": pl.Int64()}
+        stored = pairs.drop_nulls("raw_id").sort("raw_id")
+        return self._fetch(_DIFFERING_LINES, schema, "raw_orders", stored)["stored_raw_id"]
 
     def leads_of_orders(self, keys: pl.DataFrame) -> pl.DataFrame:
         """Read the leads that orders (`ORDER_KEY`) are attached to, and their customers (`LEAD_OF_ORDER_SCHEMA`)."""
@@ -197,7 +206,14 @@ def _columns(schema: dict[str, pl.DataType], alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in schema)
 
 
-_LINES: Final = "SELECT r.raw_id, r.items, r.processes FROM preview_keys k JOIN raw_orders r USING (raw_id)"
+def _hash(column: str) -> str:
+    return f"left(encode(sha256(convert_to({column}, 'UTF8')), 'hex'), {HASH_DIGITS})"
+
+
+_DIFFERING_LINES: Final = f"""
+    SELECT r.raw_id FROM preview_keys k JOIN raw_orders r USING (raw_id)
+    WHERE ({_hash("r.items")}, {_hash("r.processes")}) IS DISTINCT FROM (k.items, k.processes)
+"""  # noqa: S608  # constants only
 LINE_COUNT_SCHEMA: Final = {
     "shop_id": pl.Int32(),
     "order_id": pl.String(),
