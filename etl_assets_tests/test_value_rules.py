@@ -191,6 +191,14 @@ def test_parse_money_reads_an_amount_as_the_format_says(
     assert value_of(parse_money(pl.col("text"), number_format), text) == (amount and Decimal(amount))
 
 
+@pytest.mark.parametrize(
+    ("text", "amount"), [("50.000", None), ("₫50.000", None), (".125", None), ("50.00", "50"), ("$1,234.5", "1234.5")]
+)
+def test_an_amount_of_more_decimals_than_the_format_has_is_none(text: str, amount: str | None) -> None:
+    read = value_of(parse_money(pl.col("text"), NumberFormat(decimals=2)), text)
+    assert read == (amount and Decimal(amount))
+
+
 def test_parse_money_reads_each_row_by_itself() -> None:
     frame = pl.DataFrame({"text": ["1,234.5", "12", None, "free", "€3"]})
     read = frame.select(parse_money(pl.col("text"), POINT)).to_series()

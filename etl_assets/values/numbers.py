@@ -37,6 +37,9 @@ class NumberFormat(BaseModel):
         "₩", "₺", "฿", "₫", "₴", "₽", "₪", "₱", "元", "CNY", "RMB", "USD", "EUR", "GBP",
     )  # fmt: skip
 
+    decimals: int | None = Field(default=None, ge=1, le=4)
+    """Most decimals of an amount; one with more is no amount, such as ``50.000`` where the point marks thousands."""
+
     @model_validator(mode="before")
     @classmethod
     def _swap_with_decimal_comma(cls, value: object) -> object:
@@ -73,7 +76,8 @@ class NumberFormat(BaseModel):
     def with_decimal_point(self, bare: pl.Expr) -> pl.Expr:
         """Rewrite a number in this notation to digits with a decimal point; null where the text is no number."""
         point = re.escape(self.decimal)
-        is_number = bare.str.contains(rf"^[+-]?(?:{self._whole_pattern}(?:{point}[0-9]*)?|{point}[0-9]+)$")
+        many, some = ("*", "+") if self.decimals is None else (f"{{0,{self.decimals}}}", f"{{1,{self.decimals}}}")
+        is_number = bare.str.contains(rf"^[+-]?(?:{self._whole_pattern}(?:{point}[0-9]{many})?|{point}[0-9]{some})$")
         digits = bare.str.replace_all(self.thousands, "", literal=True) if self.thousands else bare
         return pl.when(is_number).then(digits.str.replace(self.decimal, ".", literal=True))
 
@@ -127,7 +131,8 @@ def parse_money(text: pl.Expr, number_format: NumberFormat) -> pl.Expr:
     An exponent is refused: it is a spreadsheet's rounding of a longer number. So is anything beyond ``numeric(18,4)``.
     """
     bare = clean_text(text)
-    is_plain = bare.str.contains(r"^[+-]?\d+(?:\.\d{1,4})?$") if number_format.decimal == "." else pl.lit(value=False)
+    plain = rf"^[+-]?\d+(?:\.\d{{1,{number_format.decimals or 4}}})?$"
+    is_plain = bare.str.contains(plain) if number_format.decimal == "." else pl.lit(value=False)
     written = number_format.without_currency_sign(pl.when(~is_plain).then(bare))
     digits = pl.when(is_plain).then(bare).otherwise(number_format.with_decimal_point(written))
     return digits.cast(MONEY, strict=False)
