@@ -348,6 +348,29 @@ def test_a_preview_shows_what_the_file_holds_and_how_it_is_read(settings: Settin
         assert text in shown
 
 
+def test_a_column_is_shown_as_it_is_read_beside_another_that_cannot_be_read(settings: Settings, tmp_path: Path) -> None:
+    file, mapping = tmp_path / "orders.csv", tmp_path / "mapping.yaml"
+    file.write_text("No;Date;Total;Tax\n1;02/06/2026;12,50;abc\n1;13/06/2026;12,50;abc\n", encoding="utf-8")
+    mapping.write_text(
+        "{name: t, delimiter: ';', timestamp_formats: ['%m/%d/%Y'], columns: {shop: {constant: S}, order_id: No,"
+        " order_status: State, ordered_at: Date, amount: Total,"
+        " refunded_amount: {sum: {plus: [Total], minus: [Tax]}}}}",
+        encoding="utf-8",
+    )
+    found = previewed(file, "--mapping", mapping)["files"][0]
+    columns = {column["column"]: column for column in found["columns"]}
+    assert columns["ordered_at"]["values"] == [
+        {"file": "02/06/2026", "read": "2026-02-06T00:00:00+00:00", "is_read": True},
+        {"file": "13/06/2026", "read": None, "is_read": False},
+    ]
+    assert columns["amount"]["values"] == [{"file": "12,50", "read": None, "is_read": False}]
+    assert (columns["order_status"]["from"], columns["order_status"]["missing"]) == ([], ["State"])
+    assert columns["refunded_amount"]["from"] == ["the sum of Total less Tax"]
+    shown = call("import", "--dry-run", file, "--mapping", mapping).stdout
+    for text in ("2 rows can't be read", "the file lacks 'State'", "Nothing was written. Correct the mapping"):
+        assert text in shown
+
+
 def test_a_preview_of_what_was_imported_says_that_nothing_changes(
     services: Services, export: tuple[Path, Path]
 ) -> None:

@@ -82,6 +82,7 @@ def test_day_and_month_are_left_open_where_the_column_does_not_decide() -> None:
     ("texts", "notation"),
     [
         (["1,50", "1.234,5", "7"], '{decimal: ",", thousands: "."}'),
+        (["1,50", "free"], '{decimal: ",", thousands: "."}'),
         (["1 234,50"], '{decimal: ",", thousands: " "}'),
         (["1'234.50"], """{decimal: ".", thousands: "'"}"""),
     ],

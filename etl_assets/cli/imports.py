@@ -85,6 +85,8 @@ def import_files(  # noqa: PLR0913  # the options of the command
         if ordered != files:
             note(f"Imported in the order of the newest time in each: {', '.join(path.name for path in ordered)}.")
         show_imports(results, as_json=as_json)
+        if any(result.rows for result in results) and not as_json:
+            note("The tables follow in the next run: `etl-assets run` does it, or a sensor that is on.")
         if any(result.status == "failed" for result in results):
             raise typer.Exit(FAILED)
 

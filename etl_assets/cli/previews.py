@@ -34,10 +34,20 @@ def show_preview(preview: Preview) -> None:
         heading("Against the database", stderr=False)
         _show_database(preview.database)
     say("")
-    say(
-        "Nothing was written. The same command without --dry-run imports; `etl-assets imports revert` takes it back.",
-        "bold",
+    say(f"Nothing was written. {_next(preview.files)}", "bold")
+
+
+def _next(files: Sequence[Mapping[str, Any]]) -> str:
+    """Return what to do next."""
+    if all("error" in file or (file["rows"] and not file["orders"]) for file in files):
+        return "Correct the mapping or the file, and look again."
+    first = (
+        ""
+        if not any(one.get("quarantine") for one in files)
+        else "Correct the mapping or the file and look again, or import: "
     )
+    command = "the same command without --dry-run, then `etl-assets run`; `etl-assets imports revert` takes it back."
+    return f"{first or 'To import: '}{command}"
 
 
 def _show_file(file: Mapping[str, Any]) -> None:
@@ -170,7 +180,7 @@ def _read(file: Mapping[str, Any]) -> str:
     replaced = file["rows"] - file["orders"] - rejected
     return (
         found
-        + (f"; {_count(rejected, 'order')} can't be read" if rejected else "")
+        + (f"; {_count(rejected, 'row')} can't be read" if rejected else "")
         + (f"; {_count(replaced, 'row')} replaced by a newer one of the file" if replaced > 0 else "")
     )
 
@@ -192,12 +202,14 @@ def _amount(one: Mapping[str, Any]) -> str:
     refunded = f", {one['refunded']:,.2f} given back" if one["refunded"] else ""
     without = f", {one['without_amount']:,} without an amount" if one["without_amount"] else ""
     orders = _count(one["orders"], "order")
-    return f"{one['amount']:,.2f} {one['currency'] or '(no currency)'} ({orders}{cancelled}{refunded}{without})"
+    currency = one["currency"] or "without a currency (--currency names one)"
+    return f"{one['amount']:,.2f} {currency} ({orders}{cancelled}{refunded}{without})"
 
 
 def _column_row(column: Mapping[str, Any]) -> tuple[str, str, str, str]:
     filled = NOTHING if column["filled"] is None else _percent(column["filled"])
-    taken = ", else ".join(column["from"]) or "no header of the file"
+    missing = ", ".join(map(repr, column["missing"]))
+    taken = ", else ".join(column["from"]) or (f"the file lacks {missing}" if missing else "no header of the file")
     return column["column"], taken, filled, "; ".join(map(_value, column["values"]))
 
 
@@ -231,7 +243,7 @@ def _type_row(one: Mapping[str, Any]) -> tuple[str, int, str]:
 
 
 def _shops(new: Sequence[Mapping[str, str]]) -> str:
-    names = [one["shop_name"] for one in new]
+    names = [f"{one['shop_name']} ({one['platform']})" for one in new]
     more = f" and {len(names) - SHOPS_SHOWN:,} more" if len(names) > SHOPS_SHOWN else ""
     return f"{len(names):,} new: {', '.join(names[:SHOPS_SHOWN])}{more}" if names else "none new"
 

@@ -80,7 +80,10 @@ def _formats_to_try(texts: pl.Series) -> str | None:
 
 
 def _numbers_to_try(texts: pl.Series) -> str | None:
-    """Return the notation that reads all texts, as a draft of a mapping has it; None where there is none."""
+    """Return the notation that reads all texts but words, as a draft of a mapping has it; None where there is none."""
+    texts = texts.filter(texts.str.contains(r"\d"))
+    if texts.is_empty():
+        return None
     profile = ColumnProfile()
     measure_column(profile, texts, {"number"})
     numbers, _ = decide_numbers([profile])

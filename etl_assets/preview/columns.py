@@ -17,6 +17,7 @@ from etl_assets.values.text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from etl_assets.presets.amount_sum import AmountSum
     from etl_assets.presets.column_mapping import ColumnMapping
     from etl_assets.preview.reading import Candidate
     from etl_assets.preview.store import Store
@@ -41,8 +42,9 @@ def describe_columns(candidate: Candidate, store: Store, shops: pl.DataFrame) ->
     """Return the columns of an import.
 
     Returns:
-        For each that the mapping names, or that has a value: `column`, `from` (headers and constants), `filled` (share
-        of the orders, or of the lines), `values` (`file`, `read`, `is_read`).
+        For each that the mapping names, or that has a value: `column`, `from` (headers and constants), `missing`
+        (headers of the mapping, where the file has none of them), `filled` (share of the orders, or of the lines),
+        `values` (`file`, `read`, `is_read`).
     """
     preset, samples = fit_to_headers(candidate.preset, candidate.counts.headers), candidate.samples
     read, unread = _read_samples(candidate, store, shops)
@@ -54,10 +56,12 @@ def describe_columns(candidate: Candidate, store: Store, shops: pl.DataFrame) ->
         filled = profile.filled.get(column, 0)
         if (mapping is None and not filled) or (is_grouped and column == "items"):
             continue
+        taken = _taken_from(candidate, column, mapping, is_sum=column == "amount" and preset.amount_from_items)
         found.append(
             {
                 "column": column,
-                "from": _taken_from(candidate, column, mapping, is_sum=column == "amount" and preset.amount_from_items),
+                "from": taken,
+                "missing": [] if taken else _headers_named(candidate.preset.columns.get(column)),
                 "filled": _share(filled, profile.orders),
                 "values": samples.values_of(column, read.get(column, {}), unread.get(column, ())),
             }
@@ -67,10 +71,12 @@ def describe_columns(candidate: Candidate, store: Store, shops: pl.DataFrame) ->
         item = {str(column): mapping for column, mapping in preset.item.items()}.get(name)
         if item is not None:
             filled = samples.filled_lines.get(name, 0)
+            taken = _headers_of(item, candidate.counts.headers)
             found.append(
                 {
                     "column": f"item.{name}",
-                    "from": _headers_of(item, candidate.counts.headers),
+                    "from": taken,
+                    "missing": [] if taken else _headers_named(item),
                     "filled": _share(filled, samples.item_lines),
                     "values": items.get(name, []),
                 }
@@ -89,12 +95,20 @@ def headers_not_taken(candidate: Candidate) -> list[dict[str, Any]]:
 def _read_samples(
     candidate: Candidate, store: Store, shops: pl.DataFrame
 ) -> tuple[dict[str, dict[int, Any]], dict[str, set[int]]]:
-    """Return, by column, the values that the rows of the samples are read as, and the rows whose text can't be read."""
+    """Return, by column, the values that the rows of the samples are read as, and the rows whose text can't be read.
+
+    Of a row with such a text, the other columns are read without it.
+    """
     rows = candidate.samples.rows
     if rows.is_empty():
         return {}, {}
     types = store.order_types(rows["order_type"]).drop("is_mapped")
     versions, rejected = read_orders(rows, candidate.preset, shops, types)
+    unread = {column: set(rejected.filter(is_unread(column))["raw_id"]) for column in VALUE_COLUMNS}
+    others = rows.join(rejected, on="raw_id", how="semi").with_columns(
+        pl.when(~pl.col("raw_id").is_in(list(bad))).then(pl.col(column)).alias(column) for column, bad in unread.items()
+    )
+    versions = pl.concat([versions, read_orders(others, candidate.preset, shops, types)[0]])
     ids = versions["raw_id"].to_list()
     read = {column: dict(zip(ids, versions[name].to_list(), strict=True)) for column, name in READ_AS.items()}
     good = rows.filter(pl.col("raw_id").is_in(ids))
@@ -109,7 +123,6 @@ def _read_samples(
     read["items"] = dict(candidate.samples.item_texts())
     read["remark"] = dict(rows.select("raw_id", "remark").iter_rows())
     read["processes"] = dict(rows.select("raw_id", "processes").iter_rows())
-    unread = {column: set(rejected.filter(is_unread(column))["raw_id"]) for column in VALUE_COLUMNS}
     return read, unread
 
 
@@ -132,7 +145,21 @@ def _headers_of(mapping: ColumnMapping, headers: tuple[str, ...]) -> list[str]:
     latest = [f"the latest of {', '.join(times)}"] if times else []
     constant = [f"the constant {mapping.constant!r}"] if mapping.constant is not None else []
     place = [f"the place of the row: {', '.join(mapping.number_rows_by)}"] if mapping.number_rows_by else []
-    return rules + present + latest + constant + place
+    total = [_sum_of(mapping.sum, headers)] if mapping.sum is not None and {*mapping.headers} & {*headers} else []
+    return rules + present + latest + total + constant + place
+
+
+def _sum_of(added: AmountSum, headers: tuple[str, ...]) -> str:
+    """Return a sum in words, of the columns that the file has."""
+    plus, minus = (
+        ", ".join(header for part in parts for header in part if header in headers)
+        for parts in ((*added.plus, *added.plus_rows), (*added.minus, *added.minus_rows))
+    )
+    return f"the sum of {plus}" + (f" less {minus}" if minus else "")
+
+
+def _headers_named(mapping: ColumnMapping | None) -> list[str]:
+    return [] if mapping is None else list(dict.fromkeys(mapping.headers))
 
 
 def _share(filled: int, of: int) -> float | None:

@@ -65,22 +65,22 @@ class Samples:
 
         Args:
             column: of `RAW_COLUMNS`.
-            read: the value that the row of a number is read as; rejected rows are missing.
+            read: the value that the row of a number is read as; rows that can't be read at all are missing.
             unread: the rejected rows in which this very value can't be read.
 
         Returns:
-            `is_read` is null where the row is rejected for another value.
+            `is_read` is null where the row can't be read at all.
         """
         if column not in self.rows.columns:
             return []
         first = self.rows.filter(pl.col(column).is_not_null()).unique(column, keep="first", maintain_order=True)
         pairs = [(raw_id, text) for raw_id, text in first.select("raw_id", column).iter_rows()]
-        good_first = sorted(pairs, key=lambda pair: pair[0] not in read)[:SAMPLES]
+        good_first = sorted(pairs, key=lambda pair: pair[0] in unread or pair[0] not in read)[:SAMPLES]
         return [
             {
                 "file": text,
                 "read": read.get(raw_id),
-                "is_read": True if raw_id in read else False if raw_id in unread else None,
+                "is_read": False if raw_id in unread else True if raw_id in read else None,
             }
             for raw_id, text in good_first
         ]
