@@ -56,12 +56,11 @@ def describe_columns(candidate: Candidate, store: Store, shops: pl.DataFrame) ->
         filled = profile.filled.get(column, 0)
         if (mapping is None and not filled) or (is_grouped and column == "items"):
             continue
-        taken = _taken_from(candidate, column, mapping, is_sum=column == "amount" and preset.amount_from_items)
         found.append(
             {
                 "column": column,
-                "from": taken,
-                "missing": [] if taken else _headers_named(candidate.preset.columns.get(column)),
+                "from": _taken_from(candidate, column, mapping, is_sum=column == "amount" and preset.amount_from_items),
+                "missing": _missing(mapping, candidate.counts.headers),
                 "filled": _share(filled, profile.orders),
                 "values": samples.values_of(column, read.get(column, {}), unread.get(column, ())),
             }
@@ -71,12 +70,11 @@ def describe_columns(candidate: Candidate, store: Store, shops: pl.DataFrame) ->
         item = {str(column): mapping for column, mapping in preset.item.items()}.get(name)
         if item is not None:
             filled = samples.filled_lines.get(name, 0)
-            taken = _headers_of(item, candidate.counts.headers)
             found.append(
                 {
                     "column": f"item.{name}",
-                    "from": taken,
-                    "missing": [] if taken else _headers_named(item),
+                    "from": _headers_of(item, candidate.counts.headers),
+                    "missing": _missing(item, candidate.counts.headers),
                     "filled": _share(filled, samples.item_lines),
                     "values": items.get(name, []),
                 }
@@ -158,8 +156,10 @@ def _sum_of(added: AmountSum, headers: tuple[str, ...]) -> str:
     return f"the sum of {plus}" + (f" less {minus}" if minus else "")
 
 
-def _headers_named(mapping: ColumnMapping | None) -> list[str]:
-    return [] if mapping is None else list(dict.fromkeys(mapping.headers))
+def _missing(mapping: ColumnMapping | None, headers: tuple[str, ...]) -> list[str]:
+    """Return the headers that a mapping names, where the file has none of them."""
+    named = () if mapping is None else mapping.headers
+    return [] if {*named} & {*headers} else list(dict.fromkeys(named))
 
 
 def _share(filled: int, of: int) -> float | None:
