@@ -32,10 +32,11 @@ def land_file(services: Services, path: Path) -> ImportResult:
 
 def content(services: Services) -> dict[str, tuple[Any, ...]]:
     """Read count and digest of each table, without history, surrogate keys and the raw row that an order came from."""
-    ids = "'shop_id', 'raw_id', 'order_no', 'batch_id', 'created_at', 'updated_at', 'opened_at', 'reopened_at'"
+    ids = "'shop_id', 'raw_id', 'order_no', 'batch_id', 'created_batch_id'"
+    times = "'created_at', 'updated_at', 'opened_at', 'reopened_at'"
     statement = (
         "SELECT count(*) AS rows, sum(hashtextextended((to_jsonb(t)"  # noqa: S608
-        f" - ARRAY[{ids}, 'attached_at', 'strategy'])::text || s.shop_name, 0)) AS digest FROM {{}}"
+        f" - ARRAY[{ids}, {times}, 'attached_at', 'strategy'])::text || s.shop_name, 0)) AS digest FROM {{}}"
     )
     tables = ("shop_configs", "orders", "order_items", "process_items", "customers", "lead_orders")
     sources = {table: f"{table} t JOIN shop_configs s USING (shop_id)" for table in tables}

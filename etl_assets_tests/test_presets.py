@@ -156,7 +156,7 @@ def test_the_mapping_in_the_documentation_is_valid(tmp_path: Path) -> None:
         ("name: x\ncolumns: {order_id: {rules: [{when: A, matches: '(?=x)', value: b}]}}", "look-around"),
         ("name: x\ncolumns: {order_id: A, custmer_name: B}", "no such key. Did you mean 'customer_name'?"),
         ("name: x\ncolums: {order_id: A}", "Did you mean 'columns'?"),
-        ("name: x\ncolumns: {order_id: A}\nnumbers: {decimals: ','}", "Did you mean 'decimal'?"),
+        ("name: x\ncolumns: {order_id: A}\nnumbers: {decimel: ','}", "Did you mean 'decimal'?"),
         (
             "name: x\ncolumns: {order_id: A, amount: {column: B}}",
             "amount.column: there is no such key. Did you",

@@ -54,6 +54,7 @@ def order(number: int, **fields: str) -> dict[str, str]:
     readable = {
         "order_id": f"{marked('order_id')}{number}",
         "amount": "123.45",
+        "refunded_amount": "",
         "ordered_at": f"2026-01-0{number} 10:00:00",
         "updated_at": "",
         "items": f"{marked('items')}:{marked('variant')}*2",
