@@ -79,7 +79,7 @@ def test_the_example_of_the_documentation_is_right() -> None:
     [
         ({"updated_at": {"latest_of": ["A", "B"], "constant": "x"}}, "latest_of stands alone"),
         ({"remark": {"latest_of": ["A", "B"]}}, "latest_of is for ordered_at and updated_at only"),
-        ({"updated_at": {"latest_of": []}}, "a constant, latest_of or sum"),
+        ({"updated_at": {"latest_of": []}}, "a constant, latest_of, sum or number_rows_by"),
     ],
 )
 def test_a_mapping_that_makes_no_sense_is_refused(columns: dict[str, Any], message: str) -> None:

@@ -23,11 +23,19 @@ from etl_assets.leads.transform import (
     empty_figures,
     figures_and_withdrawals,
     lead_figures,
+    with_reverted,
     withdrawn_leads,
 )
 from etl_assets.order_items.step import ORDER_ITEMS
 from etl_assets.order_items.transform import LINE_SCHEMA, join_faults, read_items, unreadable
-from etl_assets.orders.transform import ORDER_SCHEMA, compare_with_stored, newest_versions, read_orders
+from etl_assets.orders.transform import (
+    ORDER_KEY,
+    ORDER_SCHEMA,
+    compare_anew,
+    compare_with_stored,
+    newest_versions,
+    read_orders,
+)
 from etl_assets.pipeline.diff import diff_rows
 from etl_assets.pipeline.order_lines import parse_lines
 from etl_assets.presets.amount_sum import AmountSum
@@ -37,8 +45,8 @@ from etl_assets.process_items.transform import read_processes
 from etl_assets.quarantine.corrections import changed_rows
 from etl_assets.raw_orders.group_lines import group_lines
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
-from etl_assets.raw_orders.transform import file_headers, to_raw_orders
-from etl_assets.shop.transform import distinct_shops, new_shops
+from etl_assets.raw_orders.transform import file_headers, to_raw_orders, without_empty_values
+from etl_assets.shop.transform import distinct_shops, first_shops, new_shops, settled_shops, shops_of_imports
 from etl_assets.values.numbers import NumberFormat
 from etl_assets.values.order_keys import order_keys
 from etl_assets.values.timestamps import parse_timestamps
@@ -69,6 +77,7 @@ ORDER_ROWS: Final = Preset.model_validate(
         "item_counts": {"kinds": "Qty", "pieces": "Qty"},
     }
 )
+DASHES: Final = ORDER_ROWS.model_copy(update={"empty_values": ("-",)})
 SUMS: Final = LINE_ITEMS.model_copy(
     update={"columns": {**LINE_ITEMS.columns, "amount": ColumnMapping(sum=AmountSum(plus=("No",), plus_rows=("Qty",)))}}
 )
@@ -161,6 +170,10 @@ RAW: Final[dict[str, pl.DataType]] = {
     "defect": pl.String(),
     **dict.fromkeys(RAW_COLUMNS, pl.String()),
 }
+
+
+def named_shops(rows: int) -> pl.DataFrame:
+    return distinct_shops(raw(rows, shop=N_TEXT, platform=N_TEXT), EVERY_COLUMN)
 
 
 def shops() -> pl.DataFrame:
@@ -273,6 +286,7 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
     ),
     "to_raw_orders: a long cell": lambda n: to_raw_orders(export(2, Other=pl.lit('"\n' * (500 * n))), ORDER_ROWS),
     "file_headers": lambda n: file_headers(export(1, **{f"c{column}": "x" for column in range(n // 5)})),
+    "without_empty_values": lambda n: without_empty_values(export(20 * n, Other=pl.lit("-")), DASHES),
     "group_lines: a long order": lambda n: gathered(export(10 * n, Other=NUMBER)),
     "group_lines: many orders": lambda n: gathered(export(10 * n, No=NUMBER, Other=NUMBER)),
     "group_lines: sums": lambda n: gathered(export(5 * n, No=NUMBER, Qty=pl.lit("3", pl.String)), SUMS),
@@ -295,12 +309,23 @@ CASES: Final[dict[str, Callable[[int], object]]] = {
     "compare_with_stored": lambda n: compare_with_stored(
         versions(10 * n), versions(10 * n).with_columns(lines_differ=True)
     ),
+    "compare_anew": lambda n: compare_anew(versions(10 * n), versions(10 * n)),
     "distinct_shops": lambda n: distinct_shops(raw(10 * n, shop=N_TEXT, platform=N_TEXT), EVERY_COLUMN),
     "new_shops": lambda n: new_shops(*[raw(10 * n, shop=N_TEXT).select("platform", shop_name="shop")] * 2),
+    "first_shops": lambda n: first_shops(pl.concat([named_shops(5 * n)] * 2)),
+    "settled_shops": lambda n: settled_shops(
+        named_shops(5 * n), named_shops(5 * n).with_row_index("shop_id").with_columns(is_provisional=True)
+    ),
+    "shops_of_imports": lambda n: shops_of_imports(
+        [(EVERY_COLUMN, raw(5 * n, shop=N_TEXT, platform=N_TEXT).with_columns(import_batch_id="raw_id"))] * 2
+    ),
     "summarise_customers: many": lambda n: summarise_customers(customer_orders(10 * n, N_TEXT), shops()),
     "summarise_customers: one": lambda n: summarise_customers(customer_orders(20 * n, pl.lit("x")), shops()),
     "without_orders": lambda n: without_orders(made(CUSTOMER_SCHEMA, 10 * n, customer_key=N_TEXT)),
     "attach_orders: many customers": lambda n: attach_orders(lead_orders(5 * n, N_TEXT), leads(5 * n)),
+    "with_reverted": lambda n: with_reverted(
+        attach_orders(lead_orders(5 * n, N_TEXT), leads(5 * n)), lead_orders(5 * n, N_TEXT).select(*ORDER_KEY)
+    ),
     "attach_orders: one customer": lambda n: attach_orders(lead_orders(10 * n, pl.lit("text 0")), leads(10)),
     "lead_figures: many": lambda n: lead_figures(lead_orders(5 * n, N_TEXT, lead_id=N_TEXT)),
     "lead_figures: a long currency": lambda n: lead_figures(
