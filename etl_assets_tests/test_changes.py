@@ -259,6 +259,20 @@ def test_changes_of_reverts_refreshes_and_cold_leads_are_those_of_their_runs(ser
 
 
 @pytest.mark.slow
+def test_settings_that_a_shop_gets_by_a_revert_are_no_change_of_the_run_that_made_it(services: Services) -> None:
+    first, import_id = load(services, order(currency="CNY"))
+    load(services, order("8", currency="GBP"))
+    revert_imports(services.database, [import_id])
+    load(services)
+    (run,) = changes("--run", first, "--table", "shop_configs")["runs"]
+    (shop,) = run["tables"]["shop_configs"]["rows"]
+    assert (shop["change"], shop["values"]["currency"]) == ("inserted", {"old": None, "new": "CNY"})
+    told = [run["tables"]["shop_configs"]["rows"] for run in changes("--import", str(import_id))["runs"]]
+    reset = [row["values"] for rows in told for row in rows if row["change"] == "updated"]
+    assert reset == [{"currency": {"old": "CNY", "new": "GBP"}}]
+
+
+@pytest.mark.slow
 def test_a_first_load_and_an_import_of_unchanged_rows_log_nothing(services: Services) -> None:
     rows = [order(str(number), customer_name=f"c{number % 3}") for number in range(9)]
     load(with_batch_size(services, 1000), *rows)

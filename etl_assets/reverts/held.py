@@ -53,6 +53,7 @@ def hold_imports(database: Database, *, held: Mapping[UUID, Mapping[str, Any]], 
             connection.execute(_HOLD, {"import_id": one.import_id, "held": reason, "is_processed": is_processed})
             leave_queue(connection, one.range)
             if is_processed:
-                redecide_rows(connection, one, one.range, "held")
+                redecide_rows(connection, one, one.range, "held", run_id=run_id)
             else:
-                doubt_shops(connection, one, one.range, pl.DataFrame(schema={"raw_id": pl.Int64()}))
+                no_corrections = pl.DataFrame(schema={"raw_id": pl.Int64()})
+                doubt_shops(connection, one, one.range, no_corrections, run_id=run_id)

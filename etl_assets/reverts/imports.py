@@ -200,7 +200,7 @@ def _change_import(connection: sa.Connection, one: LandedImport, action: Action,
     if one.range is None or not _changes_what_counts(one, status):
         return 0
     leave_queue(connection, one.range)
-    return redecide_rows(connection, one, one.range, status)
+    return redecide_rows(connection, one, one.range, status, run_id=None)
 
 
 def leave_queue(connection: sa.Connection, place: RawIdRange) -> None:
@@ -212,7 +212,9 @@ def leave_queue(connection: sa.Connection, place: RawIdRange) -> None:
         )
 
 
-def redecide_rows(connection: sa.Connection, one: LandedImport, place: RawIdRange, status: Status) -> int:
+def redecide_rows(
+    connection: sa.Connection, one: LandedImport, place: RawIdRange, status: Status, *, run_id: str | None
+) -> int:
     """Have everything decided anew that the rows of an import with a new status concern.
 
     Returns:
@@ -225,15 +227,18 @@ def redecide_rows(connection: sa.Connection, one: LandedImport, place: RawIdRang
     queue.enqueue(connection, [entry], [RawIdRange(*row) for row in rows])
     if status != "completed":
         _close_quarantine(connection, one, corrections)
-    doubt_shops(connection, one, place, corrections)
+    doubt_shops(connection, one, place, corrections, run_id=run_id)
     return corrections.height
 
 
-def doubt_shops(connection: sa.Connection, one: LandedImport, place: RawIdRange, corrections: pl.DataFrame) -> None:
+def doubt_shops(
+    connection: sa.Connection, one: LandedImport, place: RawIdRange, corrections: pl.DataFrame, *, run_id: str | None
+) -> None:
     """Have the shops that the rows of an import name, and its changed corrections (`raw_id`), settled anew."""
     copy_to_temp_table(connection, "raw_orders", corrections.select("raw_id"), name="changed_corrections")
     named = fetch_frame(connection, _named_shops(one, place), {"platform": pl.String(), "shop": pl.String()})
-    reset_shops(connection, note_doubtful_shops(connection, named), place.low)
+    shop_ids = note_doubtful_shops(connection, named)
+    reset_shops(connection, shop_ids, place.low, import_id=one.import_id, run_id=run_id)
 
 
 def _change_corrections(
