@@ -142,6 +142,8 @@ _DRAWN: Final[dict[str, Callable[[Values, Cast], str | None]]] = {
     "sku": lambda v, c: v.key(c.order_ids) if v.remark() else None,
     "quantity": lambda v, _: _plain(v.quantity()),
     "unit_price": lambda v, _: _plain(v.price()),
+    "refunded_amount": lambda v, _: v.refund(),
+    "personalisation": lambda v, _: v.remark(),
 }
 
 

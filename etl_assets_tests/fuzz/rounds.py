@@ -134,6 +134,8 @@ _GOOD: Final[dict[str, Callable[[int], str | None]]] = {
     "sku": lambda number: f"S{number}",
     "quantity": lambda number: str(1 + number),
     "unit_price": lambda _: "3",
+    "refunded_amount": lambda number: str(number) if number % 3 == 0 else None,
+    "personalisation": lambda number: f"Name {number}" if number % 2 else None,
 }
 
 

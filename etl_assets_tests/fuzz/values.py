@@ -129,6 +129,10 @@ class Values:
             return "1234567890" * self._pick((2, 10, 1000)) + self._pick(("", ".5", "e3"))
         return self._mutated(self._pick(strategies.AMOUNTS)) if roll < 0.99 else self.text()
 
+    def refund(self) -> str | None:
+        """An amount that was given back; of most orders none."""
+        return self.amount() if self._roll() < 0.3 else None
+
     def time(self) -> str | None:
         """A moment, good or bad."""
         roll = self._roll()
