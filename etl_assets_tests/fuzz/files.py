@@ -177,7 +177,12 @@ def _as_times(texts: Sequence[str | None]) -> tuple[pa.Array, list[str | None]]:
     return pa.array(moments, pa.timestamp("us")), [str(moment) if moment else None for moment in moments]
 
 
-_TYPED: Final = {"amount": _as_decimals, "refunded_amount": _as_decimals, "ordered_at": _as_times, "updated_at": _as_times}
+_TYPED: Final = {
+    "amount": _as_decimals,
+    "refunded_amount": _as_decimals,
+    "ordered_at": _as_times,
+    "updated_at": _as_times,
+}
 
 
 def _write_xlsx(path: Path, layout: Layout, rows: Sequence[Row], random: Random) -> list[Line]:

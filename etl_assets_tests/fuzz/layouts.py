@@ -44,7 +44,7 @@ MAPPING: Final = Preset.model_validate(
         },
         "item": {
             "name": "Artikel", "variant": "Variante", "sku": "Art.-Nr.", "quantity": "Menge", "unit_price": "Preis",
-            "processes": "Druck",
+            "processes": "Druck", "personalisation": "Wunschtext",
         },
         "item_variant_separator": " - ",
         "amount_from_items": True,
@@ -166,6 +166,8 @@ LAYOUTS: Final = {
             "买家留言": "remark",
             "订单备注": "remark",
             "宝贝种类": "quantity",
+            "宝贝总数量": "quantity",
+            "退款金额": "refunded_amount",
         },
     ),
     "shopify": Layout(
@@ -187,6 +189,7 @@ LAYOUTS: Final = {
             "Lineitem quantity": "quantity",
             "Lineitem price": "unit_price",
             "Vendor": "remark",
+            "Refunded Amount": "refunded_amount",
         },
         (
             "Id",
@@ -200,6 +203,7 @@ LAYOUTS: Final = {
             "Created at",
             "Notes",
             "Vendor",
+            "Refunded Amount",
         ),
     ),
     "mapping": Layout(
@@ -221,6 +225,7 @@ LAYOUTS: Final = {
             "Menge": "quantity",
             "Preis": "unit_price",
             "Druck": "processes",
+            "Wunschtext": "personalisation",
             "Lager": "remark",
         },
         ("Laden", "E-Mail", "Telefon", "Storniert", "Status", "Datum"),

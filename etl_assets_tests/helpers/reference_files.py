@@ -71,7 +71,22 @@ def _order(line: Line, preset: Preset) -> Landed:
     columns: _Texts = {column: _value(_source(preset, column), cells) for column in RAW_COLUMNS}
     columns.update(_latest_times([cells], preset))
     columns.update(_computed_amounts([line], [{}], preset))
+    columns["items"] = _counted_titles(columns["items"], cells, preset)
     return Landed(line.number, columns, _extra(cells, preset), defect)
+
+
+def _counted_titles(titles: str | None, cells: Cells, preset: Preset) -> str | None:
+    """Return the one line that titles are where counts stand beside them; the titles as they are without counts."""
+    if preset.item_counts is None or titles is None:
+        return titles
+    kinds, pieces = (_value(getattr(preset.item_counts, name), cells) for name in ("kinds", "pieces"))
+    number = read_quantity(kinds, preset.numbers) if _is_readable(read_quantity, kinds, preset) else None
+    if pieces is None and number != 1:
+        return titles
+    item = {"name": titles}
+    if number is not None and number > 1:
+        item["variant"] = f"{clean_text(kinds)} kinds"
+    return json.dumps([item if pieces is None else {**item, "quantity": pieces}])
 
 
 def without_nul(cells: Cells) -> tuple[dict[str, str | None], str | None]:

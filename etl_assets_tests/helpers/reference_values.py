@@ -166,7 +166,13 @@ def _rounded(exact: Decimal) -> Decimal:
     return amount
 
 
-_DIGITS: Final = {"Y": r"\+[0-9]++|[0-9]{1,4}+", **dict.fromkeys("mdHMS", "[0-9]{1,2}+")}
+_DIGITS: Final = {"Y": r"\+[0-9]++|[0-9]{1,4}+", **dict.fromkeys("mdHMSI", "[0-9]{1,2}+")}
+_HALVES: Final = {
+    "AM": ("[Aa][Mm]", "上午", "午前", "오전", r"a\. ?m\."),
+    "PM": ("[Pp][Mm]", "下午", "午後", "오후", r"p\. ?m\."),
+}
+"""Patterns of the halves of a day."""
+_HALF: Final = "|".join(f"(?P<{half}>{'|'.join(patterns)})" for half, patterns in _HALVES.items())
 _OFFSET: Final = rf"[{_WHITE_SPACE}]*(?P<z>[Zz]|[-+\u2212][0-9]{{2}}(?:[:{_WHITE_SPACE}]*[0-9]{{2}})?)"
 _SHORTHANDS: Final = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%e": "%d", "%:z": "%z"}
 _ISO: Final = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M%z", "%Y-%m-%d %H:%M", "%Y-%m-%d")
@@ -183,6 +189,8 @@ def _pattern(strftime_format: str) -> re.Pattern[str]:
             pattern += r"(?:\.(?P<f>[0-9]+))?"
         elif piece == "%z":
             pattern += _OFFSET
+        elif piece == "%p":
+            pattern += f"(?:{_HALF})"
         elif piece[0] == "%" and piece[1] in _DIGITS:
             pattern += f"[{_WHITE_SPACE}]*(?P<{piece[1]}>{_DIGITS[piece[1]]})"
         elif piece[0] == "%":
@@ -247,9 +255,13 @@ def _is_date(parts: dict[str, str | None]) -> bool:
 
 
 def _date_and_time(parts: dict[str, str | None]) -> datetime:
-    year, month, day, hour, minute = (
-        int(parts.get(name) or default) for name, default in zip("YmdHM", (0, 1, 1, 0, 0), strict=True)
+    year, month, day, hour, minute, hour_of_half = (
+        int(parts.get(name) or default) for name, default in zip("YmdHMI", (0, 1, 1, 0, 0, 12), strict=True)
     )
+    if not 1 <= hour_of_half <= 12:
+        msg = "no hour of a half of a day"
+        raise ValueError(msg)
+    hour += hour_of_half % 12 + 12 * bool(parts.get("PM"))
     return datetime(year, month, day, hour, minute)  # noqa: DTZ001  # its zone is read apart
 
 
