@@ -273,6 +273,19 @@ def test_settings_that_a_shop_gets_by_a_revert_are_no_change_of_the_run_that_mad
 
 
 @pytest.mark.slow
+def test_settings_that_a_shop_gets_as_an_import_is_held_are_changes_of_that_run(services: Services) -> None:
+    load(services, order(shop="other"))
+    services.database.settings = services.database.settings.model_copy(update={"brake_share": 0, "brake_rows": 0})
+    removing = land(services, [order(shop="other", order_status="cancelled"), order("2", currency="CNY")])
+    run_id, _ = load(services, order("3", currency="GBP"))
+    held = query(services, "SELECT import_id FROM import_tasks WHERE status = 'held'")
+    assert [row["import_id"] for row in held] == [removing]
+    (run,) = changes("--run", run_id, "--table", "shop_configs")["runs"]
+    (shop,) = run["tables"]["shop_configs"]["rows"]
+    assert (shop["change"], shop["values"]["currency"]) == ("inserted", {"old": None, "new": "GBP"})
+
+
+@pytest.mark.slow
 def test_a_first_load_and_an_import_of_unchanged_rows_log_nothing(services: Services) -> None:
     rows = [order(str(number), customer_name=f"c{number % 3}") for number in range(9)]
     load(with_batch_size(services, 1000), *rows)
