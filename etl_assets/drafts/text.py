@@ -72,9 +72,9 @@ class Draft:
     columns: dict[str, tuple[str, ...]]
     """Of each column of the mapping (``item.…`` of lines) the headers it is taken from."""
     questions: list[str] = field(default_factory=list)
-    """What has to be decided before the mapping can be used."""
+    """Decisions to make before the mapping can be used."""
     notes: list[str] = field(default_factory=list)
-    """What was assumed, or has to be named at the import."""
+    """Assumptions, and settings to name at the import."""
 
     def as_dict(self) -> dict[str, object]:
         """Return the draft for JSON."""

@@ -52,7 +52,7 @@ HEADERS: Final = (
     "updated_at", "items", "processes", "remark", "refunded_amount",
 )  # fmt: skip
 DUPLICATE_SHARE: Final = 0.01
-"""How many orders stand in the export a second time, as they were later."""
+"""Number of orders that stand in the export a second time, as they were later."""
 REFUNDED_ONE_IN: Final = 40
 _ISO: Final = "%Y-%m-%dT%H:%M:%S%:z"
 _NAIVE: Final = "%Y-%m-%d %H:%M:%S"

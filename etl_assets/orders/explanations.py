@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Version = dict[str, Any]
-"""What is known about a raw row of an order: see `explain_versions`."""
+"""Facts about a raw row of an order: see `explain_versions`."""
 
 TEXTS: Final = {
     "only": "counts: it is the only version",

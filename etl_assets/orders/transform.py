@@ -45,7 +45,7 @@ CUSTOMER_VALUES: Final = (
 """Values of an order that customers and leads are made of."""
 
 LOSSES: Final = ("loses_customer", "loses_amount", "loses_time", "leaves_lead")
-"""What a new version may take from a stored order: a value that was there, or its place in the lead of its customer."""
+"""Losses of a stored order by a new version: a value that was there, or its place in the lead of its customer."""
 
 IDENTITY: Final = "platform_order_id"
 """The platform's own id of the order. No value: once an order has one it keeps it (`orders.conflicts`)."""

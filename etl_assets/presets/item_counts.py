@@ -10,6 +10,6 @@ class ItemCounts(StrictModel):
     """Counts of an order whose items are titles in one cell (shape `order` only)."""
 
     kinds: ColumnMapping
-    """How many different products the order has."""
+    """Number of different products of the order."""
     pieces: ColumnMapping
-    """How many pieces it has, of all products together."""
+    """Number of its pieces, of all products together."""

@@ -1,4 +1,4 @@
-"""What changed orders would do to customers and leads: the rules of the steps, customer by customer.
+"""Effects of changed orders on customers and leads: the rules of the steps, customer by customer.
 
 A part has all changed orders of its customers, also those that leave them. The orders that do not change are read from
 the store; an order that changes is never taken from there.

@@ -1,4 +1,4 @@
-"""What rows of files of lines would do to the lines part of orders: the rules of `orders.line_versions`, part by part.
+"""Effects of files of lines on the lines part of orders: the rules of `orders.line_versions`, part by part.
 
 The lines themselves are read with their file (`preview.reading`); customers and leads do not follow them.
 """

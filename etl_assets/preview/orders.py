@@ -1,4 +1,4 @@
-"""What the rows of a part would do to `orders`: the rules of the step, on rows that are not landed.
+"""Effects of the rows of a part on `orders`: the rules of the step, on rows that are not landed.
 
 A part has all rows of its orders, of all imports that are looked at together. The rules are those of `raw_orders` and
 `orders`; here is only what stands between them.

@@ -50,7 +50,7 @@ class Preview:
     files: list[dict[str, Any]]
     """Each file with what it holds, or the `error` for which it can't be imported."""
     database: dict[str, Any]
-    """What importing all of them and running the assets would do to the tables."""
+    """Effects on the tables of importing all of them and running the assets."""
 
     @property
     def has_failed(self) -> bool:

@@ -28,7 +28,7 @@ ASSETS: Final[tuple[AssetName, ...]] = ("orders", *_LINES, "leads")
 
 
 class Removals:
-    """What each import would remove, part by part."""
+    """Rows that each import would remove, part by part."""
 
     def __init__(self, store: Store, brake: Brake, files: Iterable[int]) -> None:
         self._store, self._brake = store, brake

@@ -67,7 +67,7 @@ class PullResult:
     duration: float = field(compare=False)
     """Seconds."""
     findings: tuple[Finding, ...] = ()
-    """What the user should know about the import."""
+    """Findings of the import, for the user."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as the commands print it; `findings` only where there are any."""

@@ -52,7 +52,7 @@ class FileForm:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the export says about an order, as expressions over the drawn order; sums are in the smallest unit."""
+    """Facts that the export gives of an order, as expressions over the drawn order; sums are in the smallest unit."""
 
     order_id: pl.Expr
     customer: pl.Expr = EMPTY

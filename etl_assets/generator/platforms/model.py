@@ -65,7 +65,7 @@ class Market(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Trade:
-    """What is drawn for a layout; layouts that share it describe the same orders for the same seed."""
+    """Orders drawn for a layout; layouts that share it describe the same orders for the same seed."""
 
     name: str
     market: Market

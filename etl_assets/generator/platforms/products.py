@@ -29,7 +29,7 @@ class Goods(NamedTuple):
 
 
 class Assortment(NamedTuple):
-    """What shops of one language sell, and what their buyers write."""
+    """Goods of shops of one language, and texts of their buyers."""
 
     goods: tuple[Goods, ...]
     personalisations: tuple[str, ...]
