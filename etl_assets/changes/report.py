@@ -1,4 +1,4 @@
-"""Report of the changes of a run or an import: its batches, the changes of each table, and rows named as users know them.
+"""Report of the changes of a run or an import: its batches, the changes of each table, rows as users know them.
 
 `etl-assets changes` prints what is made here, and the metadata of a run has its first rows. How the changes are read is
 in `read`.
