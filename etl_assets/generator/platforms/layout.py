@@ -14,7 +14,7 @@ import polars as pl
 
 from etl_assets.generator.errors import Places  # noqa: TC001  # dataclasses name their types
 from etl_assets.generator.platforms.model import Drawn, Market, Trade
-from etl_assets.generator.random_columns import instants, local_text
+from etl_assets.generator.random_columns import local_text
 
 Cell = pl.Expr | str
 """Text of a column: an expression over the row's order and line, or one text for all rows."""
@@ -238,11 +238,6 @@ def masked(text: pl.Expr) -> pl.Expr:
 def serial_id(base: int, step: int = 1, of: str = "number") -> pl.Expr:
     """Write a number of the order (or the line) that is unique and has as many digits as the base."""
     return (pl.col(of) * step + base).cast(pl.String)
-
-
-def utc_day(seconds: str, form: str) -> pl.Expr:
-    """Write the day of a time in UTC, as parts of order numbers."""
-    return instants(pl.col(seconds)).dt.to_string(form)
 
 
 def _text(cell: Cell) -> pl.Expr:

@@ -88,13 +88,6 @@ CHINESE: Final = Assortment(
     ),
     seller_notes=("已确认图稿 V2", "老客户，打九折", "绣线用 1902#"),
 )
-PLAIN_CHINESE: Final = CHINESE._replace(
-    goods=(
-        Goods("定制马克杯", "MUG-350", 2900, (Options("", ""),)),
-        Goods("刺绣帽子", "CAP-EMB", 4500, (Options("", ""),)),
-        Goods("照片抱枕", "PIL-PHO", 3200, (Options("", ""),)),
-    )
-)
 GERMAN: Final = Assortment(
     goods=(
         Goods("Tasse mit Wunschtext; 330 ml", "TAS-330", 1650, _sizes("Farbe", "Weiß|Schwarz")),

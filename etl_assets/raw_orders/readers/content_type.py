@@ -32,7 +32,6 @@ REFUSED: Final = {
     b"%PDF": ("a PDF document", "Export the orders as CSV or .xlsx"),
 }
 PAGES: Final = (b"<!doctype", b"<html", b"<head", b"<body", b"<table", b"<?xml")
-TEXT_FORMATS: Final = ("csv", "jsonl")
 
 
 def find_format(path: Path, handle: IO[bytes], by_name: str) -> tuple[str, list[ReaderFinding]]:
