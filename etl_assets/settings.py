@@ -7,13 +7,24 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from etl_assets.limits import READER_MEMORY_MB
 
+
+def _require_timezone(name: str) -> str:
+    if name not in available_timezones():
+        msg = "there is no such time zone; use a name such as Asia/Shanghai or Europe/London"
+        raise ValueError(msg)
+    return name
+
+
 SchemaName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+
+TimezoneName = Annotated[str, AfterValidator(_require_timezone)]
 
 SampleRows = Literal["on", "masked", "off"]
 
@@ -67,6 +78,15 @@ class Settings(BaseSettings):
     """Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…`."""
     public_url: str | None = None
     """Public URL of the UI; alerts link there, and the UI answers to its host name."""
+
+    web_url: str | None = None
+    """Public URL of the web page: notices link there, and the page answers to its host name."""
+    web_timezone: TimezoneName = "UTC"
+    """Time zone in which the web page shows times."""
+    web_session_hours: int = Field(default=12, ge=1, le=8760)
+    """Hours after log-in when a session of the web page ends."""
+    web_upload_mb: int = Field(default=200, ge=1, le=10_000)
+    """Limit of an upload to the web page, in MiB."""
 
     @property
     def inbox_folder(self) -> Path:

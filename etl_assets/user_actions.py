@@ -18,14 +18,21 @@ if TYPE_CHECKING:
 
 
 def record_user_action(
-    connection: sa.Connection, action: str, target: str, before: Mapping[str, Any], after: Mapping[str, Any]
+    connection: sa.Connection,
+    action: str,
+    target: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    *,
+    user_name: str | None = None,
 ) -> None:
-    """Record an action of the user of this process, in the transaction of its change."""
+    """Record an action in the transaction of its change: of a user of the web page, or of this process's user."""
     values = {"action": action, "target": target, "before": dict(before), "after": dict(after)}
-    connection.execute(sa.insert(user_actions).values(user_name=_user_name(), **values))
+    connection.execute(sa.insert(user_actions).values(user_name=user_name or os_user_name(), **values))
 
 
-def _user_name() -> str:
+def os_user_name() -> str:
+    """Return the name of the user that this process runs as."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # the user of a container may have no name

@@ -25,6 +25,7 @@ from etl_assets.run.registry import build_services
 from etl_assets.settings import Settings
 from etl_assets_tests.helpers.database_pool import DatabasePool
 from etl_assets_tests.helpers.in_process_reader import FilesHere
+from etl_assets_tests.helpers.web import WebClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,3 +208,9 @@ def services(settings: Settings) -> Iterator[Services]:
     built = build_services(settings)
     yield built
     built.database.dispose()
+
+
+@pytest.fixture
+def web(services: Services) -> WebClient:
+    """A browser in front of the web page on the test's database."""
+    return WebClient(services)

@@ -1,0 +1,123 @@
+"""The web application: gathers the routes of all page modules, and wraps them into the middleware in order."""
+
+from __future__ import annotations
+
+import pkgutil
+import secrets
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from itsdangerous import URLSafeTimedSerializer
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from etl_assets.errors import EtlError
+from etl_assets.ui.guard import allowed_hosts
+from etl_assets.web import pages
+from etl_assets.web.endpoint import PageEndpoint
+from etl_assets.web.errors import failed, refused
+from etl_assets.web.formats import Formats
+from etl_assets.web.language import LANGUAGES, read_translations
+from etl_assets.web.security.headers import STATIC_PATH, SecurityHeaders
+from etl_assets.web.security.sessions import Sessions
+from etl_assets.web.state import WebState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from babel.support import NullTranslations
+    from starlette.responses import Response
+    from starlette.types import Scope
+
+    from etl_assets.database.database import Database
+    from etl_assets.settings import Settings
+    from etl_assets.web.language import Language
+    from etl_assets.web.page import PageRoute
+
+STATIC_FOLDER: Final = Path(__file__).parent / "static"
+STATIC_SECONDS: Final = 365 * 24 * 3600
+"""Static files may be kept by browsers: their addresses change with their content."""
+
+
+def create_app(settings: Settings, database: Database) -> Starlette:
+    """Return the application on a migrated database.
+
+    Raises:
+        EtlError: ETL_WEB_URL names no host.
+    """
+    app = Starlette(
+        routes=[
+            *(Route(one.path, PageEndpoint(one), methods=list(one.methods)) for one in page_routes()),
+            Mount(STATIC_PATH, _StaticFiles(directory=STATIC_FOLDER), name="static"),
+        ],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.web_url), www_redirect=False),
+        ],
+        exception_handlers={HTTPException: refused, EtlError: failed, Exception: failed},
+    )
+    app.state.web = _state(settings, database)
+    return app
+
+
+def page_routes() -> list[PageRoute]:
+    """Return the routes of all modules of `pages`."""
+    names = (module.name for module in pkgutil.iter_modules(pages.__path__, f"{pages.__name__}."))
+    return [route for name in names for route in import_module(name).ROUTES]
+
+
+def _state(settings: Settings, database: Database) -> WebState:
+    key = secrets.token_bytes(32)
+    translations = {language: read_translations(language) for language in LANGUAGES}
+    return WebState(
+        settings=settings,
+        database=database,
+        sessions=Sessions(key, hours=settings.web_session_hours),
+        message_signer=URLSafeTimedSerializer(key, salt="message"),
+        environments=_environments(translations, ZoneInfo(settings.web_timezone)),
+        translations=translations,
+    )
+
+
+def _environments(translations: Mapping[Language, NullTranslations], timezone: ZoneInfo) -> dict[Language, Environment]:
+    return {language: _environment(language, texts, timezone) for language, texts in translations.items()}
+
+
+def _environment(language: Language, texts: NullTranslations, timezone: ZoneInfo) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("etl_assets.web"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]  # of the extension
+    environment.filters.update(Formats(language, timezone).filters())
+    environment.globals["static"] = _static_address
+    return environment
+
+
+def _static_address(name: str) -> str:
+    """Return the address of a static file, which changes with its content."""
+    return f"{STATIC_PATH}{name}?{_DIGESTS[name]}"
+
+
+_DIGESTS: Final = {
+    path.name: sha256(path.read_bytes()).hexdigest()[:12] for path in STATIC_FOLDER.iterdir() if path.is_file()
+}
+
+
+class _StaticFiles(StaticFiles):
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = f"public, max-age={STATIC_SECONDS}, immutable"
+        return response

@@ -1,0 +1,20 @@
+"""Page /leads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from etl_assets.web.page import PageRoute, render
+from etl_assets.web.permissions import Permission
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+def show_leads(request: Request) -> Response:
+    """Show the page."""
+    return render(request, "leads/list.html")
+
+
+ROUTES: Final = (PageRoute("/leads", show_leads, Permission.SEE),)

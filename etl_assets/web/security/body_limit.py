@@ -1,0 +1,37 @@
+"""Limit of request bodies: counted as they arrive, whatever Content-Length says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope
+
+FORM_BYTES: Final = 1024 * 1024
+"""Limit of forms without files."""
+TOO_LARGE: Final = 413
+
+
+def limited(scope: Scope, receive: Receive, limit: int) -> Receive:
+    """Return a `receive` that ends a body beyond `limit` bytes.
+
+    Raises:
+        HTTPException: 413, at once if Content-Length says so, else by the returned function.
+    """
+    declared = Headers(scope=scope).get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > limit:
+        raise HTTPException(TOO_LARGE)
+    received = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise HTTPException(TOO_LARGE)
+        return message
+
+    return receive_limited

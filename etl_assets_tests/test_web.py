@@ -1,0 +1,65 @@
+"""The web page's frame: navigation, languages, static files, messages, error pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from etl_assets_tests.helpers.web import text_of
+
+if TYPE_CHECKING:
+    from etl_assets_tests.helpers.web import WebClient
+
+PAGES = ("/leads", "/orders", "/bad-rows", "/imports", "/health")
+
+
+def test_the_first_page_shows_the_leads(web: WebClient) -> None:
+    response = web.get("/")
+    assert response.status_code == 200
+    assert response.url.path == "/leads"
+
+
+def test_each_page_of_the_navigation_is_there_and_marked_as_current(web: WebClient) -> None:
+    for path in PAGES:
+        response = web.get(path)
+        assert response.status_code == 200
+        assert f'href="{path}" aria-current="page"' in response.text
+
+
+def test_the_chosen_language_is_kept(web: WebClient) -> None:
+    assert "商机" not in text_of(web.get("/leads"))
+    response = web.post("/language", {"language": "zh", "next": "/leads?stage=OPEN"})
+    assert response.url.path == "/leads"
+    assert response.url.query == b"stage=OPEN"
+    assert "商机" in text_of(response)
+    assert '<html lang="zh-Hans">' in web.get("/orders").text
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh-Hans"),
+        ("en-GB,zh;q=0.5", "en"),
+        ("fr,zh;q=0.1", "zh-Hans"),
+        ("fr", "en"),
+        (";q=x", "en"),
+    ],
+)
+def test_the_browsers_first_known_language_is_taken(web: WebClient, accepted: str, language: str) -> None:
+    response = web.http.get("/leads", headers={"Accept-Language": accepted})
+    assert f'<html lang="{language}">' in response.text
+
+
+def test_static_files_have_addresses_that_change_with_their_content(web: WebClient) -> None:
+    page = web.get("/leads").text
+    address = page.split('<link rel="stylesheet" href="')[1].split('"')[0]
+    response = web.http.get(address)
+    assert response.headers["content-type"].startswith("text/css")
+    assert "immutable" in response.headers["cache-control"]
+
+
+def test_a_page_that_does_not_exist_says_so(web: WebClient) -> None:
+    response = web.get("/nowhere")
+    assert response.status_code == 404
+    assert "There is no such page" in text_of(response)
