@@ -12,7 +12,7 @@ export DAGSTER_HOME ?= $(ETL_HOME)/dagster
 # Byte code is kept, whatever the environment says: else each process of the tests compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo dev test test-fast test-new-module fuzz chaos bench bench-full lint format typecheck check clean
+.PHONY: help demo dev test test-fast storm test-new-module fuzz chaos bench bench-full lint format typecheck check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(READY) ## All tests, on a PostgreSQL of their own
 
 test-fast: $(READY) ## The quick tests: within a minute, while you work
 	HYPOTHESIS_PROFILE=fast $(BIN)/python -m pytest -n 2 -m 'not slow'
+
+storm: $(READY) ## All random histories, faults and refusals, of which `make test` tries some: a quarter of an hour
+	HYPOTHESIS_PROFILE=full $(BIN)/python -m pytest -n $(WORKERS) -m sampled
 
 test-new-module: $(READY) ## All tests that know of assets, on a copy with the modules of docs/new-module.md (half an hour)
 	ETL_TEST_NEW_MODULE=full $(BIN)/python -m pytest etl_assets_tests/test_new_module.py

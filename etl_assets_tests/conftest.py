@@ -24,6 +24,7 @@ from etl_assets.orchestration.instance import open_instance
 from etl_assets.run.registry import build_services
 from etl_assets.settings import Settings
 from etl_assets_tests.helpers.database_pool import DatabasePool
+from etl_assets_tests.helpers.effort import EXAMPLES, PROFILE
 from etl_assets_tests.helpers.in_process_reader import FilesHere
 from etl_assets_tests.helpers.web import WebClient
 
@@ -36,14 +37,14 @@ if TYPE_CHECKING:
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-for _profile, _examples in (("fast", 5), ("default", 25), ("thorough", 1000)):
+for _profile, _examples in EXAMPLES.items():
     hypothesis_settings.register_profile(
         _profile,
         deadline=None,
         max_examples=_examples,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
-hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+hypothesis_settings.load_profile(PROFILE)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses a folder itself

@@ -23,8 +23,9 @@ from etl_assets.reporting.changes import changes_page
 from etl_assets.reverts.imports import revert_imports
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers import strategies
+from etl_assets_tests.helpers.effort import HISTORIES
 from etl_assets_tests.helpers.pipeline import assert_same, land, query, raw_fields, start_afresh, with_batch_size
-from etl_assets_tests.test_revert_histories import EXAMPLES, CutOffError, History, cut_off
+from etl_assets_tests.test_revert_histories import CutOffError, History, cut_off
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -116,9 +117,10 @@ def test_every_table_of_an_asset_has_a_key_here() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 + 10 * EXAMPLES)
+@pytest.mark.sampled
+@pytest.mark.timeout(300 + 10 * HISTORIES)
 @given(data=st.data(), preset=strategies.presets())
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=HISTORIES)
 def test_changes_of_a_run_are_the_difference_of_snapshots_before_and_after_it(
     services: Services, data: st.DataObject, preset: Preset
 ) -> None:

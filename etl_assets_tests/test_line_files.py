@@ -31,6 +31,7 @@ from etl_assets.reporting.status import read_status
 from etl_assets.reverts.imports import accept_imports, restore_imports, revert_imports
 from etl_assets.vectorized_queries import SHOP_SCHEMA
 from etl_assets_tests.helpers import pipeline, strategies
+from etl_assets_tests.helpers.effort import HISTORIES
 from etl_assets_tests.helpers.pipeline import (
     PRESET,
     as_lines,
@@ -441,8 +442,9 @@ _OPEN: Final = "SELECT * FROM quarantine WHERE resolved_at IS NULL ORDER BY quar
 
 
 @pytest.mark.slow
+@pytest.mark.sampled
 @given(data=st.data(), preset=strategies.presets(), batch_size=st.sampled_from((3, 1000)))
-@settings(max_examples=max(settings().max_examples // 3, 1))
+@settings(max_examples=HISTORIES // 2)
 def test_files_of_orders_and_of_lines_may_interleave_in_any_way(
     services: Services, data: st.DataObject, preset: Preset, batch_size: int
 ) -> None:

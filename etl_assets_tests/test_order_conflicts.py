@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,13 +17,12 @@ from etl_assets.quarantine.spreadsheet import export_quarantine, read_correction
 from etl_assets.raw_orders import load
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets_tests.helpers import pipeline, strategies
+from etl_assets_tests.helpers.effort import HISTORIES
 from etl_assets_tests.helpers.pipeline import PRESET, land, query, raw_fields, run_all, start_afresh, with_batch_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    import pytest
 
     from etl_assets.pipeline.protocol import Services
 
@@ -67,7 +67,8 @@ _ROWS: Final = st.builds(
 )
 
 
-@settings(max_examples=max(settings().max_examples // 3, 1))
+@pytest.mark.sampled
+@settings(max_examples=HISTORIES)
 @given(
     imports=st.lists(st.lists(_ROWS, max_size=5), max_size=4),
     batch_size=st.sampled_from((1, 2, 3, 1000)),

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_assets_tests.helpers import pipeline, strategies
+from etl_assets_tests.helpers.effort import HISTORIES
 from etl_assets_tests.helpers.pipeline import TABLES, land, run_all, start_afresh, with_batch_size
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
     from etl_assets_tests.helpers.strategies import RawFields
 
-fewer_examples = settings(max_examples=max(settings().max_examples // 3, 1))
-"""For tests that run the pipeline several times an example."""
+random_histories = settings(max_examples=HISTORIES)
+pytestmark = pytest.mark.sampled
 
 
 def _imported(services: Services, imports: list[list[RawFields]], preset: Preset) -> None:
@@ -42,6 +43,7 @@ def _assert_ledger_adds_up(services: Services, rows: int) -> None:
 @given(
     rows=strategies.raw_field_lists(max_size=15), preset=strategies.presets(), batch_size=st.sampled_from((4, 7, 1000))
 )
+@settings(max_examples=2 * HISTORIES)
 def test_the_tables_are_what_the_oracle_works_out(
     services: Services, rows: list[RawFields], preset: Preset, batch_size: int
 ) -> None:
@@ -53,7 +55,7 @@ def test_the_tables_are_what_the_oracle_works_out(
 
 @pytest.mark.slow
 @given(data=st.data(), preset=strategies.presets(), batch_size=st.sampled_from((3, 1000)))
-@fewer_examples
+@random_histories
 def test_runs_between_imports_make_no_difference(
     services: Services, data: st.DataObject, preset: Preset, batch_size: int
 ) -> None:
@@ -71,7 +73,7 @@ def test_runs_between_imports_make_no_difference(
 
 @pytest.mark.slow
 @given(data=st.data(), preset=strategies.presets())
-@fewer_examples
+@random_histories
 def test_imports_may_come_in_any_order_where_every_version_says_when_it_is_from(
     services: Services, data: st.DataObject, preset: Preset
 ) -> None:
@@ -93,7 +95,7 @@ def test_imports_may_come_in_any_order_where_every_version_says_when_it_is_from(
 
 @pytest.mark.slow
 @given(rows=strategies.raw_field_lists(max_size=12), preset=strategies.presets())
-@fewer_examples
+@random_histories
 def test_nothing_new_writes_nothing(services: Services, rows: list[RawFields], preset: Preset) -> None:
     _imported(with_batch_size(services, 1000), [rows], preset)
     run_all(services)

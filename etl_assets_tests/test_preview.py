@@ -20,6 +20,7 @@ from etl_assets.preview.store import store_in
 from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.reverts.imports import restore_imports, revert_imports
 from etl_assets_tests.helpers import strategies
+from etl_assets_tests.helpers.effort import HISTORIES
 from etl_assets_tests.helpers.pipeline import (
     PRESET,
     as_frame,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from etl_assets.preview.preview import Preview
     from etl_assets.settings import Settings
 
-EXAMPLES: Final = int(os.environ.get("PREVIEW_HISTORIES", str(settings().max_examples)))
+EXAMPLES: Final = int(os.environ.get("PREVIEW_HISTORIES", str(HISTORIES)))
 HISTORY: Final = {
     "batch_id",
     "created_at",
@@ -136,6 +137,7 @@ def histories(draw: st.DrawFn) -> list[list[RawFields]]:
 
 
 @pytest.mark.slow
+@pytest.mark.sampled
 @pytest.mark.timeout(300 + 10 * EXAMPLES)
 @given(data=st.data(), preset=strategies.presets())
 @settings(max_examples=EXAMPLES)

@@ -21,6 +21,7 @@ from etl_assets.asset_graph import TABLES_OF
 from etl_assets.reverts.imports import RevertError, accept_imports, restore_imports, revert_imports
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers import pipeline, strategies
+from etl_assets_tests.helpers.effort import HISTORIES
 from etl_assets_tests.helpers.pipeline import assert_same, land, query, run_all, start_afresh, with_batch_size
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
     from etl_assets_tests.helpers.strategies import RawFields
 
-EXAMPLES: Final = int(os.environ.get("REVERT_HISTORIES", str(max(settings().max_examples // 2, 1))))
+EXAMPLES: Final = int(os.environ.get("REVERT_HISTORIES", str(HISTORIES)))
+pytestmark = pytest.mark.sampled
 STAGES: Final = ("OPEN", "COLD", "WON", "LOST")
 
 

@@ -115,7 +115,7 @@ class DatabasePool:
                 connection.execute(f"ALTER DATABASE {name} RENAME TO {spare}")
             with self.connect(spare) as connection:
                 if _fingerprint(connection) == self._as_migrated:
-                    _empty(connection)
+                    empty(connection)
                     self._spares.append(spare)
                     return
         for left in (name, spare):
@@ -151,10 +151,12 @@ def _fingerprint(connection: psycopg.Connection) -> str:
     return "" if row is None else row[0]
 
 
-def _empty(connection: psycopg.Connection) -> None:
+def empty(connection: psycopg.Connection) -> None:
     """Bring the tables to the state in which the migrations leave them."""
-    used = [sql.SQL(name) for (name,) in connection.execute(_USED)]
-    if used:
-        connection.execute("SET session_replication_role = replica")  # no trigger notes what is emptied
-        connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(sql.SQL(", ").join(used)))
-        connection.execute("DELETE FROM pg_statistic WHERE starelid >= 16384")
+    with connection.transaction():
+        used = [sql.SQL(name) for (name,) in connection.execute(_USED)]
+        if used:
+            connection.execute("SET LOCAL session_replication_role = replica")  # no trigger notes what is emptied
+            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(sql.SQL(", ").join(used)))
+            connection.execute("DELETE FROM pg_statistic WHERE starelid >= 16384")
+            connection.execute("SET LOCAL session_replication_role = origin")

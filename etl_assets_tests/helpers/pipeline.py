@@ -9,7 +9,6 @@ import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import STEP_ASSETS, TABLES_OF
-from etl_assets.database.schema import metadata
 from etl_assets.errors import BatchFailedError
 from etl_assets.presets.model import COLUMNS_OF_LINES, RAW_COLUMNS, Preset
 from etl_assets.raw_orders.extract import ReadCounts
@@ -18,6 +17,7 @@ from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE, LEAD_NAMESPACE
 from etl_assets_tests.helpers import oracle
+from etl_assets_tests.helpers.database_pool import empty
 from etl_assets_tests.helpers.oracle import Expected, Lines, RawRow
 from etl_assets_tests.helpers.reference_items import BadItems, BadProcesses, reference_items, reference_processes
 from etl_assets_tests.helpers.reference_values import clean_text
@@ -120,8 +120,8 @@ def with_batch_size(services: Services, batch_size: int) -> Services:
 def start_afresh(services: Services) -> None:
     """Empty all tables, and insert the order types of the tests."""
     with services.database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY"))
+        driver: Any = connection.connection.driver_connection
+        empty(driver)
         connection.execute(
             sa.text("INSERT INTO order_type_mappings VALUES (:raw, :system)"),
             [{"raw": raw, "system": system} for raw, system in ORDER_TYPE_MAPPINGS.items()],
