@@ -30,9 +30,9 @@ BYTES: Final = Text(collation="C")
 """Text compared as bytes, as in Polars, so that rows sorted there are in the order of the index."""
 
 
-def timestamp_column(name: str, *, required: bool = False) -> Column[object]:
+def timestamp_column(name: str, *, required: bool = False, comment: str | None = None) -> Column[object]:
     """Return a timestamp column."""
-    return Column(name, DateTime(timezone=True), nullable=not required)
+    return Column(name, DateTime(timezone=True), nullable=not required, comment=comment)
 
 
 def now_column(name: str) -> Column[object]:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 from psycopg import sql
 
+from etl_assets.database.comments import write_comments
 from etl_assets.database.keys import missing_keys, restore_keys
+from etl_assets.database.schema import metadata
 from etl_assets.errors import NotMigratedError
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         before = read_revision(connection)
         command.upgrade(alembic_config(connection), "head")
         restore_keys(connection)
+        write_comments(connection, metadata)
         return before, newest_revision()
 
 

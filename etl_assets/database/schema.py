@@ -35,6 +35,7 @@ from etl_assets.database.columns import (
     timestamp_column,
     total_column,
 )
+from etl_assets.database.comments import explain_columns
 
 __all__ = ["metadata"]
 
@@ -84,6 +85,7 @@ REFUNDED: Final = "given back to the buyer, part of amount; null where the expor
 REFUNDED_OF_LEAD: Final = "sum over its orders in its currency, null counting as 0; the totals are gross"
 PERSONALISATION: Final = "the buyer's text for this line, as it was written"
 PLATFORM_ORDER_ID: Final = "the platform's own id of the order, where the mapping names an identity"
+AS_EXPORTED: Final = "as in the export, untouched"
 
 raw_orders: Final = Table(
     "raw_orders",
@@ -92,7 +94,7 @@ raw_orders: Final = Table(
     Column("import_id", UUID(as_uuid=True), nullable=False),
     Column("row_no", Integer, nullable=False, comment="the line of the source that the row starts at"),
     *(
-        Column(name, Text)
+        Column(name, Text, comment=AS_EXPORTED)
         for name in (
             "platform", "shop", "order_id", "customer_name", "order_status", "order_type", "amount", "currency",
             "ordered_at", "updated_at", "items", "processes", "remark",
@@ -103,7 +105,7 @@ raw_orders: Final = Table(
     Column("replaces_raw_id", BigInteger, comment="the quarantined row that this one corrects"),
     Column("platform_order_id", Text, comment=PLATFORM_ORDER_ID),
     Column("corrects_reverted", Boolean, comment="true: the row that it corrects is of a reverted import"),
-    Column("refunded_amount", Text),
+    Column("refunded_amount", Text, comment=AS_EXPORTED),
     Index(None, "replaces_raw_id", postgresql_where=text("replaces_raw_id IS NOT NULL")),
 )  # fmt: skip
 
@@ -113,7 +115,7 @@ shop_configs: Final = Table(
     Column("shop_id", Integer, Identity(always=False), primary_key=True),
     Column("platform", Text, nullable=False),
     Column("shop_name", Text, nullable=False),
-    Column("currency", Text),
+    Column("currency", Text, comment="as in its first import"),
     Column("timezone", Text, nullable=False),
     now_column("created_at"),
     Column("default_currency", Text, comment="set by users: the currency of orders that name none"),
@@ -384,3 +386,5 @@ deleted_orders: Final = Table(
     Column("order_id", BYTES, nullable=False),
     Index(None, "batch_id", "raw_id"),
 )
+
+explain_columns(metadata)
