@@ -25,7 +25,7 @@ from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.reporting import charts, figures, pages
 from etl_assets.reporting.figures import TooSlowError
-from etl_assets.reporting.health import duration, read_pipeline_state, state_sections, summary
+XX
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers.pipeline import land, raw_fields
 

@@ -101,6 +101,7 @@ def report_dict(report: RunReport) -> dict[str, Any]:
         "held_imports": [one.as_dict() for one in report.held_imports],
         "findings": list(report.findings),
         "inputs": report.inputs,
+        "health": report.health,
         "partly_unreadable_imports": [one.as_dict() for one in report.quarantined_imports if not one.is_unreadable],
     }
 
@@ -113,6 +114,7 @@ def show_report(report: RunReport) -> None:
     _show_imports(report)
     if any(entry.get("quarantined") for entry in report.assets.values()):
         note("`etl-assets quarantine list` shows the rows in quarantine.", "yellow")
+    note(f"Health: {report.health}")
 
 
 def _show_assets(report: RunReport) -> None:

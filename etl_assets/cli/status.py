@@ -53,7 +53,7 @@ def show_status(status: Mapping[str, Any]) -> None:
         )
     failed, unreadable = status["failed_imports"], status["unreadable_orders"]
     last = f"the last {status['days']} days"
-    say(f"{failed['count']:,} imports of {last} failed and were not corrected since")
+    say(f"{failed['count']:,} imports failed, and were neither imported later nor dismissed")
     for one in failed["last"]:
         note(one["error"], "red")
     say(f"{unreadable['orders']:,} orders of {unreadable['imports']:,} imports of {last} could not be read")

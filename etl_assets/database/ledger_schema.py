@@ -1,4 +1,5 @@
-"""Tables of the pipeline's own state: ledger, change log, queue, deleted shops, fencing tokens, events, inbox, sources.
+"""Tables of the pipeline's own state: ledger, change log, queue, deleted shops, fencing tokens, events, alerts,
+inbox, sources.
 
 Tables of data are in `schema`, which imports this module: its `metadata` has all tables.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Double, Identity, Index, Integer, Table, Text, text
+from sqlalchemy import BigInteger, Column, Date, Double, Identity, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from etl_assets.database.columns import count_column, metadata, now_column, timestamp_column
@@ -55,6 +56,7 @@ etl_work: Final = Table(
     Column("batch_id", BigInteger, nullable=False, comment="the upstream batch that made it"),
     Column("low", BigInteger, nullable=False, comment="first raw_id, inclusive"),
     Column("high", BigInteger, nullable=False, comment="last raw_id, inclusive"),
+    now_column("queued_at"),
     Index(None, "asset", "batch_id", "low"),
 )
 
@@ -155,6 +157,24 @@ refused_events: Final = Table(
     Column("subject", Text, nullable=False),
     Column("reason", Text, nullable=False),
     now_column("refused_at"),
+)
+
+shop_arrivals: Final = Table(
+    "shop_arrivals",
+    metadata,
+    Column("platform", Text, primary_key=True),
+    Column("shop_name", Text, primary_key=True),
+    Column("day", Date, primary_key=True, comment="a day, in UTC, on which imports brought orders of the shop"),
+    Column("imports", Integer, nullable=False),
+)
+
+told_facts: Final = Table(
+    "told_facts",
+    metadata,
+    Column("kind", Text, primary_key=True, comment="kind of fact: see alerts.facts"),
+    Column("subject", Text, primary_key=True, comment="the import, feed or input that it is about"),
+    Column("count", BigInteger, nullable=False, comment="rows that were told of, as far as they are bad still"),
+    now_column("told_at"),
 )
 
 inbox_files: Final = Table(

@@ -39,6 +39,9 @@ from etl_assets.database.comments import explain_columns
 
 __all__ = ["metadata"]
 
+ORIGIN_OF_IMPORT: Final = r"regexp_replace(regexp_replace(source, '/failed/([^/]*)$', '/\1'), '\.[^./]*$', '')"
+"""SQL of what imports of one file have in common: its path without the suffix, and without the folder `failed`."""
+
 import_tasks: Final = Table(
     "import_tasks",
     metadata,
@@ -67,8 +70,12 @@ import_tasks: Final = Table(
         comment="reverted once, or with corrections of such an import: its orders are decided anew from all versions",
     ),
     Column("held", JSONB, comment="what a held import would remove from each table; null once it is accepted"),
+    timestamp_column("dismissed_at"),
+    Column("note", Text, comment="reason of a dismissal"),
     Index(None, "feed", "batch_id"),
     Index(None, "created_at"),
+    Index("ix_import_tasks_origin", text(ORIGIN_OF_IMPORT), postgresql_using="hash"),
+    Index("ix_import_tasks_failed", "created_at", postgresql_where=text("status = 'failed' AND dismissed_at IS NULL")),
 )
 
 import_findings: Final = Table(

@@ -123,7 +123,7 @@ def enqueue(connection: sa.Connection, assets: Iterable[AssetName], ranges: Sequ
 
 
 # The queue is a set of raw ids for each asset and batch. Its rows may overlap (a range is enqueued while pending),
-# so everything reads and writes their union, as multiranges.
+# so everything reads and writes their union, as multiranges. United ranges keep the time of the oldest.
 GIVEN: Final = """
     SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
     FROM unnest(CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) g (batch_id, low, high)
@@ -145,27 +145,30 @@ _DEQUEUE: Final = f"""
     WITH dequeued AS ({GIVEN}), deleted AS (
         DELETE FROM etl_work w USING dequeued d
         WHERE w.asset = :asset AND w.batch_id = d.batch_id AND d.ids && int8range(w.low, w.high, '[]')
-        RETURNING w.batch_id, w.low, w.high
+        RETURNING w.batch_id, w.low, w.high, w.queued_at
     ), found AS (
-        SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids FROM deleted GROUP BY batch_id
+        SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids, min(queued_at) AS queued_at
+        FROM deleted GROUP BY batch_id
     ), put_back AS (
-        INSERT INTO etl_work (asset, batch_id, low, high)
-        SELECT :asset, batch_id, lower(ids), upper(ids) - 1
-        FROM (SELECT batch_id, unnest(f.ids - d.ids) AS ids FROM found f JOIN dequeued d USING (batch_id)) remaining
+        INSERT INTO etl_work (asset, batch_id, low, high, queued_at)
+        SELECT :asset, batch_id, lower(ids), upper(ids) - 1, queued_at FROM (
+            SELECT batch_id, unnest(f.ids - d.ids) AS ids, f.queued_at FROM found f JOIN dequeued d USING (batch_id)
+        ) remaining
     )
     SELECT count(*) FROM dequeued d LEFT JOIN found f USING (batch_id) WHERE f.ids IS NULL OR NOT f.ids @> d.ids
 """  # noqa: S608  # constants only
 _ENQUEUE: Final = f"""
     WITH enqueued AS ({GIVEN}), pending AS (
         DELETE FROM etl_work w USING enqueued e WHERE w.asset = :asset AND w.batch_id = e.batch_id
-        RETURNING w.batch_id, int8range(w.low, w.high, '[]') AS ids
+        RETURNING w.batch_id, int8range(w.low, w.high, '[]') AS ids, w.queued_at
     ), both_sets AS (
-        SELECT batch_id, unnest(ids) AS ids FROM enqueued UNION ALL SELECT batch_id, ids FROM pending
+        SELECT batch_id, unnest(ids) AS ids, now() AS queued_at FROM enqueued
+        UNION ALL SELECT batch_id, ids, queued_at FROM pending
     ), united AS (
-        SELECT batch_id, unnest(range_agg(ids)) AS ids FROM both_sets GROUP BY batch_id
+        SELECT batch_id, unnest(range_agg(ids)) AS ids, min(queued_at) AS queued_at FROM both_sets GROUP BY batch_id
     )
-    INSERT INTO etl_work (asset, batch_id, low, high)
-    SELECT :asset, batch_id, lower(ids), upper(ids) - 1 FROM united
+    INSERT INTO etl_work (asset, batch_id, low, high, queued_at)
+    SELECT :asset, batch_id, lower(ids), upper(ids) - 1, queued_at FROM united
 """  # noqa: S608  # constants only
 
 

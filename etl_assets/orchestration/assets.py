@@ -20,6 +20,7 @@ from etl_assets.orchestration.check_specs import (
     ALL_INPUTS_INGESTED,
     IMPORTS_ARE_READABLE,
     IMPORTS_PASS_THE_BRAKE,
+    INPUTS_LEFT,
     RUN_CHECKS,
 )
 from etl_assets.orchestration.failures import reported_errors
@@ -35,8 +36,9 @@ from etl_assets.orchestration.metadata import (
 from etl_assets.orders.import_outcomes import ImportOutcome, quarantined_imports_of_run
 from etl_assets.pipeline.protocol import Services, StepResult
 from etl_assets.raw_orders.load import count_imports, fail_interrupted_imports
+from etl_assets.reporting.failed_imports import FailedImports, read_failed_imports
 from etl_assets.reporting.held import HeldImport, read_held_imports_of_run
-from etl_assets.run.landing import ingest_pending_inputs
+from etl_assets.run.landing import Landed, ingest_pending_inputs
 from etl_assets.run.registry import run_asset
 from etl_assets.vectorized_queries import VectorizedQueries
 
@@ -86,6 +88,8 @@ def raw_orders(
             database, run_id=context.run.run_id, pulled=config.pull, reconciled=config.reconcile
         )
     imports = count_imports(database)
+    with database.transaction() as connection:
+        refused = read_failed_imports(connection, shown=MESSAGES_SHOWN)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": imports["rows"],
@@ -101,13 +105,24 @@ def raw_orders(
             **findings_table(database),
             **sample_rows(database, "raw_orders"),
         },
-        check_results=[
-            dg.AssetCheckResult(
-                check_name=ALL_INPUTS_INGESTED.name,
-                passed=not landed.problems,
-                metadata={"problems": "\n".join(landed.problems[:MESSAGES_SHOWN]) or "none"},
-            )
-        ],
+        check_results=[_check_inputs(landed, refused)],
+    )
+
+
+def _check_inputs(landed: Landed, refused: FailedImports) -> dg.AssetCheckResult:
+    """Name what the run could not take in, and the files that were refused earlier and still need somebody."""
+    errors = [one["error"] for one in refused.shown]
+    earlier = [f"Refused earlier: {error}" for error in errors if error not in landed.problems]
+    problems = landed.problems + earlier
+    return dg.AssetCheckResult(
+        check_name=ALL_INPUTS_INGESTED.name,
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.ERROR if landed.problems or not problems else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "refused_imports": refused.total,
+            INPUTS_LEFT: sum(problem not in errors for problem in landed.problems),
+            "problems": "\n".join(problems[:MESSAGES_SHOWN]) or "none",
+        },
     )
 
 

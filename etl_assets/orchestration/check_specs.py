@@ -12,10 +12,12 @@ import dagster as dg
 ALL_INPUTS_INGESTED: Final = dg.AssetCheckSpec(
     name="all_inputs_ingested",
     asset="raw_orders",
-    description="The run has refused no file, and no file stays in the inbox and no source is unread for reasons that"
-    " somebody has to correct.",
+    description="No file is refused, neither by the run nor earlier, unless it was imported later or dismissed; no file"
+    " stays in the inbox and no source is unread for reasons that somebody has to correct.",
 )
-"""Not blocking: rows that have landed are processed meanwhile."""
+"""Not blocking: rows that have landed are processed meanwhile. A warning where only earlier runs have refused files."""
+INPUTS_LEFT: Final = "inputs_left"
+"""Metadata of that check: inputs that the run could not take in and that are no refused file."""
 
 IMPORTS_ARE_READABLE: Final = dg.AssetCheckSpec(
     name="imports_are_readable",

@@ -1,65 +1,96 @@
-"""The `pipeline_health` asset: the state of the pipeline on one page, materialised after all other assets of a run.
+"""The `pipeline_health` asset: what needs somebody, on one page and as checks, materialised at the end of each run.
 
-Here: failed checks and runs, which the Dagster instance records (https://docs.dagster.io/guides/build/assets). Not
-here: the state of the tables (`etl_assets.reporting.health`). A part that can't be read never fails the run: the page
-says so in its place, the log has it as an error, `unreadable_parts` counts it.
+Here: when and how health is written to Dagster (https://docs.dagster.io/guides/build/assets). Not here: what needs
+somebody (`etl_assets.health`), and Dagster's records (`health_records`). A part that can't be read never fails the run:
+the page says so in its place, the log has it as an error, `unreadable_parts` counts it.
+
+A run that fails does not reach the asset, and other jobs do not have it: after these, `report_health` writes the same
+events without a run (docs/decisions.md, "Health at every end of a run").
 
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from logging import Logger
-from typing import Final
+from typing import Any, Final, TypeVar, get_args
 
 import dagster as dg
 
 from etl_assets.asset_graph import LEAF_ASSETS
 from etl_assets.database.database import Database, sqlstate_of
-from etl_assets.orchestration.check_specs import RUN_CHECKS
+from etl_assets.health.disk import free_bytes
+from etl_assets.health.needs import CHECK_OF, HealthCheck, HealthState, Need, find_needs
+from etl_assets.health.page import Links, health_page, summary
+from etl_assets.health.tables import read_table_state
+from etl_assets.orchestration.health_records import read_records
 from etl_assets.orchestration.metadata import OWNERS
-from etl_assets.quality.checks import CHECKS
-from etl_assets.reporting.health import NONE, PipelineState, read_pipeline_state, state_sections, summary
-from etl_assets.reporting.pages import table
 
-FAILED_RUNS_SHOWN: Final = 5
+logger: Final = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+HEALTH_ASSET: Final = dg.AssetKey("pipeline_health")
+SUMMARY: Final = "summary"
+"""Metadata of the asset: the state in one line."""
+NEEDS_SHOWN: Final = 20
 
 DESCRIPTION: Final = """\
 The state of the whole pipeline on one page: open the metadata `health` of the last materialisation.
 
 Answers:
+- What needs somebody, and where is it dealt with?
 - How old is each asset, and how much work is pending for it since when?
-- Which checks fail, which rows wait in quarantine for what reason?
-- Which imports and runs failed last, and why?
+- Which checks fail, which rows wait in quarantine for what reason, which shops are late?
 """
+
+_CHECKS: Final[dict[HealthCheck, str]] = {
+    "checks_and_runs_pass": "The last finished result of every check is good, and no job's last run failed.",
+    "imports_are_settled": "No import is refused or held, none is unreadable, and no bad row waits for a correction.",
+    "work_is_processed": "No work has been pending for long: with a warning after 15 minutes, as an error after an hour.",
+    "services_are_up": "Dagster's daemon is alive, its sensors are on, the disk has room, every part can be read.",
+    "shops_deliver": "No shop has brought nothing for longer than it usually does.",
+}
 
 
 @dataclass(slots=True)
-class HealthPage:
-    """Page under construction, and its figures."""
+class _Parts:
+    """Reader of the parts of the state; notes the reason of each that can't be read."""
 
-    log: Logger
-    sections: dict[str, str] = field(default_factory=dict)
-    figures: dict[str, int] = field(default_factory=dict)
-    summary: list[str] = field(default_factory=list)
-    unreadable: int = 0
+    log: logging.Logger
+    unreadable: dict[str, str] = field(default_factory=dict)
 
-    def add(self, part: str, write: Callable[[], None]) -> None:
-        """Write a part; where that fails, say so in its place."""
+    def read(self, part: str, read: Callable[[], T]) -> T | None:
+        """Read a part; None where that fails, of any part and for any reason."""
         try:
-            write()
-        except Exception as error:  # noqa: BLE001  # of any part, see above
+            return read()
+        except Exception as error:  # noqa: BLE001  # see above
             reason = f"{type(error).__name__} (SQLSTATE {sqlstate_of(error) or '-'})"
             self.log.error("%s could not be read: %s", part, reason)  # noqa: TRY400  # a driver's text quotes values
-            self.sections[part] = f"Could not be read: {reason}."
-            self.unreadable += 1
+            self.unreadable[part] = reason
+            return None
 
-    def as_markdown(self) -> str:
-        """Return the whole page."""
-        now = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC"
-        parts = [f"## {title}\n\n{text}" for title, text in self.sections.items()]
-        return "\n\n".join([f"As of {now}.", *parts])
+
+def read_health(
+    database: Database, instance: dg.DagsterInstance, *, own_run_id: str | None = None, log: logging.Logger = logger
+) -> HealthState:
+    """Read the state of everything, as it is now.
+
+    Args:
+        database: the store.
+        instance: the Dagster instance.
+        own_run_id: the run that reads it, which does not count as being in progress.
+        log: receives the reason of a part that can't be read.
+    """
+    parts = _Parts(log)
+    return HealthState(
+        now=dt.datetime.now(dt.UTC),
+        tables=parts.read("The state of the tables", lambda: read_table_state(database)),
+        records=parts.read("Dagster's records", lambda: read_records(instance, own_run_id=own_run_id)),
+        free_bytes=parts.read("The free space of the disk", lambda: free_bytes(database.settings.home)),
+        unreadable=parts.unreadable,
+    )
 
 
 @dg.asset(
@@ -69,87 +100,77 @@ class HealthPage:
     kinds={"postgres", "dagster"},
     owners=OWNERS,
     tags={"layer": "operations"},
+    # After all steps that are ready, so that it sees the results of the run's checks.
+    op_tags={"dagster/priority": "-1"},
+    check_specs=[
+        dg.AssetCheckSpec(name, asset=HEALTH_ASSET, description=description) for name, description in _CHECKS.items()
+    ],
     description=DESCRIPTION,
 )
 def pipeline_health(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database]
-) -> dg.MaterializeResult[None]:
-    """Summarise freshness, backlog, checks, quarantine and the last failures."""
-    page = HealthPage(context.log)
-
-    def write_state() -> None:
-        state = read_pipeline_state(database)
-        page.sections |= state_sections(state)
-        page.figures |= _figures(state)
-        page.summary.append(summary(state))
-
-    def write_checks() -> None:
-        failed = failed_checks(context.instance)
-        page.sections["Failed checks"] = table(["asset", "check", "severity", "in run"], failed) if failed else NONE
-        page.figures["failed_checks"] = len(failed)
-        page.summary.append(f"{len(failed)} failed checks")
-
-    def write_runs() -> None:
-        failed = failed_runs(context.instance)
-        page.sections["Runs that failed last"] = table(["at (UTC)", "run", "why"], failed) if failed else NONE
-
-    page.add("Freshness, backlog, quarantine and imports", write_state)
-    page.add("Failed checks", write_checks)
-    page.add("Runs that failed last", write_runs)
-    return dg.MaterializeResult(
-        metadata={
-            "health": dg.MetadataValue.md(page.as_markdown()),
-            "summary": " · ".join(page.summary),
-            **page.figures,
-            "unreadable_parts": page.unreadable,
-        }
-    )
-
-
-def failed_checks(instance: dg.DagsterInstance) -> list[tuple[str, str, str, str]]:
-    """Return asset, check, severity and run of the checks whose last evaluation failed."""
-    found: list[tuple[str, str, str, str]] = []
-    of_runs = ((spec.asset_key.to_user_string(), spec.name, "error") for spec in RUN_CHECKS)
-    for asset, name, severity in (*of_runs, *((check.asset, check.name, check.severity) for check in CHECKS)):
-        record = instance.get_latest_asset_check_evaluation_record(dg.AssetCheckKey(dg.AssetKey(asset), name))
-        if record is None or record.event is None or record.event.dagster_event is None:
-            continue
-        if record.status.value in ("SUCCEEDED", "PLANNED"):
-            continue
-        found.append((asset, name, severity, record.run_id[:8]))
-    return found
-
-
-def failed_runs(instance: dg.DagsterInstance) -> list[tuple[str, str, str]]:
-    """Return time, id and reason of the last failed runs; the reason in our own words, as a driver's quote values."""
-    records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=FAILED_RUNS_SHOWN)
-    return [
-        (
-            f"{record.update_timestamp:%Y-%m-%d %H:%M}",
-            record.dagster_run.run_id[:8],
-            _reason(instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)),
-        )
-        for record in records
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster takes the generic form for several outputs
+    """List what needs somebody, and summarise freshness, backlog, checks, quarantine and the last failures."""
+    state = read_health(database, context.instance, own_run_id=context.run.run_id, log=context.log)
+    needs = find_needs(state)
+    results = [
+        dg.AssetCheckResult(check_name=one.check_name, passed=one.passed, severity=one.severity, metadata=one.metadata)
+        for one in _evaluations(needs)
     ]
+    return dg.MaterializeResult(metadata=_metadata(database, state, needs), check_results=results)
 
 
-def _reason(failures: Sequence[dg.EventLogEntry]) -> str:
-    for entry in failures:
-        event = entry.get_dagster_event()
-        said = event.step_failure_data.user_failure_data
-        if said is not None and said.description:
-            return said.description
-    if not failures:
-        return "No step failed: the run was ended from outside, or could not start; see its log."
-    return f"{failures[0].get_dagster_event().step_key}: an unexpected error; see the log of the run."
+def report_health(database: Database, instance: dg.DagsterInstance) -> str:
+    """Write the events of `pipeline_health` without a run; return the summary."""
+    state = read_health(database, instance)
+    needs = find_needs(state)
+    materialization = dg.AssetMaterialization(HEALTH_ASSET, metadata=_metadata(database, state, needs))
+    for event in (materialization, *_evaluations(needs)):
+        instance.report_runless_asset_event(event)
+    return summary(state, needs)
 
 
-def _figures(state: PipelineState) -> dict[str, int]:
+def _evaluations(needs: Sequence[Need]) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield the evaluation of each check of the asset: it fails as its worst need does."""
+    for name in get_args(HealthCheck):
+        found = [need for need in needs if CHECK_OF[need.kind] == name]
+        is_error = any(need.severity == "error" for need in found)
+        yield dg.AssetCheckEvaluation(
+            asset_key=HEALTH_ASSET,
+            check_name=name,
+            passed=not found,
+            severity=dg.AssetCheckSeverity.ERROR if is_error or not found else dg.AssetCheckSeverity.WARN,
+            metadata={
+                "violation_count": dg.MetadataValue.int(len(found)),
+                "problems": dg.MetadataValue.text("\n".join(need.text for need in found[:NEEDS_SHOWN]) or "none"),
+            },
+            blocking=False,
+        )
+
+
+def _metadata(database: Database, state: HealthState, needs: Sequence[Need]) -> dict[str, Any]:
+    settings = database.settings
+    links = Links(web_url=settings.web_url, public_url=settings.public_url)
     return {
-        "rows_pending": state.pending_rows,
-        "open_quarantine": state.quarantined_rows,
-        "failed_imports": state.failed_imports.total,
-        "held_imports": len(state.held_imports),
-        "unreadable_imports": sum(one.is_unreadable for one in state.quarantined_imports),
-        "oldest_pending_minutes": round(max((one.waiting or 0.0 for one in state.assets), default=0.0) / 60),
+        "health": dg.MetadataValue.md(health_page(state, needs, links)),
+        SUMMARY: summary(state, needs),
+        "needs_somebody": len(needs),
+        **_figures(state),
+        "unreadable_parts": len(state.unreadable),
     }
+
+
+def _figures(state: HealthState) -> dict[str, int]:
+    found: dict[str, int] = {}
+    if state.tables is not None:
+        found |= {
+            "rows_pending": state.tables.pending_rows,
+            "open_quarantine": state.tables.quarantined_rows,
+            "failed_imports": state.tables.failed_imports.total,
+            "held_imports": len(state.tables.held_imports),
+            "unreadable_imports": sum(one.is_unreadable for one in state.tables.quarantined_imports),
+            "oldest_pending_minutes": round(state.tables.longest_waiting / 60),
+        }
+    if state.records is not None:
+        found["failed_checks"] = len(state.records.failed_checks)
+    return found

@@ -13,9 +13,10 @@ from etl_assets.quality.checks import CHECKS
 
 PIPELINE_JOB: Final = "etl_pipeline"
 WHOLE_TABLES_JOB: Final = "check_whole_tables"
+HEALTH_JOB: Final = "pipeline_health_report"
 
 health_job: Final = dg.define_asset_job(
-    "pipeline_health_report",
+    HEALTH_JOB,
     selection=dg.AssetSelection.assets("pipeline_health"),
     description="Summarise the state of the pipeline without running it.",
 )

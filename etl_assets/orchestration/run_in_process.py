@@ -17,6 +17,7 @@ from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database
 from etl_assets.ledger.batches import BatchCounts
 from etl_assets.orchestration.check_specs import IMPORTS_PASS_THE_BRAKE
+from etl_assets.orchestration.health import HEALTH_ASSET, SUMMARY, report_health
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.orchestration.metadata import INPUTS
@@ -55,6 +56,8 @@ class RunReport:
     """Inputs ingested, refused and left, as `Landed.as_dict` has it; None where `raw_orders` was not run."""
     held_imports: tuple[HeldImport, ...] = ()
     """Imports that the run has held."""
+    health: str = ""
+    """Summary of the pipeline's health after the run, whatever it was about."""
 
 
 class BuildDefs(Protocol):
@@ -73,7 +76,7 @@ def run_in_process(
     full_refresh: bool = False,
     on_progress: Callable[[str, int], None] | None = None,
 ) -> RunReport:
-    """Materialise the assets in order and run their checks.
+    """Materialise the assets in order, run their checks, and write `pipeline_health`, also where an asset fails.
 
     Args:
         settings: where the database and the instance are.
@@ -94,7 +97,7 @@ def run_in_process(
         "ops": {asset: {"config": {"full_refresh": full_refresh}} for asset in selected},
         "loggers": {"console": {"config": {"log_level": CONSOLE_LOG_LEVEL}}},
     }
-    selection = [dg.AssetKey(asset) for asset in (selected if only else ["raw_orders", *selected])]
+    selection = [*(dg.AssetKey(asset) for asset in (selected if only else ["raw_orders", *selected])), HEALTH_ASSET]
     try:
         with open_instance(settings) as instance:
             fail_orphaned_runs(instance)
@@ -105,12 +108,15 @@ def run_in_process(
                 raise_on_error=False,
                 tags=process_tag(),
             )
-        return _report(database, result, selected)
+            health = _health_of_run(result) or report_health(database, instance)
+        return _report(database, result, selected, health)
     finally:
         database.dispose()
 
 
-def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Sequence[AssetName]) -> RunReport:
+def _report(
+    database: Database, result: dg.ExecuteInProcessResult, selected: Sequence[AssetName], health: str
+) -> RunReport:
     """Combine the ledger's figures of this run with Dagster's outcome of its steps."""
     errors = {
         event.step_key: event.step_failure_data.user_failure_data.description
@@ -133,6 +139,7 @@ def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Seq
         f"{evaluation.asset_key.to_user_string()}:{evaluation.check_name}"
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+        and evaluation.asset_key != HEALTH_ASSET  # it is about more than this run
     )
     partial = any(entry["status"] == "partial_success" for entry in assets.values())
     status = "failed" if not result.success or failed_checks else "partial_success" if partial else "success"
@@ -151,7 +158,16 @@ def _report(database: Database, result: dg.ExecuteInProcessResult, selected: Seq
         tuple(findings),
         _inputs(result),
         tuple(held),
+        health,
     )
+
+
+def _health_of_run(result: dg.ExecuteInProcessResult) -> str | None:
+    """Return the summary that the run has written; None where it did not reach `pipeline_health`."""
+    for event in result.get_asset_materialization_events():
+        if event.asset_key == HEALTH_ASSET:
+            return str(event.materialization.metadata[SUMMARY].value)
+    return None
 
 
 def _inputs(result: dg.ExecuteInProcessResult) -> dict[str, Any] | None:

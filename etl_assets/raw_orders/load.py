@@ -27,6 +27,7 @@ from etl_assets.frame_schemas import CONFLICTING_ORDER
 from etl_assets.ledger import queue
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch
 from etl_assets.ledger.queue import RawIdRange
+from etl_assets.raw_orders.arrivals import record_arrivals
 from etl_assets.raw_orders.drift import compare_with_last
 from etl_assets.raw_orders.findings import Finding, merge_findings, store_findings
 from etl_assets.raw_orders.gone_rows import gone_rows
@@ -306,6 +307,8 @@ def complete_import(  # the facts of one import
         )
     )
     store_findings(connection, import_id, counts.findings)
+    if counts.headers:  # corrected rows of other imports have none, and say nothing about when a shop delivers
+        record_arrivals(connection, counts.profile.shops())
 
 
 def decided_preset(preset: Preset, counts: ReadCounts) -> Preset:

@@ -13,16 +13,19 @@ import polars as pl
 
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.findings import Finding
-from etl_assets.values.text import clean_text, normalize_case
+from etl_assets.values.text import clean_text, fits_an_index, normalize_case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from etl_assets.presets.model import Preset
 
+MAX_SHOPS: Final = 1_000
+"""Shops of an import whose arrival is recorded."""
 MAX_STATUSES: Final = 20
 """Unknown statuses of an import that have a finding of their own."""
 STATUS_CHARACTERS: Final = 60
+_SHOPS: Final = {"platform": pl.String(), "shop": pl.String()}
 _STATUSES: Final = {"key": pl.String(), "status": pl.String(), "rows": pl.Int64(), "first_line": pl.Int32()}
 
 
@@ -35,6 +38,7 @@ class Profile:
     """Column of `raw_orders` → orders that have a value in it."""
     taken: dict[str, dict[str, int]] = field(default_factory=dict)
     """Column whose mapping names alternatives → header that is there → lines whose value it gave."""
+    _shops: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SHOPS))
     _unknown: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_STATUSES))
     _more_unknown: int = 0
 
@@ -51,9 +55,16 @@ class Profile:
             if column in orders.columns:
                 filled = orders.height - orders[column].null_count()
                 self.filled[column] = self.filled.get(column, 0) + filled
+        if self._shops.height < MAX_SHOPS and set(_SHOPS) <= set(orders.columns):
+            self._shops = pl.concat([self._shops, orders.select(*_SHOPS).unique()]).unique().head(MAX_SHOPS)
         known = preset.all_known_statuses()
         if known and {"order_status", "row_no"} <= set(orders.columns):
             self._count_unknown(orders, pl.Series(known).to_frame("s").select(normalize_case(pl.col("s"))).to_series())
+
+    def shops(self) -> list[tuple[str, str]]:
+        """Return platform and name of the first shops that the orders name, in bytewise order."""
+        shops = self._shops.select(clean_text(pl.col(*_SHOPS))).drop_nulls().unique()
+        return sorted(shops.filter(fits_an_index(*map(pl.col, _SHOPS))).iter_rows())
 
     def status_findings(self) -> list[Finding]:
         """Return a finding for each unknown status, and one for those beyond `MAX_STATUSES`."""

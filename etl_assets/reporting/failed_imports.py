@@ -1,7 +1,7 @@
-"""Imports that failed and were not corrected since, for reports.
+"""Imports that failed, and were neither imported later nor dismissed, for reports and alerts.
 
-An import is corrected once a later one of the same path, perhaps with another suffix, is completed: an .xlsx file that
-could not be read may come again as .csv.
+A failed import is mended once a later one of the same origin is completed: the same path, perhaps with another suffix
+or out of the folder `failed`, or the same source. An .xlsx file that could not be read may come again as .csv.
 """
 
 from __future__ import annotations
@@ -11,33 +11,36 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from etl_assets.database.schema import ORIGIN_OF_IMPORT
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WITHOUT_SUFFIX: Final = r"regexp_replace({table}.source, '\.[^./]*$', '')"
-_FAILED: Final = f"""
-    SELECT f.import_id, f.created_at, f.source, f.error, count(*) OVER () AS total FROM import_tasks f
-    WHERE f.status = 'failed' AND f.created_at > now() - make_interval(days => :days)
-      AND NOT EXISTS (
-          SELECT FROM import_tasks c WHERE c.status = 'completed' AND c.created_at > f.created_at
-          AND c.created_at > now() - make_interval(days => :days)
-          AND {_WITHOUT_SUFFIX.format(table="c")} = {_WITHOUT_SUFFIX.format(table="f")}
-      )
-    ORDER BY f.created_at DESC, f.import_id LIMIT :shown
-"""  # noqa: S608  # constants
+_OF_LATER: Final = ORIGIN_OF_IMPORT.replace("source", "c.source")
+_OF_FAILED: Final = ORIGIN_OF_IMPORT.replace("source", "f.source")
+_FAILED: Final = sa.text(f"""
+    SELECT import_id, created_at, source, error, count(*) OVER () AS total FROM (
+        SELECT DISTINCT ON ({_OF_FAILED}) f.import_id, f.created_at, f.source, f.error FROM import_tasks f
+        WHERE f.status = 'failed' AND f.dismissed_at IS NULL AND NOT EXISTS (
+            SELECT FROM import_tasks c
+            WHERE {_OF_LATER} = {_OF_FAILED} AND c.status IN ('completed', 'held') AND c.created_at > f.created_at
+        )
+        ORDER BY {_OF_FAILED}, f.created_at DESC
+    ) newest ORDER BY created_at DESC, import_id LIMIT :shown
+""")  # noqa: S608  # constants
 
 
 @dataclass(frozen=True, slots=True)
 class FailedImports:
-    """Failed imports of the last days that were not corrected since."""
+    """Failed imports that need somebody, each origin once."""
 
     total: int
     shown: Sequence[dict[str, Any]]
     """The last ones: `import_id`, `created_at`, `source`, `error`."""
 
 
-def read_failed_imports(connection: sa.Connection, *, days: int, shown: int) -> FailedImports:
-    """Read the failed imports of so many days; of their details, those of the last `shown`."""
-    rows = [dict(row) for row in connection.execute(sa.text(_FAILED), {"days": days, "shown": shown}).mappings()]
-    total = rows[0]["total"] if rows else 0
+def read_failed_imports(connection: sa.Connection, *, shown: int) -> FailedImports:
+    """Read the failed imports; of their details, those of the last `shown`."""
+    rows = [dict(row) for row in connection.execute(_FAILED, {"shown": shown}).mappings()]
+    total = rows[0].pop("total") if rows else 0
     return FailedImports(total, [{name: value for name, value in row.items() if name != "total"} for row in rows])

@@ -14,7 +14,7 @@ from etl_assets.reporting.findings import count_findings_of_last_days
 from etl_assets.reporting.held import read_held_imports
 
 DAYS: Final = 7
-"""Age of the imports whose findings and failures are counted."""
+"""Age of the imports whose findings are counted."""
 TABLES: Final = tuple(table for tables in TABLES_OF.values() for table in tables)
 
 _IMPORTS: Final = """
@@ -45,15 +45,15 @@ def read_status(connection: sa.Connection, *, limit: int = 10) -> dict[str, Any]
     Returns:
         `imports`, `batches` and `quarantine` (lists of records), `pending` (asset → ranges and at most so many rows),
         `held` (imports that wait for users, with their rows, which are not pending for an asset) and `tables` (table →
-        rows); `waiting_lines`, the `orders` whose lines wait for them, and of how many `imports`. Of the imports of the
-        last `DAYS` days: `findings` by code, `failed_imports` that were not corrected since, and `unreadable_orders` of
-        imports, the latter two with the count of all.
+        rows); `waiting_lines`, the `orders` whose lines wait for them, and of how many `imports`. `failed_imports`
+        that were neither imported later nor dismissed, with the count of all. Of the imports of the last `DAYS` days:
+        `findings` by code, and `unreadable_orders` of imports, with the count of all.
     """
     pending = {row["asset"]: row for row in _read_records(connection, _PENDING)}
     nothing = {"ranges": 0, "rows": 0}
     counts = ", ".join(f"(SELECT count(*) FROM {table}) AS {table}" for table in TABLES)  # noqa: S608  # constants
     tables = connection.execute(sa.text(f"SELECT {counts}")).mappings().one()
-    failed = read_failed_imports(connection, days=DAYS, shown=limit)
+    failed = read_failed_imports(connection, shown=limit)
     unreadable = quarantined_imports_of_last_days(connection, DAYS)
     held = read_held_imports(connection)
     return {
