@@ -17,14 +17,15 @@ from typer.testing import CliRunner
 from etl_assets.cli.main import app
 from etl_assets.cli.runs import report_dict, show_report
 from etl_assets.definitions import build_defs
+from etl_assets.health.needs import find_needs
+from etl_assets.health.page import Links, health_page, summary
 from etl_assets.ledger.queue import RawIdRange, slice_ranges
 from etl_assets.orchestration.alert_sensors import notify_failed_checks, notify_held_imports
-from etl_assets.orchestration.health import failed_checks
+from etl_assets.orchestration.health import read_health
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.run_in_process import run_in_process
 from etl_assets.orders.brake import Brake
 from etl_assets.orders.transform import LOSSES, compare_with_stored
-from etl_assets.reporting.health import read_pipeline_state, state_sections, summary
 from etl_assets.reverts.imports import RevertError, accept_imports, restore_imports, revert_imports
 from etl_assets.run.registry import run_asset
 from etl_assets.sources import session
@@ -412,11 +413,15 @@ def test_a_run_that_holds_an_import_fails_one_check_once_and_names_the_import(
         assert str(event.asset_materialization.metadata["held_imports"].value).startswith(message)
         assert tick(instance) == "0 alerts sent.", "the import has an alert of its own"
         assert run_in_process(settings, build_defs).status == "success"
-        assert [(asset, name) for asset, name, *_ in failed_checks(instance)] == [("orders", "no_import_is_held")]
+        state = read_health(services.database, instance)
     assert query(services, "SELECT * FROM etl_work") == []  # so no sensor asks for a run
-    state = read_pipeline_state(services.database)
-    assert str(import_id) in state_sections(state)["Held imports"]
-    assert summary(state).endswith("1 held imports")
+    assert state.records is not None
+    assert [(one.asset, one.check) for one in state.records.failed_checks] == [("orders", "no_import_is_held")]
+    (need,) = find_needs(state)
+    assert (need.kind, need.severity, need.import_id) == ("import_held", "error", import_id)
+    page = health_page(state, [need], Links(web_url="https://web.example.com", public_url=None))
+    assert f"https://web.example.com/imports/{import_id}" in page
+    assert summary(state, [need]).endswith("1 held imports · 1 failed checks")
 
 
 def tick(instance: dg.DagsterInstance) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import re
 import socket
 from typing import TYPE_CHECKING, Final
@@ -17,10 +18,12 @@ from etl_assets.cli.runs import report_dict, show_report
 from etl_assets.database.database import Database
 from etl_assets.definitions import build_defs
 from etl_assets.errors import BatchFailedError, ConcurrentRunError
+from etl_assets.health.page import table_sections
+from etl_assets.health.tables import read_table_state
 from etl_assets.ledger import queue
 from etl_assets.ledger.queue import RawIdRange
 from etl_assets.orchestration.assets import GROUP
-from etl_assets.orchestration.health import failed_checks
+from etl_assets.orchestration.health_records import read_check_results
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.orphaned_runs import PROCESS_TAG, fail_orphaned_runs
 from etl_assets.orchestration.run_in_process import run_in_process
@@ -29,7 +32,6 @@ from etl_assets.presets.catalog import get_preset
 from etl_assets.quality.checks import CHECKS, Check
 from etl_assets.quality.running import run_check
 from etl_assets.raw_orders.importing import import_file
-from etl_assets.reporting.health import read_pipeline_state, state_sections
 from etl_assets.run.async_runs import run_etl_orders, run_etl_shop
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers.in_process_reader import FilesHere
@@ -154,10 +156,17 @@ def test_an_import_of_which_no_order_can_be_read_fails_the_run_that_read_it(
     unreadable, _ = report_dict(report)["unreadable_imports"]
     assert (unreadable["source"], unreadable["rows"], unreadable["unreadable"]) == ("test", 3, 3)
     with open_instance(settings) as instance:
-        assert ("orders", "imports_are_readable", "error", report.run_id[:8]) in failed_checks(instance)
-    state = read_pipeline_state(landed.database)
+        failed = {(one.asset, one.check): one for one in read_check_results(instance) if not one.passed}
+    result = failed["orders", "imports_are_readable"]
+    assert (result.severity, result.run_id) == ("error", report.run_id)
+    state = read_table_state(landed.database)
     assert [(one.rows, one.unreadable) for one in state.quarantined_imports] == [(3, 3), (3, 3), (4, 1)]
-    assert "| test | 3 | 3 |" in state_sections(state)["Imports of the last 7 days with orders that could not be read"]
+    assert (
+        "| test | 3 | 3 |"
+        in table_sections(state, dt.datetime.now(dt.UTC))[
+            "Imports of the last 7 days with orders that could not be read"
+        ]
+    )
     assert run_in_process(settings, build_defs).status == "success"
 
 

@@ -19,13 +19,15 @@ from PIL import Image
 from etl_assets.asset_graph import SPECS, TABLE_OF
 from etl_assets.database.schema import metadata as tables
 from etl_assets.definitions import build_defs
+from etl_assets.health.durations import duration
+from etl_assets.health.page import table_sections
+from etl_assets.health.tables import read_table_state
 from etl_assets.orchestration.charts import chart_metadata
-from etl_assets.orchestration.health import failed_checks, failed_runs
+from etl_assets.orchestration.health_records import read_check_results, read_failed_runs
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.reporting import charts, figures, pages
 from etl_assets.reporting.figures import TooSlowError
-XX
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers.pipeline import land, raw_fields
 
@@ -313,18 +315,17 @@ def test_the_state_names_backlog_quarantine_and_failed_imports(loaded: Services)
                 " VALUES (gen_random_uuid(), '/data/bad.csv', 'failed', 'its headers fit | none')"
             )
         )
-    state = read_pipeline_state(loaded.database)
+    state = read_table_state(loaded.database)
     by_asset = {one.asset: one for one in state.assets}
     assert list(by_asset) == list(TABLE_OF)
     assert by_asset["shop"].pending_rows == state.pending_rows == 6
     assert by_asset["shop"].waiting is not None
     assert by_asset["leads"].waiting is None
     assert by_asset["leads"].age is not None
-    assert summary(state).endswith("1 rows in quarantine · 1 failed imports")
-    sections = state_sections(state)
+    sections = table_sections(state, dt.datetime.now(dt.UTC))
     assert "| shop |" in sections["Freshness and backlog"]
-    assert "bad.csv" in sections["Imports that failed in the last 7 days"]
-    assert "fit &#124; none" in sections["Imports that failed in the last 7 days"]
+    assert "bad.csv" in sections["Refused imports"]
+    assert "fit &#124; none" in sections["Refused imports"]
 
 
 @pytest.mark.slow
@@ -333,15 +334,16 @@ def test_the_health_page_names_failed_checks_and_failed_runs_in_our_own_words(
 ) -> None:
     land(services, orders())
     run_job(services, instance)
-    assert ("orders", "no_open_quarantine", "warn") in [one[:3] for one in failed_checks(instance)]
-    assert failed_runs(instance) == []
+    failed = [(one.asset, one.check, one.severity) for one in read_check_results(instance) if not one.passed]
+    assert ("orders", "no_open_quarantine", "warn") in failed
+    assert read_failed_runs(instance) == []
     with services.database.transaction() as connection:
         connection.execute(sa.text("ALTER TABLE business_leads RENAME COLUMN sample_count TO secret_4711"))
     land(services, orders("South"))
     assert "pipeline_health" not in run_job(services, instance, expect_success=False)
-    ((_, _, why),) = failed_runs(instance)
-    assert "leads" in why
-    assert "4711" not in why
+    (run,) = read_failed_runs(instance)
+    assert "leads" in run.reason
+    assert "4711" not in run.reason
 
 
 def test_a_health_page_with_an_unreadable_part_names_it_and_is_materialised(
@@ -357,5 +359,5 @@ def test_a_health_page_with_an_unreadable_part_names_it_and_is_materialised(
     assert values["unreadable_parts"].value == 1
     assert values["failed_checks"].value == 0
     page = str(values["health"].value)
-    assert "Could not be read: ProgrammingError (SQLSTATE 42703)." in page
+    assert "The state of the tables could not be read: ProgrammingError &#40;SQLSTATE 42703&#41;." in page
     assert "4711" not in page

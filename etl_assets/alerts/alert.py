@@ -13,7 +13,17 @@ from etl_assets.errors import EtlError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AlertKind = Literal["run_failed", "check_failed", "import_held", "test"]
+AlertKind = Literal[
+    "run_failed",
+    "check_failed",
+    "import_held",
+    "import_refused",
+    "inputs_left",
+    "columns_changed",
+    "unknown_statuses",
+    "bad_rows",
+    "test",
+]
 
 
 class AlertError(EtlError):
@@ -35,7 +45,7 @@ class Alert(BaseModel):
     asset: str | None = None
     run_id: str | None = None
     url: str | None = None
-    """Link into the UI; None where ETL_PUBLIC_URL is not set."""
+    """Link to the web page or into the UI; None where neither ETL_WEB_URL nor ETL_PUBLIC_URL is set."""
     at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property

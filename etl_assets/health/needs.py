@@ -1,8 +1,8 @@
 """Needs: what of the pipeline's state needs somebody, each as a sentence with links, the worst first.
 
 Pure functions of the state: `tables` and `records` have read it. Here is the only list of what counts as a need, and of
-the texts of each; Dagster's page and its checks, the commands and the web page show it. Texts are words of this project:
-no customer's data.
+the texts of each; Dagster's page and its checks, the commands and the web page show it. Texts are words of this
+project, without customers' data.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from etl_assets.health.disk import gibibytes, severity_of
 from etl_assets.health.durations import duration
@@ -231,19 +231,30 @@ def _of_shops(tables: TableState, today: dt.date) -> Iterator[Need]:
 
 def _of_checks(failed: Sequence[CheckResult]) -> Iterator[Need]:
     for result in failed:
-        link = {"asset": result.asset, "check": result.check, "run_id": result.run_id}
-        count = "" if result.count is None else f"{result.count:,}"
         if result.check == INPUTS_CHECK:
             if result.count:
-                yield Need("inputs_stuck", "error", {"count": count}, result.problems, result.at, **link)
+                yield _need_of_check("inputs_stuck", result, result.problems)
         elif result.check in SENTENCES:
-            kind: Any = result.check
-            detail = _DESCRIPTIONS.get((result.asset, result.check))
-            yield Need(kind, result.severity, {"count": count}, detail, result.at, **link)
+            yield _need_of_check(
+                cast("NeedKind", result.check), result, _DESCRIPTIONS.get((result.asset, result.check))
+            )
         elif result.check not in TOLD_OTHERWISE:
             said = result.problems or _DESCRIPTIONS.get((result.asset, result.check))
-            values = {"asset": result.asset, "check": result.check}
-            yield Need("check_failed", result.severity, values, said, result.at, **link)
+            yield _need_of_check("check_failed", result, said)
+
+
+def _need_of_check(kind: NeedKind, result: CheckResult, detail: str | None) -> Need:
+    count = "" if result.count is None else f"{result.count:,}"
+    return Need(
+        kind,
+        result.severity,
+        {"asset": result.asset, "check": result.check, "count": count},
+        detail,
+        result.at,
+        asset=result.asset,
+        check=result.check,
+        run_id=result.run_id,
+    )
 
 
 def _of_services(records: Records, state: HealthState) -> Iterator[Need]:

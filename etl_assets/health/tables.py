@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import TABLE_OF
@@ -23,6 +22,8 @@ from etl_assets.reporting.held import read_held_imports
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
+
+    import polars as pl
 
     from etl_assets.database.database import Database
     from etl_assets.orders.import_outcomes import ImportOutcome

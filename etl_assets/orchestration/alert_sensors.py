@@ -1,4 +1,4 @@
-"""Sensors that send alerts about failed runs, failed checks and held imports.
+"""Sensors that send alerts about failed runs, failed checks, held imports, and facts of imports and rows.
 
 Only the reading of records belongs here; alerts, channels and the history of checks are in `etl_assets/alerts`. See https://docs.dagster.io/guides/automate/sensors.
 
@@ -24,9 +24,13 @@ from pydantic import TypeAdapter
 
 from etl_assets.alerts.alert import Alert
 from etl_assets.alerts.check_history import CheckHistory, Evaluation
+from etl_assets.alerts.facts import Fact, FactKind, alert_of, compare_facts, due_facts
 from etl_assets.alerts.notifier import Notifier, configured_channels
+from etl_assets.alerts.told import forget_gone, read_facts, read_told, record_told
 from etl_assets.database.database import Database
-from etl_assets.orchestration.check_specs import IMPORTS_PASS_THE_BRAKE
+from etl_assets.orchestration.check_specs import ALL_INPUTS_INGESTED, IMPORTS_PASS_THE_BRAKE
+from etl_assets.orchestration.health import HEALTH_ASSET
+from etl_assets.orchestration.health_records import read_check_results
 from etl_assets.reporting.held import HeldImport, read_held_imports, read_once_held
 from etl_assets.settings import Settings
 
@@ -40,6 +44,16 @@ RETRY_WAIT_SECONDS: Final = 120.0
 """Time for an announced retry to appear as a run; Dagster makes none of a run whose job is gone."""
 _HELD_CURSOR: Final = TypeAdapter(set[UUID])
 """Imports that users know to be held, or to have been; accepted ones are forgotten, as they are never held again."""
+
+TOLD_OTHERWISE: Final = frozenset(
+    {
+        IMPORTS_PASS_THE_BRAKE.key,
+        ALL_INPUTS_INGESTED.key,
+        dg.AssetCheckKey(HEALTH_ASSET, "checks_and_runs_pass"),
+        dg.AssetCheckKey(HEALTH_ASSET, "imports_are_settled"),
+    }
+)
+"""Checks that sum up facts of which there are alerts of their own."""
 
 PendingAlerts = Iterator[tuple[str, Alert | None]]
 """For each record that a tick reads: the cursor after it, and the alert that is due, if any."""
@@ -73,7 +87,7 @@ def notify_failed_checks(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     if context.repository_def is None:
         msg = "The sensor was evaluated without its definitions."
         raise dg.DagsterInvariantViolationError(msg)
-    keys = sorted(context.repository_def.asset_graph.asset_check_keys - {IMPORTS_PASS_THE_BRAKE.key})
+    keys = sorted(context.repository_def.asset_graph.asset_check_keys - TOLD_OTHERWISE)
     history = CheckHistory.model_validate_json(context.cursor)
     settings = Settings()
     return _send_pending(context, settings, _failed_checks(context.instance, keys, history, settings.public_url))
@@ -96,7 +110,34 @@ def notify_held_imports(context: dg.SensorEvaluationContext, database: dg.Resour
         context.update_cursor(_HELD_CURSOR.dump_json(once_held).decode())
         return dg.SkipReason("Started: watches imports that are held from now on.")
     known = _HELD_CURSOR.validate_json(context.cursor) & once_held
-    return _send_pending(context, database.settings, _new_held(held, known, database.settings.public_url))
+    return _send_pending(context, database.settings, _new_held(held, known, database.settings))
+
+
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    description="Sends alerts about refused files, inputs left, changed columns, unknown statuses, and new bad rows.",
+)
+def notify_facts(context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]) -> dg.SkipReason:
+    """Watch the tables; each fact is told once, by the table `told_facts`, and bad rows in a digest."""
+    results = read_check_results(context.instance, [ALL_INPUTS_INGESTED.key])
+    left = [problem for result in results if result.problems for problem in result.problems.splitlines()]
+    told, digest_at = read_told(database)
+    news = compare_facts(read_facts(database, left), told)
+    forget_gone(database, news)
+    if context.cursor is None:
+        record_told(database, news.new)
+        context.update_cursor("started")
+        return dg.SkipReason("Started: watches facts from now on.")
+    due = due_facts(news, database.settings, digest_at=digest_at, now=datetime.now(UTC))
+    return _send_pending(context, database.settings, _new_facts(database, due))
+
+
+def _new_facts(database: Database, due: list[tuple[FactKind, list[Fact]]]) -> PendingAlerts:
+    """Return an alert for each kind of new facts; what was sent is recorded when the next one is asked for."""
+    for kind, facts in due:
+        yield "started", alert_of(kind, facts, database.settings)
+        record_told(database, facts)
 
 
 def _send_pending(context: dg.SensorEvaluationContext, settings: Settings, pending: PendingAlerts) -> dg.SkipReason:
@@ -118,19 +159,20 @@ def _send_pending(context: dg.SensorEvaluationContext, settings: Settings, pendi
     return dg.SkipReason(f"{sent} alerts sent.{problems}")
 
 
-def _new_held(held: list[HeldImport], known: set[UUID], public_url: str | None) -> PendingAlerts:
+def _new_held(held: list[HeldImport], known: set[UUID], settings: Settings) -> PendingAlerts:
     """Return an alert for each held import that is not `known`, the oldest first."""
     for one in reversed(held):
         if one.import_id in known:
             continue
         known = known | {one.import_id}
+        in_dagster = _ui_link(settings.public_url, f"runs/{one.run_id}") if one.run_id else None
         alert = Alert(
             kind="import_held",
             title=f"Import {str(one.import_id)[:8]} is held",
             text=one.message,
             asset="orders",
             run_id=one.run_id,
-            url=_ui_link(public_url, f"runs/{one.run_id}") if one.run_id else None,
+            url=_ui_link(settings.web_url, f"imports/{one.import_id}") or in_dagster,
         )
         yield _HELD_CURSOR.dump_json(known).decode(), alert
 
@@ -237,4 +279,4 @@ def _ui_link(public_url: str | None, path: str) -> str | None:
     return f"{public_url.rstrip('/')}/{path}" if public_url else None
 
 
-ALERT_SENSORS: Final = (notify_failed_runs, notify_failed_checks, notify_held_imports)
+ALERT_SENSORS: Final = (notify_failed_runs, notify_failed_checks, notify_held_imports, notify_facts)

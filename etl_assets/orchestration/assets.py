@@ -120,7 +120,7 @@ def _check_inputs(landed: Landed, refused: FailedImports) -> dg.AssetCheckResult
         severity=dg.AssetCheckSeverity.ERROR if landed.problems or not problems else dg.AssetCheckSeverity.WARN,
         metadata={
             "refused_imports": refused.total,
-            INPUTS_LEFT: sum(problem not in errors for problem in landed.problems),
+            INPUTS_LEFT: dg.MetadataValue.json([one for one in landed.problems if one not in errors][:MESSAGES_SHOWN]),
             "problems": "\n".join(problems[:MESSAGES_SHOWN]) or "none",
         },
     )

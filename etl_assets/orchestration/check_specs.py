@@ -17,7 +17,7 @@ ALL_INPUTS_INGESTED: Final = dg.AssetCheckSpec(
 )
 """Not blocking: rows that have landed are processed meanwhile. A warning where only earlier runs have refused files."""
 INPUTS_LEFT: Final = "inputs_left"
-"""Metadata of that check: inputs that the run could not take in and that are no refused file."""
+"""Metadata of that check: why the run could not take in inputs that are no refused files, a list of texts."""
 
 IMPORTS_ARE_READABLE: Final = dg.AssetCheckSpec(
     name="imports_are_readable",

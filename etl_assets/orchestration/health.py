@@ -4,8 +4,9 @@ Here: when and how health is written to Dagster (https://docs.dagster.io/guides/
 somebody (`etl_assets.health`), and Dagster's records (`health_records`). A part that can't be read never fails the run:
 the page says so in its place, the log has it as an error, `unreadable_parts` counts it.
 
-A run that fails does not reach the asset, and other jobs do not have it: after these, `report_health` writes the same
-events without a run (docs/decisions.md, "Health at every end of a run").
+A run that fails does not reach the asset, and other jobs do not have it: after these, the sensor
+`report_health_of_runs` or the command writes the same events without a run (docs/decisions.md, "Health at every end of
+a run").
 
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions when they are defined.
 """
@@ -24,7 +25,7 @@ from etl_assets.health.disk import free_bytes
 from etl_assets.health.needs import CHECK_OF, HealthCheck, HealthState, Need, find_needs
 from etl_assets.health.page import Links, health_page, summary
 from etl_assets.health.tables import read_table_state
-from etl_assets.orchestration.health_records import read_records
+from etl_assets.orchestration.health_records import FINISHED, read_records
 from etl_assets.orchestration.metadata import OWNERS
 
 logger: Final = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ Answers:
 _CHECKS: Final[dict[HealthCheck, str]] = {
     "checks_and_runs_pass": "The last finished result of every check is good, and no job's last run failed.",
     "imports_are_settled": "No import is refused or held, none is unreadable, and no bad row waits for a correction.",
-    "work_is_processed": "No work has been pending for long: with a warning after 15 minutes, as an error after an hour.",
+    "work_is_processed": "No work has been pending for long: a warning after 15 minutes, an error after an hour.",
     "services_are_up": "Dagster's daemon is alive, its sensors are on, the disk has room, every part can be read.",
     "shops_deliver": "No shop has brought nothing for longer than it usually does.",
 }
@@ -107,9 +108,7 @@ def read_health(
     ],
     description=DESCRIPTION,
 )
-def pipeline_health(
-    context: dg.AssetExecutionContext, database: dg.ResourceParam[Database]
-) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster takes the generic form for several outputs
+def pipeline_health(context: dg.AssetExecutionContext, database: dg.ResourceParam[Database]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster takes the generic form for several outputs
     """List what needs somebody, and summarise freshness, backlog, checks, quarantine and the last failures."""
     state = read_health(database, context.instance, own_run_id=context.run.run_id, log=context.log)
     needs = find_needs(state)
@@ -125,9 +124,23 @@ def report_health(database: Database, instance: dg.DagsterInstance) -> str:
     state = read_health(database, instance)
     needs = find_needs(state)
     materialization = dg.AssetMaterialization(HEALTH_ASSET, metadata=_metadata(database, state, needs))
-    for event in (materialization, *_evaluations(needs)):
-        instance.report_runless_asset_event(event)
+    instance.report_runless_asset_event(materialization)
+    for evaluation in _evaluations(needs):
+        instance.report_runless_asset_event(evaluation)
     return summary(state, needs)
+
+
+def newest_finished_run(instance: dg.DagsterInstance) -> str | None:
+    """Return the id of the run that ended last."""
+    filters = dg.RunsFilter(statuses=list(FINISHED))
+    newest = instance.get_run_records(filters, limit=1, order_by="update_timestamp")
+    return newest[0].dagster_run.run_id if newest else None
+
+
+def wrote_health(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Return whether the last materialisation of the asset is by this run."""
+    event = instance.get_latest_materialization_event(HEALTH_ASSET)
+    return event is not None and event.run_id == run_id
 
 
 def _evaluations(needs: Sequence[Need]) -> Iterator[dg.AssetCheckEvaluation]:

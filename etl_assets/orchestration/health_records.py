@@ -1,4 +1,4 @@
-"""Records of the Dagster instance that health is about: last results of checks, failed runs, daemon, switched-off sensors.
+"""Records of the Dagster instance that health is about: last results of checks, failed runs, daemon, sensors.
 
 Only reading belongs here; what of it needs somebody is decided in `health.needs`.
 """
@@ -6,7 +6,7 @@ Only reading belongs here; what of it needs somebody is decided in `health.needs
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import (
@@ -29,14 +29,12 @@ FINISHED: Final = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.
 JOBS: Final = (PIPELINE_JOB, WHOLE_TABLES_JOB, HEALTH_JOB)
 """Jobs of assets: a later run of the same job mends a failed one."""
 CHECK_KEYS: Final = tuple(
-    sorted(
-        {spec.key for spec in RUN_CHECKS} | {dg.AssetCheckKey(dg.AssetKey(one.asset), one.name) for one in CHECKS}
-    )
+    sorted({spec.key for spec in RUN_CHECKS} | {dg.AssetCheckKey(dg.AssetKey(one.asset), one.name) for one in CHECKS})
 )
 INSTIGATORS: Final = frozenset(
     {
         *(f"{asset}_on_{subject.lower()}" for asset, subject in TRIGGER_EVENT.items()),
-        *("inbox", "sources", "run_pending_work", "reap_orphaned_runs", "report_health", "health_report"),
+        *("inbox", "sources", "run_pending_work", "reap_orphaned_runs", "report_health_of_runs", "health_report"),
         *("notify_failed_runs", "notify_failed_checks", "notify_held_imports", "notify_facts"),
         "check_whole_tables_daily",
     }
@@ -80,7 +78,10 @@ def read_check_results(
 def _result(record: AssetCheckExecutionRecord) -> CheckResult:
     evaluation, event = record.evaluation, record.event
     metadata = evaluation.metadata if evaluation else {}
-    count, problems = metadata.get("violation_count") or metadata.get(INPUTS_LEFT), metadata.get("problems")
+    count, problems = metadata.get("violation_count"), metadata.get("problems")
+    if INPUTS_LEFT in metadata:  # refused files are needs of their own
+        left = cast("list[str]", metadata[INPUTS_LEFT].value)
+        count, problems = dg.MetadataValue.int(len(left)), dg.MetadataValue.text("\n".join(left))
     has_warning = evaluation is not None and evaluation.severity == dg.AssetCheckSeverity.WARN
     return CheckResult(
         asset=record.key.asset_key.to_user_string(),
@@ -90,7 +91,7 @@ def _result(record: AssetCheckExecutionRecord) -> CheckResult:
         at=dt.datetime.fromtimestamp(event.timestamp if event else record.create_timestamp, dt.UTC),
         run_id=record.run_id,
         count=count.value if count is not None and isinstance(count.value, int) else None,
-        problems=str(problems.value) if problems is not None else None,
+        problems=str(problems.value) if problems is not None and problems.value else None,
     )
 
 

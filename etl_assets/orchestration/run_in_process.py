@@ -138,7 +138,8 @@ def _report(
     failed_checks = tuple(
         f"{evaluation.asset_key.to_user_string()}:{evaluation.check_name}"
         for evaluation in result.get_asset_check_evaluations()
-        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+        if not evaluation.passed
+        and evaluation.severity == dg.AssetCheckSeverity.ERROR
         and evaluation.asset_key != HEALTH_ASSET  # it is about more than this run
     )
     partial = any(entry["status"] == "partial_success" for entry in assets.values())

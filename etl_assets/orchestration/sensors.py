@@ -23,6 +23,7 @@ from etl_assets.events.consumer import consume_events
 from etl_assets.events.handler import Payload, event_task_handler
 from etl_assets.events.subjects import EVENT_VERSION
 from etl_assets.inbox.ready_files import find_ready_files
+from etl_assets.orchestration.health import newest_finished_run, report_health, wrote_health
 from etl_assets.orchestration.jobs import health_job, pipeline_job, whole_tables_job
 from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs
 from etl_assets.orchestration.run_requests import RunRequester, request_pending_runs
@@ -95,6 +96,22 @@ def reap_orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"{fail_orphaned_runs(context.instance)} orphaned runs were reported as failed.")
 
 
+@dg.sensor(
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes pipeline_health when a run has ended without reaching it.",
+)
+def report_health_of_runs(context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]) -> dg.SkipReason:
+    """Write health after runs that failed or were cancelled, and after those of other jobs."""
+    newest = newest_finished_run(context.instance)
+    if newest is None or newest == context.cursor:
+        return dg.SkipReason("No other run has ended.")
+    context.update_cursor(newest)
+    if wrote_health(context.instance, newest):
+        return dg.SkipReason("The last run has written it.")
+    return dg.SkipReason(report_health(database, context.instance))
+
+
 @dg.schedule(
     cron_schedule="*/5 * * * *",
     job=pipeline_job,
@@ -153,6 +170,7 @@ def build_sensors(interval_seconds: int) -> list[dg.SensorDefinition]:
         *(build_event_sensor(asset, interval_seconds) for asset in TRIGGER_EVENT),
         build_inbox_sensor(interval_seconds),
         reap_orphaned_runs,
+        report_health_of_runs,
     ]
 
 

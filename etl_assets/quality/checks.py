@@ -211,7 +211,7 @@ ROWS_AGREE: Final = Check(
     severity="warn",
 )
 
-_COLUMNS_AS_BEFORE: Final = Check(
+COLUMNS_AS_BEFORE: Final = Check(
     name="columns_as_before",
     asset="raw_orders",
     description="The last import of each feed has the headers and filled columns of the one before.",
@@ -238,7 +238,7 @@ def _still_unknown(_: Database, found: list[Row]) -> list[Row]:
     return [{name: row[name] for name in row if name != "mapping"} for row in found if not is_known(row)]
 
 
-_STATUSES_ARE_KNOWN: Final = Check(
+STATUSES_ARE_KNOWN: Final = Check(
     name="statuses_are_known",
     asset="orders",
     description="The preset knows every status; orders with another one count as not cancelled: add it to"
@@ -353,8 +353,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     _FIGURES_EQUAL_ORDERS,
     UNMAPPED_ORDER_TYPES,
     ROWS_AGREE,
-    _COLUMNS_AS_BEFORE,
-    _STATUSES_ARE_KNOWN,
+    COLUMNS_AS_BEFORE,
+    STATUSES_ARE_KNOWN,
     _NO_IMPORT_IS_HELD,
     _LINES_HAVE_ORDERS,
 )
