@@ -78,15 +78,13 @@ class Settings(BaseSettings):
     """Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…`."""
     public_url: str | None = None
     """Public URL of the UI; alerts link there, and the UI answers to its host name."""
-    web_url: str | None = None
-    """Public URL of the web page; alerts link there where it has a page about their subject."""
     notify_bad_rows: int = Field(default=1, ge=0)
     """New bad rows from which a digest of them is sent as an alert; 0: none is sent."""
     notify_bad_rows_minutes: int = Field(default=60, ge=0)
     """Minimum time between two such digests, in minutes."""
 
     web_url: str | None = None
-    """Public URL of the web page: notices link there, and the page answers to its host name."""
+    """Public URL of the web page: alerts link there, and the page answers to its host name."""
     web_timezone: TimezoneName = "UTC"
     """Time zone in which the web page shows times."""
     web_session_hours: int = Field(default=12, ge=1, le=8760)
