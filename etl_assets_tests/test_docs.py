@@ -120,23 +120,25 @@ def correct(file: Path) -> None:
     book.save(file)
 
 
+# Of a page and its translation with the same code, compared below, the page is run.
+
+
 @pytest.mark.slow
-@per_page(READMES)
 def test_the_readme_can_be_followed_from_export_to_lead(
-    page: Path, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run_page(page, services)
+    run_page(READMES[0], services)
     leads = "SELECT order_count, sample_count, CAST(total_amount AS int) FROM business_leads"
     with services.database.transaction() as connection:
         assert connection.execute(sa.text(leads)).all() == [(2, 1, 274)]
 
 
 @pytest.mark.slow
-@per_page(TRIALS)
 def test_an_export_can_be_tried_as_the_page_says(
-    page: Path, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    page = TRIALS[0]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(output, "PIPED_WIDTH", 500)  # the page folds lines
     run_page(page, services)
