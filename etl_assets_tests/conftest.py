@@ -26,6 +26,7 @@ from etl_assets.settings import Settings
 from etl_assets_tests.helpers.database_pool import DatabasePool
 from etl_assets_tests.helpers.effort import EXAMPLES, PROFILE
 from etl_assets_tests.helpers.in_process_reader import FilesHere
+from etl_assets_tests.helpers.quick_dagster import make_dagster_quick
 from etl_assets_tests.helpers.web import WebClient
 
 if TYPE_CHECKING:
@@ -140,6 +141,14 @@ def server_directory(session_folder: Path) -> Iterator[Path]:
     directory = session_folder / "data"
     yield directory
     embedded.stop(directory)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_dagster() -> Iterator[None]:
+    """Spare what Dagster's storage does again for each statement, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_dagster_quick(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
