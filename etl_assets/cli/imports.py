@@ -27,6 +27,7 @@ from etl_assets.raw_orders.import_order import oldest_first
 from etl_assets.raw_orders.importing import Overrides, import_sheets, require_preset
 from etl_assets.raw_orders.load import fail_interrupted_imports
 from etl_assets.raw_orders.readers.file_reader import FileReader
+from etl_assets.user_actions import os_user_name
 from etl_assets.values.currencies import currency_code
 
 if TYPE_CHECKING:
@@ -131,7 +132,13 @@ def land_with_progress(
     for path, preset, overrides in files:
         with count_progress(path.name, "lines") as on_progress:
             results += import_sheets(
-                database, path, preset, reader=reader, overrides=overrides, on_progress=on_progress
+                database,
+                path,
+                preset,
+                reader=reader,
+                overrides=overrides,
+                on_progress=on_progress,
+                user_name=os_user_name(),
             )
     return results
 

@@ -72,6 +72,7 @@ import_tasks: Final = Table(
     Column("held", JSONB, comment="what a held import would remove from each table; null once it is accepted"),
     timestamp_column("dismissed_at"),
     Column("note", Text, comment="reason of a dismissal"),
+    Column("user_name", Text, comment="user who imported it; null where the inbox, a source or a run did"),
     Index(None, "feed", "batch_id"),
     Index(None, "created_at"),
     Index("ix_import_tasks_origin", text(ORIGIN_OF_IMPORT), postgresql_using="hash"),
@@ -370,6 +371,7 @@ quarantine: Final = Table(
     Index("ix_quarantine_open_order", "shop_id", "order_id", postgresql_where=text("resolved_at IS NULL")),
     Index("ix_quarantine_open_import", "import_id", postgresql_where=text("resolved_at IS NULL")),
     Index("ix_quarantine_open_row", "raw_id", postgresql_where=text("resolved_at IS NULL")),
+    Index("ix_quarantine_open_reason", "reason_code", "raw_id", postgresql_where=text("resolved_at IS NULL")),
 )
 
 order_moves: Final = Table(

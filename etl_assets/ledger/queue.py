@@ -66,6 +66,12 @@ def read_backlog(connection: sa.Connection, asset: AssetName) -> Backlog:
     return Backlog(rows, newest)
 
 
+def count_pending_rows(connection: sa.Connection) -> int:
+    """Count the pending rows of all assets, at most: ranges may have gaps."""
+    query = "SELECT CAST(coalesce(sum(high - low + 1), 0) AS bigint) FROM etl_work"
+    return int(connection.execute(sa.text(query)).scalar_one())
+
+
 def next_ranges(
     connection: sa.Connection, asset: AssetName, row_limit: int, *, without: Sequence[RawIdRange] = ()
 ) -> list[RawIdRange]:

@@ -84,10 +84,11 @@ def read_orders(
         The good versions (`ORDER_SCHEMA`) and the rejected rows (`REJECTED_SCHEMA`); together one row per raw row.
     """
     named = raw.join(shops_by_raw_name(raw, shops), on=RAW_SHOP, how="left", nulls_equal=True, maintain_order="left")
+    zones = named["timezone"].fill_null(preset.timezone)  # of rows without a shop: their times are no fault
     values = named.with_columns(
         key=clean_text(pl.col("order_id")),
-        ordered=parse_timestamps(named["ordered_at"], named["timezone"], preset.time_formats, preset.known_year),
-        updated=parse_timestamps(named["updated_at"], named["timezone"], preset.time_formats, preset.known_year),
+        ordered=parse_timestamps(named["ordered_at"], zones, preset.time_formats, preset.known_year),
+        updated=parse_timestamps(named["updated_at"], zones, preset.time_formats, preset.known_year),
         code_of_currency=currency_codes(
             named["currency"], named["amount"], named["default_currency"], preset.currency_symbols
         ),

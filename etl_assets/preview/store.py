@@ -21,6 +21,7 @@ from etl_assets.frame_schemas import CUSTOMER_SCHEMA
 from etl_assets.leads.past import read_past
 from etl_assets.leads.step import read_attached_orders
 from etl_assets.leads.transform import LEAD_ORDER_SCHEMA
+from etl_assets.ledger.queue import count_pending_rows
 from etl_assets.orders.brake import STORED_ROWS
 from etl_assets.orders.line_versions import STORED_LINES_SCHEMA
 from etl_assets.orders.load_lines import read_line_versions_of
@@ -64,7 +65,7 @@ class Store:
 
     def pending_rows(self) -> int:
         """Return how many rows of imports are yet to be processed, at most."""
-        return self._number("SELECT coalesce(sum(high - low + 1), 0) FROM etl_work")
+        return 0 if self.connection is None else count_pending_rows(self.connection)
 
     def shops(self) -> pl.DataFrame:
         """Read all shops (`SHOP_SCHEMA`)."""

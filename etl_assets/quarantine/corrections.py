@@ -24,14 +24,17 @@ from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.load import ImportResult, land_raw_orders
 from etl_assets.raw_orders.readers.columns import BAD_TEXT, HALF_CHARACTER, NUL_SYMBOL
 from etl_assets.raw_orders.transform import blank_to_null
+from etl_assets.user_actions import record_user_action
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from uuid import UUID
 
     from etl_assets.database.database import Database
     from etl_assets.presets.model import RawColumn
 
+ACTION: Final = "quarantine correct"
 _SYMBOLS: Final = f"[{NUL_SYMBOL}{HALF_CHARACTER}]"
 """Placeholders in texts that could not be stored as they were."""
 _ORIGINAL_SCHEMA: Final = {
@@ -82,7 +85,7 @@ class CorrectionResult:
 
 
 def import_corrections(
-    database: Database, file: pl.DataFrame, source: Path, *, run_id: str | None = None
+    database: Database, file: pl.DataFrame, source: Path | str, *, run_id: str | None = None, user_name: str | None = None
 ) -> CorrectionResult:
     """Land the changed rows of an export of quarantine; run the assets afterwards.
 
@@ -94,6 +97,7 @@ def import_corrections(
         file: the corrected rows, as `read_corrections` and `build_corrections` return them.
         source: their origin; the imports are named after it.
         run_id: the Dagster run, for the ledger.
+        user_name: for the record of user actions; without it, the user of this process.
 
     Raises:
         CorrectionError: two rows of the file correct one raw order in different ways.
@@ -106,7 +110,7 @@ def import_corrections(
     by_mapping = changed.sort("mapping", "raw_id").partition_by("mapping")
     landed = {number for ids in changed["quarantine_ids"] for number in ids}
     return CorrectionResult(
-        imports=tuple(_land_corrections(database, source, rows, run_id) for rows in by_mapping),
+        imports=tuple(_land_corrections(database, source, rows, run_id, user_name) for rows in by_mapping),
         raw_ids=tuple(changed["raw_id"]),
         landed=tuple(sorted(landed)),
         unchanged=tuple(sorted(set(originals["quarantine_id"]) - landed)),
@@ -225,12 +229,19 @@ def _require_agreement(both: pl.DataFrame, differs: Mapping[RawColumn, pl.Expr])
         raise CorrectionError(msg)
 
 
-def _land_corrections(database: Database, source: Path, rows: pl.DataFrame, run_id: str | None) -> ImportResult:
+def _land_corrections(
+    database: Database, source: Path | str, rows: pl.DataFrame, run_id: str | None, user_name: str | None
+) -> ImportResult:
     """Land the corrected rows of one mapping as an import."""
     ids = rows["quarantine_ids"].explode().to_list()
     raw_ids = rows["raw_id"].to_list()
     corrected_before = int(rows["corrected_before"].sum())
     frame = rows.select("row_no", *RAW_COLUMNS, "extra", "defect", replaces_raw_id="raw_id")
+
+    def resolve(connection: sa.Connection, import_id: UUID) -> None:
+        _resolve_replaced(connection, ids, raw_ids, corrected_before)
+        record_user_action(connection, ACTION, str(import_id), {}, {"rows": len(raw_ids)}, user_name=user_name)
+
     return land_raw_orders(
         database,
         source,
@@ -238,7 +249,8 @@ def _land_corrections(database: Database, source: Path, rows: pl.DataFrame, run_
         [frame],
         ReadCounts(lines=frame.height),
         run_id=run_id,
-        before_rows=lambda connection, _: _resolve_replaced(connection, ids, raw_ids, corrected_before),
+        before_rows=resolve,
+        user_name=user_name,
     )
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
 from etl_assets.quarantine.open_rows import split_not_open
 from etl_assets.quarantine.requeue import REPLAY_LOCK_ID
+from etl_assets.user_actions import record_user_action
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etl_assets.database.database import Database
     from etl_assets.quarantine.row_filter import RowFilter
+
+
+ACTION: Final = "quarantine dismiss"
+SHOWN_IDS: Final = 20
+"""Ids that the record of a dismissal names; each row keeps its note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +34,16 @@ class Dismissed:
     """Ids without a row."""
 
 
-def dismiss(database: Database, quarantine_ids: Sequence[int], note: str) -> Dismissed:
+def dismiss(database: Database, quarantine_ids: Sequence[int], note: str, *, user_name: str | None = None) -> Dismissed:
     """Resolve open rows of quarantine as `dismissed`, whatever their reason code, and keep the `note`.
 
     A run that rejects such a row again, also one with a full refresh, leaves it dismissed.
+
+    Args:
+        database: the store.
+        quarantine_ids: which rows.
+        note: the reason.
+        user_name: for the record of user actions; without it, the user of this process.
     """
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
@@ -43,14 +55,25 @@ def dismiss(database: Database, quarantine_ids: Sequence[int], note: str) -> Dis
             {"ids": list(quarantine_ids), "note": note},
         ).scalars()
         dismissed = sorted(done)
+        if dismissed:
+            shown = ", ".join(map(str, dismissed[:SHOWN_IDS])) + (", …" if len(dismissed) > SHOWN_IDS else "")
+            _record(connection, f"rows {shown}", len(dismissed), note, user_name)
         not_open = split_not_open(connection, set(quarantine_ids) - set(dismissed))
     return Dismissed(tuple(dismissed), not_open.resolved, not_open.unknown)
 
 
-def dismiss_chosen(database: Database, chosen: RowFilter, note: str) -> int:
+def dismiss_chosen(database: Database, chosen: RowFilter, note: str, *, user_name: str | None = None) -> int:
     """Resolve all open rows that a filter leaves, as `dismiss` does; return how many. They may be millions."""
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
         closed = "UPDATE quarantine q SET resolved_at = now(), resolution = 'dismissed', note = %(note)s"
         statement = f"{closed} WHERE {chosen.condition}"
-        return connection.exec_driver_sql(statement, {"note": note, **chosen.parameters}).rowcount
+        rows = connection.exec_driver_sql(statement, {"note": note, **chosen.parameters}).rowcount
+        if rows:
+            words = (f"{name} {value}" for name, value in chosen.parameters.items())
+            _record(connection, f"rows of {', '.join(words) or 'quarantine'}", rows, note, user_name)
+        return rows
+
+
+def _record(connection: sa.Connection, target: str, rows: int, note: str, user_name: str | None) -> None:
+    record_user_action(connection, ACTION, target, {}, {"rows": rows, "reason": note}, user_name=user_name)

@@ -1,4 +1,4 @@
-"""Filter of open rows of quarantine, by asset, import and reason code: one for all commands and jobs.
+"""Filter of open rows of quarantine, by asset, import, reason code and shop: one for all commands and jobs.
 
 Here: the values that a filter may have, and the SQL condition that it stands for. Not here: the queries that use it.
 """
@@ -35,6 +35,7 @@ class RowFilter:
     asset: str | None = None
     import_id: UUID | None = None
     reason_code: str | None = None
+    shop_id: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -49,7 +50,12 @@ class RowFilter:
     @property
     def parameters(self) -> dict[str, object]:
         """Return the parameters of `condition`, for the driver."""
-        chosen = {"asset": self.asset, "import_id": self.import_id, "reason_code": self.reason_code}
+        chosen = {
+            "asset": self.asset,
+            "import_id": self.import_id,
+            "reason_code": self.reason_code,
+            "shop_id": self.shop_id,
+        }
         return {column: value for column, value in chosen.items() if value is not None}
 
 

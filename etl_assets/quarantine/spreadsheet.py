@@ -14,6 +14,7 @@ from etl_assets.database.frames import fetch_frame
 from etl_assets.errors import EtlError
 from etl_assets.limits import MAX_SHEET_CELL_CHARACTERS, MAX_SHEET_ROWS, READER_MEMORY_MB
 from etl_assets.presets.model import RAW_COLUMNS
+from etl_assets.quarantine.faults import read_faults
 from etl_assets.quarantine.row_filter import ALL_OPEN_ROWS
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER
 from etl_assets.raw_orders.readers.errors import ImportFileError
@@ -41,6 +42,9 @@ EXPORT_SCHEMA: Final = {
     **RAW_TEXTS,
 }
 
+BAD_CELL_COLOUR: Final = "FFD9B3"
+_COLUMN_WIDTHS: Final = {"quarantine_id": 13, "reason": 60, "source": 30, "items": 40}
+_COLUMN_WIDTH: Final = 18
 _FORMULA_START: Final = r"[=+\-@\t\r＝＋－＠]"
 _PLAIN_NUMBER: Final = r"^[+-]?\d+(\.\d+)?$"
 _NOT_IN_A_WORKBOOK: Final = r"[\x00-\x08\x0b-\x1f]"
@@ -67,13 +71,16 @@ def unescape_formula(text: pl.Expr) -> pl.Expr:
     return pl.when(text.str.contains(f"^'+{_FORMULA_START}")).then(text.str.slice(1)).otherwise(text)
 
 
-def export_quarantine(database: Database, path: Path, chosen: RowFilter = ALL_OPEN_ROWS) -> int:
+def export_quarantine(
+    database: Database, path: Path, chosen: RowFilter = ALL_OPEN_ROWS, *, limit: int | None = None
+) -> int:
     """Write open rows of quarantine, with the raw texts as they are, to a .csv (UTF-8 with mark) or .xlsx file.
 
     Args:
         database: the store.
         path: the file; it is replaced where it exists.
         chosen: which open rows.
+        limit: the most rows to write, the newest ones; all where it is None.
 
     Returns:
         How many rows were written.
@@ -83,6 +90,9 @@ def export_quarantine(database: Database, path: Path, chosen: RowFilter = ALL_OP
     """
     with database.transaction() as connection:
         query = f"{_TEXTS} WHERE {chosen.condition} ORDER BY q.quarantine_id"
+        if limit is not None:
+            newest = f"SELECT q.quarantine_id FROM quarantine q WHERE {chosen.condition} ORDER BY q.raw_id DESC"  # noqa: S608  # constants
+            query = f"{_TEXTS} JOIN ({newest} LIMIT {limit:d}) n USING (quarantine_id) ORDER BY q.quarantine_id"
         rows = fetch_frame(connection, query, EXPORT_SCHEMA, chosen.parameters)
     texts = rows.with_columns(escape_formula(pl.col(name)).alias(name) for name in ("source", *RAW_COLUMNS))
     if path.suffix.lower() == ".xlsx":
@@ -159,15 +169,32 @@ def _require_fit_for_workbook(path: Path, texts: pl.DataFrame) -> None:
 
 
 def _write_workbook(path: Path, texts: pl.DataFrame) -> None:
+    """Write a workbook with a frozen header and a filter; the cells that a fault is about are coloured."""
     from openpyxl import Workbook  # noqa: PLC0415  # every run imports this module, and few write a workbook
     from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415  # as above
+    from openpyxl.styles import Font, PatternFill  # noqa: PLC0415  # as above
+    from openpyxl.utils import get_column_letter  # noqa: PLC0415  # as above
 
     book = Workbook(write_only=True)
     sheet = book.create_sheet("quarantine")
-    sheet.append(texts.columns)
-    for row in texts.iter_rows():
-        cells = [WriteOnlyCell(sheet, value=value) for value in row]
-        for cell in cells[1:]:
-            cell.number_format = "@"  # text: edited values are stored as typed
+    sheet.freeze_panes = "B2"
+    sheet.auto_filter.ref = f"A1:{get_column_letter(texts.width)}{texts.height + 1}"
+    for at, name in enumerate(texts.columns, start=1):
+        sheet.column_dimensions[get_column_letter(at)].width = _COLUMN_WIDTHS.get(name, _COLUMN_WIDTH)
+    heading, marked = Font(bold=True), PatternFill("solid", fgColor=BAD_CELL_COLOUR)
+    header = [WriteOnlyCell(sheet, value=name) for name in texts.columns]
+    for cell in header:
+        cell.font = heading
+    sheet.append(header)
+    for row in texts.iter_rows(named=True):
+        bad = {fault.column for fault in read_faults(row["reason_code"], row["reason"], row)}
+        cells = []
+        for name, value in row.items():
+            cell = WriteOnlyCell(sheet, value=value)
+            if name != "quarantine_id":
+                cell.number_format = "@"  # text: edited values are stored as typed
+            if name in bad:
+                cell.fill = marked
+            cells.append(cell)
         sheet.append(cells)
     book.save(path)

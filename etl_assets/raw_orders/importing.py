@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from etl_assets.errors import EtlError
@@ -90,7 +91,7 @@ def import_file(  # noqa: PLR0913  # the options of one import
         )
 
 
-def import_sheets(
+def import_sheets(  # noqa: PLR0913  # the options of one import
     database: Database,
     path: Path,
     preset: Preset | None,
@@ -98,23 +99,23 @@ def import_sheets(
     reader: FileReader,
     overrides: Overrides = NO_OVERRIDES,
     on_progress: Callable[[int], None] | None = None,
+    user_name: str | None = None,
 ) -> list[ImportResult]:
     """Land one file; of a workbook all sheets that its presets read, each as an import.
 
     Those are one sheet, or each that has the headers (`each_sheet`); where presets are detected, also those that
     further presets name.
 
-    An error is a failed import without rows, not an exception. Arguments as for `import_file`.
+    An error is a failed import without rows, not an exception. Arguments as for `import_file`; `user_name` is who
+    imports them, by command or page.
     """
     with reader.open(path) as file:
         try:
             found = require_presets(file) if preset is None else presets_of_each_sheet(file, preset)
         except EtlError as error:
-            return [record_failed_import(database, path, error)]
-        return [
-            _land(database, file, one, overrides, is_detected=preset is None, run_id=None, on_progress=on_progress)
-            for one, _ in found
-        ]
+            return [record_failed_import(database, path, error, user_name=user_name)]
+        land = partial(_land, database, file, is_detected=preset is None, on_progress=on_progress, user_name=user_name)
+        return [land(one, overrides) for one, _ in found]
 
 
 @contextmanager
@@ -132,13 +133,16 @@ def _land(  # noqa: PLR0913  # the options of one import
     overrides: Overrides,
     *,
     is_detected: bool,
-    run_id: str | None,
     on_progress: Callable[[int], None] | None,
+    run_id: str | None = None,
+    user_name: str | None = None,
 ) -> ImportResult:
     chosen, counts, frames, checks = begin_extraction(
         file, preset, overrides, is_detected=is_detected, on_progress=on_progress
     )
-    return land_raw_orders(database, file.path, chosen, frames, counts, run_id=run_id, shop_checks=checks)
+    return land_raw_orders(
+        database, file.path, chosen, frames, counts, run_id=run_id, shop_checks=checks, user_name=user_name
+    )
 
 
 def require_presets(file: ImportFile) -> list[tuple[Preset, Sequence[str] | None]]:

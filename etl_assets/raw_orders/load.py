@@ -94,6 +94,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
     before_rows: Callable[[sa.Connection, UUID], None] | None = None,
     keep: Callable[[sa.Connection, UUID, pl.DataFrame], pl.DataFrame] | None = None,
     shop_checks: ShopChecks | None = None,
+    user_name: str | None = None,
 ) -> ImportResult:
     """Land the raw orders of one import, in one transaction.
 
@@ -108,6 +109,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
         before_rows: called first in the transaction, with the import's id; its `EtlError` fails the import.
         keep: called in the transaction with the import's id and each frame; returns the rows of it that are landed.
         shop_checks: look at the landed rows; its `EtlError` fails the import.
+        user_name: who imports them, by command or page.
 
     Returns:
         The completed import, or the failed one with its error when the file can't be read: then it has no rows.
@@ -116,7 +118,7 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
         DatabaseUnavailableError: the server can't be reached; nothing was landed.
         ConcurrentRunError: `before_rows` found that another process was first; nothing was landed.
     """
-    import_id = register_import(database, str(path), preset)
+    import_id = register_import(database, str(path), preset, user_name=user_name)
     try:
         with database.transaction() as connection:
             # The file is read inside: hours may pass before the first rows, and nothing waits for the one lock so long
@@ -155,14 +157,16 @@ def land_raw_orders(  # noqa: PLR0913  # the differences between files, sources 
     )
 
 
-def record_failed_import(database: Database, path: Path, error: EtlError) -> ImportResult:
+def record_failed_import(
+    database: Database, path: Path, error: EtlError, *, user_name: str | None = None
+) -> ImportResult:
     """Record a file that can't be imported for a reason known before it is read."""
-    import_id = register_import(database, str(path), None)
+    import_id = register_import(database, str(path), None, user_name=user_name)
     fail_import(database, import_id, str(error))
     return ImportResult(import_id, str(path), None, 0, 0, "failed", str(error))
 
 
-def register_import(database: Database, source: str, preset: Preset | None) -> UUID:
+def register_import(database: Database, source: str, preset: Preset | None, *, user_name: str | None = None) -> UUID:
     """Record that an import has begun; nothing reads it before it is completed."""
     import_id = uuid4()
     with database.transaction() as connection:
@@ -173,6 +177,7 @@ def register_import(database: Database, source: str, preset: Preset | None) -> U
                 preset=preset.name if preset else None,
                 mapping=preset.model_dump(mode="json") if preset else None,
                 status="pending",
+                user_name=user_name,
             )
         )
     return import_id

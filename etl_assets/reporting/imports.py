@@ -12,19 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import QUARANTINING_ASSETS
-from etl_assets.ledger.range_sql import BATCHES_OF_IMPORT, LIVE
 from etl_assets.raw_orders.findings import FINDINGS, Finding, read_findings
+from etl_assets.reporting.import_fates import count_fates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-FATES: Final = (
-    "current", "superseded_or_unchanged", "waiting", "quarantined", "dismissed", "reverted", "held", "pending",
-)  # fmt: skip
-"""Outcomes of a raw row: its order is as the row says, or has its lines from it; another row of its order counts, or
-says the same; its lines wait for their order; it could not be read; that was dismissed; it is reverted; it waits with
-its held import; or it has yet to be processed (a revert, too)."""
 BATCHES_SHOWN: Final = 20
 
 _LIST: Final = f"""
@@ -47,33 +41,6 @@ _BATCHES: Final = """
     FROM etl_batches WHERE asset = 'orders' AND batch_id > :batch_id AND :import_id = ANY (import_ids)
     ORDER BY batch_id
 """
-_FATES: Final = f"""
-    SELECT CASE
-        WHEN EXISTS (
-            SELECT FROM etl_work w WHERE w.asset IN ('shop', 'orders') AND w.batch_id = :batch_id
-            AND r.raw_id BETWEEN w.low AND w.high
-        ) THEN 'pending'
-        WHEN t.status = 'held' THEN 'held'
-        WHEN NOT ({LIVE}) THEN 'reverted'
-        WHEN o.raw_id IS NOT NULL OR l.lines_raw_id IS NOT NULL THEN 'current'
-        WHEN v.raw_id IS NOT NULL THEN 'waiting'
-        WHEN q.is_open THEN 'quarantined'
-        WHEN q.is_dismissed THEN 'dismissed'
-        ELSE 'superseded_or_unchanged'
-    END AS fate, count(*) AS rows
-    FROM raw_orders r JOIN import_tasks t USING (import_id)
-    LEFT JOIN orders o ON o.raw_id = r.raw_id AND o.raw_id BETWEEN :low AND :high AND o.batch_id IN (
-        SELECT b.batch_id FROM etl_batches b WHERE {BATCHES_OF_IMPORT}
-    )
-    LEFT JOIN orders l ON l.lines_raw_id = r.raw_id AND l.lines_raw_id BETWEEN :low AND :high
-    LEFT JOIN line_versions v ON v.raw_id = r.raw_id AND v.is_waiting AND v.raw_id BETWEEN :low AND :high
-    LEFT JOIN (
-        SELECT raw_id, bool_or(resolved_at IS NULL) AS is_open, bool_or(resolution = 'dismissed') AS is_dismissed
-        FROM quarantine WHERE asset = 'orders' AND raw_id BETWEEN :low AND :high GROUP BY raw_id
-    ) q ON q.raw_id = r.raw_id
-    WHERE r.raw_id BETWEEN :low AND :high AND r.import_id = :import_id
-    GROUP BY 1
-"""  # noqa: S608  # constants only
 _QUARANTINE: Final = """
     SELECT asset, reason_code, count(*) FILTER (WHERE resolved_at IS NULL) AS open,
            count(*) FILTER (WHERE resolved_at IS NOT NULL) AS resolved
@@ -119,8 +86,8 @@ def read_import(connection: sa.Connection, import_id: UUID) -> dict[str, Any]:
 
     Returns:
         `import` (its record; of a held one with what it `would_remove`), `headers`, `mapping` (the preset in force),
-        `findings`; what became of its `rows` (how many of each of `FATES`), its `quarantine` by asset and reason, and
-        the last `batches` of orders that it was in.
+        `findings`; what became of its `rows` (how many of each of `import_fates.FATES`), its `quarantine` by asset and
+        reason, and the last `batches` of orders that it was in.
     """
     (found,) = _records(connection, _IMPORT, import_id=import_id)
     headers, mapping = found.pop("headers"), found.pop("mapping")
@@ -150,14 +117,13 @@ def recent_findings(connection: sa.Connection, *, imports: int, limit: int) -> l
 
 
 def _read_rows(connection: sa.Connection, import_id: UUID, place: Mapping[str, int | None]) -> dict[str, Any]:
-    fates = dict.fromkeys(FATES, 0)
+    fates = count_fates(connection, [import_id])[import_id]
     if place["batch_id"] is None or place["last_raw_id"] is None:
         return {"rows": fates, "quarantine": [], "batches": []}
     within = {"import_id": import_id, "low": place["first_raw_id"], "high": place["last_raw_id"]}
     batches = _records(connection, _BATCHES, import_id=import_id, batch_id=place["batch_id"])
-    counted = _records(connection, _FATES, batch_id=place["batch_id"], **within)
     return {
-        "rows": fates | {row["fate"]: row["rows"] for row in counted},
+        "rows": fates,
         "quarantine": _records(connection, _QUARANTINE, assets=list(QUARANTINING_ASSETS), **within),
         "batches": batches[-BATCHES_SHOWN:],
     }

@@ -54,6 +54,18 @@ _ENTRY: Final[dict[str, AssetName]] = {"reverted": "orders", "held": "orders", "
 """Status that an import gets, and the asset on whose queue its rows are put: a restored one may name new shops."""
 
 
+@dataclass(frozen=True, slots=True)
+class ByUser:
+    """User who changes imports, and the reason, for the record of user actions."""
+
+    user_name: str | None = None
+    """None: the user of this process."""
+    reason: str | None = None
+
+
+BY_USER_OF_PROCESS: Final = ByUser()
+
+
 class RevertError(EtlError):
     """Raised for an import that has no rows to revert, restore or accept."""
 
@@ -78,29 +90,35 @@ class ImportChange:
         return {**asdict(self), "import_id": str(self.import_id)}
 
 
-def revert_imports(database: Database, import_ids: Sequence[UUID]) -> list[ImportChange]:
+def revert_imports(
+    database: Database, import_ids: Sequence[UUID], by: ByUser = BY_USER_OF_PROCESS
+) -> list[ImportChange]:
     """Take imports back; run the assets afterwards.
 
     Raises:
         RevertError: one of them failed or is still being read; none is reverted.
     """
-    return _change(database, import_ids, REVERT)
+    return _change(database, import_ids, REVERT, by)
 
 
-def restore_imports(database: Database, import_ids: Sequence[UUID]) -> list[ImportChange]:
+def restore_imports(
+    database: Database, import_ids: Sequence[UUID], by: ByUser = BY_USER_OF_PROCESS
+) -> list[ImportChange]:
     """Bring reverted imports back; run the assets afterwards. One that was held is held again.
 
     Raises as `revert_imports` does.
     """
-    return _change(database, import_ids, RESTORE)
+    return _change(database, import_ids, RESTORE, by)
 
 
-def accept_imports(database: Database, import_ids: Sequence[UUID]) -> list[ImportChange]:
+def accept_imports(
+    database: Database, import_ids: Sequence[UUID], by: ByUser = BY_USER_OF_PROCESS
+) -> list[ImportChange]:
     """Let held imports through, whatever they remove; run the assets afterwards. Raises as `revert_imports` does."""
-    return _change(database, import_ids, ACCEPT)
+    return _change(database, import_ids, ACCEPT, by)
 
 
-def _change(database: Database, import_ids: Sequence[UUID], action: Action) -> list[ImportChange]:
+def _change(database: Database, import_ids: Sequence[UUID], action: Action, by: ByUser) -> list[ImportChange]:
     """Give imports a status, and put what follows from it on the queue, in one transaction.
 
     Hazards. A batch may have been read before and not be committed: the epochs of all assets move on, so that it is
@@ -118,7 +136,7 @@ def _change(database: Database, import_ids: Sequence[UUID], action: Action) -> l
         if any(_changes_what_counts(one, statuses[one.import_id]) for one in changed):
             outdate_all_batches(connection)
         corrections = {
-            one.import_id: _change_import(connection, one, action, statuses[one.import_id]) for one in changed
+            one.import_id: _change_import(connection, one, action, statuses[one.import_id], by) for one in changed
         }
         return [
             ImportChange(
@@ -187,7 +205,7 @@ def _changes_what_counts(one: LandedImport, status: Status) -> bool:
     return "completed" in {one.status, status}
 
 
-def _change_import(connection: sa.Connection, one: LandedImport, action: Action, status: Status) -> int:
+def _change_import(connection: sa.Connection, one: LandedImport, action: Action, status: Status, by: ByUser) -> int:
     """Change one import; return how many corrections of its rows are reverted or restored with it."""
     connection.execute(
         sa.text(
@@ -196,7 +214,10 @@ def _change_import(connection: sa.Connection, one: LandedImport, action: Action,
         ),
         {"status": status, "import_id": one.import_id},
     )
-    record_user_action(connection, action.name, str(one.import_id), {"status": one.status}, {"status": status})
+    after = {"status": status} | ({"reason": by.reason} if by.reason else {})
+    record_user_action(
+        connection, action.name, str(one.import_id), {"status": one.status}, after, user_name=by.user_name
+    )
     if one.range is None or not _changes_what_counts(one, status):
         return 0
     leave_queue(connection, one.range)
