@@ -14,7 +14,6 @@ from polars.testing import assert_frame_equal
 
 from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.orders.conflicts import OTHER_ORDER_STORED, reject_conflicts, split_conflicts, with_known_identity
-from etl_assets.orders.faults import REASONS, SHARED_BY_SHOPS, SHOP_NOT_MADE
 from etl_assets.orders.transform import (
     ORDER_SCHEMA,
     compare_with_stored,
@@ -23,6 +22,7 @@ from etl_assets.orders.transform import (
 )
 from etl_assets.presets.column_mapping import ColumnMapping
 from etl_assets.presets.model import Preset
+from etl_assets.quarantine.reasons import REASONS, SHARED_BY_SHOPS, SHOP_NOT_MADE
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE
 from etl_assets.values.numbers import NumberFormat
 from etl_assets.values.order_keys import order_keys

@@ -20,8 +20,8 @@ from etl_assets.cli.main import app
 from etl_assets.database.schema import import_tasks
 from etl_assets.ledger.import_ids import ImportIdError, find_import
 from etl_assets.order_items.transform import BAD_ITEMS
-from etl_assets.orders.faults import REASONS
 from etl_assets.process_items.transform import BAD_PROCESSES
+from etl_assets.quarantine.reasons import REASONS
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.row_filter import REASON_CODES
 from etl_assets.quarantine.spreadsheet import escape_formula, read_corrections, unescape_formula

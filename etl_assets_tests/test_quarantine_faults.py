@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from etl_assets.frame_schemas import CONFLICTING_ORDER
-from etl_assets.orders.faults import SHARED_BY_SHOPS, SHOP_NOT_MADE
 from etl_assets.orders.transform import read_orders
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.quarantine.faults import Fault, read_faults
+from etl_assets.quarantine.reasons import SHARED_BY_SHOPS, SHOP_NOT_MADE
 from etl_assets.vectorized_queries import ORDER_TYPE_SCHEMA, SHOP_SCHEMA, match_order_types
 from etl_assets_tests.helpers.pipeline import PRESET, as_frame, raw_fields
 

@@ -117,7 +117,7 @@ def correct(services: Services, **fields: str) -> UUID:
     """Correct the one open row, and run all."""
     (entry,) = query(services, "SELECT quarantine_id FROM quarantine WHERE resolved_at IS NULL")
     rows = build_corrections(services.database, [entry | fields])
-    (landed,) = import_corrections(services.database, rows, "corrections").imports  # type: ignore[arg-type]  # a name
+    (landed,) = import_corrections(services.database, rows, "corrections").imports
     run_all(services)
     return landed.import_id
 
@@ -447,7 +447,7 @@ def test_corrections_go_with_the_import_whose_rows_they_correct_and_no_others(se
     rows = build_corrections(
         services.database, [entry | change for entry, change in zip(entries, changes, strict=True)]
     )
-    (landed,) = import_corrections(services.database, rows, "corrections").imports  # type: ignore[arg-type]  # a name
+    (landed,) = import_corrections(services.database, rows, "corrections").imports
     run_all(services)
     again = correct(services, amount="2")  # corrects the correction that was bad
     assert amounts(services) == {"1": 1, "2": 2, "4": 5}
@@ -607,7 +607,7 @@ def test_rows_of_a_reverted_import_are_neither_exported_nor_replayed_nor_correct
         assert export_quarantine(services.database, tmp_path / "open.csv") == 0
         assert requeue(services.database, ids).resolved == tuple(ids)
         rows = build_corrections(services.database, [entry | {"amount": "7"} for entry in entries])
-        assert import_corrections(services.database, rows, "corrections").imports == ()  # type: ignore[arg-type]  # a name
+        assert import_corrections(services.database, rows, "corrections").imports == ()
         run_all(services)
         assert count_rows(services) == dict.fromkeys(pipeline.TABLES, 0)
     assert_sound(services)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_assets.frame_schemas import CONFLICTING_ORDER
+from etl_assets.quarantine.reasons import REASONS, SHARED_BY_SHOPS, SHOP_NOT_MADE
 from etl_assets.values.numbers import is_rounded_number
 from etl_assets.values.shapes import value_shape
 from etl_assets.values.text import MAX_KEY_BYTES, clean_text
@@ -20,27 +21,6 @@ from etl_assets.values.unreadable_parts import place_of, text_of
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-REASONS: Final = {
-    "BAD_TEXT": "The row holds what the database can't store (NUL, half a character), or could not be read.",
-    "ROUNDED_ORDER_ID": "a spreadsheet has rounded the number, so its last digits are lost. Export the orders again,"
-    " with the column as text.",
-    "CONFLICTING_ORDER": "several orders of the file have this number, with different ids of the platform. If they are"
-    " of several shops, import each shop's file under its own name (--shop, or a shop.txt in its folder of the inbox),"
-    " then dismiss this row.",
-    "MISSING_SHOP": "the row names none.",
-    "MISSING_ORDER_ID": "the row has none.",
-    "BAD_AMOUNT": "no number that the mapping's format allows, or beyond numeric(18,4).",
-    "BAD_TIMESTAMP": "in none of the known formats, or no date.",
-}
-"""Codes in the order of their rank, with what is wrong: the first one that applies is the code of the row."""
-
-SHARED_BY_SHOPS: Final = (
-    "shop: several shops of the file have this order number, and lines that name none may be of each. Name the shop on"
-    " every line."
-)
-"""Reason, as `CONFLICTING_ORDER`, of a row that names no id of the platform."""
-SHOP_NOT_MADE: Final = "shop: the row's shop is not in shop_configs: replay the row to have it made."
-"""Reason, as `MISSING_SHOP`, of a row that does name a shop."""
 _TOO_LONG: Final = f": longer than {MAX_KEY_BYTES} bytes, the most that an index can hold."
 _DEFECT: Final = pl.col("defect")
 

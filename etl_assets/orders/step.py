@@ -20,7 +20,6 @@ from etl_assets.ledger.import_presets import rows_by_preset
 from etl_assets.ledger.queue import RawIdRange, max_rows, slice_ranges
 from etl_assets.ledger.range_sql import imported_rows
 from etl_assets.orders.brake import complete_ranges, judge
-from etl_assets.orders.faults import SHOP_NOT_MADE
 from etl_assets.orders.late_rows import REPEATED, Surroundings, look_around, store_latest_raw_id, store_repeated
 from etl_assets.orders.line_versions import NO_LINE_ROWS, LineRows, join_line_rows, read_line_versions
 from etl_assets.orders.load_lines import are_of_lines, load_lines, point_to_waiting_lines
@@ -40,6 +39,7 @@ from etl_assets.orders.transform import (
 from etl_assets.orders.write_newest import StoredOrders, record_order_types, resolve_orders, write_newest
 from etl_assets.pipeline.diff import count_changes
 from etl_assets.pipeline.protocol import Batch, LoadResult, Step
+from etl_assets.quarantine.reasons import SHOP_NOT_MADE
 from etl_assets.quarantine.rows import quarantine_rows
 from etl_assets.shop.step import refused_shops
 from etl_assets.shop.transform import SHOP_KEY

@@ -85,7 +85,12 @@ class CorrectionResult:
 
 
 def import_corrections(
-    database: Database, file: pl.DataFrame, source: Path | str, *, run_id: str | None = None, user_name: str | None = None
+    database: Database,
+    file: pl.DataFrame,
+    source: Path | str,
+    *,
+    run_id: str | None = None,
+    user_name: str | None = None,
 ) -> CorrectionResult:
     """Land the changed rows of an export of quarantine; run the assets afterwards.
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from etl_assets.orders.faults import REASONS
 from etl_assets.presets.model import RAW_COLUMNS, RawColumn
+from etl_assets.quarantine.reasons import REASONS
 from etl_assets.raw_orders.readers.columns import HALF_CHARACTER, NUL_SYMBOL
 
 if TYPE_CHECKING:
