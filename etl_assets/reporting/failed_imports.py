@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _OF_LATER: Final = ORIGIN_OF_IMPORT.replace("source", "c.source")
-_OF_FAILED: Final = ORIGIN_OF_IMPORT.replace("source", "f.source")
+_OF_FAILED: Final = ORIGIN_OF_IMPORT.replace("source", "t.source")
+NEEDS_USERS: Final = f"""
+    t.status = 'failed' AND t.dismissed_at IS NULL AND NOT EXISTS (
+        SELECT FROM import_tasks c
+        WHERE {_OF_LATER} = {_OF_FAILED} AND c.status IN ('completed', 'held') AND c.created_at > t.created_at
+    )
+"""  # noqa: S608  # constants
+"""SQL condition that an import `t` is refused, and neither mended nor dismissed."""
 _FAILED: Final = sa.text(f"""
     SELECT import_id, created_at, source, error, count(*) OVER () AS total FROM (
-        SELECT DISTINCT ON ({_OF_FAILED}) f.import_id, f.created_at, f.source, f.error FROM import_tasks f
-        WHERE f.status = 'failed' AND f.dismissed_at IS NULL AND NOT EXISTS (
-            SELECT FROM import_tasks c
-            WHERE {_OF_LATER} = {_OF_FAILED} AND c.status IN ('completed', 'held') AND c.created_at > f.created_at
-        )
-        ORDER BY {_OF_FAILED}, f.created_at DESC
+        SELECT DISTINCT ON ({_OF_FAILED}) t.import_id, t.created_at, t.source, t.error FROM import_tasks t
+        WHERE {NEEDS_USERS} ORDER BY {_OF_FAILED}, t.created_at DESC
     ) newest ORDER BY created_at DESC, import_id LIMIT :shown
 """)  # noqa: S608  # constants
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from etl_assets.ledger.range_sql import BATCHES_OF_IMPORT
 from etl_assets.raw_orders.findings import FINDINGS
+from etl_assets.reporting.failed_imports import NEEDS_USERS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,7 +31,7 @@ CONDITIONS: Final[dict[Choice, str]] = {
     "": "true",
     "completed": "t.status IN ('completed', 'pending')",
     "held": "t.status = 'held'",
-    "refused": "t.status = 'failed' AND t.dismissed_at IS NULL",
+    "refused": NEEDS_USERS,
     "dismissed": "t.status = 'failed' AND t.dismissed_at IS NOT NULL",
     "reverted": "t.status = 'reverted'",
     "bad": "EXISTS (SELECT FROM quarantine q WHERE q.import_id = t.import_id AND q.resolved_at IS NULL)",
