@@ -23,7 +23,7 @@ NEEDS_USERS: Final = f"""
         SELECT FROM import_tasks c
         WHERE {_OF_LATER} = {_OF_FAILED} AND c.status IN ('completed', 'held') AND c.created_at > t.created_at
     )
-"""  # noqa: S608  # constants
+"""
 """SQL condition that an import `t` is refused, and neither mended nor dismissed."""
 _FAILED: Final = sa.text(f"""
     SELECT import_id, created_at, source, error, count(*) OVER () AS total FROM (
