@@ -26,6 +26,7 @@ from etl_assets.settings import Settings
 from etl_assets_tests.helpers.database_pool import DatabasePool
 from etl_assets_tests.helpers.effort import EXAMPLES, PROFILE
 from etl_assets_tests.helpers.in_process_reader import FilesHere
+from etl_assets_tests.helpers.kept_children import kept_children
 from etl_assets_tests.helpers.quick_dagster import make_dagster_quick
 from etl_assets_tests.helpers.web import WebClient
 
@@ -210,6 +211,14 @@ def _read_files_in_this_process(request: pytest.FixtureRequest, monkeypatch: pyt
     if request.node.get_closest_marker("reader_process") is None:
         for module in READERS:
             monkeypatch.setattr(f"etl_assets.{module}.FileReader", FilesHere)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keep_processes_of_sources() -> Iterator[None]:
+    """Start one driver and one reader a session: as processes of their own they are as in production."""
+    with pytest.MonkeyPatch.context() as patch, kept_children() as kept:
+        patch.setattr("etl_assets.sources.session.Child", kept)
+        yield
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ import pytest
 
 from etl_assets.errors import ConcurrentRunError
 from etl_assets.sources import pull as pulling
+from etl_assets.sources import session
 from etl_assets.sources.errors import SourceError, SourceReadError
 from etl_assets.sources.process import Child, ChildFailedError
 from etl_assets.sources.pull import pull, reconcile
 from etl_assets.sources.session import SourceSession
+from etl_assets_tests.helpers.effort import WRITING_SECONDS
 from etl_assets_tests.helpers.source_servers import PASSWORD, count, newest, require_mariadb, running_mariadb, source
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
     from etl_assets.sources.model import SourceConfig
-    from etl_assets_tests.helpers.source_servers import MariaDB
+from etl_assets_tests.helpers.source_servers import MariaDB
 
 pytestmark = pytest.mark.slow
 
@@ -150,6 +152,7 @@ def write(shop: MariaDB, seed: int, stop: threading.Event, failures: list[BaseEx
         failures.append(error)
 
 
+@pytest.mark.sampled
 def test_nothing_is_lost_while_many_write(services: Services, shop: MariaDB) -> None:
     shop.execute(ORDERS)
     orders = described()
@@ -159,7 +162,7 @@ def test_nothing_is_lost_while_many_write(services: Services, shop: MariaDB) -> 
     for writer in writers:
         writer.start()
     began, pulls = time.monotonic(), 0
-    while time.monotonic() < began + 6 or pulls < 3:
+    while time.monotonic() < began + WRITING_SECONDS or pulls < 4:
         pulls += pull(services.database, orders).landed > 0
     stop.set()
     for writer in writers:
@@ -167,7 +170,7 @@ def test_nothing_is_lost_while_many_write(services: Services, shop: MariaDB) -> 
     assert failures == []
     pull(services.database, orders)
     truth = {str(number): tuple(map(str, row)) for number, *row in shop.execute("SELECT id, buyer, total FROM orders")}
-    assert len(truth) > 100
+    assert len(truth) > 30
     assert newest(services) == truth
     found = reconcile(services.database, orders)
     assert (found.landed, found.missed) == (0, 0)
@@ -326,7 +329,10 @@ def test_a_wrong_password_fails_at_once_and_is_not_told(
     assert raised.value.__cause__ is None
 
 
-def test_a_frozen_server_costs_a_pull_its_time_and_no_more(services: Services, shop: MariaDB) -> None:
+def test_a_frozen_server_costs_a_pull_its_time_and_no_more(
+    services: Services, shop: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "FURTHER_SECONDS", 1)
     shop.execute(ORDERS)
     orders = described(timeout_seconds=1, changes="reconcile")
     shop.process.send_signal(signal.SIGSTOP)

@@ -21,6 +21,8 @@ PROFILE: Final = os.environ.get("HYPOTHESIS_PROFILE", "default")
 HISTORIES: Final = {"fast": 2, "default": 6, "full": 25, "thorough": 500}[PROFILE]
 """Random histories of a test that runs the pipeline for each of them: seconds, not milliseconds."""
 IS_FULL: Final = PROFILE in ("full", "thorough")
+WRITING_SECONDS: Final = 6.0 if IS_FULL else 1.5
+"""Time for which many write to a source that is read meanwhile."""
 
 
 def some_of(cases: Collection[Case], count: int) -> list[Case]:
