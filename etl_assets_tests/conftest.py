@@ -75,9 +75,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 TOGETHER: Final = frozenset(
     f"etl_assets_tests/test_{name}.py"
-    for name in ("browser", "deploy", "new_module", "platform_presets", "sources_mariadb", "ui_guard")
+    for name in ("browser", "deploy", "new_module", "platform_presets", "sources_mariadb", "ui_guard", "upgrade")
 )
-"""Modules whose fixtures start servers, copy the project or import many files: each runs in one worker."""
+"""Modules whose fixtures start servers, copy the project, or fill databases: each runs in one worker."""
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types

@@ -14,6 +14,7 @@ from etl_assets.presets.catalog import load_mapping
 from etl_assets.raw_orders.importing import import_file
 from etl_assets_tests.conftest import SHARED_DATA
 from etl_assets_tests.helpers import pipeline
+from etl_assets_tests.helpers.effort import IS_FULL
 from etl_assets_tests.helpers.pipeline import query, run_all, scalar
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
 DATA = SHARED_DATA / "online_retail.parquet"
 MAPPING = Path(__file__).parents[1] / "docs" / "examples" / "online_retail.yaml"
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not DATA.exists(), reason=f"the data set is not at {DATA}")]
+PARTS = 7 if IS_FULL else 2
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.sampled,
+    pytest.mark.skipif(not DATA.exists(), reason=f"the data set is not at {DATA}"),
+]
 
 
 def land_file(services: Services, path: Path) -> ImportResult:
@@ -87,9 +93,9 @@ def _assert_figures(services: Services) -> None:
 
 
 def _cut(directory: Path) -> list[Path]:
-    """Cut the file into seven, no order across a cut, and shuffle them."""
+    """Cut the file into parts, no order across a cut, and shuffle them."""
     lines = pl.read_parquet(DATA)
-    part = pl.col("InvoiceNo").cast(pl.String).hash(seed=1) % 7
+    part = pl.col("InvoiceNo").cast(pl.String).hash(seed=1) % PARTS
     paths = []
     for (number,), rows in lines.with_columns(part=part).group_by("part"):
         path = directory / f"part-{number}.parquet"

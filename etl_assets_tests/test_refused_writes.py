@@ -28,6 +28,7 @@ from etl_assets.run.registry import STEPS, run_asset
 from etl_assets.settings import Settings
 from etl_assets.vectorized_queries import VectorizedQueries
 from etl_assets_tests.helpers.database_pool import TEMPLATE, DatabasePool
+from etl_assets_tests.helpers.effort import some_of
 from etl_assets_tests.helpers.pipeline import (
     assert_same,
     comparable,
@@ -240,16 +241,11 @@ def undisturbed(database_pool: DatabasePool) -> Iterator[Undisturbed]:
 @contextmanager
 def a_database(pool: DatabasePool, template: str) -> Iterator[tuple[sa.URL, Services]]:
     """A copy of a database, and services that try again at once."""
-    name = f"refused_{os.getpid()}_{next(_numbers)}"
-    pool.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    url = pool.server.set(database=name)
-    database = Database(Settings(database_url=SecretStr(url.render_as_string(hide_password=False))))
-    patient = BatchProcessor(attempts=60, max_wait_seconds=0.001)
-    try:
+    with pool.copy(template) as url:
+        database = Database(Settings(database_url=SecretStr(url.render_as_string(hide_password=False))))
+        patient = BatchProcessor(attempts=60, max_wait_seconds=0.001)
         yield url, Services(database, patient, VectorizedQueries(database))
-    finally:
         database.dispose()
-        pool.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 SET_COLD: Final = (
@@ -366,6 +362,7 @@ WRITTEN: Final = {
 """Tables that the disturbed runs write to, at the least: a further module may have no rows of these orders."""
 
 
+@pytest.mark.sampled
 def test_a_row_that_is_refused_at_any_write_is_set_aside_and_the_others_load(
     database_pool: DatabasePool, undisturbed: Undisturbed
 ) -> None:
@@ -373,10 +370,12 @@ def test_a_row_that_is_refused_at_any_write_is_set_aside_and_the_others_load(
     draw = random.Random(SEED)  # noqa: S311  # not a secret
     writes = sorted(write for write, rows in undisturbed.written.items() if rows)
     assert {write.table for write in writes} >= WRITTEN
-    for write in writes:
-        column, value = identity(draw.choice(undisturbed.written[write])) or ("", "")
-        state, at_first = draw.sample(DATA_STATES, 2)
-        is_late = draw.random() < LATE
+    cases = [
+        (write, draw.choice(undisturbed.written[write]), draw.sample(DATA_STATES, 2), draw.random() < LATE)
+        for write in writes
+    ]
+    for write, row, (state, at_first), is_late in some_of(cases, 8):
+        column, value = identity(row) or ("", "")
         moment = "late at" if is_late else "at"
         case = f"{state} {moment} {write.operation} of {write.table} for {column} {value}, after {at_first}"
         with a_database(database_pool, str(undisturbed.template.database)) as (_, services), told(case):
@@ -417,13 +416,14 @@ def _assert_set_aside(
     assert not any("refused:" in row["reason"] for row in found)
 
 
+@pytest.mark.sampled
 def test_what_is_refused_whatever_the_rows_are_sets_no_row_aside(
     database_pool: DatabasePool, undisturbed: Undisturbed
 ) -> None:
     """What the ledger, the queue and the events are written with: everything stays pending, and loads afterwards."""
     writes = sorted(write for write, rows in undisturbed.written.items() if not rows and write.table != "deleted_leads")
     assert {write.table for write in writes} >= {"etl_work", "etl_batches", "etl_events", "asset_epochs"}
-    for number, write in enumerate(writes):
+    for number, write in some_of(list(enumerate(writes)), 3):
         state = DATA_STATES[number % len(DATA_STATES)]
         with (
             a_database(database_pool, str(undisturbed.template.database)) as (_, services),

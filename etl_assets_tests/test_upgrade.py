@@ -17,6 +17,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from pydantic import SecretStr
 
 from etl_assets.asset_graph import TABLE_OF, TABLES_OF
 from etl_assets.database import embedded, migrate
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from etl_assets.pipeline.protocol import Services
+    from etl_assets_tests.helpers.database_pool import DatabasePool
 
 pytestmark = pytest.mark.slow
 
@@ -156,10 +158,36 @@ def copy_into_old(connection: sa.Connection) -> None:
         connection.execute(sa.text(statement), {"known": known})
 
 
+@pytest.fixture(scope="module")
+def in_use(database_pool: DatabasePool) -> Iterator[Services]:
+    """A store in use, which the tests below leave as it is."""
+    with database_pool.copy() as url:
+        services = services_of(url)
+        put_to_use(services)
+        yield services
+        services.database.dispose()
+
+
+@pytest.fixture(scope="module")
+def expected(database_pool: DatabasePool, in_use: Services) -> Iterator[dict[str, Any]]:
+    """What a store comes to that is neither upgraded nor restored."""
+    in_use.database.dispose()
+    with database_pool.copy(str(in_use.database.url.database)) as url:
+        services = services_of(url)
+        yield go_on(services)
+        services.database.dispose()
+
+
+def services_of(url: sa.URL) -> Services:
+    return build_services(Settings(database_url=SecretStr(url.render_as_string(hide_password=False))))
+
+
 @pytest.mark.parametrize("revision", RELEASED)
-def test_a_store_in_use_is_upgraded_from_any_released_revision(services: Services, revision: str) -> None:
-    put_to_use(services)
-    old = build_services(services.database.settings.model_copy(update={"db_schema": OLD}))
+def test_a_store_in_use_is_upgraded_from_any_released_revision(
+    in_use: Services, expected: dict[str, Any], revision: str
+) -> None:
+    query(in_use, f"DROP SCHEMA IF EXISTS {OLD} CASCADE")
+    old = build_services(in_use.database.settings.model_copy(update={"db_schema": OLD}))
     with old.database.transaction() as connection:
         migrate._create_schema(connection, OLD)
         command.upgrade(migrate.alembic_config(connection), revision)
@@ -167,7 +195,6 @@ def test_a_store_in_use_is_upgraded_from_any_released_revision(services: Service
     assert migrate.upgrade(old.database) == (revision, migrate.newest_revision())
     with old.database.transaction() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    expected = go_on(services)
     assert_equal(go_on(old), expected)
     failing = {name for (_, name), passed in expected["checks"].items() if not passed}
     assert failing == {"no_open_quarantine", "order_types_are_mapped"}  # which the history has
@@ -240,14 +267,19 @@ def highest_ids(services: Services) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize("where", ["same_server", "another_server"])
 def test_a_dump_of_a_store_in_use_goes_on_where_it_is_restored(
-    services: Services, server_url: sa.URL, where: str, request: pytest.FixtureRequest, tmp_path: Path
+    in_use: Services,
+    expected: dict[str, Any],
+    server_url: sa.URL,
+    where: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
-    put_to_use(services)
+    query(in_use, f"DROP SCHEMA IF EXISTS {OLD} CASCADE")
     server = server_url if where == "same_server" else request.getfixturevalue(where)
-    copy = unescape_formula(services, server, tmp_path)
+    copy = unescape_formula(in_use, server, tmp_path)
     migrate.require_current(copy.database)
-    assert_equal(comparable(copy), comparable(services))
-    assert_equal(go_on(copy), go_on(services))
+    assert_equal(comparable(copy), comparable(in_use))
+    assert_equal(go_on(copy), expected)
     assert all(following > highest for following, highest in highest_ids(copy).values())
     copy.database.dispose()
     if where == "same_server":

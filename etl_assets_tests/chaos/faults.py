@@ -169,12 +169,13 @@ def draw_faults(scenarios: Sequence[Scenario], kinds: Sequence[Kind], seed: int,
         scenarios: what they may befall.
         kinds: what may be drawn.
         seed: the same seed draws the same.
-        wanted: how many; fewer than there are boundaries leave boundaries out. None: all of those, and `OTHERS`.
+        wanted: how many; fewer than there are boundaries leave boundaries out, fewer than there are kinds leave out
+            kinds. None: all of those, and `OTHERS`.
     """
     chosen = random.Random(seed)  # noqa: S311  # nobody is to be surprised
     cuts = [(CUT, scenario, point) for scenario in scenarios for point in scenario.boundaries()] if CUT in kinds else []
     chosen.shuffle(cuts)
-    others = OTHERS if wanted is None else max(wanted - len(cuts), wanted // 3)
+    others = OTHERS if wanted is None else max(wanted - len(cuts), wanted // 3, min(wanted, len(kinds)))
     wanted = len(cuts) + OTHERS if wanted is None else wanted
     drawn = [*kinds, *chosen.choices(kinds, [kind.weight for kind in kinds], k=max(others - len(kinds), 0))][:others]
     plan = [*cuts[: wanted - others], *(_place(kind, _choose(scenarios, chosen), chosen) for kind in drawn)]

@@ -86,8 +86,8 @@ class Stage:
 
     def build(self, names: Collection[str] = ()) -> list[Scenario]:
         """The scenarios whose names contain one of these texts, or all, with what they come to undisturbed."""
-        self._make_templates()
         chosen = [one for one in self._scenarios() if not names or any(name in one.name for name in names)]
+        self._make_templates({one.template for one in chosen})
         return [self._rehearse(scenario) for scenario in chosen]
 
     def environment(
@@ -169,13 +169,20 @@ class Stage:
             ),
         ]
 
-    def _make_templates(self) -> None:
+    def _make_templates(self, wanted: set[str]) -> None:
+        """Make the databases that scenarios begin with; not all, as each takes runs."""
         self._server.create_migrated("nothing")
         with self._services("nothing") as services:
             pipeline.start_afresh(services)
         self._make_chain("nothing", "first", self.files[0])
         self._make_chain("first_end", "next", self.files[1])
-        self._make_reverted()
+        if wanted & {"reverted", "reverted_end", "restored"}:
+            self._make_reverted()
+        if "refused" in wanted:
+            self._make_refused()
+
+    def _make_refused(self) -> None:
+        """Make a database with open rows of quarantine, and a file that corrects them."""
         self._server.create("refused", template="first_end")
         with self._services("refused") as services:
             query(services, REFUSING + " NOT VALID")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +21,8 @@ from etl_assets.database.database import Database
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import sqlalchemy as sa
 
 TEMPLATE: Final = "etl_template"
@@ -102,6 +104,16 @@ class DatabasePool:
         name = self._new_name()
         self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
         return name
+
+    @contextmanager
+    def copy(self, of: str = TEMPLATE) -> Iterator[sa.URL]:
+        """Copy a database that nobody is connected to; it is dropped at the end of the block."""
+        name = self._new_name()
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {of} STRATEGY file_copy")
+        try:
+            yield self.server.set(database=name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def take_back(self, name: str) -> None:
         """Keep the database for the next test if its schema is as it was; drop it otherwise.
