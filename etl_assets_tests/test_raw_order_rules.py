@@ -7,11 +7,13 @@ from typing import Any, Final
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from etl_assets.presets.column_mapping import ColumnMapping, ValueRule
 from etl_assets.presets.model import Preset
-from etl_assets.raw_orders.json_text import json_object, json_text, json_text_literal
+from etl_assets.raw_orders.json_text import json_object, json_objects, json_text, json_text_literal
 from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.readers.row_errors import as_table, with_row_errors, without_empty_rows
 from etl_assets.raw_orders.transform import (
@@ -187,6 +189,25 @@ def test_json_text_reads_back_as_the_text(text: str) -> None:
     written = value_of(json_text(pl.col("text")), text=text)
     assert json.loads(written or "") == text
     assert json_text_literal(text) == written
+
+
+@given(st.data())
+def test_json_objects_writes_what_json_object_does(data: st.DataObject) -> None:
+    keys = ["a", 'the "b"', "c\\", "空"]
+    some = data.draw(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=4), label="texts of this frame")
+    rows = data.draw(st.lists(st.tuples(*[st.sampled_from(some)] * len(keys)), max_size=5), label="rows")
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(keys, pl.String), orient="row")
+    columns = {key: key for key in keys}
+    values = {key: pl.col(key) for key in keys}
+    assert json_objects(frame, columns).to_list() == frame.select(json_object(values)).to_series().to_list()
+    without_blank = frame.select(json_object({key: blank_to_null(value) for key, value in values.items()}))
+    assert json_objects(frame, columns, blank_is_null=True).to_list() == without_blank.to_series().to_list()
+
+
+TEXTS: Final = (
+    None, "", " ", "\u3000", "\u2028", '=""', '＝"　"', "=1", "x", " x", "白色", 'a "b"', "back\\slash", "\n", "a\tb",
+    "\x01", "\x7f", "$1",
+)  # fmt: skip
 
 
 # --- rows with defects, and empty rows --------------------------------------------------------------------------------

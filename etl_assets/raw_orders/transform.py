@@ -14,7 +14,7 @@ from etl_assets.presets.column_mapping import ColumnMapping
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.amount_sums import part_texts, with_line_sums, with_sums
 from etl_assets.raw_orders.counted_titles import with_counted_titles
-from etl_assets.raw_orders.json_text import json_object
+from etl_assets.raw_orders.json_text import json_objects
 from etl_assets.raw_orders.latest_times import latest_texts
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.values.text import is_not_blank
@@ -48,7 +48,7 @@ def to_raw_orders(lines: pl.DataFrame, preset: Preset, found: list[ReaderFinding
     raw = lines.select(
         pl.col(LINE_NUMBER).cast(pl.Int32).alias("row_no"),
         *(order_value(preset, column, headers) for column in RAW_COLUMNS),
-        json_object({header: blank_to_null(pl.col(header)) for header in extra}).alias("extra"),
+        json_objects(lines, {header: header for header in extra}, blank_is_null=True).alias("extra"),
         pl.col(ROW_ERROR).alias("defect"),
     ).with_columns(**latest)
     if preset.summed_columns:

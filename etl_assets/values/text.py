@@ -93,6 +93,10 @@ _EMAIL: Final = r"^[^\s@]+@[^\s@]+\.[^\s@]+$"
 """Pattern of an e-mail address (for users: docs/leads.md): one ``@``, a dot somewhere behind it, no white space."""
 
 
+PERHAPS_BLANK: Final = r"[\s=＝⁼₌﹦]"
+"""Pattern of the first character of every blank text that is not empty."""
+
+
 def is_not_blank(text: pl.Expr) -> pl.Expr:
     """Test that `clean_text` would leave something of the text (never null), at less cost."""
     is_blank = text.str.contains(r'^\s*(?:[=＝⁼₌﹦]["＂]\s*["＂]\s*)?$')
