@@ -19,7 +19,7 @@ from etl_assets.orchestration.metadata import with_settings
 from etl_assets.orchestration.quarantine_jobs import QUARANTINE_JOBS
 from etl_assets.orchestration.resources import default_resources
 from etl_assets.orchestration.revert_jobs import REVERT_JOBS
-from etl_assets.orchestration.sensors import ALL_SCHEDULES, build_sensors
+from etl_assets.orchestration.sensors import build_schedules, build_sensors
 from etl_assets.settings import Settings
 
 
@@ -31,7 +31,7 @@ def build_defs(*, resources: dict[str, Any] | None = None) -> dg.Definitions:
         asset_checks=ALL_CHECKS,
         jobs=[pipeline_job, whole_tables_job, *QUARANTINE_JOBS, *REVERT_JOBS],
         sensors=[*build_sensors(settings.sensor_interval_seconds), *ALERT_SENSORS],
-        schedules=ALL_SCHEDULES,
+        schedules=build_schedules(settings),
         resources=default_resources() | (resources or {}),
         executor=dg.in_process_executor,
     )

@@ -25,8 +25,9 @@ from etl_assets.ledger.queue import RawIdRange
 from etl_assets.orchestration.assets import GROUP
 from etl_assets.orchestration.health_records import read_check_results
 from etl_assets.orchestration.instance import open_instance
-from etl_assets.orchestration.orphaned_runs import PROCESS_TAG, fail_orphaned_runs
+from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs
 from etl_assets.orchestration.run_in_process import run_in_process
+from etl_assets.orchestration.run_tags import PROCESS_TAG
 from etl_assets.pipeline.protocol import Services
 from etl_assets.presets.catalog import get_preset
 from etl_assets.quality.checks import CHECKS, Check

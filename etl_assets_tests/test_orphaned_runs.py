@@ -17,7 +17,8 @@ import pytest
 from etl_assets.definitions import build_defs
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
-from etl_assets.orchestration.orphaned_runs import PROCESS_TAG, fail_orphaned_runs, process_tag
+from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tag
+from etl_assets.orchestration.run_tags import PROCESS_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

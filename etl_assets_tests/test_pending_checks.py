@@ -110,10 +110,13 @@ def test_a_lead_that_an_order_has_left_is_looked_at(checked: Services) -> None:
 
 
 def test_a_count_of_whole_tables_is_left_out_where_little_has_changed(checked: Services) -> None:
-    assert "table_matches_ledger" not in _looked_at(checked, "orders")
+    left_out = {"table_matches_ledger"}
+    names = {check.name for check, _ in run_checks(checked.database, "orders", left_out=left_out)}
+    assert names == {check.name for check in CHECKS if check.asset == "orders"} - left_out
     land(checked, [_order(number, amount="13", updated_at="2026-04-01") for number in range(ORDERS // 2)])
     run_all(checked)
-    looked_at = _looked_at(checked, "orders")
+    outcomes = run_checks(checked.database, "orders", left_out=left_out)
+    looked_at = {check.name: outcome.is_of_full_tables for check, outcome in outcomes}
     assert set(looked_at) == {check.name for check in CHECKS if check.asset == "orders"}
     assert looked_at["no_orphans_of_shop_configs"], "where much has changed, whole tables are checked"
 
@@ -146,14 +149,18 @@ def test_order_types_that_no_order_has_any_more_are_not_reported(checked: Servic
     assert unmapped() == ["bulk"]
 
 
-def test_the_ui_says_what_was_looked_at(checked: Services, settings: Settings) -> None:
+def _defs(checked: Services) -> dg.Definitions:
     services = {
         "database": checked.database,
         "batch_processor": checked.batch_processor,
         "vectorized_queries": checked.vectorized_queries,
     }
     hardcoded = dg.ResourceDefinition.hardcoded_resource
-    defs = build_defs(resources={name: hardcoded(service) for name, service in services.items()})
+    return build_defs(resources={name: hardcoded(service) for name, service in services.items()})
+
+
+def test_the_ui_says_what_was_looked_at(checked: Services, settings: Settings) -> None:
+    defs = _defs(checked)
     with open_instance(settings) as instance:
 
         def looked_at(job: str, **selection: object) -> set[object]:
@@ -167,3 +174,45 @@ def test_the_ui_says_what_was_looked_at(checked: Services, settings: Settings) -
         assert looked_at(PIPELINE_JOB) == {"what changed"}
         assert looked_at(PIPELINE_JOB, asset_selection=[dg.AssetKey("leads")]) == {"what changed"}
         assert looked_at(WHOLE_TABLES_JOB) == {"whole tables"}
+
+
+def test_the_count_of_a_table_stands_in_later_runs_until_it_is_bad_or_old(
+    checked: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = _defs(checked).resolve_job_def(PIPELINE_JOB)
+    key = dg.AssetCheckKey(dg.AssetKey("customers"), "table_matches_ledger")
+    with open_instance(settings) as instance:
+
+        def count() -> tuple[bool, object]:
+            """Run the checks of customers after the asset, which has nothing to do."""
+            selection = [dg.AssetKey("customers")]
+            result = job.execute_in_process(instance=instance, asset_selection=selection, raise_on_error=False)
+            found = {one.asset_check_key: one for one in result.get_asset_check_evaluations()}
+            assert {one.name for one in found} == {check.name for check in CHECKS if check.asset == "customers"}
+            return found[key].passed, found[key].metadata["checked_at"].value
+
+        first = count()
+        assert first[0]
+        query(checked, "INSERT INTO customers SELECT gen_random_uuid(), 'a', 1, 'a', NULL, NULL, 0")
+        assert count() == first, "the count was not repeated, and says when it was made"
+        monkeypatch.setattr("etl_assets.orchestration.asset_checks.STANDS_FOR_HOURS", 0)
+        is_good, second = count()
+        assert not is_good
+        monkeypatch.undo()
+        is_good, third = count()
+        assert not is_good
+        assert third != second, "a bad count is repeated"
+
+
+def test_violations_are_counted_in_rows_and_the_first_twenty_shown(checked: Services) -> None:
+    land(checked, [_order(100 + number, amount="five") for number in range(30)])
+    run_all(checked)
+    outcomes = {check.name: outcome for check, outcome in run_checks(checked.database, "orders")}
+    bad = outcomes["no_open_quarantine"]
+    assert (bad.violation_count, len(bad.violations)) == (30, 20)
+    assert list(bad.violations[0]) == ["file", "line", "reason_code", "reason", "quarantined_at", "quarantine_id"]
+    assert [row["line"] for row in bad.violations] == list(range(1, 21))
+    query(checked, "UPDATE orders SET shop_id = 99")
+    outcomes = {check.name: outcome for check, outcome in run_checks(checked.database, "orders", whole_tables=True)}
+    orphans = outcomes["no_orphans_of_shop_configs"]
+    assert (orphans.violation_count, len(orphans.violations)) == (scalar(checked, "SELECT count(*) FROM orders"), 1)

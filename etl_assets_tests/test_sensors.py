@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX, SYSTEM_TAG_PREFIX
 
 from etl_assets.asset_graph import DOWNSTREAM, SUBJECT_OF, TRIGGER_EVENT
 from etl_assets.definitions import build_defs
@@ -15,7 +16,10 @@ from etl_assets.events.consumer import consume_events
 from etl_assets.events.payload import EventPayload, publish
 from etl_assets.ledger.queue import read_backlog
 from etl_assets.orchestration.instance import open_instance
-from etl_assets.orchestration.run_requests import ASSET_TAG, FIRST_WAIT_SECONDS
+from etl_assets.orchestration.orphaned_runs import process_tag
+from etl_assets.orchestration.run_requests import FIRST_WAIT_SECONDS
+from etl_assets.orchestration.run_tags import ASSET_TAG, WORK_TAG, imports_tag
+from etl_assets.orchestration.sensors import build_schedules
 from etl_assets.presets.catalog import get_preset
 from etl_assets.raw_orders.importing import import_file
 from etl_assets.run.registry import STEPS, run_asset
@@ -73,6 +77,45 @@ def test_an_import_wakes_shop_with_everything_after_it(
     land(services, tmp_path, 1, 2)
     assert requested(tick("shop", services, instance)) >= {"raw_orders", *STEPS}
     assert "Nothing is pending" in str(tick("orders", services, instance))
+
+
+def test_the_list_of_runs_shows_the_imports_of_a_run_and_no_tags_of_ours(
+    services: Services, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    for number in (1, 2, 3):
+        land(services, tmp_path, number)
+    request = tick("shop", services, instance)
+    assert isinstance(request, dg.RunRequest)
+    not_shown = (HIDDEN_TAG_PREFIX, SYSTEM_TAG_PREFIX)
+    shown = {key: value for key, value in request.tags.items() if not key.startswith(not_shown)}
+    assert shown == {"imports": "1.csv, 2.csv and 1 more"}
+    assert all(key.startswith(HIDDEN_TAG_PREFIX) for key in (ASSET_TAG, WORK_TAG, *process_tag()))
+    execute(request, services, instance)
+    land(services, tmp_path, 1)
+    again = tick("shop", services, instance)
+    assert isinstance(again, dg.RunRequest)
+    assert again.tags["imports"] == "1.csv"
+
+
+@pytest.mark.parametrize(
+    ("sources", "tag"),
+    [
+        ([], None),
+        (["/home/of/someone/orders.csv"], "orders.csv"),
+        (["shop_db", "shop_db"], "shop_db"),
+        (["x" * 50], f"{'x' * 39}…"),
+    ],
+)
+def test_imports_are_named_by_files_without_folders_and_by_sources(sources: list[str], tag: str | None) -> None:
+    assert imports_tag(sources) == ({} if tag is None else {"imports": tag})
+
+
+def test_without_sources_there_is_no_schedule_that_reads_them(settings: Settings, tmp_path: Path) -> None:
+    def names(settings: Settings) -> set[str]:
+        return {schedule.name for schedule in build_schedules(settings)}
+
+    assert "sources" not in names(settings.model_copy(update={"sources": None}))
+    assert "sources" in names(settings.model_copy(update={"sources": tmp_path / "sources.yaml"}))
 
 
 def test_two_hundred_materialisations_between_two_ticks_are_one_run(

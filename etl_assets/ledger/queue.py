@@ -72,6 +72,21 @@ def count_pending_rows(connection: sa.Connection) -> int:
     return int(connection.execute(sa.text(query)).scalar_one())
 
 
+def read_pending_sources(connection: sa.Connection, assets: Sequence[AssetName]) -> list[str]:
+    """Read the sources of the imports whose rows are pending for any of the assets, the oldest import first."""
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT t.source FROM import_tasks t WHERE t.import_id IN ("
+                " SELECT unnest(b.import_ids) FROM etl_batches b WHERE b.batch_id IN ("
+                " SELECT w.batch_id FROM etl_work w WHERE w.asset = ANY (:assets))"
+                ") ORDER BY t.created_at, t.import_id"
+            ),
+            {"assets": list(assets)},
+        ).scalars()
+    )
+
+
 def next_ranges(
     connection: sa.Connection, asset: AssetName, row_limit: int, *, without: Sequence[RawIdRange] = ()
 ) -> list[RawIdRange]:

@@ -21,12 +21,11 @@ import psutil
 
 from etl_assets.asset_graph import SPECS
 from etl_assets.orchestration.jobs import PIPELINE_JOB
+from etl_assets.orchestration.run_tags import PROCESS_TAG
 
 if TYPE_CHECKING:
     from dagster import DagsterRun, RunRecord
 
-PROCESS_TAG: Final = "etl_assets/process"
-"""Host, process id and start time of the process, so that another process can tell that it is gone."""
 CLOCK_STEP_SECONDS: Final = 2
 """Tolerance for start times of one process, which seem to move when the machine's clock is set."""
 

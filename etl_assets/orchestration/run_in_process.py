@@ -16,12 +16,14 @@ from etl_assets.asset_graph import STEP_ASSETS
 from etl_assets.batch_processor import BatchProcessor
 from etl_assets.database.database import Database
 from etl_assets.ledger.batches import BatchCounts
+from etl_assets.ledger.queue import read_pending_sources
 from etl_assets.orchestration.check_specs import IMPORTS_PASS_THE_BRAKE
 from etl_assets.orchestration.health import HEALTH_ASSET, SUMMARY, report_health
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.orchestration.metadata import INPUTS
 from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tag
+from etl_assets.orchestration.run_tags import imports_tag
 from etl_assets.orders.import_outcomes import quarantined_imports_of_run
 from etl_assets.pipeline.protocol import StepResult
 from etl_assets.reporting.findings import count_findings_of_run
@@ -99,6 +101,8 @@ def run_in_process(
     }
     selection = [*(dg.AssetKey(asset) for asset in (selected if only else ["raw_orders", *selected])), HEALTH_ASSET]
     try:
+        with database.transaction() as connection:
+            sources = read_pending_sources(connection, selected)
         with open_instance(settings) as instance:
             fail_orphaned_runs(instance)
             result = job.execute_in_process(
@@ -106,7 +110,7 @@ def run_in_process(
                 run_config=config,
                 asset_selection=selection,
                 raise_on_error=False,
-                tags=process_tag(),
+                tags=process_tag() | imports_tag(sources),
             )
             health = _health_of_run(result) or report_health(database, instance)
         return _report(database, result, selected, health)

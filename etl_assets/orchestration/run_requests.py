@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Final, cast
 import dagster as dg
 
 from etl_assets.asset_graph import SPECS
-from etl_assets.ledger.queue import read_backlog
+from etl_assets.ledger.queue import read_backlog, read_pending_sources
 from etl_assets.orchestration.jobs import PIPELINE_JOB
 from etl_assets.orchestration.orphaned_runs import LAUNCHED
+from etl_assets.orchestration.run_tags import ASSET_TAG, WORK_TAG, imports_tag
 from etl_assets.quality.checks import CHECKS
 from etl_assets.quality.running import run_check
 
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
-
-ASSET_TAG: Final = "etl_assets/asked_for"
-"""Tag: the asset whose work a run was requested for."""
-WORK_TAG: Final = "etl_assets/work"
-"""Tag: the name of that work."""
 
 MAX_ATTEMPTS: Final = 8
 """Requests of a sensor for the same work, over about an hour; then the schedule goes on, once an hour."""
@@ -59,15 +55,18 @@ class RunRequester:
         """Return a request for a run of `asset` and everything downstream, or the reason why there is none."""
         with self.database.transaction() as connection:
             backlog = read_backlog(connection, asset)
-        if backlog.newest is None:
-            return dg.SkipReason(f"Nothing is pending for {asset}.")
-        return self.request_for(asset, str(backlog.newest), f"up to {backlog.rows} rows are pending for {asset}")
+            if backlog.newest is None:
+                return dg.SkipReason(f"Nothing is pending for {asset}.")
+            sources = read_pending_sources(connection, [asset])
+        reason = f"up to {backlog.rows} rows are pending for {asset}"
+        return self.request_for(asset, str(backlog.newest), reason, sources)
 
     def request_for(
         self,
         asset: AssetName,
         work: str,
         reason: str,
+        sources: Sequence[str],
         *,
         only: bool = False,
         run_config: dict[str, object] | None = None,
@@ -78,6 +77,7 @@ class RunRequester:
             asset: the asset that has the work.
             work: name of the work; another one once the work is done.
             reason: the work in words.
+            sources: files and sources that the work comes from.
             only: select nothing downstream of `asset`.
             run_config: the configuration of the run.
         """
@@ -96,7 +96,7 @@ class RunRequester:
         return dg.RunRequest(
             run_key=f"{asset}:{work}:{requested + 1}",
             asset_selection=[dg.AssetKey(asset)] if only else self._with_downstream(asset),
-            tags={ASSET_TAG: asset, WORK_TAG: work},
+            tags={ASSET_TAG: asset, WORK_TAG: work, **imports_tag(sources)},
             run_config=run_config,
         )
 

@@ -27,6 +27,7 @@ from etl_assets.orchestration.health import newest_finished_run, report_health, 
 from etl_assets.orchestration.jobs import health_job, pipeline_job, whole_tables_job
 from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs
 from etl_assets.orchestration.run_requests import RunRequester, request_pending_runs
+from etl_assets.settings import Settings
 from etl_assets.sources.bookmarks import progress_of_all
 from etl_assets.sources.config import load_sources
 from etl_assets.sources.pull import due_reconciles, due_sources
@@ -81,7 +82,8 @@ def build_inbox_sensor(interval_seconds: int) -> dg.SensorDefinition:
             return dg.SkipReason("No complete file is in the inbox.")
         found = [(path.name, path.lstat().st_size, path.lstat().st_mtime_ns) for path in files]
         reason = f"{len(files)} files are in the inbox"
-        return _requester(context, database).request_for("raw_orders", _fingerprint(found), reason)
+        names = [path.name for path in files]
+        return _requester(context, database).request_for("raw_orders", _fingerprint(found), reason, names)
 
     return sensor
 
@@ -144,12 +146,13 @@ def pull_due_sources(
     pulled, reconciled = due_sources(database, configured, now), due_reconciles(database, configured, now)
     names = sorted({*pulled, *reconciled})
     if not names:
-        return dg.SkipReason("No source is due." if configured else "ETL_SOURCES names no source.")
+        return dg.SkipReason("No source is due.")
     progress = progress_of_all(database)
     return _requester(context, database).request_for(
         "raw_orders",
         _fingerprint([(name, progress.get(name)) for name in names]),
         f"{', '.join(names)} are due",
+        names,
         only=True,
         run_config={"ops": {"raw_orders": {"config": {"pull": pulled, "reconcile": reconciled}}}},
     )
@@ -190,4 +193,8 @@ whole_tables: Final = dg.ScheduleDefinition(
     description="Checks whole tables once a day: other programs may have changed rows that no run touched.",
 )
 
-ALL_SCHEDULES: Final = (run_pending_work, pull_due_sources, health_report, whole_tables)
+
+def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """Build all schedules; `sources` only where ETL_SOURCES is set, as each of its ticks is kept."""
+    pulls = [pull_due_sources] if settings.sources is not None else []
+    return [run_pending_work, *pulls, health_report, whole_tables]

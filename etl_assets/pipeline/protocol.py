@@ -171,7 +171,7 @@ class Step(ABC):
 
 @dataclass(slots=True)
 class StepResult:
-    """Result of a run of an asset. `duration` is in seconds."""
+    """Result of a run of an asset. `duration` is that of its committed batches in the ledger, in seconds."""
 
     asset: AssetName
     counts: BatchCounts = field(default_factory=BatchCounts)

@@ -52,7 +52,6 @@ def run_step(step: Step, services: Services, *, run_id: str | None = None) -> St
         runner = StepRunner(step, services, run_id, read_ahead)
         runner.run()
     result = runner.result
-    result.duration = runner.elapsed
     if result.failed_batches:
         msg = (
             f"{step.asset}: {result.failed_batches} of {result.batches + result.failed_batches}"
@@ -205,9 +204,10 @@ class StepRunner:
             counts = self.result.counts + result.counts
             if not following:
                 build_deferred_indexes(connection, TABLES_OF[asset], written=counts.written)
-            batches.close_batch(connection, record, result.counts, queue.imports_of(connection, ranges))
+            written = batches.close_batch(connection, record, result.counts, queue.imports_of(connection, ranges))
         self.result.counts = counts
         self.result.batches += 1
+        self.result.duration += written.duration
 
     def _load_buckets(self, batch: Batch, planned: PlannedBatch, following: Sequence[PlannedBatch]) -> LoadResult:
         """Load the buckets of a batch one after the other; the next buckets or batches are read meanwhile."""

@@ -47,10 +47,12 @@ class Check:
     query: str
     table: str | None = None
     full_table_only: bool = False
-    """Left out where only changes are looked at: its result makes sense of whole tables only."""
+    """Its result makes sense of whole tables only: in a run, the last one may stand (`orchestration.asset_checks`)."""
     severity: Severity = "error"
     is_blocking: bool = False
     post_filter: Callable[[Database, list[Row]], list[Row]] | None = None
+    count_column: str | None = None
+    """Column of the query with the number of rows that a violation stands for; None: one."""
 
     def __post_init__(self) -> None:
         if ("{scope}" in self.query) != (self.table is not None):
@@ -113,6 +115,7 @@ def _unique_keys(asset: AssetName, table: str, columns: Sequence[str]) -> Check:
             ) d HAVING count(*) > 0
         """,  # noqa: S608  # a table of ours; with the index there is nothing to count
         is_blocking=True,
+        count_column="keys_that_occur_twice",
     )
 
 
@@ -127,6 +130,7 @@ def _no_orphans(asset: AssetName, table: str, reference: Reference) -> Check:
             f" AND NOT EXISTS (SELECT FROM {parent} p WHERE {same_key}) HAVING count(*) > 0"
         ),
         table=table,
+        count_column="orphans",
     )
 
 
@@ -136,8 +140,8 @@ def _open_quarantine(asset: AssetName) -> Check:
         asset=asset,
         description="No row waits in quarantine: correct it with the jobs `export_quarantine` and `replay_quarantine`.",
         query=(
-            "SELECT reason_code, count(*) AS rows, date_trunc('second', min(quarantined_at)) AS since FROM quarantine"
-            " WHERE asset = :asset AND resolved_at IS NULL GROUP BY reason_code ORDER BY rows DESC"
+            "SELECT file, line, reason_code, reason, date_trunc('second', quarantined_at) AS quarantined_at,"
+            " quarantine_id FROM quarantine_list WHERE asset = :asset AND is_open ORDER BY quarantine_id"
         ),
         severity="warn",
     )
@@ -209,6 +213,7 @@ ROWS_AGREE: Final = Check(
         ORDER BY t.completed_at DESC, f.subject
     """,
     severity="warn",
+    count_column="orders",
 )
 
 COLUMNS_AS_BEFORE: Final = Check(
@@ -254,6 +259,7 @@ STATUSES_ARE_KNOWN: Final = Check(
     """,
     severity="warn",
     post_filter=_still_unknown,
+    count_column="orders",
 )
 
 _NO_IMPORT_IS_HELD: Final = Check(
@@ -279,6 +285,7 @@ _LINES_HAVE_ORDERS: Final = Check(
         WHERE v.is_waiting GROUP BY t.import_id ORDER BY t.batch_id DESC
     """,
     severity="warn",
+    count_column="orders",
 )
 
 _ONE_ACTIVE_LEAD: Final = Check(

@@ -16,7 +16,7 @@ from etl_assets.ledger.range_sql import changed_customers, changed_orders, delet
 from etl_assets.quality.checks import CHECKS, Check, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
@@ -31,24 +31,27 @@ class CheckOutcome:
 
     passed: bool
     violations: Sequence[Row]
+    violation_count: int
+    """Rows that violate the check: all, of which `violations` holds the first or counts them."""
     is_of_full_tables: bool
     """False: only what has changed since the checks of the asset last held was looked at."""
 
 
 def run_checks(
-    database: Database, asset: AssetName, *, whole_tables: bool = False
+    database: Database, asset: AssetName, *, whole_tables: bool = False, left_out: Container[str] = ()
 ) -> Iterator[tuple[Check, CheckOutcome]]:
     """Run all checks of an asset, one after the other.
 
     They look at what the asset has processed since they last held, all of them; where that is much, and with
-    `whole_tables`, at whole tables. A check that only makes sense of whole tables is left out otherwise.
+    `whole_tables`, at whole tables. Otherwise, those that make sense of whole tables only are left out if `left_out`
+    names them.
     """
     with database.transaction() as connection:
         pending_checks = read_pending_checks(connection, asset)
     ranges = None if whole_tables or pending_checks.is_large else pending_checks.ranges
     holds = True
     for check in CHECKS:
-        if check.asset == asset and (ranges is None or not check.full_table_only):
+        if check.asset == asset and not (ranges is not None and check.full_table_only and check.name in left_out):
             outcome = run_check(database, check, ranges)
             holds = holds and (outcome.passed or check.table is None)
             yield check, outcome
@@ -69,12 +72,19 @@ def run_check(database: Database, check: Check, ranges: Sequence[RawIdRange] | N
     if check.table is not None:
         query = query.replace("{scope}", scope_condition(check.table, ranges))
     parameters = {"asset": check.asset} if ":asset" in query else {}
+    limited = query if check.post_filter else f"{query} FETCH FIRST {MAX_VIOLATIONS + 1} ROWS ONLY"
+    count = None
     with database.transaction() as connection:
-        result = connection.execute(sa.text(query), parameters).mappings()
-        found = [dict(row) for row in (result.fetchmany(MAX_VIOLATIONS) if check.post_filter is None else result)]
+        found = [dict(row) for row in connection.execute(sa.text(limited), parameters).mappings()]
+        if check.post_filter is None and len(found) > MAX_VIOLATIONS:
+            rows = f"SELECT {f'sum({check.count_column})' if check.count_column else 'count(*)'} FROM ({query}) v"  # noqa: S608  # a query of ours
+            count = int(connection.execute(sa.text(rows), parameters).scalar_one())
     if check.post_filter is not None:
-        found = check.post_filter(database, found)[:MAX_VIOLATIONS]
-    return CheckOutcome(not found, found, is_of_full_tables=ranges is None or check.table is None)
+        found = check.post_filter(database, found)
+    if count is None:
+        count = sum(row[check.count_column] for row in found) if check.count_column else len(found)
+    is_of_full_tables = ranges is None or check.table is None
+    return CheckOutcome(not found, found[:MAX_VIOLATIONS], count, is_of_full_tables=is_of_full_tables)
 
 
 def scope_condition(table: str, ranges: Sequence[RawIdRange] | None) -> str:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 200
 LONGEST_MASKED: Final = 40
-OUR_WORDS: Final = frozenset(("reason_code",))
-"""Columns whose texts are the pipeline's own, not a customer's."""
+OUR_WORDS: Final = frozenset(("reason_code", "reason", "file"))
+"""Columns whose texts are not a customer's: a reason quotes no value, and names of files are always shown."""
 
 _KEPT: Final = frozenset(("Zs", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sc", "Sm"))
 
