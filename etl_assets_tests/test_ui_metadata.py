@@ -14,6 +14,7 @@ import dagster as dg
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from etl_assets.asset_graph import SPECS, TABLE_OF
@@ -26,6 +27,7 @@ from etl_assets.orchestration.charts import chart_metadata
 from etl_assets.orchestration.health_records import read_check_results, read_failed_runs
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.jobs import PIPELINE_JOB
+from etl_assets.orchestration.metadata import sample_rows
 from etl_assets.reporting import charts, figures, pages
 from etl_assets.reporting.figures import TooSlowError
 from etl_assets.run.registry import STEPS, run_asset
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
-    from etl_assets.settings import Settings
+    from etl_assets.settings import SampleRows, Settings
 
 LOG: Final = logging.getLogger("test")
 PICTURE: Final = re.compile(r"!\[[^\]]*\]\(data:image/png;base64,([A-Za-z0-9+/=]+)\)")
@@ -197,6 +199,28 @@ def test_the_funnel_counts_leads_and_orders_by_type_and_never_adds_currencies(lo
     assert "1,200" not in page
 
 
+def test_open_leads_and_their_amount_are_plotted_per_currency(loaded: Services) -> None:
+    with loaded.database.transaction() as connection:
+        connection.execute(sa.text("UPDATE business_leads SET current_stage = 'WON' WHERE total_amount = 7"))
+    shown = chart_metadata(loaded.database, "leads", LOG)
+    plots = {name: value for name, value in shown.items() if name.startswith("open_")}
+    assert plots == {"open_leads": 2, "open_amount_EUR": 330.0, "open_amount_USD": 900.0}
+
+
+@pytest.mark.parametrize("mode", ["on", "masked", "off"])
+def test_the_sample_of_leads_is_the_newest_with_names_shop_and_amount_first(loaded: Services, mode: SampleRows) -> None:
+    loaded.database.settings = loaded.database.settings.model_copy(update={"sample_rows": mode})
+    found = sample_rows(loaded.database, "business_leads")
+    if mode == "off":
+        assert found == {}
+        return
+    rows = [record.data for record in found["sample_rows"].records]
+    assert list(rows[0])[:4] == ["customer", "shop", "total_amount", "currency"]
+    names = {"on": ["Cid", "Ben", "Ann"], "masked": ["xxx"] * 3}
+    assert [row["customer"] for row in rows] == names[mode]
+    assert [row["total_amount"] for row in rows] == ["900.0000", "7.0000", "330.0000"]
+
+
 def test_orders_are_counted_per_shop_and_day(loaded: Services) -> None:
     land(loaded, orders("South")[:2])
     run_asset("shop", loaded)
@@ -265,6 +289,34 @@ def test_any_shop_name_is_drawn_or_named_by_its_id_and_is_text_in_the_table(
     assert "|c|" not in page
 
 
+def test_a_chinese_font_is_found_that_is_newer_than_the_list_of_fonts_that_matplotlib_keeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = {font.fname for font in fontManager.ttflist if font.name in charts.CHINESE}
+    if not files:
+        pytest.skip("no Chinese font is installed")
+    monkeypatch.setattr(fontManager, "ttflist", [font for font in fontManager.ttflist if font.fname not in files])
+    monkeypatch.setattr(charts, "findSystemFonts", lambda: [*files, "/no/such/font.ttf"])
+    charts.families.cache_clear()
+    try:
+        assert set(charts.families()) & set(charts.CHINESE)
+    finally:
+        charts.families.cache_clear()
+
+
+def test_days_have_the_same_slots_however_many_there_are_and_pictures_a_transparent_ground() -> None:
+    day = dt.date(2026, 3, 31)
+    short = charts.draw_days([(day, 5)], "days", slots=90)
+    long = charts.draw_days([(day - dt.timedelta(days=age), 5) for age in range(89, -1, -1)], "days", slots=90)
+    widths = []
+    for png in (short, long):
+        picture = Image.open(io.BytesIO(png)).convert("RGBA")
+        assert picture.getpixel((0, picture.height - 1))[3] == 0  # type: ignore[index]  # four numbers
+        middle = [picture.getpixel((x, picture.height // 2)) for x in range(picture.width)]
+        widths.append(sum(pixel[3] > 200 for pixel in middle))  # type: ignore[index]  # as above
+    assert 88 <= widths[1] / widths[0] <= 92, "a day is as wide as the ninetieth part of ninety days"
+
+
 def test_pictures_are_small_however_much_they_show() -> None:
     many_shops = pl.DataFrame(
         [(number, "淘宝", f"定制店 {number} 旗舰店", 10**9 - number) for number in range(500)],
@@ -285,7 +337,7 @@ def test_one_day_of_orders_and_leads_without_currency_can_be_drawn() -> None:
     shop = pl.DataFrame([(1, "p", "North", 1)], figures.SHOP_SCHEMA, orient="row")
     day = pl.DataFrame([(dt.date(2026, 1, 1), 1)], figures.DAY_SCHEMA, orient="row")
     assert len(pictures_in(pages.orders_page(shop, day) or "")) == 2
-    row = (None, 1, 0, 0, Decimal(0), 0, 0, Decimal(0), 1, 1, Decimal(0), 0)
+    row = (None, 1, 0, 0, Decimal(0), 0, 0, Decimal(0), 1, 1, Decimal(0), 0, 1, Decimal(0))
     funnel = pl.DataFrame([row], figures.FUNNEL_SCHEMA, orient="row")
     assert len(pictures_in(pages.leads_page(funnel) or "")) == 1
 

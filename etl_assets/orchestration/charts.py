@@ -6,13 +6,13 @@ drawn in `etl_assets/reporting`. See https://docs.dagster.io/guides/build/assets
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from etl_assets.database.database import sqlstate_of
 from etl_assets.reporting import figures, pages
-from etl_assets.reporting.figures import TooSlowError
+from etl_assets.reporting.figures import SECONDS, TooSlowError
 from etl_assets.reporting.samples import without_free_currencies, without_names
 
 if TYPE_CHECKING:
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
 
-SECONDS: Final = 0.7
-"""Time budget for reading the figures of one chart."""
-
 
 def chart_metadata(database: Database, asset: AssetName, log: Logger) -> dict[str, Any]:
-    """Return the charts of an asset as metadata; empty while it has no data."""
-    drawn = {name: _draw_safely(draw, f"{asset}: {name}", log) for name, draw in _pages_of(database, asset).items()}
-    return {name: dg.MetadataValue.md(page) for name, page in drawn.items() if page is not None}
+    """Return the charts of an asset as metadata, and figures of them for plots; empty while it has no data."""
+    plotted: dict[str, int | float] = {}
+    pages_of = _pages_of(database, asset, plotted)
+    drawn = {name: _draw_safely(draw, f"{asset}: {name}", log) for name, draw in pages_of.items()}
+    return plotted | {name: dg.MetadataValue.md(page) for name, page in drawn.items() if page is not None}
 
 
-def _pages_of(database: Database, asset: AssetName) -> dict[str, Callable[[], str | None]]:
+def _pages_of(
+    database: Database, asset: AssetName, plotted: dict[str, int | float]
+) -> dict[str, Callable[[], str | None]]:
+    """Return the functions that draw the pages of an asset; that of leads adds its figures to `plotted`."""
     mode = database.settings.sample_rows
 
     def orders_page() -> str | None:
@@ -40,7 +42,9 @@ def _pages_of(database: Database, asset: AssetName) -> dict[str, Callable[[], st
         return pages.orders_page(without_names(by_shop, mode), by_day)
 
     def leads_page() -> str | None:
-        return pages.leads_page(without_free_currencies(figures.read_lead_funnel(database, seconds=SECONDS), mode))
+        funnel = without_free_currencies(figures.read_lead_funnel(database, seconds=SECONDS), mode)
+        plotted.update(figures.open_lead_figures(funnel))
+        return pages.leads_page(funnel)
 
     pages_of: dict[str, Callable[[], str | None]] = {}
     if asset == "orders":

@@ -18,6 +18,7 @@ from etl_assets.asset_graph import TABLE_OF
 from etl_assets.database.schema import metadata as tables
 from etl_assets.orchestration.lineage import column_lineage
 from etl_assets.reporting.changes import changes_page
+from etl_assets.reporting.figures import SECONDS, TooSlowError, read_newest_leads
 from etl_assets.reporting.imports import recent_findings
 from etl_assets.reporting.samples import shown_row
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 OWNERS: Final = ("team:order_to_lead",)
 SAMPLE_ROWS: Final = 5
+NEWEST_LEADS: Final = 10
 INPUTS: Final = "inputs"
 """Metadata of `raw_orders`: what a run ingested, refused and left, as `run` reports it."""
 FINDINGS_OF_IMPORTS: Final = 20
@@ -97,6 +99,7 @@ def result_metadata(database: Database, asset: AssetName, run_id: str, result: S
         "rows_per_second": round(rows / seconds) if seconds and rows else 0,
         "quarantined_share": round(result.counts.quarantined / rows, 6) if rows else 0.0,
         **changed_rows(database, asset, run_id, result),
+        **({"new_leads": result.counts.inserted} if asset == "leads" else {}),
         **sample_rows(database, table),
     }
 
@@ -110,17 +113,34 @@ def changed_rows(
 
 
 def sample_rows(database: Database, table: str) -> dict[str, dg.TableMetadataValue]:
-    """Return the first rows of a table, every cell as text, as far as the settings allow them to be shown."""
+    """Return some rows of a table, every cell as text, as far as the settings allow them to be shown.
+
+    Of leads, those with the latest orders, with names instead of ids; of other tables, the first rows.
+    """
     mode = database.settings.sample_rows
     if mode == "off":
         return {}
-    described = tables.tables[table]
-    statement = sa.select(described).limit(SAMPLE_ROWS)
+    rows = _newest_leads(database) if table == TABLE_OF["leads"] else _first_rows(database, table)
+    if not rows:
+        return {}
+    schema = dg.TableSchema([dg.TableColumn(name, "text") for name in rows[0]])
+    return {
+        "sample_rows": dg.MetadataValue.table([dg.TableRecord(shown_row(row, mode)) for row in rows], schema=schema)
+    }
+
+
+def _newest_leads(database: Database) -> list[dict[str, Any]]:
+    try:
+        return read_newest_leads(database, limit=NEWEST_LEADS, seconds=SECONDS)
+    except TooSlowError:  # a sample must not slow down a run
+        return []
+
+
+def _first_rows(database: Database, table: str) -> list[dict[str, Any]]:
+    statement = sa.select(tables.tables[table]).limit(SAMPLE_ROWS)
     with database.transaction() as connection:
         rows = connection.execute(statement).mappings().all()
-    records = [dg.TableRecord(shown_row({str(name): value for name, value in row.items()}, mode)) for row in rows]
-    schema = dg.TableSchema([dg.TableColumn(column.name, "text") for column in described.columns])
-    return {"sample_rows": dg.MetadataValue.table(records, schema=schema)}
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def findings_table(database: Database) -> dict[str, dg.TableMetadataValue]:

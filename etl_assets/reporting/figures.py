@@ -6,7 +6,7 @@ A run reads them after each asset, so each query must stay cheap however many or
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from etl_assets.asset_graph import AssetName
     from etl_assets.database.database import Database
 
+SECONDS: Final = 0.7
+"""Time budget for reading the figures of one chart."""
+
 RUNS_SHOWN: Final = 20
 DAYS_SHOWN: Final = 90
+CURRENCIES_SHOWN: Final = 5
 
 RATE_SCHEMA: Final = {"rows": pl.Int64(), "seconds": pl.Float64()}
 FUNNEL_SCHEMA: Final = {
@@ -35,6 +39,8 @@ FUNNEL_SCHEMA: Final = {
         for figure, dtype in (("leads", pl.Int64()), ("orders", pl.Int64()), ("amount", TOTAL))
     },
     "sample_then_bulk": pl.Int64(),
+    "open_leads": pl.Int64(),
+    "open_amount": TOTAL,
 }
 SHOP_SCHEMA: Final = {"shop_id": pl.Int32(), "platform": pl.String(), "shop_name": pl.String(), "orders": pl.Int64()}
 DAY_SCHEMA: Final = {"day": pl.Date(), "orders": pl.Int64()}
@@ -56,7 +62,9 @@ _FUNNEL: Final = """
            count(*) FILTER (WHERE sample_count > 0), sum(sample_count), sum(sample_amount),
            count(*) FILTER (WHERE proof_count > 0), sum(proof_count), sum(proof_amount),
            count(*) FILTER (WHERE bulk_count > 0), sum(bulk_count), sum(bulk_amount),
-           count(*) FILTER (WHERE sample_count > 0 AND bulk_count > 0)
+           count(*) FILTER (WHERE sample_count > 0 AND bulk_count > 0),
+           count(*) FILTER (WHERE current_stage = 'OPEN'),
+           coalesce(sum(total_amount) FILTER (WHERE current_stage = 'OPEN'), 0)
     FROM business_leads GROUP BY currency ORDER BY 2 DESC, 1
 """
 _ORDERS: Final = """
@@ -74,6 +82,16 @@ _BY_DAY: Final = f"""
     WITH days AS (SELECT day, orders FROM counted_orders WHERE is_day = 1 AND day IS NOT NULL)
     SELECT day, orders FROM days WHERE day > (SELECT max(day) FROM days) - {DAYS_SHOWN:d} ORDER BY day
 """  # noqa: S608  # a constant number
+
+
+_NEWEST_LEADS: Final = """
+    SELECT customer, shop, total_amount, currency, stage, order_count, sample_count, proof_count, bulk_count,
+           last_order_at, lead_id
+    FROM lead_list WHERE lead_id IN (
+        SELECT lead_id FROM business_leads
+        ORDER BY coalesce(last_order_at, '-infinity') DESC, lead_id DESC FETCH FIRST :limit ROWS ONLY
+    ) ORDER BY last_order_at DESC NULLS LAST, lead_id DESC
+"""
 
 
 class TooSlowError(EtlError):
@@ -98,6 +116,31 @@ def read_lead_funnel(database: Database, *, seconds: float) -> pl.DataFrame:
     """
     with _time_limited(database, seconds) as connection:
         return fetch_frame(connection, _FUNNEL, FUNNEL_SCHEMA)
+
+
+def open_lead_figures(funnel: pl.DataFrame) -> dict[str, int | float]:
+    """Return the number of open leads, and their amount in each of the currencies of most leads, from `FUNNEL_SCHEMA`.
+
+    Currencies are ISO codes; amounts of several are never added together.
+    """
+    is_code = pl.col("currency").str.contains("^[A-Z]{3}$")
+    shown = funnel.filter(is_code, pl.col("open_leads") > 0).head(CURRENCIES_SHOWN)
+    amounts = shown.select("currency", "open_amount").iter_rows()
+    return {
+        "open_leads": int(funnel["open_leads"].sum()),
+        **{f"open_amount_{currency}": float(amount) for currency, amount in amounts},
+    }
+
+
+def read_newest_leads(database: Database, *, limit: int, seconds: float) -> list[dict[str, Any]]:
+    """Read the leads with the latest orders, with the names of customer and shop.
+
+    Raises:
+        TooSlowError: it takes longer than `seconds`.
+    """
+    with _time_limited(database, seconds) as connection:
+        rows = connection.execute(sa.text(_NEWEST_LEADS), {"limit": limit}).mappings()
+        return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def read_order_counts(database: Database, *, seconds: float) -> tuple[pl.DataFrame, pl.DataFrame]:

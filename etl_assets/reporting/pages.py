@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import polars as pl
 
+from etl_assets.reporting.figures import DAYS_SHOWN
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -119,7 +121,11 @@ def orders_page(by_shop: pl.DataFrame, by_day: pl.DataFrame) -> str | None:
     parts = [image("orders per shop", charts.draw_shops(bars, title))]
     if by_day.height:
         days = list(by_day.select("day", "orders").iter_rows())
-        parts.append(image("orders per day", charts.draw_days(days, "Orders per day (UTC), the last 90 days")))
+        parts.append(
+            image(
+                "orders per day", charts.draw_days(days, f"Orders per day (UTC), {DAYS_SHOWN} days", slots=DAYS_SHOWN)
+            )
+        )
     parts.append(table(["shop", "platform", "name", "orders"], shown.iter_rows()))
     return "\n\n".join(parts)
 
