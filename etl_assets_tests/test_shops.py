@@ -194,3 +194,25 @@ def test_what_cannot_be_set_is_refused(services: Services, arguments: list[str],
     assert result.exit_code == code
     assert said in result.stderr
     assert call("set", "s", "--platform", "q", "--currency", "EUR").exit_code == 0
+
+
+def changes_of(run_id: str) -> Any:
+    result = CliRunner().invoke(app, ["changes", "--run", run_id, "--json"])
+    return json.loads(result.stdout)
+
+
+def test_settings_of_users_are_logged_so_that_a_run_shows_its_shop_as_it_inserted_it(services: Services) -> None:
+    land(services, [order("1")])
+    run_asset("shop", services, run_id="first")
+    before = changes_of("first")
+    assert "Asia/Shanghai" in json.dumps(before)
+    set_shop(services.database, "s", None, {"timezone": "Europe/London", "shown_name": "North"}, user_name="ann")
+    assert changes_of("first") == before
+    assert query(services, "SELECT before, after FROM row_changes") == [
+        {"before": {"timezone": "Asia/Shanghai"}, "after": {"timezone": "Europe/London", "shown_name": "North"}}
+    ]
+    assert query(services, "SELECT user_name, action FROM user_actions") == [
+        {"user_name": "ann", "action": "shops set"}
+    ]
+    set_shop(services.database, "s", None, {"timezone": "Europe/London"})
+    assert scalar(services, "SELECT count(*) FROM etl_batches WHERE asset = 'shop'") == 2, "nothing was to be changed"

@@ -22,15 +22,43 @@ from etl_assets.cli.output import (
 from etl_assets.cli.reverts import accept, restore, revert
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.ledger.import_ids import ImportIdError, find_import
+from etl_assets.raw_orders.dismiss import DismissImportError, dismiss_imports
 from etl_assets.reporting.imports import list_imports, read_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-app = typer.Typer(help="Imports: list, show, revert, restore, accept.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Imports: list, show, revert, restore, accept, dismiss.", no_args_is_help=True, add_completion=False
+)
 app.command("revert")(revert)
 app.command("restore")(restore)
 app.command("accept")(accept)
+
+
+@app.command("dismiss")
+def dismiss(
+    typed: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of failed imports, or their first digits.")],
+    *,
+    reason: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why they need nobody any more.")],
+    as_json: AsJson = False,
+) -> None:
+    """Dismiss failed imports that will not come again: checks, health and alerts no longer name them."""
+    with failures_reported(as_json=as_json):
+        with opened_database(load_settings()) as database:
+            try:
+                with database.transaction() as connection:
+                    import_ids = [find_import(connection, one) for one in typed]
+                dismissed = dismiss_imports(database, import_ids, reason)
+            except (ImportIdError, DismissImportError) as error:
+                raise WrongUseError(str(error)) from None
+        records = [one.as_dict() for one in dismissed]
+        if as_json:
+            print_json({"imports": records})
+            return
+        print_records("Dismissed imports", records, ["import_id", "source"])
+        if not any(one.is_changed for one in dismissed):
+            note("Nothing was to be changed.")
 
 
 @app.command("list")

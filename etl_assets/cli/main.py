@@ -18,7 +18,7 @@ COMMANDS: Final = {
         "imports",
         "Land files as raw orders. A file that can't be imported lands no row; the others are not affected.",
     ),
-    "imports": ("import_history", "Imports: list, show, revert, restore, accept."),
+    "imports": ("import_history", "Imports: list, show, revert, restore, accept, dismiss."),
     "sources": ("sources", "Orders in other databases: check, pull, reconcile."),
     "run": ("runs", "Run the assets in order, in a Dagster run that the UI shows."),
     "status": (

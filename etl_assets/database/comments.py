@@ -120,6 +120,9 @@ COMMENTS: Final[Mapping[str, str]] = {
     "pulled_at": "when the source was last pulled",
     "reconciled_at": "when the source was last read as a whole",
     "done_at": "when it was done",
+    "queued_at": "when it was put on the queue",
+    "dismissed_at": "when users dismissed the failed import; null otherwise",
+    "told_at": "when users were told of it",
 }
 """Name of a column -> its comment."""
 

@@ -165,7 +165,7 @@ shop_arrivals: Final = Table(
     Column("platform", Text, primary_key=True),
     Column("shop_name", Text, primary_key=True),
     Column("day", Date, primary_key=True, comment="a day, in UTC, on which imports brought orders of the shop"),
-    Column("imports", Integer, nullable=False),
+    Column("imports", Integer, nullable=False, comment="imports of that day that name the shop"),
 )
 
 told_facts: Final = Table(

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from etl_assets.database.schema import order_type_mappings
 from etl_assets.errors import EtlError
+from etl_assets.user_actions import record_user_action
 from etl_assets.values.text import MAX_KEY_BYTES, normalize_case_str
 
 if TYPE_CHECKING:
@@ -29,8 +30,13 @@ def list_order_types(database: Database) -> dict[str, str]:
         return {raw: system for raw, system in rows}  # noqa: C416  # rows are no pairs to the type checker
 
 
-def set_order_types(database: Database, mappings: Mapping[str, str]) -> dict[str, str]:
+def set_order_types(database: Database, mappings: Mapping[str, str], *, user_name: str | None = None) -> dict[str, str]:
     """Add or replace mappings, in one transaction. Return them as they are stored.
+
+    Args:
+        database: the store.
+        mappings: raw to system type.
+        user_name: the user of the web page; by default the user of this process.
 
     Raises:
         OrderTypeError: a raw type is empty or can't be stored, or a system type is not one of `SYSTEM_ORDER_TYPES`.
@@ -49,10 +55,16 @@ def set_order_types(database: Database, mappings: Mapping[str, str]) -> dict[str
             raise OrderTypeError(msg)
         stored[matched] = system.upper()
     with database.transaction() as connection:
-        known = connection.execute(sa.select(order_type_mappings.c.raw_order_type)).scalars()
-        outdated = [raw for raw in known if normalize_case_str(raw) in stored]
+        known = connection.execute(sa.select(order_type_mappings)).all()
+        outdated = {str(raw): str(system) for raw, system in known if normalize_case_str(raw) in stored}
+        if outdated == stored:
+            return stored
         connection.execute(sa.delete(order_type_mappings).where(order_type_mappings.c.raw_order_type.in_(outdated)))
         rows = [{"raw_order_type": raw, "system_order_type": system} for raw, system in stored.items()]
-        if rows:
-            connection.execute(sa.insert(order_type_mappings), rows)
+        connection.execute(sa.insert(order_type_mappings), rows)
+        before = {str(normalize_case_str(raw)): system for raw, system in outdated.items()}
+        for raw, system in stored.items():
+            if before.get(raw) != system:
+                values = ({"system_order_type": before.get(raw)}, {"system_order_type": system})
+                record_user_action(connection, "order-types set", raw, *values, user_name=user_name)
     return stored

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from etl_assets.database.frames import copy_to_temp_table, fetch_frame
+from etl_assets.database.frames import copy_to_temp_table, fetch_frame, update_rows
 from etl_assets.errors import EtlError
 from etl_assets.ledger import queue
-from etl_assets.ledger.batches import outdate_batches
+from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch, outdate_batches
 from etl_assets.ledger.queue import RawIdRange
 from etl_assets.ledger.range_sql import LIVE
 from etl_assets.shop.transform import SHOP_KEY
@@ -34,6 +34,7 @@ READ_WITH: Final = ("timezone", "default_currency")
 MAX_GAP: Final = 1_000
 """Raw rows of other shops within a range: bounds the number of ranges where the rows of shops alternate."""
 
+_LOCK_EPOCHS: Final = "SELECT FROM asset_epochs WHERE asset = ANY (:assets) ORDER BY asset FOR UPDATE"
 _RAW_SHOP: Final = {"platform": pl.String(), "shop": pl.String()}
 
 
@@ -63,21 +64,33 @@ def list_shops(database: Database) -> list[dict[str, Any]]:
         return [_without_id(shop) for shop in _shops(connection, "ORDER BY platform, shop_name")]
 
 
-def set_shop(database: Database, name: str, platform: str | None, settings: Mapping[str, str | None]) -> ShopChange:
+def set_shop(
+    database: Database,
+    name: str,
+    platform: str | None,
+    settings: Mapping[str, str | None],
+    *,
+    user_name: str | None = None,
+) -> ShopChange:
     """Change settings of a shop; put all its raw rows back on the queue of `orders` where they are read with these.
 
     Setting what is set already changes nothing, so this may be repeated.
 
-    Hazards: a batch may have been read with the old settings and not be committed, so batches read before are made to
-    read again (docs/decisions.md, "Fencing token"). And versions of an order are compared by their times, of which
-    those read in the new zone do not compare with one read in the old zone; so stored orders lose theirs, and any
-    version that is read anew precedes it (docs/decisions.md, "Another time zone").
+    Hazards:
+    - A batch may have been read with the old settings and not be committed, so batches read before are made to read
+      again (docs/decisions.md, "Fencing token").
+    - Versions of an order are compared by their times, of which those read in the new zone do not compare with one read
+      in the old zone; so stored orders lose theirs, and any version that is read anew precedes it (docs/decisions.md,
+      "Another time zone").
+    - The values of inserted rows are those of now with the logged changes undone, so the change is a batch of `shop`,
+      which logs it (docs/decisions.md, "Change log"). It locks what such batches lock, in their order: epochs, shop.
 
     Args:
         database: the store.
         name: the shop's name, compared as orders are.
         platform: its platform, where several have a shop of this name.
         settings: new values of some of `SETTINGS`, already valid; None for a currency or name that is no longer set.
+        user_name: the user of the web page; by default the user of this process.
 
     Raises:
         UnknownShopError: there is no such shop.
@@ -85,24 +98,37 @@ def set_shop(database: Database, name: str, platform: str | None, settings: Mapp
     """
     with database.transaction() as connection:
         shop = _require_shop(connection, name, platform)
-        changed = {column: value for column, value in settings.items() if shop[column] != value}
+        is_read_again = bool(_changed(shop, settings).keys() & set(READ_WITH))
+        if _changed(shop, settings):
+            assets = ["orders", "shop"] if is_read_again else ["shop"]
+            connection.execute(sa.text(_LOCK_EPOCHS), {"assets": assets})
+            shop = _require_shop(connection, name, platform, is_locked=True)
+        changed = _changed(shop, settings)
         before = {column: shop[column] for column in changed}
         orders = 0
         if changed:
             _update(connection, shop["shop_id"], changed)
-            record_user_action(connection, "shops set", f"{shop['platform']}:{shop['shop_name']}", before, changed)
+            target = f"{shop['platform']}:{shop['shop_name']}"
+            record_user_action(connection, "shops set", target, before, changed, user_name=user_name)
         if changed.keys() & set(READ_WITH):
             outdate_batches(connection, "orders")
             orders = enqueue_orders(connection, shop, is_other_zone="timezone" in changed)
     return ShopChange(_without_id(shop | changed), before, orders)
 
 
-def _require_shop(connection: sa.Connection, name: str, platform: str | None) -> dict[str, Any]:
-    """Return the shop of this name, locked until the transaction ends."""
+def _changed(shop: Mapping[str, Any], settings: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {column: value for column, value in settings.items() if shop[column] != value}
+
+
+def _require_shop(
+    connection: sa.Connection, name: str, platform: str | None, *, is_locked: bool = False
+) -> dict[str, Any]:
+    """Return the shop of this name; with `is_locked`, it is locked until the transaction ends."""
     clauses, parameters = "WHERE shop_name = :name", {"name": clean_text_str(name)}
     if platform is not None:
         clauses, parameters["platform"] = f"{clauses} AND platform = :platform", clean_text_str(platform)
-    return only_shop(_shops(connection, f"{clauses} ORDER BY platform FOR UPDATE", **parameters), name, platform)
+    lock = " FOR UPDATE" if is_locked else ""
+    return only_shop(_shops(connection, f"{clauses} ORDER BY platform{lock}", **parameters), name, platform)
 
 
 def only_shop(found: Sequence[dict[str, Any]], name: str, platform: str | None) -> dict[str, Any]:
@@ -134,11 +160,14 @@ def _without_id(shop: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _update(connection: sa.Connection, shop_id: int, changed: Mapping[str, str | None]) -> None:
-    assignments = ", ".join(f"{column} = :{column}" for column in SETTINGS if column in changed)
-    connection.execute(
-        sa.text(f"UPDATE shop_configs SET {assignments}, is_provisional = false WHERE shop_id = :shop_id"),  # noqa: S608  # constants
-        {"shop_id": shop_id, **changed},
+    """Update the shop in a batch of `shop`, which logs the change."""
+    values = pl.DataFrame(
+        {"shop_id": [shop_id], **{column: [value] for column, value in changed.items()}, "is_provisional": [False]},
+        schema={"shop_id": pl.Int32(), **dict.fromkeys(changed, pl.String()), "is_provisional": pl.Boolean()},
     )
+    record = open_batch(connection, "shop", None, expected_epoch=None)
+    update_rows(connection, "shop_configs", values, key=["shop_id"], batch_id=record.batch_id)
+    close_batch(connection, record, BatchCounts(updated=1), [])
 
 
 def enqueue_orders(connection: sa.Connection, shop: Mapping[str, Any], *, is_other_zone: bool) -> int:
