@@ -85,6 +85,12 @@ class Settings(BaseSettings):
 
     web_url: str | None = None
     """Public URL of the web page: alerts link there, and the page answers to its host name."""
+    web_trusted_proxies: str | None = None
+    """Addresses and networks of proxies whose reports about the client are believed, separated by commas."""
+    web_user_header: str | None = None
+    """Header in which those proxies report the user whom they have logged in, such as `X-Remote-User`."""
+    user_password: SecretStr | None = None
+    """Password for `users add` and `users password`, which ask for it where it is not set."""
     web_timezone: TimezoneName = "UTC"
     """Time zone in which the web page shows times."""
     web_session_hours: int = Field(default=12, ge=1, le=8760)

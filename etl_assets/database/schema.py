@@ -1,8 +1,9 @@
 """Tables of data as SQLAlchemy metadata: migrations are generated from it and tested against it.
 
-`metadata` has all tables, including those of `ledger_schema`. Names carry no schema: every connection sets
-`search_path`. Large tables have no foreign keys, which would double the time of a load; asset checks look for orphans
-instead (docs/decisions.md, "No foreign keys"). Which asset writes which table is stated in the asset graph.
+`metadata` has all tables, including those of `ledger_schema` and `web_schema`. Names carry no schema: every
+connection sets `search_path`. Large tables have no foreign keys, which would double the time of a load; asset checks
+look for orphans instead (docs/decisions.md, "No foreign keys"). Which asset writes which table is stated in the asset
+graph.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from etl_assets.database import ledger_schema  # noqa: F401  # adds its tables to the metadata
+from etl_assets.database import ledger_schema, web_schema  # noqa: F401  # they add their tables to the metadata
 from etl_assets.database.columns import (
     BYTES,
     DEFERRED_INDEX,

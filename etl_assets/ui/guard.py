@@ -54,8 +54,8 @@ def guarded(app: ASGIApp, public_url: str | None) -> ASGIApp:
     return TrustedHostMiddleware(OwnPagesOnly(app), allowed_hosts=allowed_hosts(public_url), www_redirect=False)
 
 
-def allowed_hosts(public_url: str | None) -> list[str]:
-    """Return the host names that the UI answers to."""
+def allowed_hosts(public_url: str | None, setting: str = "ETL_PUBLIC_URL") -> list[str]:
+    """Return the host names that a server answers to: those of this machine, and that of its setting."""
     if not public_url:
         return list(LOOPBACK)
     try:
@@ -63,7 +63,7 @@ def allowed_hosts(public_url: str | None) -> list[str]:
     except ValueError:
         host = None
     if not host or "*" in host:
-        msg = "ETL_PUBLIC_URL names no host. Write it as https://etl.example.com."
+        msg = f"{setting} names no host. Write it as https://etl.example.com."
         raise PublicUrlError(msg)
     return [*LOOPBACK, f"[{host}]" if ":" in host else host]
 
@@ -92,7 +92,7 @@ class OwnPagesOnly:
 def refusal(scope: Scope) -> Refusal | None:
     """Return status and reason of a refusal; None for an allowed request."""
     headers = Headers(scope=scope)
-    if _is_foreign(headers) and not _is_link_to_a_page(scope, headers):
+    if is_foreign(headers) and not _is_link_to_a_page(scope, headers):
         return 403, "Pages of other sites may not use this UI."
     is_graphql = scope["path"] == GRAPHQL
     if scope["type"] == "websocket":
@@ -106,7 +106,7 @@ def refusal(scope: Scope) -> Refusal | None:
     return None if media_type == "application/json" else (415, "GraphQL has to be sent as application/json.")
 
 
-def _is_foreign(headers: Headers) -> bool:
+def is_foreign(headers: Headers) -> bool:
     """Return whether a page of another host or port sent the request, according to the browser."""
     host, origin = headers.get("host", ""), headers.get("origin")
     if origin is not None and origin not in {f"http://{host}", f"https://{host}"}:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pkgutil
-import secrets
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +26,8 @@ from etl_assets.web.errors import failed, refused
 from etl_assets.web.formats import Formats
 from etl_assets.web.language import LANGUAGES, read_translations
 from etl_assets.web.security.headers import STATIC_PATH, SecurityHeaders
+from etl_assets.web.security.keys import signing_key
+from etl_assets.web.security.proxies import TrustedProxies, parse_networks
 from etl_assets.web.security.sessions import Sessions
 from etl_assets.web.state import WebState
 
@@ -51,16 +52,19 @@ def create_app(settings: Settings, database: Database) -> Starlette:
     """Return the application on a migrated database.
 
     Raises:
-        EtlError: ETL_WEB_URL names no host.
+        EtlError: ETL_WEB_URL names no host, or ETL_WEB_TRUSTED_PROXIES is no list of addresses.
     """
+    hosts = allowed_hosts(settings.web_url, "ETL_WEB_URL")
+    parse_networks(settings.web_trusted_proxies)  # a mistake is reported at the start, not by the first request
     app = Starlette(
         routes=[
             *(Route(one.path, PageEndpoint(one), methods=list(one.methods)) for one in page_routes()),
             Mount(STATIC_PATH, _StaticFiles(directory=STATIC_FOLDER), name="static"),
         ],
         middleware=[
+            Middleware(TrustedProxies, settings=settings),
             Middleware(SecurityHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.web_url), www_redirect=False),
+            Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
         ],
         exception_handlers={HTTPException: refused, EtlError: failed, Exception: failed},
     )
@@ -75,11 +79,12 @@ def page_routes() -> list[PageRoute]:
 
 
 def _state(settings: Settings, database: Database) -> WebState:
-    key = secrets.token_bytes(32)
+    key = signing_key(database)
     translations = {language: read_translations(language) for language in LANGUAGES}
     return WebState(
         settings=settings,
         database=database,
+        key=key,
         sessions=Sessions(key, hours=settings.web_session_hours),
         message_signer=URLSafeTimedSerializer(key, salt="message"),
         environments=_environments(translations, ZoneInfo(settings.web_timezone)),
@@ -100,6 +105,7 @@ def _environment(language: Language, texts: NullTranslations, timezone: ZoneInfo
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["ext.i18n.trimmed"] = True
     environment.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]  # of the extension
     environment.filters.update(Formats(language, timezone).filters())
     environment.globals["static"] = _static_address

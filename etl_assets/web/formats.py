@@ -5,6 +5,7 @@ Times are shown in one time zone (`ETL_WEB_TIMEZONE`); `time` elements carry the
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LOCALE_OF: Final[dict[Language, str]] = {"en": "en", "zh": "zh_Hans"}
 NOTHING: Final = "–"
 """Shown for a value that is not known."""
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CURRENCIES: Final = frozenset(get_global("all_currencies"))
 
 
@@ -44,6 +46,7 @@ class Formats:
             "money": self.money,
             "number": self.number,
             "percent": self.percent,
+            "short_id": short_id,
         }
 
     @property
@@ -101,6 +104,11 @@ class Formats:
 
     def _local(self, value: datetime) -> datetime:
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(self.timezone)
+
+
+def short_id(text: str) -> str:
+    """Return the first characters of an identifier (UUID), which commands accept as well; other texts whole."""
+    return text[:8] if _UUID.fullmatch(text) else text
 
 
 def _time_element(value: datetime, text: str) -> Markup:

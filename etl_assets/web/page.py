@@ -72,6 +72,7 @@ def render(request: Request, template: str, *, status: int = 200, **values: obje
             "path": request.url.path,
             "user": visit.user if visit else None,
             "is_local": visit is not None and visit.is_local,
+            "can_log_out": visit is not None and visit.can_log_out,
             "csrf_token": visit.csrf_token if visit else "",
             "language": language,
             "language_names": LANGUAGE_NAMES,

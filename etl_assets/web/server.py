@@ -11,6 +11,8 @@ import uvicorn
 
 from etl_assets.errors import EtlError
 from etl_assets.web.app import create_app
+from etl_assets.web.security.local import LOOPBACK_ADDRESSES
+from etl_assets.web.security.users import list_users
 
 if TYPE_CHECKING:
     from etl_assets.database.database import Database
@@ -28,8 +30,16 @@ def serve(settings: Settings, database: Database, *, host: str, port: int) -> No
     """Serve the web page until it is stopped.
 
     Raises:
-        EtlError: the port is taken, or ETL_WEB_URL names no host.
+        EtlError: the port is taken, a setting can't be used, or other machines could reach the page without log-in.
     """
+    if host not in LOOPBACK_ADDRESSES:
+        with database.transaction() as connection:
+            if not list_users(connection):
+                msg = (
+                    f"--host {host}: without users, the web page answers on this machine only. Add the first one:"
+                    " etl-assets users add NAME --role admin"
+                )
+                raise WebError(msg)
     app = create_app(settings, database)
     config = uvicorn.Config(
         app,

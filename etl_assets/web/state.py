@@ -25,6 +25,8 @@ class WebState:
 
     settings: Settings
     database: Database
+    key: bytes
+    """Signing key."""
     sessions: Sessions
     message_signer: URLSafeTimedSerializer
     environments: Mapping[Language, Environment]
@@ -42,10 +44,12 @@ class Visit:
         csrf_token: belongs to the session.
         user: None before log-in.
         is_local: true for the user of the operating system, while there are no other users.
+        can_log_out: true if the user has logged in here, not at a proxy.
     """
 
     session_id: str
     is_new: bool
     csrf_token: str
-    user: User | None
-    is_local: bool
+    user: User | None = None
+    is_local: bool = False
+    can_log_out: bool = False

@@ -42,11 +42,15 @@ class Sessions:
         """Return a random id."""
         return secrets.token_urlsafe(32)
 
+    def cookie(self, session_id: str) -> str:
+        """Return the cookie of a session."""
+        return self._cookie_signer.sign(session_id).decode()
+
     def write(self, request: Request, response: Response, session_id: str) -> None:
         """Set the cookie of a session."""
         response.set_cookie(
             COOKIE,
-            self._cookie_signer.sign(session_id).decode(),
+            self.cookie(session_id),
             max_age=self._seconds,
             httponly=True,
             samesite="lax",

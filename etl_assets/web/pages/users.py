@@ -1,0 +1,74 @@
+"""For administrators: the users, and the log of what users did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from etl_assets.reporting.user_actions import list_action_names, read_user_actions
+from etl_assets.web.language import N_
+from etl_assets.web.page import PageRoute, database_of, render
+from etl_assets.web.permissions import Permission
+from etl_assets.web.security.users import list_users
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MAX_KEY_DIGITS: Final = 18
+ROLE_NAMES: Final = {
+    "viewer": N_("Viewer"),
+    "sales": N_("Sales"),
+    "operator": N_("Operator"),
+    "admin": N_("Administrator"),
+}
+
+
+def show_users(request: Request) -> Response:
+    """Show the users and how they are changed."""
+    with database_of(request).transaction() as connection:
+        users = list_users(connection)
+    return render(request, "users/users.html", users=users, role_names=ROLE_NAMES)
+
+
+def show_actions(request: Request) -> Response:
+    """Show the log of actions, filtered by user and kind."""
+    query = request.query_params
+    filters = {name: query.get(name) or None for name in ("user_name", "action")}
+    with database_of(request).transaction() as connection:
+        page = read_user_actions(connection, **filters, below=_key(query.get("below", "")))
+        actions = list_action_names(connection)
+    below = {"below": page.below} if page.below else {}
+    older = urlencode({name: value for name, value in {**filters, **below}.items() if value})
+    return render(
+        request,
+        "users/actions.html",
+        filters=filters,
+        action_options=[(name, name) for name in actions],
+        rows=[{**row, "changes": _changes(row)} for row in page.rows],
+        older=f"/actions?{older}" if page.below else "",
+        is_first="below" not in query,
+    )
+
+
+def _changes(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return name, old and new value of all that an action changed."""
+    before, after = row["before"] or {}, row["after"] or {}
+    names = sorted({*before, *after})
+    return [(name, _text(before.get(name)), _text(after.get(name))) for name in names]
+
+
+def _text(value: object) -> str:
+    return "–" if value is None or value == "" else str(value)
+
+
+def _key(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_KEY_DIGITS else None
+
+
+ROUTES: Final = (
+    PageRoute("/users", show_users, Permission.ADMINISTER),
+    PageRoute("/actions", show_actions, Permission.ADMINISTER),
+)
