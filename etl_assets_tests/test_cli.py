@@ -304,8 +304,6 @@ def test_demo_runs_the_whole_pipeline_and_changes_no_order_the_second_time(servi
 
 
 def _demo() -> Any:
-    code = "from etl_assets.cli.main import app; app()"
-    command = [sys.executable, "-c", code, "demo", "--orders", "60", "--json"]
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    result = CliRunner().invoke(app, ["demo", "--orders", "60", "--json"])
+    assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)

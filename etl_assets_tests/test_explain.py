@@ -237,9 +237,14 @@ def _load_deleted(services: Services, kept: Sequence[str]) -> None:
     query(services, "DELETE FROM business_leads WHERE NOT current_stage = ANY (:kept)", kept=list(kept))
 
 
-@pytest.mark.parametrize("kept", [(), ("OPEN",), ("WON",)])
-@pytest.mark.parametrize("changed", ["1", "3", "5"])
-@pytest.mark.parametrize("batch_size", [1, 1000])
+@pytest.mark.parametrize(
+    ("kept", "changed", "batch_size"),
+    [  # each pair of values
+        ((), "1", 1), ((), "3", 1000), ((), "5", 1),
+        (("OPEN",), "1", 1000), (("OPEN",), "3", 1), (("OPEN",), "5", 1000),
+        (("WON",), "1", 1), (("WON",), "3", 1), (("WON",), "5", 1000),
+    ],
+)  # fmt: skip
 def test_orders_of_a_lead_that_people_deleted_are_attached_anew(
     services: Services, kept: tuple[str, ...], changed: str, batch_size: int
 ) -> None:

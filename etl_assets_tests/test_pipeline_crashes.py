@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import psutil
@@ -23,6 +23,7 @@ from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.load import land_raw_orders
 from etl_assets.run.registry import STEPS, run_asset
 from etl_assets_tests.helpers import pipeline
+from etl_assets_tests.helpers.effort import IS_FULL
 from etl_assets_tests.helpers.pipeline import (
     PRESET,
     land,
@@ -109,6 +110,7 @@ def uninterrupted(services: Services) -> dict[str, Any]:
     return _uninterrupted
 
 
+@pytest.mark.sampled
 def test_kill_9_at_any_moment_loses_and_doubles_nothing(
     services: Services, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +118,7 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(
     for rows in history():
         land(services, rows)
     moments = random.Random()  # noqa: S311  # any moment will do
-    for _ in range(6):
+    for _ in range(6 if IS_FULL else 3):
         process = subprocess.Popen(
             [sys.executable, "-m", "etl_assets_tests.helpers.looping_process"], stdout=subprocess.PIPE
         )
@@ -207,11 +209,12 @@ def test_a_batch_whose_connection_is_lost_is_loaded_by_the_retry(
     assert_same_outcome(lost, outcome(services))
 
 
+@pytest.mark.sampled
 def test_the_same_assets_run_by_two_processes_and_two_threads_at_once(
     services: Services, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ETL_BATCH_SIZE", "11")
-    with_batch_size(services, 13)
+    monkeypatch.setenv("ETL_BATCH_SIZE", "11" if IS_FULL else "23")
+    with_batch_size(services, 13 if IS_FULL else 29)
     for rows in history():
         land(services, rows)
     command = [sys.executable, "-m", "etl_assets_tests.helpers.looping_process", "2"]
@@ -280,8 +283,14 @@ class FailingStep(WrappedStep):
         return loaded
 
 
-@pytest.mark.parametrize("asset", list(STEPS))
-@pytest.mark.parametrize("number", [0, 1])
+FIRST_OR_LATER: Final = [
+    (asset, number) for at, asset in enumerate(STEPS) for number in (0, 1) if IS_FULL or at % 2 == number
+]
+"""Each asset with its first batch or a later one, in turn; with both by `make storm`."""
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize(("asset", "number"), FIRST_OR_LATER)
 def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(
     services: Services,
     uninterrupted: dict[str, Any],
@@ -307,7 +316,7 @@ def test_a_failed_batch_stays_pending_and_loads_as_if_it_had_never_failed(
     assert scalar(services, "SELECT count(*) FROM etl_events WHERE payload->>'status' = 'failed'") == 1
     for rows in imports[2:]:
         land(services, rows)
-        assert set(pipeline.run_all_whatever_fails(services)) <= {asset}
+    assert set(pipeline.run_all_whatever_fails(services)) <= {asset}
     step.is_corrected = True
     run_all(services)
     # A bad row that comes late stays open where the later good row was no news: which row that was is not kept.
