@@ -14,8 +14,9 @@ import dagster as dg
 from etl_assets.orchestration.alert_sensors import ALERT_SENSORS
 from etl_assets.orchestration.asset_checks import ALL_CHECKS
 from etl_assets.orchestration.assets import ALL_ASSETS
-from etl_assets.orchestration.jobs import pipeline_job, whole_tables_job
+from etl_assets.orchestration.jobs import full_refresh_job, pipeline_job, whole_tables_job
 from etl_assets.orchestration.metadata import with_settings
+from etl_assets.orchestration.order_type_jobs import ORDER_TYPE_JOBS
 from etl_assets.orchestration.quarantine_jobs import QUARANTINE_JOBS
 from etl_assets.orchestration.resources import default_resources
 from etl_assets.orchestration.revert_jobs import REVERT_JOBS
@@ -29,7 +30,7 @@ def build_defs(*, resources: dict[str, Any] | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: with_settings(spec, settings), ALL_ASSETS),
         asset_checks=ALL_CHECKS,
-        jobs=[pipeline_job, whole_tables_job, *QUARANTINE_JOBS, *REVERT_JOBS],
+        jobs=[pipeline_job, full_refresh_job, whole_tables_job, *QUARANTINE_JOBS, *ORDER_TYPE_JOBS, *REVERT_JOBS],
         sensors=[*build_sensors(settings.sensor_interval_seconds), *ALERT_SENSORS],
         schedules=build_schedules(settings),
         resources=default_resources() | (resources or {}),

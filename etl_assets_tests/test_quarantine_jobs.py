@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from etl_assets.asset_graph import STEP_ASSETS
 from etl_assets.definitions import build_defs
 from etl_assets.orchestration.quarantine_jobs import Correction, QuarantineJobError, allowed_file, quarantine_folder
 from etl_assets.presets.model import RAW_COLUMNS
@@ -251,6 +252,60 @@ def test_a_correction_has_all_raw_columns_and_a_blank_one_is_refused(bad: Servic
     assert list(Correction.model_fields) == ["quarantine_id", *RAW_COLUMNS]
     with pytest.raises(CorrectionError, match="Correction 1"):
         build_corrections(bad.database, [{"amount": "1"}])
+
+
+# --- dismissal, order types ------------------------------------------------------------------------------------------
+
+
+def test_rows_are_dismissed_by_number_or_filter_with_a_reason(bad: Services) -> None:
+    one = quarantine_id(bad, "BAD_AMOUNT")
+    found = metadata(run_job(bad, "dismiss_quarantine", reason=" a test ", quarantine_ids=[one]))
+    assert found["dismissed_rows"].value == 1
+    found = metadata(run_job(bad, "dismiss_quarantine", reason="another", reason_code="BAD_ITEMS"))
+    assert found["dismissed_rows"].value == 1
+    assert open_codes(bad) == ["BAD_TIMESTAMP"]
+    notes = query(bad, "SELECT note FROM quarantine WHERE resolution = 'dismissed' ORDER BY reason_code")
+    assert [row["note"] for row in notes] == ["a test", "another"]
+    assert "have the ids 4711" in failure(run_job(bad, "dismiss_quarantine", reason="x", quarantine_ids=[4711]))
+
+
+@pytest.mark.parametrize(
+    ("job", "config", "message"),
+    [
+        ("dismiss_quarantine", {"reason": " ", "quarantine_ids": [1]}, "reason is empty"),
+        ("dismiss_quarantine", {"reason": "x"}, "Name the rows"),
+        ("dismiss_quarantine", {"reason": "x", "quarantine_ids": [1], "asset": "orders"}, "Name the rows"),
+        ("dismiss_quarantine", {"reason": "x", "asset": "shop"}, "no row can be in quarantine for 'shop'"),
+        ("set_order_type", {"order_type": " ", "counts_as": "SAMPLE"}, "raw order type is empty"),
+        ("revert_import", {"import_ids": ["zz"]}, "zz"),
+        ("replay_quarantine", {"quarantine_ids": [4711]}, "have the ids 4711"),
+    ],
+)
+def test_wrong_input_ends_with_a_message_and_without_a_stack_trace(
+    services: Services, job: str, config: dict[str, Any], message: str
+) -> None:
+    result = run_job(services, job, **config)
+    assert message in failure(result)
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    error = event.step_failure_data.error
+    assert error is not None
+    assert (error.stack, error.cause, error.context) == ([], None, None)
+    assert message in error.message
+
+
+def test_an_order_type_is_mapped_and_applied_to_stored_orders_by_the_full_refresh(bad: Services) -> None:
+    query(bad, "UPDATE orders SET order_type = 'rush'")
+    query(bad, "UPDATE raw_orders SET order_type = 'rush'")
+    found = metadata(run_job(bad, "set_order_type", order_type=" Rush ", counts_as="PROOF"))
+    assert "full_refresh" in str(found["next"].value)
+    assert scalar(bad, "SELECT system_order_type FROM order_type_mappings WHERE raw_order_type = 'rush'") == "PROOF"
+    job = build_defs().resolve_job_def("full_refresh")
+    assert job.run_config is not None
+    assert {name: op["config"] for name, op in job.run_config["ops"].items()} == {
+        asset: {"full_refresh": True} for asset in STEP_ASSETS
+    }
+    run_all(bad, full_refresh=True)
+    assert scalar(bad, "SELECT DISTINCT system_order_type FROM orders") == "PROOF"
 
 
 # --- which files ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from dagster._core.storage.asset_check_execution_record import (
 from etl_assets.asset_graph import TRIGGER_EVENT
 from etl_assets.health.records import CheckResult, FailedRun, Records
 from etl_assets.orchestration.check_specs import INPUTS_LEFT, RUN_CHECKS
-from etl_assets.orchestration.jobs import HEALTH_JOB, PIPELINE_JOB, WHOLE_TABLES_JOB
+from etl_assets.orchestration.jobs import HEALTH_JOB, STEP_JOBS, WHOLE_TABLES_JOB
 from etl_assets.orchestration.run_requests import UNFINISHED
 from etl_assets.quality.checks import CHECKS
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 FINISHED: Final = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-JOBS: Final = (PIPELINE_JOB, WHOLE_TABLES_JOB, HEALTH_JOB)
+JOBS: Final = (*STEP_JOBS, WHOLE_TABLES_JOB, HEALTH_JOB)
 """Jobs of assets: a later run of the same job mends a failed one."""
 CHECK_KEYS: Final = tuple(
     sorted({spec.key for spec in RUN_CHECKS} | {dg.AssetCheckKey(dg.AssetKey(one.asset), one.name) for one in CHECKS})

@@ -20,7 +20,7 @@ import dagster as dg
 import psutil
 
 from etl_assets.asset_graph import SPECS
-from etl_assets.orchestration.jobs import PIPELINE_JOB
+from etl_assets.orchestration.jobs import STEP_JOBS
 from etl_assets.orchestration.run_tags import PROCESS_TAG
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _is_orphaned(instance: dg.DagsterInstance, record: RunRecord) -> bool:
     run = record.dagster_run
     process = _process_of(instance, run)
     if process is None:
-        is_ours = run.job_name == PIPELINE_JOB or bool(_OUR_ASSETS & (run.asset_selection or frozenset()))
+        is_ours = run.job_name in STEP_JOBS or bool(_OUR_ASSETS & (run.asset_selection or frozenset()))
         limit = instance.run_monitoring_start_timeout_seconds
         return is_ours and 0 < limit < time.time() - record.update_timestamp.timestamp()
     host, pid, started = process.rsplit("/", 2)

@@ -1,4 +1,4 @@
-"""Dagster jobs of quarantine: one exports open rows to a file, one replays rows, corrected or as they are.
+"""Dagster jobs of quarantine: export open rows to a file, replay rows, corrected or as they are, and dismiss rows.
 
 Both only wire configuration to the functions of `etl_assets/quarantine`. They run no asset: replayed rows are left
 pending for the sensors. See https://docs.dagster.io/guides/build/jobs and
@@ -18,8 +18,9 @@ from pydantic import Field
 from etl_assets.asset_graph import QUARANTINING_ASSETS
 from etl_assets.database.database import Database
 from etl_assets.errors import EtlError
-from etl_assets.orchestration.failures import reported_errors
+from etl_assets.orchestration.failures import ReportedError, reported_errors
 from etl_assets.quarantine.corrections import CorrectionResult, build_corrections, import_corrections
+from etl_assets.quarantine.dismiss import dismiss, dismiss_chosen
 from etl_assets.quarantine.open_rows import list_open_rows
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.row_filter import REASON_CODES, RowFilter, build_filter
@@ -108,6 +109,13 @@ class ReplayConfig(FilterConfig):
     quarantine_ids: list[int] = Field(default=[], description="Ids of rows to replay as they are.")
 
 
+class DismissConfig(FilterConfig):
+    """Configuration of `dismiss_quarantine`."""
+
+    reason: str = Field(description="Reason; stored with the rows.")
+    quarantine_ids: list[int] = Field(default=[], description="Ids of the rows; or name them by the filter.")
+
+
 @dg.op(name="export_open_rows")
 def _export_open_rows(
     context: dg.OpExecutionContext, config: ExportConfig, database: dg.ResourceParam[Database]
@@ -157,7 +165,32 @@ def _replay_rows(context: dg.OpExecutionContext, config: ReplayConfig, database:
     outcome["next"] = NEXT if outcome["queued"] else "No row is pending."
     if outcome["unknown"]:
         msg = f"No rows of quarantine have the ids {', '.join(map(str, outcome['unknown']))}; the others are pending."
-        raise dg.Failure(msg, metadata=outcome)
+        raise ReportedError(msg, metadata=outcome)
+    context.add_output_metadata(outcome)
+
+
+@dg.op(name="dismiss_rows")
+def _dismiss_rows(context: dg.OpExecutionContext, config: DismissConfig, database: dg.ResourceParam[Database]) -> None:
+    with reported_errors("dismissal"):
+        reason = config.reason.strip()
+        if not reason:
+            msg = "reason is empty: say why these rows are dismissed."
+            raise QuarantineJobError(msg)
+        if bool(config.quarantine_ids) == any((config.import_id, config.reason_code, config.asset)):
+            msg = "Name the rows: by quarantine_ids, or by import_id, reason_code and asset."
+            raise QuarantineJobError(msg)
+        if config.quarantine_ids:
+            done = dismiss(database, config.quarantine_ids, reason)
+            outcome: dict[str, Any] = {
+                "dismissed_rows": len(done.dismissed),
+                "already_resolved": list(done.resolved),
+                "unknown": list(done.unknown),
+            }
+        else:
+            outcome = {"dismissed_rows": dismiss_chosen(database, config.chosen(database), reason)}
+    if outcome.get("unknown"):
+        msg = f"No rows of quarantine have the ids {', '.join(map(str, done.unknown))}; the others are dismissed."
+        raise ReportedError(msg, metadata=outcome)
     context.add_output_metadata(outcome)
 
 
@@ -180,7 +213,16 @@ def replay_quarantine_job() -> None:
     _replay_rows()
 
 
-QUARANTINE_JOBS: Final = (export_quarantine_job, replay_quarantine_job)
+@dg.job(
+    name="dismiss_quarantine",
+    description="Closes rows of quarantine that need no correction, such as test orders. They are not replayed.",
+)
+def dismiss_quarantine_job() -> None:
+    """Run the op that closes rows."""
+    _dismiss_rows()
+
+
+QUARANTINE_JOBS: Final = (export_quarantine_job, replay_quarantine_job, dismiss_quarantine_job)
 
 
 def quarantine_folder(settings: Settings) -> Path:

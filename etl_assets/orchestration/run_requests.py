@@ -17,7 +17,7 @@ import dagster as dg
 
 from etl_assets.asset_graph import SPECS
 from etl_assets.ledger.queue import read_backlog, read_pending_sources
-from etl_assets.orchestration.jobs import PIPELINE_JOB
+from etl_assets.orchestration.jobs import STEP_JOBS
 from etl_assets.orchestration.orphaned_runs import LAUNCHED
 from etl_assets.orchestration.run_tags import ASSET_TAG, WORK_TAG, imports_tag
 from etl_assets.quality.checks import CHECKS
@@ -38,7 +38,7 @@ FIRST_WAIT_SECONDS: Final = 30
 LONGEST_WAIT_SECONDS: Final = 3600
 
 UNFINISHED: Final = (dg.DagsterRunStatus.QUEUED, *LAUNCHED)
-_ASSET_JOBS: Final = (PIPELINE_JOB, "__ASSET_JOB")
+_ASSET_JOBS: Final = (*STEP_JOBS, "__ASSET_JOB")
 
 
 @dataclass(frozen=True, slots=True)
