@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from etl_assets.database.ledger_schema import user_actions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 def record_user_action(
@@ -29,6 +29,21 @@ def record_user_action(
     """Record an action in the transaction of its change: of a user of the web page, or of this process's user."""
     values = {"action": action, "target": target, "before": dict(before), "after": dict(after)}
     connection.execute(sa.insert(user_actions).values(user_name=user_name or os_user_name(), **values))
+
+
+def record_user_actions(
+    connection: sa.Connection, action: str, records: Sequence[Mapping[str, Any]], *, user_name: str | None = None
+) -> None:
+    """Record one action for each of many targets (`target`, `before`, `after`, `lead_id` where it is a lead).
+
+    Args:
+        connection: the transaction of the change.
+        action: the same for all.
+        records: one for each target.
+        user_name: of the user of the page; that of this process by default.
+    """
+    user = user_name or os_user_name()
+    connection.execute(sa.insert(user_actions), [{"user_name": user, "action": action, **one} for one in records])
 
 
 def os_user_name() -> str:

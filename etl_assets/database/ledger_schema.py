@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Date, Double, Identity, Index, Integer, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from etl_assets.database.columns import count_column, metadata, now_column, timestamp_column
@@ -120,6 +132,19 @@ user_actions: Final = Table(
     Column("before", JSONB, comment="what was changed, as it was"),
     Column("after", JSONB, comment="the same as it is then"),
     now_column("done_at"),
+    Column("lead_id", UUID(as_uuid=True), comment="the lead that it was about, if it was one: part of its history"),
+    Index(None, "lead_id", "action_id", postgresql_where=text("lead_id IS NOT NULL")),
+)
+
+saved_views: Final = Table(
+    "saved_views",
+    metadata,
+    Column("view_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("user_name", Text, nullable=False, comment="the user who saved it, and sees it"),
+    Column("name", Text, nullable=False),
+    Column("filters", JSONB, nullable=False, comment="filters and sort of the list of leads: see reporting.leads_list"),
+    now_column("saved_at"),
+    UniqueConstraint("user_name", "name"),
 )
 
 etl_events: Final = Table(

@@ -21,6 +21,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    column,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
@@ -252,6 +254,13 @@ customers: Final = Table(
     now_column("created_at"),
     now_column("updated_at"),
     created_batch_column(),
+    # For searches by the beginning of a name, in any collation of the database.
+    Index(
+        "ix_customers_lower_name",
+        func.lower(column("customer_nickname")).label("name"),
+        postgresql_ops={"name": "text_pattern_ops"},
+        info={DEFERRED_INDEX: True},
+    ),
 )
 
 business_leads: Final = Table(
@@ -287,6 +296,15 @@ business_leads: Final = Table(
         unique=True,
         postgresql_where=text("current_stage IN ('OPEN', 'COLD')"),
     ),
+    # The sorts of the list of leads: see reporting.leads_list.
+    Index(
+        "ix_business_leads_last_order",
+        text("coalesce(last_order_at, '-infinity')"),
+        "lead_id",
+        info={DEFERRED_INDEX: True},
+    ),
+    Index("ix_business_leads_total_amount", "total_amount", "lead_id", info={DEFERRED_INDEX: True}),
+    Index("ix_business_leads_reopened", "reopened_at", postgresql_where=text("reopened_at IS NOT NULL")),
 )
 
 lead_orders: Final = Table(

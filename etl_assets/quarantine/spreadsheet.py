@@ -1,7 +1,7 @@
 """Spreadsheets of quarantined rows: exports open rows for correction and reads the edited file back without loss.
 
 A cell that a spreadsheet program could take for a formula gets an apostrophe in front, and loses exactly that when it
-is read back. Landing the corrections is the job of `corrections`.
+is read back (`values.formulas`). Landing the corrections is the job of `corrections`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.expected_format import ExpectedFormat
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.transform import blank_to_null
+from etl_assets.values.formulas import escape_formula, unescape_formula
 from etl_assets.values.numbers import is_rounded_number
 from etl_assets.values.text import clean_text
 
@@ -45,8 +46,6 @@ EXPORT_SCHEMA: Final = {
 BAD_CELL_COLOUR: Final = "FFD9B3"
 _COLUMN_WIDTHS: Final = {"quarantine_id": 13, "reason": 60, "source": 30, "items": 40}
 _COLUMN_WIDTH: Final = 18
-_FORMULA_START: Final = r"[=+\-@\t\r＝＋－＠]"
-_PLAIN_NUMBER: Final = r"^[+-]?\d+(\.\d+)?$"
 _NOT_IN_A_WORKBOOK: Final = r"[\x00-\x08\x0b-\x1f]"
 _TEXTS: Final = (
     "SELECT q.quarantine_id, q.asset, q.reason_code, q.reason, t.source, CAST(r.row_no AS text),"  # noqa: S608  # constants
@@ -57,18 +56,6 @@ _TEXTS: Final = (
 
 class SpreadsheetError(EtlError):
     """Raised where rows of quarantine can't be written to the file that was named."""
-
-
-def escape_formula(text: pl.Expr) -> pl.Expr:
-    """Put an apostrophe in front of a text that could act as a formula; `unescape_formula` removes exactly that."""
-    # A text with an apostrophe of its own gets another one: without it, unescaping would be ambiguous.
-    could_act = text.str.contains(f"^'*{_FORMULA_START}") & ~text.str.contains(_PLAIN_NUMBER)
-    return pl.when(could_act).then("'" + text).otherwise(text)
-
-
-def unescape_formula(text: pl.Expr) -> pl.Expr:
-    """Remove the apostrophe that `escape_formula` put in front."""
-    return pl.when(text.str.contains(f"^'+{_FORMULA_START}")).then(text.str.slice(1)).otherwise(text)
 
 
 def export_quarantine(
