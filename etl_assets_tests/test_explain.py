@@ -217,7 +217,7 @@ def test_the_texts_name_every_figure_of_the_view(services: Services) -> None:
     load(services, order("1", order_status="cancelled", updated_at="2024-02-01"))
     before = scalar(services, "SELECT figures_before FROM lead_history WHERE what = 'withdrawn'")
     assert set(before) == set(FIGURES)
-    assert figures_text({"currency": "CNY"}, {"currency": None}) == "currency CNY → none"
+    assert str(figures_text({"currency": "CNY"}, {"currency": None})) == "currency CNY → none"
 
 
 def test_the_tables_have_a_column_for_every_figure_and_no_other() -> None:

@@ -18,7 +18,8 @@ from etl_assets.leads.explanations import (
 
 
 def happening(what: str, batch_id: int | None = 1, **values: object) -> dict[str, Any]:
-    usual = dict.fromkeys(("strategy", "reason", "figures_before", "figures_after"))
+    columns = ("strategy", "reason", "figures_before", "figures_after", "stage_before", "stage_after", "note", "user_name")
+    usual = dict.fromkeys(columns)
     of_order = {"platform": "p", "shop_name": "s", "order_id": "7"}
     return {"what": what, "batch_id": batch_id, **of_order, **usual, **values}
 
@@ -70,6 +71,15 @@ def test_with_texts_says_which_rule_attached_an_order(history: list[dict[str, An
             id="figures",
         ),
         *(pytest.param(happening(what), text, id=what) for what, text in EVENT_TEXTS.items()),
+        pytest.param(
+            happening("stage_set", stage_before="OPEN", stage_after="WON", note="paid {all}", user_name="Li"),
+            "Li set the stage: OPEN → WON (paid {all})", id="a stage that a user set, with a note",
+        ),
+        pytest.param(
+            happening("stage_set", stage_before="OPEN", stage_after="WON", note=None, user_name="Li"),
+            "Li set the stage: OPEN → WON", id="without a note",
+        ),
+        pytest.param(happening("noted", note="call", user_name="Li"), "Li noted: call", id="a note alone"),
     ],
 )  # fmt: skip
 def test_with_texts_says_what_happened(of_lead: dict[str, Any], text: str) -> None:
@@ -85,11 +95,11 @@ def test_with_texts_keeps_the_rows_as_they_are_besides() -> None:
 
 @pytest.mark.parametrize("rule", ATTACH_REASONS)
 def test_rule_text_names_the_strategy_and_the_reason(rule: str) -> None:
-    assert rule_text(rule, "reuse") == f"attached by rule `reuse`: {ATTACH_REASONS[rule]}"
+    assert str(rule_text(rule, "reuse")) == f"attached by rule `reuse`: {ATTACH_REASONS[rule]}"
 
 
 def test_rule_text_of_a_rule_that_is_no_more_says_so() -> None:
-    assert rule_text("guess", "guess") == "attached by rule `guess`: a rule of an earlier version"
+    assert str(rule_text("guess", "guess")) == "attached by rule `guess`: a rule of an earlier version"
 
 
 @pytest.mark.parametrize(
@@ -111,4 +121,4 @@ def test_rule_text_of_a_rule_that_is_no_more_says_so() -> None:
     ],
 )  # fmt: skip
 def test_figures_text_names_the_figures_that_changed(before: dict[str, Any], after: dict[str, Any], text: str) -> None:
-    assert figures_text(before, after) == text
+    assert str(figures_text(before, after)) == text

@@ -123,6 +123,7 @@ COMMENTS: Final[Mapping[str, str]] = {
     "queued_at": "when it was put on the queue",
     "dismissed_at": "when users dismissed the failed import; null otherwise",
     "told_at": "when users were told of it",
+    "saved_at": "when it was saved",
 }
 """Name of a column -> its comment."""
 

@@ -139,9 +139,9 @@ user_actions: Final = Table(
 saved_views: Final = Table(
     "saved_views",
     metadata,
-    Column("view_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("view_id", BigInteger, Identity(always=False), primary_key=True, comment="number of the view"),
     Column("user_name", Text, nullable=False, comment="the user who saved it, and sees it"),
-    Column("name", Text, nullable=False),
+    Column("name", Text, nullable=False, comment="the user's name for it"),
     Column("filters", JSONB, nullable=False, comment="filters and sort of the list of leads: see reporting.leads_list"),
     now_column("saved_at"),
     UniqueConstraint("user_name", "name"),

@@ -1,4 +1,4 @@
-"""Texts of a lead's history: why orders were attached or detached, and what happened to the lead.
+"""Texts of a lead's history: why orders were attached or detached, what happened to the lead, who set its stage.
 
 All texts of rules and events are here and nowhere else; a new strategy needs one in `ATTACH_REASONS`. The history is
 read and written by `leads.history`.
@@ -10,9 +10,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from etl_assets.lead_figures import FIGURE_LABELS
+from etl_assets.texts import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 ATTACH_REASONS: Final = {
     "new": "the customer had no OPEN or COLD lead, so the order made this one",
@@ -34,41 +35,60 @@ EVENT_TEXTS: Final = {
     "cooled": "OPEN → COLD: no order for as many days as ETL_COLD_AFTER_DAYS says",
     "withdrawn": "the lead was withdrawn: its last order had left, and nobody had set its stage",
 }
+TEMPLATES: Final = {
+    "reopened": "COLD → OPEN because {order} came",
+    "left": "{order} left: {reason}",
+    "attached": "{order} {rule}",
+    "stage_set": "{user} set the stage: {before} → {after}",
+    "stage_set_with_note": "{user} set the stage: {before} → {after} ({note})",
+    "noted": "{user} noted: {note}",
+    "figures": "{changes}",
+}
+RULE: Final = "attached by rule `{strategy}`: {reason}"
+ORDER: Final = "order {order} ({platform}, {shop})"
+UNKNOWN_RULE: Final = "a rule of an earlier version"
+CHANGE: Final = "{label} {before} → {after}"
+NO_CHANGE: Final = "its figures were worked out again"
+NONE: Final = "none"
 
 
-def rule_text(rule: str, strategy: str) -> str:
+def rule_text(rule: str, strategy: str) -> Text:
     """Return the reason of an attachment: `rule` is a key of `ATTACH_REASONS`."""
-    return f"attached by rule `{strategy}`: {ATTACH_REASONS.get(rule, 'a rule of an earlier version')}"
+    return Text(RULE, {"strategy": strategy, "reason": Text(ATTACH_REASONS.get(rule, UNKNOWN_RULE))})
 
 
 def with_texts(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of a lead's history, each with its `text`.
+    """Return the rows of a lead's history, each with its `text` in English.
 
     Args:
         history: rows of the view `lead_history` of one lead, in their order.
     """
     rows = [dict(row) for row in history]
+    return [{**row, "text": str(text)} for row, text in zip(rows, history_texts(rows), strict=True)]
+
+
+def history_texts(rows: Sequence[Mapping[str, Any]]) -> list[Text]:
+    """Return the text of each row of a lead's history, as for `with_texts`."""
     made = {row["batch_id"] for row in rows if row["what"] == "opened"} - {None}
     reopened = {row["batch_id"] for row in rows if row["what"] == "reopened"}
-    for row in rows:
-        row["text"] = _text(row, made, reopened)
-    return rows
+    return [_text(row, made, reopened) for row in rows]
 
 
-def _text(row: Mapping[str, Any], made: set[int], reopened: set[int]) -> str:
-    order = f"order {row['order_id']} ({row['platform']}, {row['shop_name']})"
-    match row["what"]:
+def _text(row: Mapping[str, Any], made: set[int], reopened: set[int]) -> Text:
+    order = Text(ORDER, {"order": row["order_id"], "platform": row["platform"], "shop": row["shop_name"]})
+    what, values = row["what"], {"order": order}
+    match what:
         case "attached":
-            text = f"{order} {rule_text(_rule(row, made, reopened), row['strategy'])}"
+            values["rule"] = rule_text(_rule(row, made, reopened), row["strategy"])
         case "left":
-            text = f"{order} left: {DETACH_REASONS.get(row['reason'], row['reason'])}"
-        case "reopened":
-            text = f"COLD → OPEN because {order} came"
+            values["reason"] = Text(DETACH_REASONS.get(row["reason"], row["reason"]))
         case "figures":
-            text = figures_text(row["figures_before"] or {}, row["figures_after"] or {})
-        case what:
-            text = EVENT_TEXTS[what]
-    return text
+            return figures_text(row["figures_before"] or {}, row["figures_after"] or {})
+        case "stage_set" | "noted":
+            what = "stage_set_with_note" if what == "stage_set" and row["note"] else what
+            named = {"user": "user_name", "before": "stage_before", "after": "stage_after", "note": "note"}
+            values |= {name: row[column] for name, column in named.items()}
+    return Text({**EVENT_TEXTS, **TEMPLATES}[what], values)
 
 
 def _rule(row: Mapping[str, Any], made: set[int], reopened: set[int]) -> str:
@@ -79,20 +99,20 @@ def _rule(row: Mapping[str, Any], made: set[int], reopened: set[int]) -> str:
     return str(row["strategy"])
 
 
-def figures_text(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+def figures_text(before: Mapping[str, Any], after: Mapping[str, Any]) -> Text:
     """Return the figures that changed, as text: `orders 1 → 2, total 10 → 25`."""
-    changed = [
-        f"{label} {_shown(before[name])} → {_shown(after.get(name))}"
+    changed = tuple(
+        Text(CHANGE, {"label": Text(label), "before": _shown(before[name]), "after": _shown(after.get(name))})
         for name, label in FIGURE_LABELS.items()
         if name in before
-    ]
-    return ", ".join(changed) or "its figures were worked out again"
+    )
+    return Text(TEMPLATES["figures"], {"changes": changed}) if changed else Text(NO_CHANGE)
 
 
-def _shown(value: object) -> str:
+def _shown(value: object) -> str | Text:
     match value:
         case None:
-            return "none"
+            return Text(NONE)
         case bool() | str():
             return str(value).removesuffix("+00:00").replace("T", " ")
         case int() | float() | Decimal():

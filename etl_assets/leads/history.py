@@ -1,8 +1,8 @@
 """The history of leads: the log of changes to stored leads and of orders that leave them, and how it is read.
 
 The making of a lead and the attachment of an order are in `business_leads` and `lead_orders` themselves, so a first
-load writes nothing here. Stages that sales staff set are not logged (docs/decisions.md, "Lead history"). Texts are in
-`leads.explanations`.
+load writes nothing here. Stages that users set by the page or a command are in `user_actions` (`leads.stage`); those that
+other programs set are not logged (docs/decisions.md, "Lead history"). Texts are in `leads.explanations`.
 """
 
 from __future__ import annotations
@@ -69,15 +69,16 @@ def detach_orders(connection: sa.Connection, batch_id: int, detached: pl.DataFra
     )
 
 
-def read_lead(database: Database, lead: str) -> dict[str, Any]:
+def read_lead(database: Database, lead: str, *, limit: int | None = None) -> dict[str, Any]:
     """Read everything that is known about one lead.
 
     Args:
         database: the store.
         lead: the lead's id, or its first digits (`MIN_PREFIX` or more).
+        limit: of orders and of the history, the newest; all by default.
 
     Returns:
-        `lead_id`; `lead` (its row with the platform and name of its shop, or None if it is gone); `orders` (records, in
+        `lead_id`; `lead` (its row with its customer's name, platform and shop, or None if it is gone); `orders` (records, in
         the order of the rules); `history` (rows of the view `lead_history`, the oldest first).
 
     Raises:
@@ -97,8 +98,8 @@ def read_lead(database: Database, lead: str) -> dict[str, Any]:
         return {
             "lead_id": ids[0],
             "lead": found[0] if found else None,
-            "orders": _records(connection, _ORDERS, ids[0]),
-            "history": _records(connection, _HISTORY, ids[0]),
+            "orders": _records(connection, _ORDERS, ids[0], limit)[::-1],
+            "history": _records(connection, _HISTORY, ids[0], limit)[::-1],
         }
 
 
@@ -111,8 +112,10 @@ def _bounds(lead: str) -> tuple[UUID, UUID]:
     return UUID(digits.ljust(_HEX_DIGITS, "0")), UUID(digits.ljust(_HEX_DIGITS, "f"))
 
 
-def _records(connection: sa.Connection, query: str, lead_id: UUID) -> list[dict[str, Any]]:
-    rows = connection.execute(sa.text(query), {"lead_id": lead_id}).mappings()
+def _records(
+    connection: sa.Connection, query: str, lead_id: UUID, limit: int | None = None
+) -> list[dict[str, Any]]:
+    rows = connection.execute(sa.text(query), {"lead_id": lead_id, "limit": limit}).mappings()
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
@@ -123,7 +126,7 @@ _IDS: Final = """
     FETCH FIRST 2 ROWS ONLY
 """
 _LEAD: Final = """
-    SELECT l.*, s.platform, s.shop_name, e.run_id
+    SELECT l.*, c.customer_nickname, s.platform, s.shop_name, s.shown_name, e.run_id
     FROM business_leads l
     LEFT JOIN customers c USING (customer_global_id)
     LEFT JOIN shop_configs s ON s.shop_id = c.shop_id
@@ -131,18 +134,18 @@ _LEAD: Final = """
     WHERE l.lead_id = :lead_id
 """
 _ORDERS: Final = """
-    SELECT s.platform, s.shop_name, a.order_id, o.ordered_at, o.system_order_type, o.amount, o.refunded_amount,
+    SELECT a.shop_id, o.order_no, s.platform, s.shop_name, a.order_id, o.ordered_at, o.latest_status, o.system_order_type, o.amount, o.refunded_amount,
            o.currency, a.strategy, a.attached_at, a.batch_id, e.run_id
     FROM lead_orders a
     LEFT JOIN orders o USING (shop_id, order_id)
     LEFT JOIN shop_configs s ON s.shop_id = a.shop_id
     LEFT JOIN etl_batches e ON e.batch_id = a.batch_id
     WHERE a.lead_id = :lead_id
-    ORDER BY o.ordered_at NULLS LAST, a.order_id
+    ORDER BY o.ordered_at DESC NULLS FIRST, a.order_id DESC LIMIT :limit
 """
 _HISTORY: Final = """
     SELECT happened_at, what, platform, shop_name, order_id, strategy, reason, figures_before, figures_after,
-           batch_id, run_id
+           batch_id, run_id, stage_before, stage_after, note, user_name
     FROM lead_history WHERE lead_id = :lead_id
-    ORDER BY happened_at, batch_id, step_no, platform, shop_name, order_id
+    ORDER BY happened_at DESC, batch_id DESC, step_no DESC, platform DESC, shop_name DESC, order_id DESC LIMIT :limit
 """

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from etl_assets.texts import Text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -58,11 +60,17 @@ def explain_versions(
     for one in ordered:
         state = _fate(one) or (_why(one, rivals) if one is best else _why_not(one, best))
         state = "lines" if state == "other_lines" and one["raw_id"] == counting_lines else state
-        reason = one["entry"]["reason"] if one["entry"] else ""
-        text = TEXTS[state].format(counting=counting, reason=reason, correction=one["corrected_by"])
+        text = str(version_text({**one, "state": state}, counting))
         explained.append({**one, "state": state, "text": text, "changed": changed_values(before, one["values"])})
         before = one["values"] if _fate(one) is None else before
     return explained
+
+
+def version_text(version: Mapping[str, Any], counting: int | None) -> Text:
+    """Return what is told of a version in its `state`; `counting` as for `explain_versions`."""
+    reason = version["entry"]["reason"] if version["entry"] else ""
+    values = {"counting": counting, "reason": reason, "correction": version["corrected_by"]}
+    return Text(TEXTS[version["state"]], values)
 
 
 def changed_values(before: Mapping[str, Any] | None, values: Mapping[str, Any] | None) -> dict[str, tuple[Any, Any]]:

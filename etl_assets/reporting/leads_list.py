@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from uuid import UUID
 
@@ -18,7 +19,6 @@ from etl_assets.leads.transform import ACTIVE_STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime
     from decimal import Decimal
 
 PAGE_SIZE: Final = 50
@@ -61,10 +61,12 @@ class LeadPage(NamedTuple):
 
     leads: Sequence[Mapping[str, Any]]
     """`lead_id`, `customer`, `platform`, `shop`, the stage and the figures of `COLUMNS`."""
-    cursor: str | None
-    """Where the next page begins; None on the last one."""
+    previous: str | None
+    """Cursor of the page before; None on the first one."""
+    next: str | None
+    """Cursor of the page after; None on the last one."""
     count: int
-    """Leads found, from the beginning of this page on."""
+    """Leads found; on other pages than the first, an estimate of all or less than all."""
     is_exact: bool
     """False where the count is an estimate."""
 
@@ -96,6 +98,12 @@ SORTS: Final[dict[Sort, SortKey]] = {
     "smallest": SortKey(*_BY_AMOUNT, is_descending=False),
 }
 DEFAULT_SORT: Final[Sort] = "recent"
+_OPPOSITE: Final[dict[Sort, Sort]] = {
+    "recent": "oldest",
+    "oldest": "recent",
+    "largest": "smallest",
+    "smallest": "largest",
+}
 
 _TYPE_CONDITIONS: Final[dict[OrderTypes, str]] = {
     "sample": "l.sample_count > 0",
@@ -153,7 +161,7 @@ _JOIN_CUSTOMERS: Final = " JOIN customers c ON c.customer_global_id = l.customer
 
 
 def read_leads(
-    connection: sa.Connection, filters: LeadFilters, sort: Sort = DEFAULT_SORT, *, after: str | None = None
+    connection: sa.Connection, filters: LeadFilters, sort: Sort = DEFAULT_SORT, *, at: str | None = None
 ) -> LeadPage:
     """Read a page of the list.
 
@@ -165,20 +173,31 @@ def read_leads(
         connection: an open transaction.
         filters: which leads.
         sort: their order.
-        after: the cursor of the page before; one that is not understood begins at the first page.
+        at: cursor of the page, from the page before or after; one that is not understood means the first page.
     """
-    choice, cursor = _choice(filters), _parsed(after)
+    choice, cursor = _choice(filters), _parsed(at, SORTS[sort].dtype)
+    direction = _OPPOSITE[sort] if cursor is not None and cursor.is_backward else sort
     estimate = _estimate(connection, choice)
+    rows: list[dict[str, Any]] = []
+    is_walked = False
     if estimate > MAX_COUNTED:
-        rows = _fetch(connection, choice, _walk(choice, sort, cursor), sort, cursor, PAGE_SIZE + 1)
-        if len(rows) > PAGE_SIZE:
-            return LeadPage(rows[:PAGE_SIZE], _cursor(rows[PAGE_SIZE - 1]), estimate, is_exact=False)
-    rows = _fetch(connection, choice, _scan(choice, sort, cursor), sort, cursor, MAX_COUNTED + 1)
-    count = rows[0]["found"] if rows else 0
-    has_next = len(rows) > PAGE_SIZE
-    next_cursor = _cursor(rows[PAGE_SIZE - 1]) if has_next else None
-    is_exact = count <= MAX_COUNTED
-    return LeadPage(rows[:PAGE_SIZE], next_cursor, count if is_exact else max(estimate, count), is_exact=is_exact)
+        rows = _fetch(connection, choice, _walk(choice, direction, cursor), direction, cursor, PAGE_SIZE + 1)
+        is_walked = len(rows) > PAGE_SIZE
+    if not is_walked:
+        rows = _fetch(connection, choice, _scan(choice, direction, cursor), direction, cursor, MAX_COUNTED + 1)
+    found = rows[0]["found"] if rows else 0
+    is_exact = not is_walked and found <= MAX_COUNTED and cursor is None
+    return _page(rows, cursor, found if is_exact else max(estimate, found), is_exact=is_exact)
+
+
+def _page(rows: Sequence[dict[str, Any]], cursor: Cursor | None, count: int, *, is_exact: bool) -> LeadPage:
+    has_more, leads = len(rows) > PAGE_SIZE, list(rows[:PAGE_SIZE])
+    has_previous, has_next = cursor is not None, has_more
+    if cursor is not None and cursor.is_backward:
+        leads.reverse()
+        has_previous, has_next = has_more, True
+    previous = _cursor(leads[0], BACKWARD) if leads and has_previous else None
+    return LeadPage(leads, previous, _cursor(leads[-1]) if leads and has_next else None, count, is_exact=is_exact)
 
 
 def read_all(connection: sa.Connection, filters: LeadFilters, sort: Sort = DEFAULT_SORT) -> sa.CursorResult[Any]:
@@ -237,26 +256,37 @@ def _estimate(connection: sa.Connection, choice: _Choice) -> int:
     return int(plans[0]["Plan"]["Plan Rows"])
 
 
+BACKWARD: Final = "<"
+"""Beginning of the cursor of a page that ends before a lead."""
+
+
 class Cursor(NamedTuple):
-    """Sort key and lead that a page begins after."""
+    """Sort key and lead that a page begins after, or ends before."""
 
     key: str
     lead_id: UUID
+    is_backward: bool
 
 
-def _cursor(lead: Mapping[str, Any]) -> str:
-    return f"{lead['sort_text']}~{lead['lead_id'].hex}"
+def _cursor(lead: Mapping[str, Any], direction: str = "") -> str:
+    return f"{direction}{lead['sort_text']}~{lead['lead_id'].hex}"
 
 
-def _parsed(cursor: str | None) -> Cursor | None:
-    key, _, lead_id = (cursor or "").partition("~")
+def _parsed(cursor: str | None, dtype: str) -> Cursor | None:
+    key, _, lead_id = (cursor or "").removeprefix(BACKWARD).partition("~")
     try:
-        return Cursor(key, UUID(hex=lead_id)) if _CURSOR_KEY.fullmatch(key) else None
+        if dtype == "timestamptz" and key != "-infinity":
+            datetime.fromisoformat(key)
+        is_key = _CURSOR_KEYS[dtype].fullmatch(key)
+        return Cursor(key, UUID(hex=lead_id), (cursor or "").startswith(BACKWARD)) if is_key else None
     except ValueError:
         return None
 
 
-_CURSOR_KEY: Final = re.compile(r"-infinity|-?\d{1,34}(\.\d{1,4})?|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00")
+_CURSOR_KEYS: Final = {
+    "numeric": re.compile(r"-?\d{1,34}(\.\d{1,4})?"),
+    "timestamptz": re.compile(r"-infinity|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00"),
+}
 
 
 COLUMNS: Final = """

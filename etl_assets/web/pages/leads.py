@@ -1,20 +1,226 @@
-"""Page /leads."""
+"""Pages /leads: the list with its filters, saved views and exports; and the change of stages, for one lead or many."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
-from etl_assets.web.page import PageRoute, render
+from starlette.responses import StreamingResponse
+
+from etl_assets.errors import EtlError
+from etl_assets.leads.saved_views import delete_view, list_views, save_view
+from etl_assets.leads.stage import StageError, set_stages
+from etl_assets.reporting.lead_choices import read_choices
+from etl_assets.reporting.leads_export import HEADER, export_leads
+from etl_assets.reporting.leads_list import read_leads
+from etl_assets.reporting.leads_search import search_leads
+from etl_assets.web.language import N_
+from etl_assets.web.lead_filters import FIELDS, FURTHER, ORDER_TYPES, STAGE_NAMES, STANDARD_VIEWS, LeadList, read_fields
+from etl_assets.web.page import (
+    PageRoute,
+    database_of,
+    form_of,
+    form_text,
+    is_fragment,
+    local_path,
+    redirect_with_message,
+    render,
+    settings_of,
+    translate,
+    translate_count,
+    user_of,
+)
 from etl_assets.web.permissions import Permission
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from etl_assets.leads.stage import Refusal, StageOutcome
+    from etl_assets.reporting.leads_export import ExportFormat
+
+PAGE_FIELD: Final = "page"
+"""Cursor of the page, beside the fields of the filters."""
+MEDIA_TYPES: Final[Mapping[ExportFormat, str]] = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+HEADER_TEXTS: Final = (
+    N_("Customer"), N_("Shop"), N_("Platform"), N_("Stage"), N_("Orders"), N_("Samples"), N_("Proofs"),
+    N_("Bulk orders"), N_("Amount"), N_("Refunded"), N_("Currency"), N_("Orders in another currency"),
+    N_("First order"), N_("Last order"), N_("Opened"), N_("Reopened"),
+)  # fmt: skip
+"""Titles of exports, marked for translation."""
+REFUSALS: Final = {
+    "changed": N_("%(customer)s is %(stage)s now: it was changed meanwhile, and stays as it is."),
+    "changed_by": N_("%(customer)s is %(stage)s now: %(user)s changed it meanwhile, and it stays as it is."),
+    "gone": N_("A lead is gone: it was deleted meanwhile."),
+    "busy": N_("%(customer)s is being updated at this moment: try again."),
+    "has_active_lead": N_("%(customer)s has another open or cold lead: a customer has one at most."),
+}
+MAX_TOLD: Final = 5
+"""Refused leads that a message names."""
+
 
 def show_leads(request: Request) -> Response:
-    """Show the page."""
-    return render(request, "leads/list.html")
+    """Show the list; only its results to a request for a part of the page."""
+    return _render_list(request, dict(request.query_params))
 
 
-ROUTES: Final = (PageRoute("/leads", show_leads, Permission.SEE),)
+def _render_list(request: Request, query: Mapping[str, str], **values: object) -> Response:
+    """Render the list that fields of an address ask for."""
+    wanted = read_fields(query, _timezone(request))
+    with database_of(request).snapshot() as connection:
+        search = search_leads(
+            connection, wanted.fields.get("q", ""), wanted.filters, inside="inside" in wanted.fields
+        )
+        page = read_leads(connection, search.filters, wanted.sort, at=query.get(PAGE_FIELD))
+        choices = read_choices(connection)
+        views = list_views(connection, user_of(request).name)
+    return render(
+        request,
+        "leads/part.html" if is_fragment(request) else "leads/list.html",
+        is_part=is_fragment(request),
+        wanted=wanted,
+        search=search,
+        page=page,
+        choices=choices,
+        order_types=ORDER_TYPES,
+        stage_names=STAGE_NAMES,
+        standard_views=STANDARD_VIEWS,
+        views=views,
+        is_further=any(name in wanted.fields for name in FURTHER),
+        here=wanted.address(**{PAGE_FIELD: query.get(PAGE_FIELD)}),
+        **values,
+    )
+
+
+def set_stage(request: Request) -> Response:
+    """Set the stage of the ticked leads, and show the list or the lead that the form came from."""
+    back = local_path(form_text(request, "next"), "/leads")
+    seen = _seen_stages(request)
+    stage = form_text(request, "own_stage") or form_text(request, "new_stage")
+    try:
+        outcome = set_stages(
+            database_of(request), seen, stage, note=form_text(request, "note"), user_name=user_of(request).name
+        )
+    except EtlError as error:
+        texts, kind = [_error_text(request, error)], "error"
+    else:
+        texts = _outcome_texts(request, outcome)
+        kind = "success" if not outcome.refused else "error"
+    if is_fragment(request) and urlsplit(back).path == "/leads":
+        query = dict(parse_qsl(urlsplit(back).query))
+        return _render_list(request, query, told=texts, told_kind=kind)
+    return redirect_with_message(request, back, " ".join(texts), "success" if kind == "success" else "error")
+
+
+def _seen_stages(request: Request) -> dict[UUID, str]:
+    """Return the ticked leads with the stage that the page showed; what is no such field is left out."""
+    seen = {}
+    for value in form_of(request).getlist("lead"):
+        lead_id, _, stage = str(value).partition("~")
+        try:
+            seen[UUID(lead_id)] = stage
+        except ValueError:
+            continue
+    return seen
+
+
+def _error_text(request: Request, error: EtlError) -> str:
+    if isinstance(error, StageError):
+        return translate(request, "Choose a stage and up to 500 leads; a note has at most 2,000 characters.")
+    return translate(request, "These leads are being updated at this moment: nothing was changed. Try again.")
+
+
+def _outcome_texts(request: Request, outcome: StageOutcome) -> list[str]:
+    texts = []
+    if outcome.changed:
+        count = len(outcome.changed)
+        texts.append(translate_count(request, "%(count)s lead was changed.", "%(count)s leads were changed.", count))
+    if outcome.unchanged:
+        count = len(outcome.unchanged)
+        texts.append(
+            translate_count(request, "%(count)s lead has that stage.", "%(count)s leads have that stage.", count)
+        )
+    texts += [_refusal_text(request, one) for one in outcome.refused[:MAX_TOLD]]
+    further = len(outcome.refused) - MAX_TOLD
+    if further > 0:
+        text = translate_count(request, "%(count)s more was not changed.", "%(count)s more were not changed.", further)
+        texts.append(text)
+    return texts
+
+
+def _refusal_text(request: Request, refusal: Refusal) -> str:
+    name = STAGE_NAMES.get(refusal.stage or "")
+    stage = translate(request, name) if name else refusal.stage
+    code = "changed_by" if refusal.reason == "changed" and refusal.changed_by else refusal.reason
+    customer = refusal.customer or translate(request, "A lead")
+    return translate(request, REFUSALS[code], customer=customer, stage=stage, user=refusal.changed_by)
+
+
+def save_list_view(request: Request) -> Response:
+    """Save the fields of the list that the form came from as a view of the user."""
+    wanted = _list_of_form(request)
+    try:
+        name = save_view(database_of(request), user_of(request).name, form_text(request, "name"), wanted.fields)
+    except EtlError:
+        text = translate(request, "A view needs a name of at most 60 characters; 50 views can be saved.")
+        return redirect_with_message(request, wanted.address(), text, "error")
+    return redirect_with_message(request, wanted.address(), translate(request, "Saved: %(name)s", name=name))
+
+
+def delete_list_view(request: Request) -> Response:
+    """Delete a saved view of the user."""
+    number = form_text(request, "view_id")
+    is_number = number.isascii() and number.isdigit() and len(number) < len(str(2**63))
+    name = delete_view(database_of(request), user_of(request).name, int(number)) if is_number else None
+    if name is None:
+        return redirect_with_message(request, "/leads", translate(request, "There is no such view."), "error")
+    return redirect_with_message(request, "/leads", translate(request, "Deleted: %(name)s", name=name))
+
+
+def _list_of_form(request: Request) -> LeadList:
+    query = dict(parse_qsl(urlsplit(form_text(request, "next")).query))
+    return read_fields({name: query.get(name, "") for name in FIELDS}, _timezone(request))
+
+
+def export_csv(request: Request) -> Response:
+    """Send the list as CSV."""
+    return _export(request, "csv")
+
+
+def export_xlsx(request: Request) -> Response:
+    """Send the list as a workbook."""
+    return _export(request, "xlsx")
+
+
+def _export(request: Request, form: ExportFormat) -> Response:
+    timezone = _timezone(request)
+    wanted = read_fields(dict(request.query_params), timezone)
+    database = database_of(request)
+    with database.snapshot() as connection:
+        inside = "inside" in wanted.fields
+        search = search_leads(connection, wanted.fields.get("q", ""), wanted.filters, inside=inside)
+    header = {name: translate(request, title) for name, title in HEADER.items()}
+    chunks = export_leads(database, search.filters, wanted.sort, form=form, timezone=timezone, header=header)
+    disposition = {"Content-Disposition": f'attachment; filename="leads.{form}"', "Cache-Control": "no-store"}
+    return StreamingResponse(chunks, media_type=MEDIA_TYPES[form], headers=disposition)
+
+
+def _timezone(request: Request) -> ZoneInfo:
+    return ZoneInfo(settings_of(request).web_timezone)
+
+
+ROUTES: Final = (
+    PageRoute("/leads", show_leads, Permission.SEE),
+    PageRoute("/leads/stage", set_stage, Permission.SET_STAGE, methods=("POST",)),
+    PageRoute("/leads/views", save_list_view, Permission.SAVE_VIEWS, methods=("POST",)),
+    PageRoute("/leads/views/delete", delete_list_view, Permission.SAVE_VIEWS, methods=("POST",)),
+    PageRoute("/leads/export.csv", export_csv, Permission.SEE),
+    PageRoute("/leads/export.xlsx", export_xlsx, Permission.SEE),
+)

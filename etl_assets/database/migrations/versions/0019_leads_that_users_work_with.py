@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-revision = "0014"
+revision = "0019"
 down_revision = "0015"
 branch_labels = None
 depends_on = None
