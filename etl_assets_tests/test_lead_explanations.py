@@ -18,7 +18,16 @@ from etl_assets.leads.explanations import (
 
 
 def happening(what: str, batch_id: int | None = 1, **values: object) -> dict[str, Any]:
-    columns = ("strategy", "reason", "figures_before", "figures_after", "stage_before", "stage_after", "note", "user_name")
+    columns = (
+        "strategy",
+        "reason",
+        "figures_before",
+        "figures_after",
+        "stage_before",
+        "stage_after",
+        "note",
+        "user_name",
+    )
     usual = dict.fromkeys(columns)
     of_order = {"platform": "p", "shop_name": "s", "order_id": "7"}
     return {"what": what, "batch_id": batch_id, **of_order, **usual, **values}

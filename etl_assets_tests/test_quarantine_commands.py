@@ -24,8 +24,9 @@ from etl_assets.process_items.transform import BAD_PROCESSES
 from etl_assets.quarantine.reasons import REASONS
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.row_filter import REASON_CODES
-from etl_assets.quarantine.spreadsheet import escape_formula, read_corrections, unescape_formula
+from etl_assets.quarantine.spreadsheet import read_corrections
 from etl_assets.run.registry import STEPS, build_services, run_asset
+from etl_assets.values.formulas import escape_formula, unescape_formula
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,6 +26,7 @@ COMMANDS: Final = {
         "Show the last imports and batches, pending rows per asset, stored rows and the open quarantine.",
     ),
     "quarantine": ("quarantine", "Rows that can't be loaded: list, export for correction, replay, dismiss."),
+    "leads": ("leads", "Leads: export the list, set the stage."),
     "explain": ("explain", "Explain the state of a lead or an order."),
     "changes": (
         "changes",

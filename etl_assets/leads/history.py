@@ -1,8 +1,8 @@
 """The history of leads: the log of changes to stored leads and of orders that leave them, and how it is read.
 
 The making of a lead and the attachment of an order are in `business_leads` and `lead_orders` themselves, so a first
-load writes nothing here. Stages that users set by the page or a command are in `user_actions` (`leads.stage`); those that
-other programs set are not logged (docs/decisions.md, "Lead history"). Texts are in `leads.explanations`.
+load writes nothing here. Stages that users set by the page or a command are in `user_actions` (`leads.stage`); those
+that other programs set are not logged (docs/decisions.md, "Lead history"). Texts are in `leads.explanations`.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def read_lead(database: Database, lead: str, *, limit: int | None = None) -> dic
         limit: of orders and of the history, the newest; all by default.
 
     Returns:
-        `lead_id`; `lead` (its row with its customer's name, platform and shop, or None if it is gone); `orders` (records, in
-        the order of the rules); `history` (rows of the view `lead_history`, the oldest first).
+        `lead_id`; `lead` (its row with its customer's name, platform and shop, or None if it is gone); `orders`
+        (records, in the order of the rules); `history` (rows of the view `lead_history`, the oldest first).
 
     Raises:
         LeadIdError: the text is no id, or several leads begin with it.
@@ -112,9 +112,7 @@ def _bounds(lead: str) -> tuple[UUID, UUID]:
     return UUID(digits.ljust(_HEX_DIGITS, "0")), UUID(digits.ljust(_HEX_DIGITS, "f"))
 
 
-def _records(
-    connection: sa.Connection, query: str, lead_id: UUID, limit: int | None = None
-) -> list[dict[str, Any]]:
+def _records(connection: sa.Connection, query: str, lead_id: UUID, limit: int | None = None) -> list[dict[str, Any]]:
     rows = connection.execute(sa.text(query), {"lead_id": lead_id, "limit": limit}).mappings()
     return [{str(name): value for name, value in row.items()} for row in rows]
 
@@ -134,7 +132,8 @@ _LEAD: Final = """
     WHERE l.lead_id = :lead_id
 """
 _ORDERS: Final = """
-    SELECT a.shop_id, o.order_no, s.platform, s.shop_name, a.order_id, o.ordered_at, o.latest_status, o.system_order_type, o.amount, o.refunded_amount,
+    SELECT a.shop_id, o.order_no, s.platform, s.shop_name, a.order_id, o.ordered_at, o.latest_status,
+           o.system_order_type, o.amount, o.refunded_amount,
            o.currency, a.strategy, a.attached_at, a.batch_id, e.run_id
     FROM lead_orders a
     LEFT JOIN orders o USING (shop_id, order_id)

@@ -53,9 +53,7 @@ def save_view(database: Database, user_name: str, name: str, filters: Mapping[st
             raise SavedViewError(msg)
         connection.execute(sa.text(_SAVE), {"user_name": user_name, "name": cleaned, "filters": _json(filters)})
         old = {"filters": before[cleaned]} if cleaned in before else {}
-        record_user_action(
-            connection, "views save", cleaned, old, {"filters": dict(filters)}, user_name=user_name
-        )
+        record_user_action(connection, "views save", cleaned, old, {"filters": dict(filters)}, user_name=user_name)
     return cleaned
 
 
@@ -65,9 +63,7 @@ def delete_view(database: Database, user_name: str, view_id: int) -> str | None:
         found = connection.execute(sa.text(_DELETE), {"user_name": user_name, "view_id": view_id}).one_or_none()
         if found is None:
             return None
-        record_user_action(
-            connection, "views delete", found.name, {"filters": found.filters}, {}, user_name=user_name
-        )
+        record_user_action(connection, "views delete", found.name, {"filters": found.filters}, {}, user_name=user_name)
         return str(found.name)
 
 

@@ -89,7 +89,7 @@ def stage_of(text: str) -> str:
 def set_stages(
     database: Database, seen: Mapping[UUID, str], stage: str, *, note: str = "", user_name: str | None = None
 ) -> StageOutcome:
-    """Set the stage of leads, in one transaction with the record of who did it; all or those that are as they were seen.
+    """Set the stage of those leads that are as the user saw them, in one transaction with the record of who did it.
 
     Args:
         database: the store.
@@ -173,9 +173,7 @@ def _blocked(connection: sa.Connection, leads: Mapping[UUID, Mapping[str, Any]],
         return []
     customers = [one["customer_global_id"] for one in leads.values()]
     active = {row["customer_global_id"]: row["lead_id"] for row in _rows(connection, _ACTIVE, customers=customers)}
-    return [
-        one for one, row in leads.items() if active.setdefault(row["customer_global_id"], one) != one
-    ]
+    return [one for one, row in leads.items() if active.setdefault(row["customer_global_id"], one) != one]
 
 
 def _refusal(lead: Mapping[str, Any], reason: Reason) -> Refusal:

@@ -49,10 +49,10 @@ _STAGES: Final = f"""
         SELECT after ->> 'current_stage' AS stage FROM user_actions WHERE lead_id IS NOT NULL
         ORDER BY action_id DESC LIMIT 1000
     ) lately
-"""
+"""  # noqa: S608  # constants only
 _CURRENCIES: Final = f"""
     {_IN_STATISTICS.format(column="currency")}
     UNION SELECT coalesce(default_currency, currency) FROM shop_configs
     WHERE coalesce(default_currency, currency) IS NOT NULL
     ORDER BY 1 LIMIT 50
-"""
+"""  # noqa: S608  # as above

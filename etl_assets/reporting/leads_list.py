@@ -65,7 +65,7 @@ class LeadPage(NamedTuple):
     """Cursor of the page before; None on the first one."""
     next: str | None
     """Cursor of the page after; None on the last one."""
-    count: int
+    total: int
     """Leads found; on other pages than the first, an estimate of all or less than all."""
     is_exact: bool
     """False where the count is an estimate."""
@@ -111,6 +111,7 @@ _TYPE_CONDITIONS: Final[dict[OrderTypes, str]] = {
     "bulk": "l.bulk_count > 0",
     "sample_without_bulk": "l.sample_count > 0 AND l.bulk_count = 0",
 }
+ORDER_TYPES: Final = tuple(_TYPE_CONDITIONS)
 _CONDITIONS: Final = {
     "shop_id": "c.shop_id = :shop_id",
     "currency": "l.currency = :currency",
@@ -184,7 +185,9 @@ def read_leads(
         rows = _fetch(connection, choice, _walk(choice, direction, cursor), direction, cursor, PAGE_SIZE + 1)
         is_walked = len(rows) > PAGE_SIZE
     if not is_walked:
-        rows = _fetch(connection, choice, _scan(choice, direction, cursor), direction, cursor, MAX_COUNTED + 1)
+        rows = _fetch(
+            connection, choice, _scan(choice, direction, cursor), direction, cursor, max(MAX_COUNTED, PAGE_SIZE) + 1
+        )
     found = rows[0]["found"] if rows else 0
     is_exact = not is_walked and found <= MAX_COUNTED and cursor is None
     return _page(rows, cursor, found if is_exact else max(estimate, found), is_exact=is_exact)
@@ -251,7 +254,7 @@ def _fetch(
 
 def _estimate(connection: sa.Connection, choice: _Choice) -> int:
     """Return how many leads the planner expects."""
-    text = f"EXPLAIN (FORMAT JSON) SELECT FROM business_leads l{choice.join} {choice.where()}"  # noqa: S608  # constants
+    text = f"EXPLAIN (FORMAT JSON) SELECT FROM business_leads l{choice.join} {choice.where()}"  # constants
     plans = connection.execute(sa.text(text), dict(choice.parameters)).scalar_one()
     return int(plans[0]["Plan"]["Plan Rows"])
 
@@ -299,8 +302,8 @@ JOINS: Final = """
     LEFT JOIN shop_configs s ON s.shop_id = c.shop_id
 """
 _PAGE: Final = (
-    "WITH found AS MATERIALIZED ({select} LIMIT :limit)"
+    "WITH found AS MATERIALIZED ({select} LIMIT :limit)"  # noqa: S608  # constants only
     f" SELECT (SELECT count(*) FROM found) AS found, CAST(l.sort_key AS text) AS sort_text, {COLUMNS}"
-    f" FROM (SELECT * FROM found l ORDER BY {{order}} LIMIT :page_size) l {JOINS} ORDER BY {{order}}"
+    f" FROM (SELECT * FROM found l ORDER BY {{order}} LIMIT :page_size) l {JOINS} ORDER BY {{order}}"  # constants only
 )
 """Joins follow the choice of the page: the planner would join all that was found before it sorts."""

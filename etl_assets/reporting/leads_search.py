@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from etl_assets.values.text import clean_text_str
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from uuid import UUID
 
     from etl_assets.reporting.leads_list import LeadFilters
@@ -64,7 +63,7 @@ def _by_order_number(connection: sa.Connection, text: str) -> list[UUID]:
     return _ids(connection, _BY_ORDER, {"text": text}) if is_number else []
 
 
-def _ids(connection: sa.Connection, query: str, parameters: dict[str, Any]) -> Sequence[UUID]:
+def _ids(connection: sa.Connection, query: str, parameters: dict[str, Any]) -> list[UUID]:
     limited = {**parameters, "limit": MAX_FOUND + 1}
     return list(connection.execute(sa.text(query), limited).scalars())
 

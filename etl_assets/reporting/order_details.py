@@ -33,7 +33,7 @@ def read_shop(connection: sa.Connection, shop_id: int) -> dict[str, Any] | None:
 
 
 def read_lines(connection: sa.Connection, order_nos: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Read the lines of orders, by `order_no`: `items`, each with its `processes`, and `processes` of the whole order."""
+    """Read the lines of orders by `order_no`: `items`, each with its `processes`; `processes` of the whole order."""
     if not order_nos:
         return {}
     numbers = {"order_nos": list(order_nos)}

@@ -58,7 +58,7 @@ def workbook_chunks(
         rows_per_sheet: with the header.
     """
     buffer = _Buffer()
-    archive = zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)  # type: ignore[arg-type]  # it needs no more of a file
+    archive = zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)  # type: ignore[call-overload]  # it needs no more of a file
     sheets = 0
     rest = _parts(frames, rows_per_sheet - 1)
     part = next(rest, None)
@@ -105,7 +105,7 @@ def _text_cell(text: str) -> str:
 def _cell(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     before, after = _text_cell("\0").split("\0")
     if dtype == pl.String:
-        value, before, after = _escaped(column), before, after
+        value = _escaped(column)
     elif isinstance(dtype, pl.Datetime):
         days = (column - _EXCEL_EPOCH).dt.total_seconds() / _SECONDS_OF_A_DAY
         value, before, after = days.cast(pl.String), '<c s="1"><v>', "</v></c>"
@@ -132,7 +132,7 @@ def _other_parts(title: str, sheets: int) -> Iterator[tuple[str, str]]:
         f'<sheet name="{name.replace(chr(34), "&quot;")}" sheetId="{number}" r:id="rId{number}"/>'
         for number, name in enumerate(names, 1)
     )
-    yield "xl/workbook.xml", f'{_XML}<workbook {_MAIN} {_OFFICE}><sheets>{listed}</sheets></workbook>'
+    yield "xl/workbook.xml", f"{_XML}<workbook {_MAIN} {_OFFICE}><sheets>{listed}</sheets></workbook>"
     relations = "".join(
         f'<Relationship Id="rId{number}" Type="{_RELATION}/worksheet" Target="worksheets/sheet{number}.xml"/>'
         for number in range(1, sheets + 1)
@@ -164,10 +164,10 @@ _SHEET_HEAD: Final = (
 _SHEET_END: Final = b"</sheetData></worksheet>"
 _STYLES: Final = (
     f'{_XML}<styleSheet {_MAIN}><numFmts count="1"><numFmt numFmtId="164" formatCode="yyyy\\-mm\\-dd\\ hh:mm"/>'
-    "</numFmts><fonts><font><sz val=\"11\"/><name val=\"Calibri\"/></font></fonts>"
+    '</numFmts><fonts><font><sz val="11"/><name val="Calibri"/></font></fonts>'
     '<fills><fill><patternFill patternType="none"/></fill><fill><patternFill patternType="gray125"/></fill></fills>'
     "<borders><border/></borders><cellStyleXfs><xf/></cellStyleXfs>"
-    '<cellXfs><xf xfId="0"/><xf numFmtId="164" applyNumberFormat="1" xfId="0"/></cellXfs>"
+    '<cellXfs><xf xfId="0"/><xf numFmtId="164" applyNumberFormat="1" xfId="0"/></cellXfs>'
     '<cellStyles><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>'
 )
 _CONTENT_TYPES: Final = (

@@ -64,7 +64,7 @@ class LeadList:
     def sort(self) -> Sort:
         """Return the order of the list."""
         given = self.fields.get("sort", DEFAULT_SORT)
-        return cast("Sort", given) if given in SORTS else DEFAULT_SORT
+        return given if given in SORTS else DEFAULT_SORT
 
     def address(self, path: str = "/leads", **changes: str | None) -> str:
         """Return an address with the same fields, but for changes; None and "" remove one."""
@@ -93,7 +93,7 @@ def read_fields(query: Mapping[str, str], timezone: ZoneInfo) -> LeadList:
     until = read("to", _date, NOT_A_DATE)
     since = read("from", _date, NOT_A_DATE)
     filters = LeadFilters(
-        shop_id=_integer(fields.get("shop", ""), _MAX_ID),
+        shop_id=read_number(fields.get("shop", ""), _MAX_ID),
         stage=fields.get("stage"),
         order_types=cast("OrderTypes", fields["types"]) if fields.get("types") in ORDER_TYPES else None,
         currency=fields.get("currency"),
@@ -107,13 +107,14 @@ def read_fields(query: Mapping[str, str], timezone: ZoneInfo) -> LeadList:
     return LeadList(fields, filters, errors)
 
 
-def _integer(text: str, most: int) -> int | None:
+def read_number(text: str, most: int) -> int | None:
+    """Read a number from 0 to `most`; None for anything else."""
     is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
     return int(text) if is_number and int(text) <= most else None
 
 
 def _days(text: str) -> int | None:
-    return _integer(text, MAX_DAYS)
+    return read_number(text, MAX_DAYS)
 
 
 def _amount(text: str) -> Decimal | None:

@@ -17,7 +17,16 @@ from etl_assets.reporting.leads_export import HEADER, export_leads
 from etl_assets.reporting.leads_list import read_leads
 from etl_assets.reporting.leads_search import search_leads
 from etl_assets.web.language import N_
-from etl_assets.web.lead_filters import FIELDS, FURTHER, ORDER_TYPES, STAGE_NAMES, STANDARD_VIEWS, LeadList, read_fields
+from etl_assets.web.lead_filters import (
+    FIELDS,
+    FURTHER,
+    ORDER_TYPES,
+    STAGE_NAMES,
+    STANDARD_VIEWS,
+    LeadList,
+    read_fields,
+    read_number,
+)
 from etl_assets.web.page import (
     PageRoute,
     database_of,
@@ -42,9 +51,13 @@ if TYPE_CHECKING:
 
     from etl_assets.leads.stage import Refusal, StageOutcome
     from etl_assets.reporting.leads_export import ExportFormat
+    from etl_assets.web.page import MessageKind
 
 PAGE_FIELD: Final = "page"
 """Cursor of the page, beside the fields of the filters."""
+TOTAL_FIELD: Final = "total"
+"""Count of a list that was counted on its first page, for the further ones."""
+MAX_EXACT: Final = 10_000
 MEDIA_TYPES: Final[Mapping[ExportFormat, str]] = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -71,13 +84,11 @@ def show_leads(request: Request) -> Response:
     return _render_list(request, dict(request.query_params))
 
 
-def _render_list(request: Request, query: Mapping[str, str], **values: object) -> Response:
+def _render_list(request: Request, query: Mapping[str, str], told: str = "", told_kind: str = "info") -> Response:
     """Render the list that fields of an address ask for."""
     wanted = read_fields(query, _timezone(request))
     with database_of(request).snapshot() as connection:
-        search = search_leads(
-            connection, wanted.fields.get("q", ""), wanted.filters, inside="inside" in wanted.fields
-        )
+        search = search_leads(connection, wanted.fields.get("q", ""), wanted.filters, inside="inside" in wanted.fields)
         page = read_leads(connection, search.filters, wanted.sort, at=query.get(PAGE_FIELD))
         choices = read_choices(connection)
         views = list_views(connection, user_of(request).name)
@@ -94,8 +105,10 @@ def _render_list(request: Request, query: Mapping[str, str], **values: object) -
         standard_views=STANDARD_VIEWS,
         views=views,
         is_further=any(name in wanted.fields for name in FURTHER),
-        here=wanted.address(**{PAGE_FIELD: query.get(PAGE_FIELD)}),
-        **values,
+        here=wanted.address(page=query.get(PAGE_FIELD), total=query.get(TOTAL_FIELD)),
+        total=page.total if page.is_exact else read_number(query.get(TOTAL_FIELD, ""), MAX_EXACT),
+        told=told,
+        told_kind=told_kind,
     )
 
 
@@ -109,14 +122,15 @@ def set_stage(request: Request) -> Response:
             database_of(request), seen, stage, note=form_text(request, "note"), user_name=user_of(request).name
         )
     except EtlError as error:
-        texts, kind = [_error_text(request, error)], "error"
+        texts, is_done = [_error_text(request, error)], False
     else:
         texts = _outcome_texts(request, outcome)
-        kind = "success" if not outcome.refused else "error"
+        is_done = not outcome.refused
+    kind: MessageKind = "success" if is_done else "error"
     if is_fragment(request) and urlsplit(back).path == "/leads":
         query = dict(parse_qsl(urlsplit(back).query))
-        return _render_list(request, query, told=texts, told_kind=kind)
-    return redirect_with_message(request, back, " ".join(texts), "success" if kind == "success" else "error")
+        return _render_list(request, query, " ".join(texts), kind)
+    return redirect_with_message(request, back, " ".join(texts), kind)
 
 
 def _seen_stages(request: Request) -> dict[UUID, str]:
