@@ -46,12 +46,8 @@ def export(  # noqa: PLR0913  # an option for each filter
     currency: Annotated[str | None, typer.Option(help="Currency of the amounts.")] = None,
     min_amount: Annotated[float | None, typer.Option(help="Least amount.")] = None,
     max_amount: Annotated[float | None, typer.Option(help="Greatest amount.")] = None,
-    silent_days: Annotated[
-        int | None, typer.Option(min=0, max=MAX_DAYS, help="Least days without an order.")
-    ] = None,
-    reopened_days: Annotated[
-        int | None, typer.Option(min=0, max=MAX_DAYS, help="Reopened in so many days.")
-    ] = None,
+    silent_days: Annotated[int | None, typer.Option(min=0, max=MAX_DAYS, help="Least days without an order.")] = None,
+    reopened_days: Annotated[int | None, typer.Option(min=0, max=MAX_DAYS, help="Reopened in so many days.")] = None,
     sort: Annotated[str, typer.Option(help=f"Order of the rows: {', '.join(SORTS)}.")] = "recent",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     as_json: AsJson = False,
