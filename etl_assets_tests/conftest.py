@@ -198,6 +198,7 @@ def settings(database_url: sa.URL, new_instance: Path, tmp_path: Path, monkeypat
 
 READERS: Final = (
     "cli.demo", "cli.imports", "cli.presets", "inbox.ingest", "quarantine.spreadsheet", "raw_orders.importing",
+    "web.pages.uploads",
 )  # fmt: skip
 """Modules that make a `FileReader`."""
 

@@ -23,10 +23,10 @@ from etl_assets.cli.reverts import accept, restore, revert
 from etl_assets.cli.session import load_settings, opened_database
 from etl_assets.ledger.import_ids import ImportIdError, find_import
 from etl_assets.raw_orders.dismiss import DismissImportError, dismiss_imports
-from etl_assets.reporting.imports import list_imports, read_import
+from etl_assets.reporting.imports import describe_mapping, list_imports, read_import
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 app = typer.Typer(
     help="Imports: list, show, revert, restore, accept, dismiss.", no_args_is_help=True, add_completion=False
@@ -110,7 +110,7 @@ def _print_import(found: Mapping[str, Any]) -> None:
     if found["headers"]:
         say(f"Headers: {', '.join(found['headers'])}")
     if found["mapping"]:
-        print_table("Columns", ["column", "taken from"], _sources(found["mapping"]))
+        print_table("Columns", ["column", "taken from"], describe_mapping(found["mapping"]))
     print_records("Findings", found["findings"], ["code", "count", "first_line", "message"])
     print_table("Rows", ["now", "rows"], [[fate.replace("_", " "), count] for fate, count in found["rows"].items()])
     if found["quarantine"]:
@@ -118,14 +118,3 @@ def _print_import(found: Mapping[str, Any]) -> None:
     if found["batches"]:
         counts = ["input_rows", "inserted", "updated", "unchanged", "superseded", "quarantined"]
         print_records("Batches of orders", found["batches"], ["batch_id", "run_id", "imports", *counts, "finished_at"])
-
-
-def _sources(mapping: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each mapped column, and in words where its value comes from."""
-    items = {f"item.{column}": one for column, one in mapping["item"].items()}
-    for column, one in (mapping["columns"] | items).items():
-        parts = [f"{rule['value']!r} where {rule['when']} matches {rule['matches']}" for rule in one["rules"]]
-        parts += [", ".join(one["columns"])] if one["columns"] else []
-        parts += [f"latest of {', '.join(one['latest_of'])}"] if one.get("latest_of") else []
-        parts += [f"constant {one['constant']!r}"] if one["constant"] is not None else []
-        yield column, "; else ".join(parts)

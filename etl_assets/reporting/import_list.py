@@ -129,6 +129,13 @@ def list_page(
     return [ListedImport(**row) for row in rows.mappings()]
 
 
+def read_listed(connection: sa.Connection, import_id: UUID) -> ListedImport | None:
+    """Return one import as the list shows it; None where there is none."""
+    query = sa.text(_LIST.format(condition="t.import_id = :import_id"))
+    row = connection.execute(query, {"import_id": import_id, "limit": 1, "most": MOST_COUNTED}).mappings().first()
+    return None if row is None else ListedImport(**row)
+
+
 def count_choices(connection: sa.Connection) -> dict[str, int]:
     """Count the imports of the choices that may need users: `held` and `refused`."""
     return dict(connection.execute(sa.text(_CHOICES)).mappings().one())

@@ -16,7 +16,7 @@ from etl_assets.raw_orders.findings import FINDINGS, Finding, read_findings
 from etl_assets.reporting.import_fates import count_fates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
 
 BATCHES_SHOWN: Final = 20
@@ -81,8 +81,13 @@ def count_imports_by_status(connection: sa.Connection) -> Mapping[str, ImportCou
     return defaultdict(lambda: ImportCount(0, 0), {row.status: ImportCount(row.imports, row.rows) for row in counted})
 
 
-def read_import(connection: sa.Connection, import_id: UUID) -> dict[str, Any]:
+def read_import(connection: sa.Connection, import_id: UUID, *, with_rows: bool = True) -> dict[str, Any]:
     """Read everything that is known about an import.
+
+    Args:
+        connection: an open transaction.
+        import_id: which one.
+        with_rows: count what became of its rows; else `rows` is None.
 
     Returns:
         `import` (its record; of a held one with what it `would_remove`), `headers`, `mapping` (the preset in force),
@@ -97,8 +102,20 @@ def read_import(connection: sa.Connection, import_id: UUID) -> dict[str, Any]:
         "headers": headers or [],
         "mapping": mapping,
         "findings": [finding.as_dict() for finding in read_findings(connection, [import_id])[import_id]],
-        **_read_rows(connection, import_id, place),
+        "rows": count_fates(connection, [import_id])[import_id] if with_rows else None,
+        **_read_ledger(connection, import_id, place),
     }
+
+
+def describe_mapping(mapping: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each mapped column, and in words where its value comes from."""
+    items = {f"item.{column}": one for column, one in mapping["item"].items()}
+    for column, one in (mapping["columns"] | items).items():
+        parts = [f"{rule['value']!r} where {rule['when']} matches {rule['matches']}" for rule in one["rules"]]
+        parts += [", ".join(one["columns"])] if one["columns"] else []
+        parts += [f"latest of {', '.join(one['latest_of'])}"] if one.get("latest_of") else []
+        parts += [f"constant {one['constant']!r}"] if one["constant"] is not None else []
+        yield column, "; else ".join(parts)
 
 
 def recent_findings(connection: sa.Connection, *, imports: int, limit: int) -> list[dict[str, Any]]:
@@ -116,14 +133,12 @@ def recent_findings(connection: sa.Connection, *, imports: int, limit: int) -> l
     ]
 
 
-def _read_rows(connection: sa.Connection, import_id: UUID, place: Mapping[str, int | None]) -> dict[str, Any]:
-    fates = count_fates(connection, [import_id])[import_id]
+def _read_ledger(connection: sa.Connection, import_id: UUID, place: Mapping[str, int | None]) -> dict[str, Any]:
     if place["batch_id"] is None or place["last_raw_id"] is None:
-        return {"rows": fates, "quarantine": [], "batches": []}
+        return {"quarantine": [], "batches": []}
     within = {"import_id": import_id, "low": place["first_raw_id"], "high": place["last_raw_id"]}
     batches = _records(connection, _BATCHES, import_id=import_id, batch_id=place["batch_id"])
     return {
-        "rows": fates,
         "quarantine": _records(connection, _QUARANTINE, assets=list(QUARANTINING_ASSETS), **within),
         "batches": batches[-BATCHES_SHOWN:],
     }
