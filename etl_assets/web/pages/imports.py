@@ -6,7 +6,7 @@ Changes of imports are in `import_changes`, uploads in `uploads`.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -50,7 +50,7 @@ CHOICES: Final = (
 def show_list(request: Request) -> Response:
     """Show the imports of a choice, newest first."""
     named = query_text(request, "show")
-    choice = cast("Choice", named) if named in CONDITIONS else ""
+    choice: Choice = named if named in CONDITIONS else ""
     search, before = query_text(request, "search")[:200], _place(query_text(request, "before"))
     Uploads(settings_of(request).home).remove_old()
     with database_of(request).transaction() as connection:
