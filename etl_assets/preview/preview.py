@@ -23,6 +23,7 @@ from etl_assets.preview.reading import ORDER_NUMBER, Candidate
 from etl_assets.preview.removals import Removals
 from etl_assets.raw_orders.each_sheet import presets_of_each_sheet
 from etl_assets.raw_orders.importing import Overrides, begin_extraction, require_presets
+from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.shop.transform import SHOP_KEY, distinct_shops, first_shops, new_shops, settled_shops
 from etl_assets.spill import Spill
 from etl_assets.values.text import normalize_case, normalize_case_str
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from etl_assets.preview.figures import Figures
     from etl_assets.preview.store import Store
     from etl_assets.raw_orders.readers.file_reader import FileReader
+    from etl_assets.raw_orders.remedies import Entry
     from etl_assets.settings import Settings
 
 FIRST_NEW_SHOP: Final = -1
@@ -62,13 +64,14 @@ class Preview:
         return {"files": self.files, "database": self.database}
 
 
-def preview_files(
+def preview_files(  # noqa: PLR0913  # what differs between the command and the page
     store: Store,
     reader: FileReader,
     files: Sequence[tuple[Path, Preset | None, Overrides]],
     settings: Settings,
     given_by: str,
     progress: Callable[[str], AbstractContextManager[Callable[[int], None]]],
+    entry: Entry = "command",
 ) -> Preview:
     """Preview the import of files in this order.
 
@@ -79,6 +82,7 @@ def preview_files(
         settings: the batch size, which is about the rows to have in memory; the brake.
         given_by: what gives the preset, where it is not detected.
         progress: opens the counter of the lines of a file of this name.
+        entry: words the remedies of errors.
     """
     candidates: dict[int, Candidate] = {}
     shown: list[dict[str, Any] | int] = []
@@ -88,7 +92,7 @@ def preview_files(
                 try:
                     presets = require_presets(file) if preset is None else presets_of_each_sheet(file, preset)
                 except EtlError as error:
-                    shown.append({"source": str(path), "error": str(error)})
+                    shown.append({"source": str(path), "error": _said(error, entry)})
                     continue
                 for chosen, headers in presets:
                     is_detected = preset is None
@@ -103,10 +107,14 @@ def preview_files(
                     except DatabaseUnavailableError:
                         raise
                     except EtlError as error:
-                        shown.append({"source": str(path), "preset": chosen.name, "error": str(error)})
+                        shown.append({"source": str(path), "preset": chosen.name, "error": _said(error, entry)})
         preview = _decide(store, candidates, rows, settings)
     found = dict(zip(candidates, preview.files, strict=True))
     return Preview([found[one] if isinstance(one, int) else one for one in shown], preview.database)
+
+
+def _said(error: EtlError, entry: Entry) -> str:
+    return str(error.worded_for(entry) if isinstance(error, ImportFileError) else error)
 
 
 def preview_imports(store: Store, candidates: Sequence[Candidate], settings: Settings) -> Preview:

@@ -64,6 +64,8 @@ class BadRow:
     extra: dict[str, Any]
     """Columns of the file that no mapping named."""
     entries: tuple[Entry, ...]
+    order_id: str | None
+    """Number of its order, cleaned where it can be read."""
 
     @property
     def open_entries(self) -> tuple[Entry, ...]:
@@ -165,6 +167,7 @@ def _bad_row(row: Any, entries: Sequence[Any], characters: int) -> BadRow:  # no
         cut=frozenset(name for name, text in texts.items() if text is not None and len(text) > characters),
         extra=row["extra"] or {},
         entries=tuple(_entry(one, texts) for one in entries),
+        order_id=next((one.order_id for one in entries if one.order_id), texts["order_id"]),
     )
 
 
@@ -182,7 +185,7 @@ def _entry(one: Any, texts: dict[str, str | None]) -> Entry:  # noqa: ANN401  # 
 
 
 _ENTRIES: Final = """
-    SELECT quarantine_id, raw_id, asset, reason_code, reason, quarantined_at, resolved_at, resolution, note
+    SELECT quarantine_id, raw_id, order_id, asset, reason_code, reason, quarantined_at, resolved_at, resolution, note
     FROM quarantine WHERE raw_id = ANY (CAST(:ids AS bigint[])) AND asset = ANY (:assets) ORDER BY quarantine_id
 """
 _OPEN_ENTRIES: Final = _ENTRIES.replace("ORDER BY", "AND resolved_at IS NULL ORDER BY")

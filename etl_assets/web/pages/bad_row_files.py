@@ -30,8 +30,11 @@ from etl_assets.web.processing import process_changes
 from etl_assets.web.uploads import UploadError, save_upload
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.requests import Request
 
+    from etl_assets.quarantine.corrections import CorrectionResult
     from etl_assets.web.page import MessageKind
 
 MOST_ROWS: Final = 5_000
@@ -79,19 +82,26 @@ def upload_rows(request: Request) -> Response:
             good=f"{len(done.raw_ids) - still:,}",
             bad=f"{still:,}",
         ),
-        _counted(request, "%(count)s entry was not changed.", "%(count)s entries were not changed.", done.unchanged),
-        _counted(
-            request, "%(count)s entry was resolved before.", "%(count)s entries were resolved before.", done.resolved
-        ),
-        _counted(request, "%(count)s id is unknown.", "%(count)s ids are unknown.", done.unknown),
+        *_not_landed(request, done),
         said,
     ]
     kind: MessageKind = "error" if still or done.unknown or not done.raw_ids else "success"
     return redirect_with_message(request, "/bad-rows", " ".join(filter(None, parts)), kind)
 
 
-def _counted(request: Request, one: str, many: str, ids: tuple[int, ...]) -> str:
-    return translate_count(request, one, many, len(ids)) if ids else ""
+def _not_landed(request: Request, done: CorrectionResult) -> Iterator[str]:
+    """Yield in words how many entries of the file were not landed, and why."""
+    count = len(done.unchanged)
+    if count:
+        yield translate_count(request, "%(count)s entry was not changed.", "%(count)s entries were not changed.", count)
+    count = len(done.resolved)
+    if count:
+        yield translate_count(
+            request, "%(count)s entry was resolved before.", "%(count)s entries were resolved before.", count
+        )
+    count = len(done.unknown)
+    if count:
+        yield translate_count(request, "%(count)s id is unknown.", "%(count)s ids are unknown.", count)
 
 
 def _refused(request: Request, why: str) -> Response:

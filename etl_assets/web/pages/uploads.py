@@ -17,6 +17,7 @@ from etl_assets.preview.preview import preview_files
 from etl_assets.preview.store import store_in
 from etl_assets.raw_orders.import_order import oldest_first
 from etl_assets.raw_orders.importing import Overrides, import_sheets, require_preset
+from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.readers.open_file import SUFFIXES
 from etl_assets.reporting.import_list import shown_name
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from etl_assets.settings import Settings
     from etl_assets.web.uploads import Upload
 
-FILE_KINDS: Final = (*SUFFIXES, ".zip", ".gz")
+FILE_KINDS: Final = tuple(dict.fromkeys((*SUFFIXES, ".gz")))
 PAGE: Final = "/imports/uploads"
 _READING: Final = BoundedSemaphore(2)
 """Previews at once: each reads a whole file, with the memory of a batch."""
@@ -168,7 +169,8 @@ def _preview(request: Request, upload: Upload) -> dict[str, Any]:
         files = [(path, preset, overrides) for path in paths]
         store = store_in(database, connection)
         given_by = translate(request, N_("chosen in the form"))
-        return preview_files(store, reader, files, settings, given_by, lambda _: nullcontext(_ignore)).as_dict()
+        found = preview_files(store, reader, files, settings, given_by, lambda _: nullcontext(_ignore), "page")
+        return found.as_dict()
 
 
 def _import(request: Request, path: Path, upload: Upload) -> list[ImportResult]:
@@ -235,7 +237,7 @@ def _names() -> dict[str, Any]:
 
 
 def _said(error: EtlError, path: Path) -> str:
-    return _without_path(str(error), path)
+    return _without_path(str(error.worded_for("page") if isinstance(error, ImportFileError) else error), path)
 
 
 def _without_path(text: str | None, path: Path) -> str:
