@@ -71,6 +71,7 @@ def preview_files(  # noqa: PLR0913  # what differs between the command and the 
     settings: Settings,
     given_by: str,
     progress: Callable[[str], AbstractContextManager[Callable[[int], None]]],
+    *,
     entry: Entry = "command",
 ) -> Preview:
     """Preview the import of files in this order.

@@ -57,7 +57,7 @@ def describe_format(presets: Iterable[str]) -> Remedy:
         command=f"Name one with --preset ({', '.join(presets)}),"
         " or draft a mapping with `etl-assets presets draft` for --mapping",
         inbox="Describe the columns in a file mapping.yaml beside it, or draft one with `etl-assets presets draft`",
-        page="Choose the format under “Change how it is read”; one that is not listed has to be added as a preset first",
+        page="Choose the format under “Change how it is read”; add one that is not listed as a preset first",
         source="Describe the columns in the mapping of the source",
     )
 

@@ -169,7 +169,7 @@ def _preview(request: Request, upload: Upload) -> dict[str, Any]:
         files = [(path, preset, overrides) for path in paths]
         store = store_in(database, connection)
         given_by = translate(request, N_("chosen in the form"))
-        found = preview_files(store, reader, files, settings, given_by, lambda _: nullcontext(_ignore), "page")
+        found = preview_files(store, reader, files, settings, given_by, lambda _: nullcontext(_ignore), entry="page")
         return found.as_dict()
 
 
