@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Generate exports of five platforms, import them, run all assets, show the leads
 	@$(BIN)/etl-assets demo
 
-dev: $(READY) ## The Dagster UI with its daemon on http://127.0.0.1:3000
+dev: $(READY) ## The web page on http://127.0.0.1:3001, the Dagster UI with its daemon on http://127.0.0.1:3000
 	@$(BIN)/etl-assets db upgrade
 	$(BIN)/etl-assets dev --port 3000
 

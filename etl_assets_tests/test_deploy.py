@@ -58,12 +58,16 @@ def delete(run_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The services of the units, on their own database; `proxied` is the proxy before the UI that may launch runs."""
+    """The services of the units, on their own database.
+
+    `proxied` is the proxy before the UI that may launch runs, `web` the one before the web page.
+    """
 
     instance: dg.DagsterInstance
     read_only: str
     full: str
     proxied: str | None
+    web: str | None
 
     def add_run(self) -> str:
         """Record a run that ended, for others to delete."""
@@ -110,17 +114,19 @@ def instance(host: Host) -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture(scope="module")
 def deployment(host: Host, instance: dg.DagsterInstance) -> Iterator[Deployment]:
-    read_only, full = free_port(), free_port()
+    read_only, full, web = free_port(), free_port(), free_port()
     with ExitStack() as stack:
         stack.enter_context(host.running("etl-assets-code"))
         wait_for_file(host.folder / "code.sock")
         stack.enter_context(host.running("etl-assets-ui-readonly", port=read_only))
         stack.enter_context(host.running("etl-assets-ui", port=full))
+        stack.enter_context(host.running("etl-assets-web", port=web))
         wait_for_port(read_only)
         wait_for_port(full)
+        wait_for_port(web)
         nginx = find_nginx()
-        proxied = stack.enter_context(proxy(host.folder, nginx, full)) if nginx else None
-        yield Deployment(instance, f"http://127.0.0.1:{read_only}", f"http://127.0.0.1:{full}", proxied)
+        proxied = stack.enter_context(proxy(host.folder, nginx, full, web)) if nginx else (None, None)
+        yield Deployment(instance, f"http://127.0.0.1:{read_only}", f"http://127.0.0.1:{full}", *proxied)
 
 
 @pytest.fixture
@@ -325,6 +331,31 @@ def test_the_proxy_opens_web_sockets_to_its_own_page_only(proxied: str) -> None:
         assert first_line(proxied, "GET /graphql", **upgrade, **headers).startswith("HTTP/1.1 403 ")
 
 
+@pytest.mark.slow
+def test_the_web_page_answers_through_the_proxy_when_it_has_users(deployment: Deployment, host: Host) -> None:
+    if deployment.web is None:
+        pytest.skip("nginx is not installed here")
+    with httpx.Client(base_url=deployment.web, follow_redirects=True, **PLAIN) as browser:
+        refused = browser.get("/leads", headers={"X-Forwarded-For": "127.0.0.1", "X-Remote-User": "root"})
+        assert refused.status_code == 403
+        assert "No users are set up" in refused.text
+        environment = {**host.variables("etl-assets-web"), "ETL_USER_PASSWORD": PASSWORD * 2}
+        command = [str(Path(sys.executable).with_name("etl-assets")), "users", "add", USER, "--role", "sales"]
+        subprocess.run(command, env=environment, cwd=host.folder, check=True, capture_output=True)
+        form = browser.get("/leads")
+        token = re.search(r'name="csrf_token" value="([^"]+)"', form.text)
+        assert token, form.text
+        fields = {"name": USER, "password": PASSWORD * 2, "csrf_token": token[1], "next": "/orders"}
+        page = browser.post("/login", data=fields, headers={"X-Forwarded-For": "203.0.113.5", **own(deployment.web)})
+        assert (page.status_code, page.url.path) == (200, "/orders")
+        assert browser.get("/", headers={"Host": "evil.example"}).status_code == 421
+    engine = sa.create_engine(sa.make_url(host.environment["ETL_DATABASE_URL"]).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
+        after = connection.execute(sa.text("SELECT after FROM etl.user_actions WHERE action = 'log in'")).scalar_one()
+    engine.dispose()
+    assert after == {"address": "127.0.0.1"}, "the client is what the proxy says, not what the client says"
+
+
 # --- the files ---
 
 
@@ -361,16 +392,16 @@ def test_the_containers_are_made_of_files_and_commands_that_exist() -> None:
     for source in " ".join(copied).split():
         assert (ROOT / source).exists(), source
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    assert set(services) == {"postgres", "migrate", "code", "daemon", "ui", "proxy"}
+    assert set(services) == {"postgres", "migrate", "code", "daemon", "ui", "web", "proxy"}
     for mounted in (volume for service in services.values() for volume in service["volumes"]):
         source = mounted.split(":")[0]
         assert not source.startswith("./") or source == "./passwords" or (DEPLOY / source).exists(), mounted
-    for name in ("code", "daemon", "ui"):
+    for name in ("code", "daemon", "ui", "web"):
         assert (Path(sys.executable).parent / services[name]["command"][0]).exists()
     assert "--read-only" in services["ui"]["command"]
     published = [port for service in services.values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:8080:8080"]
-    assert services["proxy"]["command"][2].count("listen 127.0.0.1:8080") == 1
+    assert published == ["127.0.0.1:8080:8080", "127.0.0.1:8081:8081"]
+    assert services["proxy"]["command"][2].count("listen 127.0.0.1:") == 1
 
 
 def test_the_services_get_their_settings_by_the_same_names_everywhere() -> None:

@@ -35,6 +35,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 READMES: Final = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 TRIALS: Final = (ROOT / "docs" / "trying-an-export.md", ROOT / "docs" / "trying-an-export.zh-CN.md")
 PLATFORMS: Final = (ROOT / "docs" / "platforms.md", ROOT / "docs" / "platforms.zh-CN.md")
+WEB: Final = (ROOT / "docs" / "web.md", ROOT / "docs" / "web.zh-CN.md")
 IMPORT_ID: Final = "3f2a"
 """Id of an import in these pages."""
 PAGES: Final = (*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -383,7 +384,7 @@ def test_paths_make_targets_and_settings_in_the_text_exist(page: Path) -> None:
     assert {name for name in re.findall(r"\bETL_[A-Z_]+\b", text) if f"{name}=" not in known} == set()
 
 
-@pytest.mark.parametrize("pages", [READMES, TRIALS, PLATFORMS], ids=lambda pages: pages[0].name)
+@pytest.mark.parametrize("pages", [READMES, TRIALS, PLATFORMS, WEB], ids=lambda pages: pages[0].name)
 def test_a_page_says_the_same_in_both_languages(pages: tuple[Path, Path]) -> None:
     english, chinese = (outline(page) for page in pages)
     assert english == chinese

@@ -447,6 +447,7 @@ def test_everything_that_dev_started_ends_with_a_part_of_it(settings: Settings, 
             "dagster api grpc",
             "dagster-daemon run",
             "etl-assets ui",
+            "etl-assets web",
             "etl_assets.ui.ending",
         )
         assert [part for part in parts if not any(part in line for line in lines)] == []

@@ -110,11 +110,12 @@ def _show_outcome(settings: Settings, status: dict[str, Any], platforms: list[di
     heading("What to do next", stderr=False)
     print_pairs(
         [
+            ("See the leads and the bad rows", "make dev, then http://127.0.0.1:3001 (the web page: docs/web.md)"),
+            ("See runs, assets and checks", "make dev, then http://127.0.0.1:3000 (Dagster's UI: docs/ui.md)"),
             ("Formats that are recognised", "etl-assets presets list (docs/platforms.md)"),
             ("Look at an export of yours", "etl-assets import --dry-run FILE --shop NAME"),
             ("Bring it in", f"drop it into {settings.inbox_folder}, or: etl-assets import FILE --shop NAME"),
             ("Compute the leads", "etl-assets run"),
-            ("Pages with figures", "make dev, then http://127.0.0.1:3000"),
             ("Begin without the demo's orders", "set ETL_HOME to another folder, or: etl-assets imports revert ID"),
         ]
     )

@@ -43,7 +43,7 @@ COMMANDS: Final = {
     "web": ("web", "Serve the web page: leads, orders, bad rows, imports, health. Until stopped."),
     "users": ("users", "Users of the web page: their roles and passwords."),
     "ui": ("ui", "Serve the Dagster UI on 127.0.0.1, to its own pages only, until stopped."),
-    "dev": ("dev", "Run the code server, the daemon with its sensors, and the UI, until stopped."),
+    "dev": ("dev", "Run the code server, the daemon with its sensors, the UI and the web page, until stopped."),
     "alerts": ("alerts", "Alerts about failed runs and checks."),
     "generate": (
         "generate",

@@ -1,4 +1,4 @@
-"""Development services: starts code server, daemon and guarded UI together, and ends them together.
+"""Development services: starts code server, daemon, web page and guarded UI together, and ends them together.
 
 If one of them ends, all do; and all end with this process, even if it is killed (see `ending`). Stands in for `dg dev`
 (docs/decisions.md, "etl-assets dev"). Dagster's services: https://docs.dagster.io/deployment/oss/oss-deployment-architecture.
@@ -7,11 +7,13 @@ If one of them ends, all do; and all end with this process, even if it is killed
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Self
@@ -21,9 +23,10 @@ import yaml
 from etl_assets.errors import EtlError
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.ui.ending import end_groups
-from etl_assets.ui.server import listening_socket
+from etl_assets.ui.server import ADDRESS, listening_socket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from etl_assets.settings import Settings
@@ -38,13 +41,20 @@ class DevError(EtlError):
     """Raised if a service can't be started or has ended by itself."""
 
 
-def run_dev(settings: Settings, *, port: int) -> None:
+def run_dev(settings: Settings, *, port: int, web_port: int, on_ready: Callable[[], None]) -> None:
     """Start the services and wait for Ctrl-C.
+
+    Args:
+        settings: where Dagster's instance is.
+        port: of the UI.
+        web_port: of the web page.
+        on_ready: called once both answer.
 
     Raises:
         EtlError: a service can't be started or has ended; the others were stopped.
     """
-    listening_socket(port).close()  # a taken port is reported at once, not when the code server is up
+    for one in (port, web_port):  # a taken port is reported at once, not when the code server is up
+        listening_socket(one).close()
     open_instance(settings).dispose()  # created once; sets DAGSTER_HOME for the services
     _handle_signals()
     with suppress(KeyboardInterrupt), TemporaryDirectory(prefix="etl-assets-") as folder, Services() as services:
@@ -56,9 +66,13 @@ def run_dev(settings: Settings, *, port: int) -> None:
             *("dagster", "code-server", "start", "--log-level", "warning", "--socket", str(code_socket)),
             *("--module-name", DEFINITIONS, "--location-name", LOCATION),
         )
-        services.wait_for(code_socket)
+        services.wait_for(code_socket.exists, "code server")
         services.start("daemon", "dagster-daemon", "run", "--workspace", str(workspace))
+        services.start("web page", "etl-assets", "web", "--port", str(web_port))
         services.start("UI", "etl-assets", "ui", "--port", str(port), "--workspace", str(workspace))
+        for name, one in (("web page", web_port), ("UI", port)):
+            services.wait_for(partial(_is_answered, one), name)
+        on_ready()
         services.wait()
 
 
@@ -98,13 +112,13 @@ class Services:
             self._watchdog.stdin.write(f"{process.pid}\n")
             self._watchdog.stdin.flush()
 
-    def wait_for(self, file: Path) -> None:
-        """Wait until a file exists. Raises `DevError` after a time-out, or if a process has ended."""
+    def wait_for(self, has_started: Callable[[], bool], name: str) -> None:
+        """Wait until a service has started. Raises `DevError` after a time-out, or if a process has ended."""
         until = time.monotonic() + SECONDS_TO_START
-        while not file.exists():
+        while not has_started():
             self._require_all()
             if time.monotonic() > until:
-                msg = f"The code server did not start within {SECONDS_TO_START} s; see its output above."
+                msg = f"The {name} did not start within {SECONDS_TO_START} s; see its output above."
                 raise DevError(msg)
             time.sleep(_POLL_SECONDS)
 
@@ -120,6 +134,11 @@ class Services:
             if code is not None:
                 msg = f"The {name} has ended (code {code}); see its output above. All other services were stopped."
                 raise DevError(msg)
+
+
+def _is_answered(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((ADDRESS, port)) == 0
 
 
 def _handle_signals() -> None:

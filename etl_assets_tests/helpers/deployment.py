@@ -120,15 +120,17 @@ def prepare_host(folder: Path, environment: Mapping[str, str]) -> Host:
 
 
 @contextmanager
-def proxy(folder: Path, program: str, upstream: int) -> Iterator[str]:
-    """Run nginx with deploy/nginx.conf on its own port for this upstream; yields its address."""
-    port = free_port()
+def proxy(folder: Path, program: str, ui: int, web: int) -> Iterator[tuple[str, str]]:
+    """Run nginx with deploy/nginx.conf on ports of its own before UI and web page; yields its two addresses."""
+    port, web_port = free_port(), free_port()
     hashed = subprocess.run(["openssl", "passwd", "-6", PASSWORD], check=True, capture_output=True, text=True).stdout
     (folder / "passwords").write_text(f"{USER}:{hashed}", encoding="utf-8")
     site = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
     for given, here in (
         ("127.0.0.1:8080", f"127.0.0.1:{port}"),
-        ("127.0.0.1:3001", f"127.0.0.1:{upstream}"),
+        ("127.0.0.1:8081", f"127.0.0.1:{web_port}"),
+        ("127.0.0.1:3000", f"127.0.0.1:{ui}"),
+        ("127.0.0.1:3001", f"127.0.0.1:{web}"),
         ("/etc/nginx/etl-assets.passwords", str(folder / "passwords")),
     ):
         assert given in site
@@ -149,7 +151,7 @@ def proxy(folder: Path, program: str, upstream: int) -> Iterator[str]:
     process = subprocess.Popen([*arguments, "-g", "daemon off;"])
     try:
         wait_for_port(port)
-        yield f"http://localhost:{port}"
+        yield f"http://localhost:{port}", f"http://localhost:{web_port}"
     finally:
         process.terminate()
         process.wait(WAIT_SECONDS)
