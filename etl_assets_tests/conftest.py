@@ -27,6 +27,7 @@ from etl_assets_tests.helpers.database_pool import DatabasePool
 from etl_assets_tests.helpers.effort import EXAMPLES, PROFILE
 from etl_assets_tests.helpers.in_process_reader import FilesHere
 from etl_assets_tests.helpers.kept_children import kept_children
+from etl_assets_tests.helpers.pipeline import land, raw_fields, run_all
 from etl_assets_tests.helpers.quick_dagster import make_dagster_quick
 from etl_assets_tests.helpers.web import WebClient
 
@@ -228,6 +229,19 @@ def services(settings: Settings) -> Iterator[Services]:
     built = build_services(settings)
     yield built
     built.database.dispose()
+
+
+@pytest.fixture
+def services_with_rows(services: Services) -> Services:
+    """A database with leads, a bad row and an import, for pages to show."""
+    rows = [
+        raw_fields("1", customer_name="Ann <b>", order_type="sample", items="Mug*2"),
+        raw_fields("2", customer_name="安娜", order_type="bulk", items="Cap*200"),
+        raw_fields("3", customer_name="Ben", amount="not a number"),
+    ]
+    land(services, rows)
+    run_all(services)
+    return services
 
 
 @pytest.fixture

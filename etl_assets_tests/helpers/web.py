@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from functools import cache
 from html import unescape
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
+import uvicorn
 from starlette.testclient import TestClient
 
 from etl_assets.web.app import create_app
@@ -14,9 +17,10 @@ from etl_assets.web.permissions import Role
 from etl_assets.web.security.passwords import hash_password
 from etl_assets.web.security.sessions import COOKIE
 from etl_assets.web.security.users import add_user, list_users, start_session
+from etl_assets.web.server import listening_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from httpx import Response
 
@@ -98,6 +102,23 @@ class WebClient:
                 add_user(connection, role, role, None)
             start_session(connection, session_id, role, hours=1)
         self.http.cookies.set(COOKIE, sessions.cookie(session_id), domain="127.0.0.1")
+
+
+@contextmanager
+def served(services: Services) -> Iterator[str]:
+    """Serve the web page by uvicorn in a thread, for a real browser; yields its address."""
+    with listening_socket("127.0.0.1", 0) as listener:
+        config = uvicorn.Config(
+            create_app(services.database.settings, services.database), lifespan="off", log_level="warning"
+        )
+        server = uvicorn.Server(config)
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(60)
 
 
 @cache

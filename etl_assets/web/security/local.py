@@ -1,7 +1,7 @@
 """Requests of this machine: the only ones that are answered while no users are set up.
 
 Hazards: DNS rebinding (a foreign host name that resolves to this machine), and a proxy on this machine that passes on
-requests of others.
+requests of others. See docs/decisions.md, "Page without users".
 """
 
 from __future__ import annotations

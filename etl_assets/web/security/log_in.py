@@ -1,7 +1,8 @@
 """Log-in by password: attempts are counted per name, per address and per both, before a password is looked at.
 
 The counts are in the database, so that they hold for all processes and survive restarts. Their subjects are keyed
-hashes: a password that was typed into the wrong field is not stored.
+hashes: a password that was typed into the wrong field is not stored. See
+docs/decisions.md, "Attempts are counted before the password".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Users of the web page and their sessions, as the database holds them.
 
 A user who is removed, or whose password changes, loses all sessions in the same transaction: each request looks its
-session up. Changes are recorded as user actions.
+session up (docs/decisions.md, "Sessions in the database"). Changes are recorded as user actions.
 """
 
 from __future__ import annotations
