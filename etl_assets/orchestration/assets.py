@@ -154,8 +154,11 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
         with reported_errors(asset):
             result = run_asset(asset, services, run_id=context.run.run_id, full_refresh=config.full_refresh)
         context.log.info("%s: %s", asset, result.as_dict())
-        metadata = chart_metadata(database, asset, context.log)
-        metadata |= result_metadata(database, asset, context.run.run_id, result)
+        charts = chart_metadata(database, asset, context.log)
+        figures = result_metadata(database, asset, context.run.run_id, result)
+        rows = sample_rows(database, spec.table)
+        # The rows of leads are what users look for there.
+        metadata = rows | charts | figures if asset == "leads" else charts | figures | rows
         if asset != "orders":
             return dg.MaterializeResult(metadata=metadata)
         held = _held_imports(database, context.run.run_id, result)

@@ -79,7 +79,7 @@ def column_schema(table: str) -> dg.TableSchema:
 
 
 def result_metadata(database: Database, asset: AssetName, run_id: str, result: StepResult) -> dict[str, Any]:
-    """Return the metadata of a materialisation: counts and rates (plotted by the UI), changed rows and sample rows."""
+    """Return the figures of a materialisation: counts and rates (plotted by the UI) and changed rows."""
     table = TABLE_OF[asset]
     seconds = result.duration
     counts = {
@@ -100,7 +100,6 @@ def result_metadata(database: Database, asset: AssetName, run_id: str, result: S
         "quarantined_share": round(result.counts.quarantined / rows, 6) if rows else 0.0,
         **changed_rows(database, asset, run_id, result),
         **({"new_leads": result.counts.inserted} if asset == "leads" else {}),
-        **sample_rows(database, table),
     }
 
 

@@ -22,17 +22,17 @@ PROCESS_TAG: Final = f"{_HIDDEN}process"
 
 IMPORTS_TAG: Final = "imports"
 """Files and sources that a run imports or processes."""
-NAMES_SHOWN: Final = 2
-LONGEST_NAME: Final = 40
+LONGEST_NAME: Final = 30
+"""Longer names would not fit in the list of runs."""
 
 
 def imports_tag(sources: Sequence[str]) -> dict[str, str]:
     """Return the tag that names imports by their sources: files without their folders; none without sources."""
     if not sources:
         return {}
-    names = [_shortened(PurePath(source).name or source) for source in dict.fromkeys(sources)]
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return {IMPORTS_TAG: ", ".join(names[:NAMES_SHOWN]) + more}
+    first, *others = dict.fromkeys(PurePath(source).name or source for source in sources)
+    more = f" and {len(others)} more" if others else ""
+    return {IMPORTS_TAG: f"{_shortened(first)}{more}"}
 
 
 def _shortened(name: str) -> str:

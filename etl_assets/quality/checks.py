@@ -138,7 +138,8 @@ def _open_quarantine(asset: AssetName) -> Check:
     return Check(
         name="no_open_quarantine",
         asset=asset,
-        description="No row waits in quarantine: correct it with the jobs `export_quarantine` and `replay_quarantine`.",
+        description="No row waits in quarantine: correct it with the jobs `export_quarantine` and `replay_quarantine`,"
+        " or close it with `dismiss_quarantine`.",
         query=(
             "SELECT file, line, reason_code, reason, date_trunc('second', quarantined_at) AS quarantined_at,"
             " quarantine_id FROM quarantine_list WHERE asset = :asset AND is_open ORDER BY quarantine_id"
