@@ -15,10 +15,14 @@ from etl_assets.cli.output import (
     print_records,
 )
 from etl_assets.cli.session import load_settings, opened_database
-from etl_assets.presets.field_types import is_timezone
-from etl_assets.shop.configure import SETTINGS, AmbiguousShopError, list_shops, set_shop
-from etl_assets.values.currencies import currency_code
-from etl_assets.values.text import clean_text_str
+from etl_assets.shop.configure import (
+    SETTINGS,
+    AmbiguousShopError,
+    ShopSettingError,
+    list_shops,
+    set_shop,
+    valid_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Shops: their time zone, currency and shown name.", no_args_is_help=True, add_completion=False)
 
+OPTION_OF: Final = {"timezone": "--timezone", "default_currency": "--currency"}
+"""Column of a setting → option that may be wrong."""
 COLUMNS: Final = ("platform", "shop_name", *SETTINGS, "currency")
 
 
@@ -81,21 +87,13 @@ def _show(change: ShopChange, *, as_json: bool) -> None:
 
 def _require_settings(timezone: str | None, currency: str | None, name_shown: str | None) -> Mapping[str, str | None]:
     """Return the settings that the options give, by their columns."""
-    settings: dict[str, str | None] = {}
-    if timezone is not None:
-        if not is_timezone(timezone):
-            msg = f"--timezone: there is no time zone {timezone!r}; use a name such as Asia/Shanghai or Europe/London."
-            raise WrongUseError(msg)
-        settings["timezone"] = timezone
-    if currency is not None:
-        try:
-            settings["default_currency"] = currency_code(currency) if currency.strip() else None
-        except ValueError as error:
-            msg = f"--currency: {error}."
-            raise WrongUseError(msg) from None
-    if name_shown is not None:
-        settings["shown_name"] = clean_text_str(name_shown)
-    if not settings:
+    typed = {"timezone": timezone, "default_currency": currency, "shown_name": name_shown}
+    given = {column: text for column, text in typed.items() if text is not None}
+    if not given:
         msg = "Give at least one of --timezone, --currency and --name-shown."
         raise WrongUseError(msg)
-    return settings
+    try:
+        return valid_settings(given)
+    except ShopSettingError as error:
+        msg = f"{OPTION_OF[error.setting]}: {error}"
+        raise WrongUseError(msg) from None

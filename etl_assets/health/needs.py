@@ -54,7 +54,7 @@ NeedKind = Literal[
 
 SENTENCES: Final[Mapping[NeedKind, str]] = {
     "part_unreadable": "%(part)s could not be read: %(reason)s.",
-    "import_refused": "%(file)s was refused.",
+    "import_refused": "Refused: %(file)s.",
     "import_held": "%(file)s is held until somebody accepts or reverts it (%(rows)s orders).",
     "import_unreadable": "None of the %(rows)s orders of %(file)s could be read.",
     "inputs_stuck": "Inputs could not be taken in: %(count)s.",
@@ -70,7 +70,7 @@ SENTENCES: Final[Mapping[NeedKind, str]] = {
     "daemon_silent": "Dagster's daemon has been silent for %(age)s: no sensor and no schedule works.",
     "switched_off": "Sensors or schedules are switched off: %(names)s.",
     "disk_low": "The disk of ETL_HOME has %(free)s left.",
-    "shop_late": "%(shop)s has brought nothing for %(days)s days; usually orders come within %(usual)s.",
+    "shop_late": "%(shop)s has brought nothing for %(days)s days (usual: %(usual)s at most).",
 }
 """Sentence of each kind, with the values of the need; also the key of its translations."""
 
@@ -224,7 +224,7 @@ def _of_backlog(tables: TableState, *, is_running: bool) -> Iterator[Need]:
 def _of_shops(tables: TableState, today: dt.date) -> Iterator[Need]:
     late = shop_rhythms(tables.arrivals, today).filter("is_late")
     for row in late.iter_rows(named=True):
-        values = {"shop": row["shop_name"], "days": f"{row['silent_days']:,}", "usual": f"{row['usual_days']:,}"}
+        values = {"shop": row["shown_name"], "days": f"{row['silent_days']:,}", "usual": f"{row['usual_days']:,}"}
         since = dt.datetime.combine(row["last_day"], dt.time(), dt.UTC)
         yield Need("shop_late", "warn", values, row["platform"], since)
 

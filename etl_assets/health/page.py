@@ -157,7 +157,7 @@ def _shops(tables: TableState, now: dt.datetime) -> str:
     if rhythms.is_empty():
         return NONE
     rows = [
-        [row["shop_name"], row["platform"], str(row["last_day"]), row["silent_days"], row["usual_days"]]
+        [row["shown_name"], row["platform"], str(row["last_day"]), row["silent_days"], row["usual_days"]]
         for row in rhythms.head(SHOWN).iter_rows(named=True)
     ]
     header = ["shop", "platform", "last import on", "days since", "usually within (days)"]

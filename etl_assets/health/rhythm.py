@@ -23,10 +23,11 @@ LATE: Final = 1.5
 CLOSED_AFTER_DAYS: Final = 90
 """A shop that has been silent for longer, and for four times its usual gap, counts as closed, not as late."""
 
-ARRIVALS: Final = {"platform": pl.String(), "shop_name": pl.String(), "day": pl.Date()}
+ARRIVALS: Final = {"platform": pl.String(), "shop_name": pl.String(), "shown_name": pl.String(), "day": pl.Date()}
 RHYTHM: Final = {
     "platform": pl.String(),
     "shop_name": pl.String(),
+    "shown_name": pl.String(),
     "last_day": pl.Date(),
     "usual_days": pl.Int64(),
     "silent_days": pl.Int64(),
@@ -56,6 +57,7 @@ def shop_rhythms(arrivals: pl.DataFrame, today: dt.date) -> pl.DataFrame:
     return (
         arrivals.group_by(shop)
         .agg(
+            pl.col("shown_name").first(),
             last_day=pl.col("day").max(),
             days=pl.len(),
             usual_days=gaps.quantile(USUAL, interpolation="higher").cast(pl.Int64),

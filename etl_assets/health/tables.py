@@ -46,7 +46,7 @@ _ASSETS: Final = """
     ORDER BY a.place
 """
 _ARRIVALS: Final = f"""
-    SELECT s.platform, coalesce(s.shown_name, s.shop_name) AS shop_name, a.day
+    SELECT s.platform, s.shop_name, coalesce(s.shown_name, s.shop_name) AS shown_name, a.day
     FROM shop_configs s CROSS JOIN LATERAL (
         SELECT day FROM shop_arrivals WHERE platform = s.platform AND shop_name = s.shop_name
         ORDER BY day DESC LIMIT {DAYS_LOOKED_AT:d}

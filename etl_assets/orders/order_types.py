@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from etl_assets.database.schema import order_type_mappings
+from etl_assets.database.schema import order_type_mappings, order_types
 from etl_assets.errors import EtlError
 from etl_assets.user_actions import record_user_action
 from etl_assets.values.text import MAX_KEY_BYTES, normalize_case_str
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
 
 SYSTEM_ORDER_TYPES: Final = ("SAMPLE", "PROOF", "BULK")
+TYPES_LOOKED_AT: Final = 1_000
+TYPES_SHOWN: Final = 50
 
 
 class OrderTypeError(EtlError):
@@ -28,6 +30,15 @@ def list_order_types(database: Database) -> dict[str, str]:
     with database.transaction() as connection:
         rows = connection.execute(sa.select(order_type_mappings).order_by(order_type_mappings.c.raw_order_type))
         return {raw: system for raw, system in rows}  # noqa: C416  # rows are no pairs to the type checker
+
+
+def unmapped_order_types(database: Database) -> list[str]:
+    """Return order types of orders that no mapping names, those that came last first, at most `TYPES_SHOWN`."""
+    mapped = {normalize_case_str(raw) for raw in list_order_types(database)}
+    with database.transaction() as connection:
+        newest = sa.select(order_types.c.order_type).order_by(order_types.c.first_seen_at.desc()).limit(TYPES_LOOKED_AT)
+        found = [str(one) for one in connection.execute(newest).scalars()]
+    return [one for one in found if normalize_case_str(one) not in mapped][:TYPES_SHOWN]
 
 
 def set_order_types(database: Database, mappings: Mapping[str, str], *, user_name: str | None = None) -> dict[str, str]:

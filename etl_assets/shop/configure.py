@@ -18,8 +18,10 @@ from etl_assets.ledger import queue
 from etl_assets.ledger.batches import BatchCounts, close_batch, open_batch, outdate_batches
 from etl_assets.ledger.queue import RawIdRange
 from etl_assets.ledger.range_sql import LIVE
+from etl_assets.presets.field_types import is_timezone
 from etl_assets.shop.transform import SHOP_KEY
 from etl_assets.user_actions import record_user_action
+from etl_assets.values.currencies import currency_code
 from etl_assets.values.text import clean_text, clean_text_str
 
 if TYPE_CHECKING:
@@ -46,6 +48,37 @@ class AmbiguousShopError(EtlError):
     """Several platforms have a shop of this name."""
 
 
+class ShopSettingError(EtlError):
+    """A value is no setting of a shop. `setting` is the column."""
+
+    def __init__(self, setting: str, message: str) -> None:
+        super().__init__(message)
+        self.setting = setting
+
+
+def valid_settings(settings: Mapping[str, str]) -> dict[str, str | None]:
+    """Return texts that a user typed as settings; an empty currency or name is none.
+
+    Raises:
+        ShopSettingError: there is no such time zone or currency.
+    """
+    valid: dict[str, str | None] = {}
+    for column, text in settings.items():
+        if column == "timezone":
+            if not is_timezone(text):
+                msg = f"there is no time zone {text!r}; use a name such as Asia/Shanghai or Europe/London."
+                raise ShopSettingError(column, msg)
+            valid[column] = text
+        elif column == "default_currency":
+            try:
+                valid[column] = currency_code(text) if text.strip() else None
+            except ValueError as error:
+                raise ShopSettingError(column, f"{error}.") from None
+        else:
+            valid[column] = clean_text_str(text)
+    return valid
+
+
 @dataclass(frozen=True, slots=True)
 class ShopChange:
     """Outcome of a change to a shop's settings."""
@@ -62,6 +95,17 @@ def list_shops(database: Database) -> list[dict[str, Any]]:
     """Return all shops with their settings, by platform and name."""
     with database.transaction() as connection:
         return [_without_id(shop) for shop in _shops(connection, "ORDER BY platform, shop_name")]
+
+
+def read_shop(database: Database, name: str, platform: str | None) -> dict[str, Any]:
+    """Return one shop with its settings.
+
+    Raises:
+        UnknownShopError: there is no such shop.
+        AmbiguousShopError: there are several.
+    """
+    with database.transaction() as connection:
+        return _without_id(_require_shop(connection, name, platform))
 
 
 def set_shop(
