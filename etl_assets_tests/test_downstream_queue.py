@@ -15,12 +15,13 @@ from etl_assets.ledger.queue import enqueue_everything
 from etl_assets.orders.transform import CUSTOMER_VALUES, ORDER_KEY
 from etl_assets.quality.running import run_checks
 from etl_assets.run.registry import run_asset
-from etl_assets_tests.helpers.pipeline import comparable, land, query, raw_fields, run_all, scalar
+from etl_assets_tests.helpers.pipeline import comparable, land, query, raw_fields, run_all, scalar, services_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from etl_assets.pipeline.protocol import Services
+    from etl_assets_tests.helpers.database_pool import DatabasePool
 
 pytestmark = pytest.mark.slow
 
@@ -40,13 +41,25 @@ def shipped(order_id: str, **fields: str) -> dict[str, str | None]:
     return paid(order_id, **({"order_status": "shipped", "updated_at": "2024-02-01"} | fields))
 
 
-@pytest.fixture
-def done(services: Services) -> Services:
+@pytest.fixture(scope="module")
+def done_database(database_pool: DatabasePool) -> Iterator[str]:
     """Two orders of one customer, loaded and checked."""
-    land(services, [paid("1"), paid("2")])
-    run_all(services)
-    check_all(services)
-    return services
+    with database_pool.copy() as url:
+        services = services_of(url)
+        land(services, [paid("1"), paid("2")])
+        run_all(services)
+        check_all(services)
+        services.database.dispose()
+        yield str(url.database)
+
+
+@pytest.fixture
+def done(database_pool: DatabasePool, done_database: str) -> Iterator[Services]:
+    """Services on a copy of that database."""
+    with database_pool.copy(done_database) as url:
+        services = services_of(url)
+        yield services
+        services.database.dispose()
 
 
 def check_all(services: Services) -> None:

@@ -118,10 +118,10 @@ def test_without_sources_there_is_no_schedule_that_reads_them(settings: Settings
     assert "sources" in names(settings.model_copy(update={"sources": tmp_path / "sources.yaml"}))
 
 
-def test_two_hundred_materialisations_between_two_ticks_are_one_run(
+def test_many_materialisations_between_two_ticks_are_one_run(
     services: Services, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    for number in range(200):
+    for number in range(40):
         pipeline.land(services, [pipeline.raw_fields(str(number))])
         run_asset("shop", services)
     request = tick("orders", services, instance)
@@ -130,7 +130,7 @@ def test_two_hundred_materialisations_between_two_ticks_are_one_run(
     execute(request, services, instance)
     assert "Nothing is pending" in str(tick("orders", services, instance))
     with services.database.transaction() as connection:
-        assert connection.execute(sa.text("SELECT count(*) FROM orders")).scalar_one() == 200
+        assert connection.execute(sa.text("SELECT count(*) FROM orders")).scalar_one() == 40
 
 
 def execute(request: dg.RunRequest, services: Services, instance: dg.DagsterInstance) -> bool:

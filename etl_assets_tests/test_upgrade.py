@@ -17,7 +17,6 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from pydantic import SecretStr
 
 from etl_assets.asset_graph import TABLE_OF, TABLES_OF
 from etl_assets.database import embedded, migrate
@@ -29,7 +28,7 @@ from etl_assets.quality.running import run_checks
 from etl_assets.raw_orders.load import fail_import, register_import
 from etl_assets.run.registry import build_services, run_asset
 from etl_assets.settings import Settings
-from etl_assets_tests.helpers.pipeline import PRESET, comparable, land, query, raw_fields, run_all, scalar
+from etl_assets_tests.helpers.pipeline import PRESET, comparable, land, query, raw_fields, run_all, scalar, services_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,10 +175,6 @@ def expected(database_pool: DatabasePool, in_use: Services) -> Iterator[dict[str
         services = services_of(url)
         yield go_on(services)
         services.database.dispose()
-
-
-def services_of(url: sa.URL) -> Services:
-    return build_services(Settings(database_url=SecretStr(url.render_as_string(hide_password=False))))
 
 
 @pytest.mark.parametrize("revision", RELEASED)

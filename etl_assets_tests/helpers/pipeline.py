@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from etl_assets.asset_graph import STEP_ASSETS, TABLES_OF
 from etl_assets.errors import BatchFailedError
@@ -14,7 +15,8 @@ from etl_assets.presets.model import COLUMNS_OF_LINES, RAW_COLUMNS, Preset
 from etl_assets.raw_orders.extract import ReadCounts
 from etl_assets.raw_orders.load import complete_import, copy_raw_orders, register_import
 from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
-from etl_assets.run.registry import STEPS, run_asset
+from etl_assets.run.registry import STEPS, build_services, run_asset
+from etl_assets.settings import Settings
 from etl_assets.values.identifiers import CUSTOMER_NAMESPACE, LEAD_NAMESPACE
 from etl_assets_tests.helpers import oracle
 from etl_assets_tests.helpers.database_pool import empty
@@ -73,6 +75,11 @@ class Stored:
 def raw_fields(order_id: str | None, **fields: str | None) -> dict[str, str | None]:
     """Make the text columns of a raw row of shop `s` on platform `p`; columns not given are empty."""
     return {**dict.fromkeys((*RAW_COLUMNS, "defect")), "platform": "p", "shop": "s", "order_id": order_id, **fields}
+
+
+def services_of(url: sa.URL) -> Services:
+    """Build services on a database."""
+    return build_services(Settings(database_url=SecretStr(url.render_as_string(hide_password=False))))
 
 
 def land(services: Services, rows: Sequence[Mapping[str, str | None]], preset: Preset = PRESET) -> UUID:
