@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from etl_assets.errors import EtlError
 from etl_assets.presets.catalog import get_preset
 from etl_assets.quarantine.corrections import build_corrections, import_corrections
+from etl_assets.raw_orders.dismiss import dismiss_imports
 from etl_assets.raw_orders.importing import Overrides, import_file
 from etl_assets.raw_orders.load import record_failed_import
-from etl_assets.raw_orders.refused_files import dismiss_failed_import
 from etl_assets.reporting import import_list
 from etl_assets.reporting.failed_imports import read_failed_imports
 from etl_assets.reporting.import_fates import count_fates
@@ -40,7 +40,7 @@ def read(services: Services, function: Callable[..., Any], *arguments: Any, **op
 
 
 def test_imports_are_listed_by_choice_name_and_page(services: Services, tmp_path: Path) -> None:
-    first = land(services, tmp_path / "May.csv", "s,1,kim,5,2026-01-01,Mug", "s,2,kim,x,2026-01-01,Mug")
+    land(services, tmp_path / "May.csv", "s,1,kim,5,2026-01-01,Mug", "s,2,kim,x,2026-01-01,Mug")
     second = land(services, tmp_path / "june.csv", "s,3,kim,5,2026-01-01,Mug")
     refused = record_failed_import(services.database, tmp_path / "july.csv", EtlError(f"{tmp_path}/july.csv: no."))
     run_all(services)
@@ -61,9 +61,7 @@ def test_imports_are_listed_by_choice_name_and_page(services: Services, tmp_path
     assert [one.name for one in read(services, list_page, before=listed[1].place, limit=1)] == ["june.csv"]
     assert read(services, list_page, choice="bad") == []
     assert read(services, count_choices) == {"held": 0, "refused": 1}
-    assert dismiss_failed_import(services.database, refused.import_id, "a test", user_name="lee")
-    assert not dismiss_failed_import(services.database, refused.import_id, "again")
-    assert not dismiss_failed_import(services.database, first, "not refused")
+    dismiss_imports(services.database, [refused.import_id], "a test", user_name="lee")
     assert read(services, count_choices) == {"held": 0, "refused": 0}
     (dismissed,) = read(services, list_page, choice="dismissed")
     assert (dismissed.name, dismissed.note) == ("july.csv", "a test")
@@ -71,7 +69,7 @@ def test_imports_are_listed_by_choice_name_and_page(services: Services, tmp_path
     actions = query(services, "SELECT user_name, action, after FROM user_actions ORDER BY action_id")
     assert [tuple(one.values()) for one in actions[1:]] == [
         ("lee", "imports revert", {"status": "reverted", "reason": "twice"}),
-        ("lee", "imports dismiss", {"status": "dismissed", "reason": "a test"}),
+        ("lee", "imports dismiss", {"dismissed": True, "note": "a test"}),
     ]
 
 

@@ -144,17 +144,7 @@ def form_of(request: Request) -> FormData:
 def form_text(request: Request, name: str, default: str = "") -> str:
     """Return a text field of the form, trimmed; a file under this name counts as absent."""
     value = form_of(request).get(name, default)
-    return storable(value).strip() if isinstance(value, str) else default
-
-
-def query_text(request: Request, name: str) -> str:
-    """Return a text of the query, trimmed; empty where it is absent."""
-    return storable(request.query_params.get(name, "")).strip()
-
-
-def storable(text: str) -> str:
-    """Return a text without NUL, which the database refuses even in a search."""
-    return text.replace("\0", "")
+    return value.strip() if isinstance(value, str) else default
 
 
 def user_of(request: Request) -> User:

@@ -22,7 +22,6 @@ from starlette.datastructures import UploadFile
 from etl_assets.errors import EtlError
 from etl_assets.folders import problem_of
 from etl_assets.web.language import N_
-from etl_assets.web.page import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,7 +191,7 @@ def options_of(form: FormData) -> Options:
     """Return the options that a form names."""
     names = Options.__slots__
     texts = {name: form.get(name, "") for name in names}
-    return Options(**{name: storable(text).strip() for name, text in texts.items() if isinstance(text, str)})
+    return Options(**{name: text.strip() for name, text in texts.items() if isinstance(text, str)})
 
 
 def _not_kept(error: OSError) -> UploadError:

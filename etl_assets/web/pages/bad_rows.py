@@ -37,7 +37,6 @@ from etl_assets.web.page import (
     is_fragment,
     redirect_with_message,
     render,
-    storable,
     translate,
     translate_count,
     user_of,
@@ -128,7 +127,7 @@ def correct_row(request: Request) -> Response:
     form = form_of(request)
     texts = {name: form[name] for name in RAW_COLUMNS if name in form and name not in row.cut}
     corrected: dict[str, Any] = {
-        name: storable(text).replace("\r\n", "\n") for name, text in texts.items() if isinstance(text, str)
+        name: text.replace("\r\n", "\n") for name, text in texts.items() if isinstance(text, str)
     }
     if not corrected:
         raise HTTPException(400)
@@ -196,7 +195,7 @@ def run_rows_again(request: Request) -> Response:
 def filter_of(values: Mapping[str, str]) -> RowFilter:
     """Return the filter that an address or a form names; what can't be one counts as not given."""
     return RowFilter(
-        reason_code=storable(values.get("reason", "")) or None,
+        reason_code=values.get("reason") or None,
         shop_id=_number(values.get("shop"), 2**31 - 1),
         import_id=_uuid(values.get("import")),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from starlette.exceptions import HTTPException
 
-from etl_assets.raw_orders.refused_files import dismiss_failed_import
+from etl_assets.raw_orders.dismiss import DismissImportError, dismiss_imports
 from etl_assets.reporting.held import read_held_imports
 from etl_assets.reporting.import_list import read_listed, read_revert_effects
 from etl_assets.reverts.imports import ByUser, RevertError, accept_imports, restore_imports, revert_imports
@@ -107,8 +107,11 @@ def dismiss_import(request: Request) -> Response:
     page = f"/imports/{import_id}"
     if not reason:
         return redirect_with_message(request, page, translate(request, N_("Write a reason, please.")), "error")
-    user = user_of(request)
-    if not dismiss_failed_import(database_of(request), import_id, reason[:1000], user_name=user.name):
+    try:
+        done = dismiss_imports(database_of(request), [import_id], reason[:1000], user_name=user_of(request).name)
+    except DismissImportError:
+        done = []
+    if not any(one.is_changed for one in done):
         text = translate(request, N_("Nothing was to be changed: somebody has done it before."))
         return redirect_with_message(request, page, text, "error")
     return redirect_with_message(request, page, translate(request, N_("Dismissed. Nothing of the file was imported.")))

@@ -24,7 +24,7 @@ from etl_assets.reporting.import_list import (
 from etl_assets.reporting.imports import describe_mapping, read_import
 from etl_assets.web.labels import COLUMN_LABELS, FATE_LABELS, STATUS_LABELS, fault_text
 from etl_assets.web.language import N_
-from etl_assets.web.page import PageRoute, database_of, is_fragment, query_text, render, settings_of
+from etl_assets.web.page import PageRoute, database_of, is_fragment, render, settings_of
 from etl_assets.web.permissions import Permission
 from etl_assets.web.processing import BACKGROUND_RUN, rows_left
 from etl_assets.web.uploads import Uploads
@@ -49,9 +49,10 @@ CHOICES: Final = (
 
 def show_list(request: Request) -> Response:
     """Show the imports of a choice, newest first."""
-    named = query_text(request, "show")
+    query = request.query_params
+    named = query.get("show", "")
     choice: Choice = named if named in CONDITIONS else ""
-    search, before = query_text(request, "search")[:200], _place(query_text(request, "before"))
+    search, before = query.get("search", "").strip()[:200], _place(query.get("before", ""))
     Uploads(settings_of(request).home).remove_old()
     with database_of(request).transaction() as connection:
         imports = list_page(connection, choice=choice, search=search, before=before, limit=PAGE_IMPORTS + 1)
