@@ -1,5 +1,5 @@
-"""Tables of the pipeline's own state: ledger, change log, queue, deleted shops, fencing tokens, events, alerts,
-inbox, sources.
+"""Tables of the pipeline's own state: findings of imports, ledger, change log, queue, deleted shops, fencing tokens,
+events, alerts, inbox, sources.
 
 Tables of data are in `schema`, which imports this module: its `metadata` has all tables.
 """
@@ -58,6 +58,16 @@ etl_batches: Final = Table(
     timestamp_column("started_at", required=True),
     now_column("finished_at"),
     Index(None, "asset", "batch_id"),
+)
+
+import_findings: Final = Table(
+    "import_findings",
+    metadata,
+    Column("import_id", UUID(as_uuid=True), primary_key=True),
+    Column("code", Text, primary_key=True, comment="kind of finding: see raw_orders.findings"),
+    Column("subject", Text, primary_key=True, comment="the header, column or status that it is about"),
+    Column("row_count", BigInteger, nullable=False, comment="rows, lines or columns concerned"),
+    Column("first_line", Integer, comment="line of the source at which it was first met"),
 )
 
 etl_work: Final = Table(

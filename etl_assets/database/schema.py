@@ -45,6 +45,9 @@ __all__ = ["metadata"]
 ORIGIN_OF_IMPORT: Final = r"regexp_replace(regexp_replace(source, '/failed/([^/]*)$', '/\1'), '\.[^./]*$', '')"
 """SQL of what imports of one file have in common: its path without the suffix, and without the folder `failed`."""
 
+REWRITES_OTHERS: Final = "is_redecided OR (mapping->>'holds') = 'lines'"
+"""SQL condition on imports whose batches write orders that come from rows of others: reverted ones, files of lines."""
+
 import_tasks: Final = Table(
     "import_tasks",
     metadata,
@@ -79,17 +82,10 @@ import_tasks: Final = Table(
     Index(None, "feed", "batch_id"),
     Index(None, "created_at"),
     Index("ix_import_tasks_origin", text(ORIGIN_OF_IMPORT), postgresql_using="hash"),
+    Index(
+        "ix_import_tasks_rewriting", "import_id", postgresql_where=text("is_redecided OR (mapping->>'holds') = 'lines'")
+    ),
     Index("ix_import_tasks_failed", "created_at", postgresql_where=text("status = 'failed' AND dismissed_at IS NULL")),
-)
-
-import_findings: Final = Table(
-    "import_findings",
-    metadata,
-    Column("import_id", UUID(as_uuid=True), primary_key=True),
-    Column("code", Text, primary_key=True, comment="kind of finding: see raw_orders.findings"),
-    Column("subject", Text, primary_key=True, comment="the header, column or status that it is about"),
-    Column("row_count", BigInteger, nullable=False, comment="rows, lines or columns concerned"),
-    Column("first_line", Integer, comment="line of the source at which it was first met"),
 )
 
 REFUNDED: Final = "given back to the buyer, part of amount; null where the export says nothing"

@@ -72,10 +72,12 @@ LIVE: Final = "t.status = 'completed' AND r.corrects_reverted IS NOT TRUE"
 corrects. The one place of that condition (docs/decisions.md, "Reverted imports")."""
 
 
-BATCHES_OF_IMPORT: Final = """
+REWRITES_OTHERS: Final = "(t.is_redecided OR (t.mapping->>'holds') = 'lines')"
+"""SQL condition on imports `t` whose batches write orders that come from rows of others; a partial index has them."""
+
+BATCHES_OF_IMPORT: Final = f"""
     b.asset = 'orders' AND b.batch_id > :batch_id AND (:import_id = ANY (b.import_ids) OR EXISTS (
-        SELECT FROM import_tasks t
-        WHERE t.import_id = ANY (b.import_ids) AND (t.is_redecided OR t.mapping ->> 'holds' = 'lines')
+        SELECT FROM import_tasks t WHERE t.import_id = ANY (b.import_ids) AND {REWRITES_OTHERS}
     ))
 """
 """SQL condition on batches `b` of orders that may have written orders from the rows of an import: its own ones, and

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from etl_assets.ledger.range_sql import BATCHES_OF_IMPORT
+from etl_assets.ledger.range_sql import REWRITES_OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,6 @@ FATES: Final = (
 says the same; its lines wait for their order; it could not be read; that was dismissed; it is reverted; it waits with
 its held import; or it has yet to be processed (a revert, too)."""
 
-_BATCHES: Final = BATCHES_OF_IMPORT.replace(":batch_id", "c.batch_id").replace(":import_id", "c.import_id")
 _OWN: Final = "(c.is_alone OR EXISTS (SELECT FROM raw_orders r WHERE r.raw_id = {of} AND r.import_id = c.import_id))"
 """SQL condition that a raw row between the bounds of an import `c` is one of its own."""
 _COUNTS: Final = f"""
@@ -36,6 +35,13 @@ _COUNTS: Final = f"""
                ), '{{}}') AS processed
         FROM import_tasks t WHERE t.import_id = ANY (:import_ids) AND t.batch_id IS NOT NULL
         AND t.last_raw_id IS NOT NULL
+    ), batches AS MATERIALIZED (
+        SELECT b.batch_id, b.import_ids, b.batch_id IN (
+            SELECT w.batch_id FROM import_tasks t JOIN (
+                SELECT w.batch_id, unnest(w.import_ids) AS import_id FROM etl_batches w WHERE w.asset = 'orders'
+            ) w USING (import_id) WHERE {REWRITES_OTHERS}
+        ) AS rewrites_others
+        FROM etl_batches b WHERE b.asset = 'orders' AND b.batch_id > (SELECT min(batch_id) FROM chosen)
     )
     SELECT c.import_id, c.status, c.rows, sum(p.processed) AS processed, sum(p.current) AS current,
            sum(p.waiting) AS waiting, sum(p.quarantined) AS quarantined, sum(p.dismissed) AS dismissed,
@@ -48,7 +54,10 @@ _COUNTS: Final = f"""
         FROM unnest(c.processed) ids LEFT JOIN LATERAL (
             SELECT (
                 SELECT count(*) FROM orders o
-                WHERE o.batch_id = ANY (ARRAY(SELECT b.batch_id FROM etl_batches b WHERE {_BATCHES}))
+                WHERE o.batch_id = ANY (ARRAY(
+                    SELECT b.batch_id FROM batches b
+                    WHERE b.batch_id > c.batch_id AND (b.rewrites_others OR c.import_id = ANY (b.import_ids))
+                ))
                 AND o.raw_id >= lower(ids) AND o.raw_id < upper(ids) AND {_OWN.format(of="o.raw_id")}
             ) + (
                 SELECT count(*) FROM orders o

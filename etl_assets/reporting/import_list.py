@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import sqlalchemy as sa
 
 from etl_assets.ledger.range_sql import BATCHES_OF_IMPORT
-from etl_assets.raw_orders.findings import FINDINGS
 from etl_assets.reporting.failed_imports import NEEDS_USERS
 
 if TYPE_CHECKING:
@@ -167,7 +166,10 @@ _LIST: Final = f"""
                WHEN (SELECT r.replaces_raw_id IS NOT NULL FROM raw_orders r WHERE r.raw_id = t.first_raw_id)
                THEN 'corrections' ELSE 'file'
            END AS kind,
-           (SELECT count(*) FROM {FINDINGS} f WHERE f.import_id = t.import_id) AS findings,
+           (SELECT count(*) FROM import_findings f WHERE f.import_id = t.import_id) + CAST(EXISTS (
+               SELECT FROM line_versions v JOIN raw_orders r USING (raw_id)
+               WHERE v.is_waiting AND v.raw_id BETWEEN t.first_raw_id AND t.last_raw_id AND r.import_id = t.import_id
+           ) AS integer) AS findings,
            (SELECT count(*) FROM (
                SELECT FROM quarantine q WHERE q.import_id = t.import_id AND q.resolved_at IS NULL LIMIT :most
            ) bounded) AS bad_rows

@@ -253,8 +253,8 @@ def _as_read(sample: Mapping[str, Any]) -> datetime | str | None:
     read = sample["read"]
     if not sample["is_read"] or read is None or isinstance(read, datetime):
         return read if sample["is_read"] else None
-    text = f"{read.normalize():f}" if isinstance(read, Decimal) else str(read)
-    return None if text == sample["file"] else text
+    texts = {f"{read.normalize():f}", f"{read:.2f}"} if isinstance(read, Decimal) else {str(read)}
+    return None if sample["file"] in texts else min(texts, key=len)
 
 
 def _ignore(_lines: int) -> None:

@@ -17,6 +17,8 @@ def upgrade() -> None:
         "import_tasks",
         sa.Column("user_name", sa.Text(), comment="user who imported it; null where the inbox, a source or a run did"),
     )
+    rewrites_others = sa.text("is_redecided OR (mapping->>'holds') = 'lines'")
+    op.create_index("ix_import_tasks_rewriting", "import_tasks", ["import_id"], postgresql_where=rewrites_others)
     op.create_index(
         "ix_quarantine_open_reason",
         "quarantine",
@@ -28,4 +30,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Go back to the revision before."""
     op.drop_index("ix_quarantine_open_reason", table_name="quarantine")
+    op.drop_index("ix_import_tasks_rewriting", table_name="import_tasks")
     op.drop_column("import_tasks", "user_name")
