@@ -11,9 +11,10 @@ from polars.testing import assert_frame_equal
 
 from etl_assets.presets.model import Preset
 from etl_assets.raw_orders.group_lines import KEY, ORDER, PLATFORM, SHOP, fill_missing_shop, group_by_order, map_lines
+from etl_assets.raw_orders.packed_columns import PACKED
 from etl_assets.raw_orders.readers.columns import BAD_TEXT, LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.shared_numbers import CONFLICT
-from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA
+from etl_assets.raw_orders.transform import RAW_ORDER_SCHEMA, unmapped_headers
 from etl_assets_tests.helpers.literal_frames import Row, frame_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ MAPPING: Final[dict[str, Any]] = {
 }
 PRESET: Final = Preset.model_validate(MAPPING)
 HEADERS: Final = ("Store", "No.", "Buyer", "Status", "Total", "Item", "SKU", "Qty", "Price", "Note", "Date", "Id")
+UNMAPPED: Final = unmapped_headers(HEADERS, PRESET)
 LINES: Final = {LINE_NUMBER: pl.Int64(), ROW_ERROR: pl.String(), **dict.fromkeys(HEADERS, pl.String())}
 
 
@@ -45,7 +47,7 @@ def lines(*rows: Row) -> pl.DataFrame:
 
 def gathered(*rows: Row, **changed: object) -> list[Row]:
     preset = Preset.model_validate({**MAPPING, **changed})
-    return group_by_order(map_lines(lines(*rows), preset), preset).to_dicts()
+    return group_by_order(map_lines(lines(*rows), preset), preset, unmapped_headers(HEADERS, preset)).to_dicts()
 
 
 def items_of(order: Row) -> list[dict[str, str]]:
@@ -62,8 +64,8 @@ def test_map_lines_finds_the_columns_of_the_order_and_of_the_item_and_keeps_the_
     ).to_dicts()
     said = {name: value for name, value in mapped.items() if value is not None}
     assert said == {
-        LINE_NUMBER: 2, "shop": "s", "order_id": "1", "item.name": "Mug", "item.quantity": "2", "extra.Note": "soon",
-        ORDER: "1", SHOP: "s",
+        LINE_NUMBER: 2, "shop": "s", "order_id": "1", "item.name": "Mug", "item.quantity": "2",
+        PACKED: '{"Note":"soon"}', ORDER: "1", SHOP: "s",
     }  # fmt: skip
 
 
@@ -187,8 +189,8 @@ def test_gather_makes_one_raw_row_of_an_orders_lines_which_may_lie_apart() -> No
             "items": '[{"name":"Cup"}]',
         },
     ]  # fmt: skip
-    assert_frame_equal(group_by_order(mapped, PRESET), frame_of(RAW_ORDER_SCHEMA, expected))
-    assert_frame_equal(group_by_order(mapped.reverse(), PRESET), frame_of(RAW_ORDER_SCHEMA, expected))
+    assert_frame_equal(group_by_order(mapped, PRESET, UNMAPPED), frame_of(RAW_ORDER_SCHEMA, expected))
+    assert_frame_equal(group_by_order(mapped.reverse(), PRESET, UNMAPPED), frame_of(RAW_ORDER_SCHEMA, expected))
 
 
 @pytest.mark.parametrize(
@@ -323,12 +325,12 @@ def test_gather_counts_the_orders_whose_lines_disagree(lie_together: bool) -> No
     ]  # fmt: skip
     ordered = rows if lie_together else [*rows[::2], *rows[1::2]]
     found: list[Disagreement] = []
-    group_by_order(map_lines(lines(*ordered), PRESET), PRESET, found)
+    group_by_order(map_lines(lines(*ordered), PRESET), PRESET, UNMAPPED, found)
     assert [(one.column, one.orders) for one in found] == [("customer_name", 2), ("ordered_at", 1), ("amount", 1)]
 
 
 def test_gather_finds_nothing_where_the_further_lines_leave_the_order_out() -> None:
     found: list[Disagreement] = []
     rows = [{"No.": "1", "Buyer": "Ann", "Total": "3"}, {"No.": "1"}, {"No.": "2", "Buyer": "Bob", "Total": "4"}]
-    group_by_order(map_lines(lines(*rows), PRESET), PRESET, found)
+    group_by_order(map_lines(lines(*rows), PRESET), PRESET, UNMAPPED, found)
     assert found == []

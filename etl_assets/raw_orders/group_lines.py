@@ -17,8 +17,9 @@ import polars as pl
 
 from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
 from etl_assets.raw_orders.amount_sums import gathered, once_texts, part_texts, sum_parts, with_line_sums, with_sums
-from etl_assets.raw_orders.json_text import json_object
+from etl_assets.raw_orders.json_text import json_objects
 from etl_assets.raw_orders.latest_times import latest_texts
+from etl_assets.raw_orders.packed_columns import PACKED, merge_packed, pack_runs
 from etl_assets.raw_orders.readers.columns import LINE_NUMBER, ROW_ERROR
 from etl_assets.raw_orders.shared_numbers import (
     AGREE_ON,
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from etl_assets.raw_orders.shared_numbers import Disagreement
 
 IN_MEMORY_LINES: Final = 200_000
+JOINED_LINES: Final = 50_000
+"""Partitions that are smaller are grouped together: each grouping takes some time of its own."""
 IN_MEMORY_CELLS: Final = 20_000_000
 """Fewer lines fit in memory where a file has hundreds of columns."""
 ORDER: Final = "__order"
@@ -61,7 +64,8 @@ SHOP: Final = "__shop"
 """String: the cleaned platform and shop; null where the line has none."""
 KEY: Final = (ORDER, PLATFORM, SHOP)
 _NUMBER: Final = "__number"
-_EXTRA: Final = "extra."
+_PARTS: Final = "__parts"
+"""How many objects of unmapped columns an order has."""
 _ITEM: Final = "item."
 _TIME: Final = "time."
 _SUMMARY: Final = "__summary"
@@ -84,29 +88,35 @@ def group_lines(
     (in `spill_folder`, by default the system's), removed when the iterator is exhausted or closed. `found` gets what
     lines of one order disagree on.
     """
-    chunks = _chunks((map_lines(frame, preset) for frame in frames), in_memory_lines)
+    unmapped: list[str] = []
+
+    def mapped() -> Iterator[pl.DataFrame]:
+        for frame in frames:
+            unmapped[:] = unmapped_headers(file_headers(frame), preset)
+            yield map_lines(frame, preset)
+
+    chunks = _chunks(mapped(), in_memory_lines)
     first = next(chunks, None)
     if first is None:
         return
     second = next(chunks, None)
     if second is None:
-        yield group_by_order(first, preset, found)
+        yield group_by_order(first, preset, unmapped, found)
         return
     with tempfile.TemporaryDirectory(prefix="etl-assets-", dir=spill_folder) as folder:
         with closing(PartitionFiles(Path(folder), partitions)) as files:
             for lines in chain((first, second), chunks):
                 files.write(lines, pl.col(ORDER))
         del first, second, lines
-        for lines in files.read():
-            yield group_by_order(lines, preset, found)
+        for lines in _chunks(files.read(), min(in_memory_lines, JOINED_LINES)):
+            yield group_by_order(lines, preset, unmapped, found)
 
 
 def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
-    """Map lines to the order's columns, parts of sums, ``item.…``, ``extra.…`` and ``time.…``, and to the `KEY`.
+    """Map lines to the order's columns, parts of sums, ``item.…``, ``time.…``, `PACKED`, and to the `KEY`.
 
-    Empty values are null.
-
-    Constants of the order's columns are left out: they are for orders of which no line has a value.
+    Empty values are null. Constants of the order's columns are left out: they are for orders of which no line has a
+    value. Unmapped columns are packed on the first of the lines of an order that follow one another.
     """
     lines, headers = without_empty_values(lines, preset), file_headers(lines)
     times = {header for latest in latest_headers(preset, headers).values() for header in latest}
@@ -116,16 +126,30 @@ def map_lines(lines: pl.DataFrame, preset: Preset) -> pl.DataFrame:
         *(order_value(preset, column, headers, with_constant=False) for column in RAW_COLUMNS),
         *part_texts(preset, headers),
         *(_item_value(preset, column, headers, summary) for column in ITEM_COLUMNS),
-        *(blank_to_null(pl.col(header)).alias(_EXTRA + header) for header in unmapped_headers(headers, preset)),
         *(blank_to_null(pl.col(header)).alias(_TIME + header) for header in sorted(times)),
         *([] if summary is None else [summary.alias(_SUMMARY)]),
     )
     number = pl.when(is_not_blank(pl.col("order_id"))).then(clean_text(pl.col("order_id")))
-    return mapped.with_columns(
+    keyed = mapped.with_columns(
         number.fill_null(_SEPARATOR + pl.col(LINE_NUMBER).cast(pl.String)).alias(ORDER),
         clean_text(pl.col("platform")).alias(PLATFORM),
         clean_text(pl.col("shop")).alias(SHOP),
     )
+    packed = pack_runs(lines, unmapped_headers(headers, preset), _starts_run(keyed))
+    return keyed.with_columns(packed.alias(PACKED))
+
+
+def _starts_run(keyed: pl.DataFrame) -> pl.Series:
+    """Find the lines that do not surely belong to the order of the line above, whatever other lines say.
+
+    A line of the same `KEY` without the platform's own id, or with the same one, does: see `fill_missing_shop` and
+    `split_by_identity`.
+    """
+    identity = pl.col(IDENTITY)
+    goes_on = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in KEY) & (
+        identity.is_null() | (identity == identity.shift(1)).fill_null(value=False)
+    )
+    return keyed.select((~goes_on) | (pl.int_range(pl.len()) == 0)).to_series()
 
 
 def _is_summary(preset: Preset, headers: Collection[str]) -> pl.Expr | None:
@@ -139,18 +163,21 @@ def _item_value(preset: Preset, column: ItemColumn, headers: Collection[str], su
     return (value if summary is None else pl.when(~summary).then(value)).alias(_ITEM + column)
 
 
-def group_by_order(mapped: pl.DataFrame, preset: Preset, found: list[Disagreement] | None = None) -> pl.DataFrame:
+def group_by_order(
+    mapped: pl.DataFrame, preset: Preset, unmapped: Sequence[str], found: list[Disagreement] | None = None
+) -> pl.DataFrame:
     """Group all lines of some orders (of `map_lines`) into `RAW_ORDER_SCHEMA`, sorted by row_no.
 
-    Orders that share a number and can't be told apart are marked in `defect`.
+    Orders that share a number and can't be told apart are marked in `defect`. `unmapped` are the headers whose columns
+    are packed.
     """
-    lines, key = fill_missing_shop(mapped.sort(LINE_NUMBER))
+    lines, key = fill_missing_shop(mapped if mapped[LINE_NUMBER].is_sorted() else mapped.sort(LINE_NUMBER))
     if _SUMMARY in lines.columns:
         is_summed_up = pl.col(_SUMMARY).any().over(key) & ~pl.col(_SUMMARY)
         amounts = ("amount", *(part.text for part in sum_parts(preset) if part.column == "amount"))
         lines = lines.with_columns(pl.when(~is_summed_up).then(name).alias(name) for name in amounts)
-    lines = with_line_sums(lines.with_columns(_split_variant(preset.item_variant_separator)), preset)
-    grouped = _gather(lines, key, preset)
+    lines = with_line_sums(_with_variants(lines, preset.item_variant_separator), preset)
+    grouped = _gather(lines, key, preset, unmapped)
     compared = [*(name for name in AGREE_ON if name not in preset.summed_columns), *once_texts(preset), IDENTITY]
     differing = differing_groups(lines, key, grouped.height, compared)
     if differing is None:
@@ -158,7 +185,7 @@ def group_by_order(mapped: pl.DataFrame, preset: Preset, found: list[Disagreemen
     split = split_by_identity(lines, key, differing)
     if split is not None:
         lines = split
-        grouped = _gather(lines, (*key, SPLIT), preset)
+        grouped = _gather(lines, (*key, SPLIT), preset, unmapped)
     if found is not None:
         same = lines.filter(~pl.col(CONFLICT)) if CONFLICT in lines.columns else lines
         suspects = same.join(differing.select(key), on=key, how="semi", nulls_equal=True)
@@ -166,12 +193,9 @@ def group_by_order(mapped: pl.DataFrame, preset: Preset, found: list[Disagreemen
     return grouped
 
 
-def _gather(lines: pl.DataFrame, key: Sequence[str], preset: Preset) -> pl.DataFrame:
+def _gather(lines: pl.DataFrame, key: Sequence[str], preset: Preset, unmapped: Sequence[str]) -> pl.DataFrame:
     """Gather the lines of each key into a raw order."""
-    items = json_object({column: pl.col(_ITEM + column) for column in ITEM_COLUMNS})
-    extras = [
-        column for column in lines.columns if column.startswith(_EXTRA) and lines[column].null_count() < lines.height
-    ]
+    items = json_objects(lines, {column: _ITEM + column for column in ITEM_COLUMNS})
     times = [column for column in lines.columns if column.startswith(_TIME)]
     first_of = [column for column in RAW_COLUMNS if column not in {"items", *preset.summed_columns}]
     conflicts = [pl.col(CONFLICT).any()] if CONFLICT in lines.columns else []
@@ -181,21 +205,35 @@ def _gather(lines: pl.DataFrame, key: Sequence[str], preset: Preset) -> pl.DataF
         .agg(
             pl.col(LINE_NUMBER).first().cast(pl.Int32).alias("row_no"),
             *(pl.col(column).first(ignore_nulls=True).fill_null(order_constant(preset, column)) for column in first_of),
-            pl.col(*extras, *times, ROW_ERROR).first(ignore_nulls=True),
-            pl.when(pl.col("items").is_not_null().any())
-            .then("[" + pl.col("items").str.join(",", ignore_nulls=True) + "]")
-            .alias("items"),
+            pl.col(*times, PACKED, ROW_ERROR).first(ignore_nulls=True),
+            pl.col(PACKED).count().alias(_PARTS),
+            pl.col("items").drop_nulls(),
             *gathered(preset),
             *conflicts,
         )
+        .with_columns(items=pl.when(pl.col("items").list.len() > 0).then("[" + pl.col("items").list.join(",") + "]"))
     )
     for column, headers in latest_headers(preset, [time.removeprefix(_TIME) for time in times]).items():
         latest = latest_texts(grouped.select(_TIME + header for header in headers), preset)
         grouped = grouped.with_columns(latest.alias(column))
     grouped = with_sums(grouped, preset)
-    extra = json_object({column.removeprefix(_EXTRA): pl.col(column) for column in extras})
     defect = with_conflict(pl.col(ROW_ERROR), pl.col(CONFLICT)) if conflicts else pl.col(ROW_ERROR)
-    return grouped.with_columns(extra.alias("extra"), defect.alias("defect")).select(RAW_ORDER_SCHEMA.names())
+    named = grouped.with_columns(defect.alias("defect"))
+    return _with_whole_objects(named, lines, key, unmapped).select(RAW_ORDER_SCHEMA.names())
+
+
+def _with_whole_objects(
+    grouped: pl.DataFrame, lines: pl.DataFrame, key: Sequence[str], unmapped: Sequence[str]
+) -> pl.DataFrame:
+    """Merge the objects of the orders whose lines do not all follow one another."""
+    rows = (grouped[_PARTS] > 1).arg_true()
+    if rows.is_empty():
+        return grouped
+    apart = grouped.select(key)[rows]
+    parts = lines.select(*key, LINE_NUMBER, PACKED).drop_nulls(PACKED)
+    merged = merge_packed(parts.join(apart, on=key, how="semi", nulls_equal=True).sort(LINE_NUMBER), key, unmapped)
+    whole = apart.join(merged, on=key, how="left", nulls_equal=True, maintain_order="left")[PACKED]
+    return grouped.with_columns(grouped[PACKED].scatter(rows, whole))
 
 
 def fill_missing_shop(lines: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -266,16 +304,18 @@ def _single_value(values: pl.Expr, *by: str) -> pl.Expr:
     return pl.when(values.n_unique().over(by) == 1).then(values.first().over(by))
 
 
-def _split_variant(separator: str | None) -> list[pl.Expr]:
-    name, variant = pl.col(f"{_ITEM}name"), pl.col(f"{_ITEM}variant")
+def _with_variants(lines: pl.DataFrame, separator: str | None) -> pl.DataFrame:
+    """Split ``Product - Variant`` at the last separator that has text on both sides, where there is no variant."""
     if separator is None:
-        return []
-    parts = name.str.extract_groups(rf"(?s)^(.*\S.*){_regex_literal(separator)}(.*\S.*)$")
-    splits = variant.is_null() & parts.struct["1"].is_not_null()
-    return [
-        pl.when(splits).then(parts.struct["1"]).otherwise(name).alias(f"{_ITEM}name"),
-        pl.when(splits).then(parts.struct["2"]).otherwise(variant).alias(f"{_ITEM}variant"),
-    ]
+        return lines
+    name, variant = f"{_ITEM}name", f"{_ITEM}variant"
+    pattern = rf"(?s)^(?<name>.*\S.*){_regex_literal(separator)}(?<variant>.*\S.*)$"
+    names = pl.when(pl.col(variant).is_null()).then(name)
+    parts = lines.select(names.str.extract_groups(pattern).alias("parts")).unnest("parts")  # once, not for each part
+    return lines.with_columns(
+        parts["name"].zip_with(parts["name"].is_not_null(), lines[name]).alias(name),
+        parts["variant"].zip_with(parts["name"].is_not_null(), lines[variant]).alias(variant),
+    )
 
 
 def _regex_literal(text: str) -> str:

@@ -9,7 +9,7 @@ import polars as pl
 from etl_assets.values.text import PERHAPS_BLANK, is_not_blank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _JSON_ESCAPES: Final = {
     "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t",
@@ -40,27 +40,48 @@ def json_objects(frame: pl.DataFrame, columns: Mapping[str, str], *, blank_is_nu
         columns: the keys in their order, and the columns of their values.
         blank_is_null: leave out blank values.
     """
-    texts = frame.select(pl.col(column).alias(key) for key, column in columns.items())
+    return write_objects(*look_through(frame, columns, blank_is_null=blank_is_null))
+
+
+def look_through(
+    frame: pl.DataFrame, columns: Mapping[str, str], *, blank_is_null: bool = False
+) -> tuple[pl.DataFrame, list[str]]:
+    """Return the values of `json_objects` under their keys, of the filled columns, and those that may need escapes."""
+    texts = frame.select(columns.values()) if columns else frame.drop(frame.columns)  # of the same height
+    texts.columns = list(columns)
     if blank_is_null:
-        texts = texts.select(pl.when(pl.col(key) != "").then(key).alias(key) for key in columns)
-    keys = [key for key in columns if texts[key].null_count() < frame.height]
-    if not keys:
-        return pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
+        texts = texts.with_columns(pl.when(pl.all() != "").then(pl.all()))
+    texts = texts.drop(_columns_of(texts.null_count() == frame.height))
     pattern = f"{_ESCAPED}|{_CELL}{PERHAPS_BLANK}" if blank_is_null else _ESCAPED
-    is_odd = texts.select((_CELL + pl.col(key).str.join(_CELL)).str.contains(pattern).alias(key) for key in keys)
-    odd = [pl.col(key) for key, flag in zip(keys, is_odd.row(0), strict=True) if flag]
+    odd = _columns_of(texts.select((_CELL + pl.all().str.join(_CELL)).str.contains(pattern).name.keep()))
     if blank_is_null:
-        odd = [pl.when(is_not_blank(text)).then(text) for text in odd]
-    texts = texts.select(keys).with_columns(_escaped(text) for text in odd)
-    body = pl.concat_str([part for key in keys for part in _begun_pair(texts[key])], ignore_nulls=True)
-    return texts.select(pl.when(body != "").then("{" + body.str.slice(len(_END)) + '"}')).to_series()
+        texts = texts.with_columns(pl.when(is_not_blank(pl.col(key))).then(key).alias(key) for key in odd)
+    return texts, odd
 
 
-def _begun_pair(values: pl.Series) -> tuple[pl.Expr, pl.Expr]:
-    """Return the end of the pair before, the key, and the value without its last quote; null where the value is."""
-    begin = pl.lit(f'{_END}{json_text_literal(values.name)}:"')
-    value = pl.col(values.name)
-    return (pl.when(value.is_not_null()).then(begin) if values.null_count() else begin), value
+def _columns_of(flags: pl.DataFrame) -> list[str]:
+    """Return the columns that are true, of one row."""
+    return [name for name, is_true in flags.row(0, named=True).items() if is_true] if flags.width else []
+
+
+def write_objects(texts: pl.DataFrame, odd: Sequence[str]) -> pl.Series:
+    """Write the objects of `json_objects`, of what `look_through` returns."""
+    if not texts.width:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, texts.height)
+    texts = texts.with_columns(_escaped(pl.col(key)) for key in odd)
+    nulls = texts.null_count().row(0, named=True)
+    parts = [part for key, count in nulls.items() for part in _begun_pair(key, has_null=count > 0)]
+    bodies = texts.select(pl.concat_str(parts).alias("body"))
+    whole = pl.concat_str(pl.lit("{"), pl.col("body").str.slice(len(_END)), pl.lit('"}'))
+    return bodies.select(pl.when(pl.col("body") != "").then(whole)).to_series()
+
+
+def _begun_pair(key: str, *, has_null: bool) -> tuple[pl.Expr, pl.Expr]:
+    """Return the end of the pair before with the key, and the value without its last quote; both empty for null."""
+    begin, value = pl.lit(f'{_END}{json_text_literal(key)}:"'), pl.col(key)
+    if not has_null:
+        return begin, value
+    return pl.when(value.is_not_null()).then(begin).otherwise(pl.lit("")), value.fill_null("")
 
 
 def json_text(text: pl.Expr) -> pl.Expr:

@@ -52,6 +52,7 @@ def _seconds(texts: pl.DataFrame, preset: Preset) -> pl.DataFrame:
     """Return times that differ in their first 19 characters only, whole seconds before one offset: the usual ones.
 
     Polars reads those many times as fast as other ones. All times of any other row are null: read it by `_instants`.
+    Formats with a slash read none of them, as long as there is no slash behind the seconds.
     """
     tail = texts.select(pl.coalesce(pl.all().str.slice(_SECONDS_LENGTH))).to_series()
     seconds = texts.select(
@@ -63,7 +64,8 @@ def _seconds(texts: pl.DataFrame, preset: Preset) -> pl.DataFrame:
             for name in texts.columns
         )
         & (tail != "")
-        & all(strptime.startswith(_SECONDS) for strptime in preset.time_formats)
+        & ~tail.str.contains("/", literal=True)
+        & all(strptime.startswith(_SECONDS) or "/" in strptime for strptime in preset.time_formats)
     ).to_series()
     return seconds.select(pl.when(is_usual).then(pl.all()))
 

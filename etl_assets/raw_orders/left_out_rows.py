@@ -67,16 +67,21 @@ def _is_total(frame: pl.DataFrame, preset: Preset) -> pl.Series | None:
     if not numbers and not number.number_rows_by:
         return None
     words = pl.Series(spellings()).implode()
-    is_word = {header: pl.col(header).is_in(words).fill_null(value=False) for header in headers}
-    has_number = pl.any_horizontal(pl.lit(value=False), *(~is_word[one] & (pl.col(one) != "") for one in numbers))
+    has_number = pl.any_horizontal(
+        pl.lit(value=False), *(~_is_word(one, words) & (pl.col(one) != "") for one in numbers)
+    )
     without = frame.with_columns(__without=~has_number.fill_null(value=False))["__without"]
     if not without.any():
         return None
-    named = without & frame.select(pl.any_horizontal(is_word.values())).to_series()
+    named = without & frame.select(pl.any_horizontal(_is_word(one, words) for one in headers)).to_series()
     rows = frame.select(headers).filter(named).iter_rows()
     is_total = pl.Series([is_total_row([cell or "" for cell in row]) for row in rows], dtype=pl.Boolean)
     at = named.arg_true().filter(is_total)
     return pl.select(pl.int_range(frame.height).is_in(at.implode())).to_series() if at.len() else None
+
+
+def _is_word(header: str, words: pl.Series) -> pl.Expr:
+    return pl.col(header).is_in(words).fill_null(value=False)
 
 
 def _headers(frame: pl.DataFrame) -> list[str]:
