@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from babel.core import get_global
 from babel.dates import format_timedelta
 from babel.numbers import format_currency, format_decimal, format_percent
+from babel.units import format_unit
 from markupsafe import Markup
 
 if TYPE_CHECKING:
@@ -96,11 +97,13 @@ class Formats:
         return _time_element(local, format_timedelta(since, add_direction=True, locale=self._locale))
 
     def days(self, value: timedelta | float | None) -> str:
-        """Return a duration in its largest unit: "12 days"; a number counts days."""
+        """Return a duration in whole days, or below one in hours, minutes or seconds; a number counts days."""
         if value is None:
             return NOTHING
         duration = value if isinstance(value, timedelta) else timedelta(days=float(value))
-        return format_timedelta(duration, granularity="second", threshold=1.01, locale=self._locale)
+        if duration < timedelta(days=1):
+            return format_timedelta(duration, threshold=1.01, locale=self._locale)
+        return format_unit(duration.days, "duration-day", locale=self._locale)
 
     def _local(self, value: datetime) -> datetime:
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(self.timezone)
