@@ -127,7 +127,8 @@ def test_a_wrong_name_or_password_is_refused_alike(services: Services, name: str
     assert count(services, web_sessions) == 1
 
 
-def test_a_log_in_leads_to_pages_of_this_site_only(services: Services) -> None:
+def test_a_log_in_leads_to_pages_of_this_site_only(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_in_module, "is_password", lambda *_: True)
     set_up_user(services, "ann", "sales")
     for target in (
         "https://evil.example/",
@@ -357,13 +358,18 @@ def test_log_in_attempts_are_limited(services: Services, monkeypatch: pytest.Mon
     assert elsewhere.log_in("ann").url.path == "/leads", "its user may log in from another address"
 
 
+@pytest.mark.slow
 def test_of_ten_thousand_attempts_few_reach_a_password(services: Services) -> None:
     """From one address with many names, and with one name from many addresses."""
-    with services.database.transaction() as connection:
-        one_address = [Attempt(f"user {n}", "x", "203.0.113.5").subjects(b"key") for n in range(5000)]
-        one_name = [Attempt("ann", "x", f"10.0.{n // 250}.{n % 250}").subjects(b"key") for n in range(5000)]
-        assert sum(count_attempt(connection, subjects) for subjects in one_address) == LIMIT_OF_ADDRESS
-        assert sum(count_attempt(connection, subjects) for subjects in one_name) == LIMIT_OF_NAME
+    one_address = [Attempt(f"user {n}", "x", "203.0.113.5") for n in range(5000)]
+    one_name = [Attempt("ann", "x", f"10.0.{n // 250}.{n % 250}") for n in range(5000)]
+    for attempts, limit in ((one_address, LIMIT_OF_ADDRESS), (one_name, LIMIT_OF_NAME)):
+        reached = 0
+        for start in range(0, len(attempts), 100):  # a row that is updated often in one transaction becomes slow
+            with services.database.transaction() as connection:
+                part = attempts[start : start + 100]
+                reached += sum(count_attempt(connection, one.subjects(b"key")) for one in part)
+        assert reached == limit
 
 
 def test_attempts_are_forgotten_after_their_window(services: Services) -> None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import pkgutil
-from hashlib import sha256
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 from itsdangerous import URLSafeTimedSerializer
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,27 +19,22 @@ from etl_assets.ui.guard import allowed_hosts
 from etl_assets.web import pages
 from etl_assets.web.endpoint import PageEndpoint
 from etl_assets.web.errors import failed, refused
-from etl_assets.web.formats import Formats
 from etl_assets.web.language import LANGUAGES, read_translations
 from etl_assets.web.security.headers import STATIC_PATH, SecurityHeaders
 from etl_assets.web.security.keys import signing_key
 from etl_assets.web.security.proxies import TrustedProxies, parse_networks
 from etl_assets.web.security.sessions import Sessions
 from etl_assets.web.state import WebState
+from etl_assets.web.templating import STATIC_FOLDER, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from babel.support import NullTranslations
     from starlette.responses import Response
     from starlette.types import Scope
 
     from etl_assets.database.database import Database
     from etl_assets.settings import Settings
-    from etl_assets.web.language import Language
     from etl_assets.web.page import PageRoute
 
-STATIC_FOLDER: Final = Path(__file__).parent / "static"
 STATIC_SECONDS: Final = 365 * 24 * 3600
 """Static files may be kept by browsers: their addresses change with their content."""
 
@@ -80,46 +71,15 @@ def page_routes() -> list[PageRoute]:
 
 def _state(settings: Settings, database: Database) -> WebState:
     key = signing_key(database)
-    translations = {language: read_translations(language) for language in LANGUAGES}
     return WebState(
         settings=settings,
         database=database,
         key=key,
         sessions=Sessions(key, hours=settings.web_session_hours),
         message_signer=URLSafeTimedSerializer(key, salt="message"),
-        environments=_environments(translations, ZoneInfo(settings.web_timezone)),
-        translations=translations,
+        environments={language: environment(language, settings.web_timezone) for language in LANGUAGES},
+        translations={language: read_translations(language) for language in LANGUAGES},
     )
-
-
-def _environments(translations: Mapping[Language, NullTranslations], timezone: ZoneInfo) -> dict[Language, Environment]:
-    return {language: _environment(language, texts, timezone) for language, texts in translations.items()}
-
-
-def _environment(language: Language, texts: NullTranslations, timezone: ZoneInfo) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("etl_assets.web"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["ext.i18n.trimmed"] = True
-    environment.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]  # of the extension
-    environment.filters.update(Formats(language, timezone).filters())
-    environment.globals["static"] = _static_address
-    return environment
-
-
-def _static_address(name: str) -> str:
-    """Return the address of a static file, which changes with its content."""
-    return f"{STATIC_PATH}{name}?{_DIGESTS[name]}"
-
-
-_DIGESTS: Final = {
-    path.name: sha256(path.read_bytes()).hexdigest()[:12] for path in STATIC_FOLDER.iterdir() if path.is_file()
-}
 
 
 class _StaticFiles(StaticFiles):

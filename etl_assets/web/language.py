@@ -6,6 +6,7 @@ Templates use `{% trans %}` and `_("â€¦")`, handlers `page.translate(request, "â
 
 from __future__ import annotations
 
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -31,6 +32,7 @@ def N_(text: str) -> str:  # noqa: N802  # gettext's usual name for it
     return text
 
 
+@cache
 def read_translations(language: Language) -> NullTranslations:
     """Read all catalogs of a language as one.
 
