@@ -10,13 +10,8 @@ from urllib.parse import quote, urlencode
 import openpyxl
 import pytest
 
-from etl_assets.lead_figures import FIGURE_LABELS
-from etl_assets.leads import explanations
 from etl_assets.leads.stage import set_stages
-from etl_assets.orders.explanations import TEXTS
 from etl_assets.reporting import leads_list
-from etl_assets.texts import SEPARATOR
-from etl_assets.web.language import read_translations
 from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
 from etl_assets_tests.helpers.web import WebClient, text_of
 
@@ -241,19 +236,3 @@ def test_orders_are_searched_and_one_shows_its_versions(leads: Services, web: We
     own = address.rpartition("/")[0]
     for missing in (f"{own}/nothing", f"/orders/{2**40}/A-1001", "/orders/9999/A-1001", f"{own}/{'9' * 600}"):
         assert web.get(missing).status_code == 404
-
-
-def test_history_and_versions_are_told_in_chinese() -> None:
-    translations = read_translations("zh")
-    told = [
-        *explanations.ATTACH_REASONS.values(),
-        *explanations.DETACH_REASONS.values(),
-        *explanations.EVENT_TEXTS.values(),
-        *explanations.TEMPLATES.values(),
-        *FIGURE_LABELS.values(),
-        *TEXTS.values(),
-        *(explanations.RULE, explanations.ORDER, explanations.UNKNOWN_RULE, explanations.NO_CHANGE, explanations.NONE),
-        SEPARATOR,
-    ]
-    alike = {"{changes}"}
-    assert [text for text in told if translations.gettext(text) == text and text not in alike] == []

@@ -10,6 +10,10 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 import etl_assets.web
+from etl_assets.lead_figures import FIGURE_LABELS
+from etl_assets.leads import explanations
+from etl_assets.orders.explanations import TEXTS
+from etl_assets.texts import SEPARATOR
 from etl_assets.web.language import LOCALE_FOLDER
 
 if TYPE_CHECKING:
@@ -26,10 +30,23 @@ PLACEHOLDER: Final = re.compile(r"%\(\w+\)s")
 Message = str | tuple[str, ...] | list[str] | None
 
 
+TOLD: Final = {
+    *explanations.ATTACH_REASONS.values(),
+    *explanations.DETACH_REASONS.values(),
+    *explanations.EVENT_TEXTS.values(),
+    *explanations.TEMPLATES.values(),
+    *(explanations.RULE, explanations.ORDER, explanations.UNKNOWN_RULE, explanations.CHANGE, explanations.NO_CHANGE),
+    *(explanations.NONE, SEPARATOR),
+    *FIGURE_LABELS.values(),
+    *TEXTS.values(),
+}
+"""Texts of packages that know nothing of languages (`etl_assets.texts`), shown on pages."""
+
+
 def used() -> set[Message]:
     """The message ids in templates and handlers; of plurals, singular and plural."""
     found = extract_from_dir(WEB, METHODS, OPTIONS, KEYWORDS)
-    return {tuple(message) if isinstance(message, tuple) else message for _, _, message, *_ in found}
+    return {tuple(message) if isinstance(message, tuple) else message for _, _, message, *_ in found} | TOLD
 
 
 def translated(language: str) -> Iterator[tuple[Message, Message, str]]:
