@@ -43,6 +43,7 @@ HEADER: Final = {
     "other_currency_count": "Orders in another currency",
     "first_order_at": "First order",
     "last_order_at": "Last order",
+    "days_since_last_order": "Days since then",
     "opened_at": "Opened",
     "reopened_at": "Reopened",
 }
@@ -50,6 +51,7 @@ HEADER: Final = {
 _SCHEMA: Final[dict[str, pl.DataType]] = {
     **dict.fromkeys(HEADER, pl.String()),
     **dict.fromkeys(("order_count", "sample_count", "proof_count", "bulk_count", "other_currency_count"), pl.Int64()),
+    "days_since_last_order": pl.Int64(),
     **dict.fromkeys(("total_amount", "refunded_amount"), TOTAL),
     **dict.fromkeys(("first_order_at", "last_order_at", "opened_at", "reopened_at"), TIMESTAMP_UTC),
 }

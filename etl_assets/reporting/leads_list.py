@@ -295,7 +295,8 @@ _CURSOR_KEYS: Final = {
 COLUMNS: Final = """
     l.lead_id, c.customer_nickname AS customer, s.platform, coalesce(s.shown_name, s.shop_name) AS shop,
     l.current_stage, l.order_count, l.sample_count, l.proof_count, l.bulk_count, l.total_amount, l.refunded_amount,
-    l.currency, l.other_currency_count, l.first_order_at, l.last_order_at, l.opened_at, l.reopened_at, l.reopen_count
+    l.currency, l.other_currency_count, l.first_order_at, l.last_order_at, l.opened_at, l.reopened_at, l.reopen_count,
+    CAST(floor(extract(epoch FROM now() - l.last_order_at) / 86400) AS integer) AS days_since_last_order
 """
 JOINS: Final = """
     LEFT JOIN customers c ON c.customer_global_id = l.customer_global_id

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.exceptions import HTTPException
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-SHOWN: Final = 50
+SHOWN: Final = 30
 """Orders and entries of the history that the page shows at first."""
 MAX_SHOWN: Final = 1_000
+MAX_ALIKE: Final = 3
 NOT_FOUND: Final = 404
 TONES: Final = {"opened": "info", "reopened": "good", "cooled": "warning", "left": "bad", "stage_set": "good"}
 """Tone of an entry of the history; neutral for others."""
@@ -35,7 +37,7 @@ def show_lead(request: Request) -> Response:
         raise HTTPException(NOT_FOUND) from None
     orders, history = found["orders"][-limit:][::-1], found["history"]
     texts = [text.translated(lambda template: translate(request, template)) for text in history_texts(history)]
-    events = [{**row, "text": text} for row, text in zip(history, texts, strict=True)][-limit:][::-1]
+    events = list(zip(history, texts, strict=True))[-limit:][::-1]
     with database.snapshot() as connection:
         lines = read_lines(connection, [one["order_no"] for one in orders if one["order_no"] is not None])
         stages = read_choices(connection).stages
@@ -46,11 +48,20 @@ def show_lead(request: Request) -> Response:
         lead=found["lead"],
         orders=orders,
         lines=lines,
-        events=events,
-        tones=TONES,
+        events=_grouped(events),
         stages=stages,
         is_cut=limit == SHOWN and (len(found["orders"]) > limit or len(history) > limit),
     )
+
+
+def _grouped(events: list[tuple[dict[str, Any], str]]) -> list[dict[str, Any]]:
+    """Return entries of the history; more than `MAX_ALIKE` attachments of one moment are one entry."""
+    groups = []
+    for (at, what), alike in groupby(events, key=lambda event: (event[0]["happened_at"], event[0]["what"])):
+        texts = [text for _, text in alike]
+        parts = [texts] if what == "attached" and len(texts) > MAX_ALIKE else [[text] for text in texts]
+        groups += [{"at": at, "tone": TONES.get(what, "neutral"), "events": part} for part in parts]
+    return groups
 
 
 ROUTES: Final = (PageRoute("/leads/{lead_id:uuid}", show_lead, Permission.SEE),)

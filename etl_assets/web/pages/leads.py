@@ -65,7 +65,7 @@ MEDIA_TYPES: Final[Mapping[ExportFormat, str]] = {
 HEADER_TEXTS: Final = (
     N_("Customer"), N_("Shop"), N_("Platform"), N_("Stage"), N_("Orders"), N_("Samples"), N_("Proofs"),
     N_("Bulk orders"), N_("Amount"), N_("Refunded"), N_("Currency"), N_("Orders in another currency"),
-    N_("First order"), N_("Last order"), N_("Opened"), N_("Reopened"),
+    N_("First order"), N_("Last order"), N_("Days since then"), N_("Opened"), N_("Reopened"),
 )  # fmt: skip
 """Titles of exports, marked for translation."""
 REFUSALS: Final = {
