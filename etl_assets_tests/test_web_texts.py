@@ -30,7 +30,7 @@ PLACEHOLDER: Final = re.compile(r"%\(\w+\)s")
 Message = str | tuple[str, ...] | list[str] | None
 
 
-TOLD: Final = {
+TOLD: Final[set[Message]] = {
     *explanations.ATTACH_REASONS.values(),
     *explanations.DETACH_REASONS.values(),
     *explanations.EVENT_TEXTS.values(),
@@ -46,7 +46,7 @@ TOLD: Final = {
 def used() -> set[Message]:
     """The message ids in templates and handlers; of plurals, singular and plural."""
     found = extract_from_dir(WEB, METHODS, OPTIONS, KEYWORDS)
-    return {tuple(message) if isinstance(message, tuple) else message for _, _, message, *_ in found} | TOLD
+    return TOLD | {tuple(message) if isinstance(message, tuple) else message for _, _, message, *_ in found}
 
 
 def translated(language: str) -> Iterator[tuple[Message, Message, str]]:
