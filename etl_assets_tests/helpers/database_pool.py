@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from etl_assets.database import migrate
 from etl_assets.database.database import Database
+from etl_assets.database.schema import metadata
 from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -164,9 +165,9 @@ def _fingerprint(connection: psycopg.Connection) -> str:
 
 
 def empty(connection: psycopg.Connection) -> None:
-    """Bring the tables to the state in which the migrations leave them."""
+    """Bring the tables to the state in which the migrations leave them; a test's own tables keep their rows."""
     with connection.transaction():
-        used = [sql.SQL(name) for (name,) in connection.execute(_USED)]
+        used = [sql.SQL(name) for (name,) in connection.execute(_USED) if name in metadata.tables]
         if used:
             connection.execute("SET LOCAL session_replication_role = replica")  # no trigger notes what is emptied
             connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(sql.SQL(", ").join(used)))
