@@ -35,6 +35,11 @@ LATER: Final = sorted(str(one.name) for one in bulk_load.deferred_indexes(list(m
 OF_LEADS: Final = {"ix_lead_orders_lead_id"}
 
 
+@pytest.fixture(autouse=True)
+def _small_loads_are_like_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_load, "LEAST_DEFERRED_ROWS", 0)
+
+
 def orders(count: int, *, first: int = 0) -> list[dict[str, str | None]]:
     return [
         raw_fields(f"{number:06d}", customer_name=f"c{number % 7}", items="cup*2", ordered_at="2024-01-01")

@@ -48,6 +48,11 @@ _LEAD: Final = """
 """
 
 
+@pytest.fixture(autouse=True)
+def _small_loads_are_like_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_load, "LEAST_DEFERRED_ROWS", 0)
+
+
 @pytest.fixture
 def sales(services: Services) -> Iterator[sa.Connection]:
     """Session of the sales system, which waits for locks for at most five seconds."""

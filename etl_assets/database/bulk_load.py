@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 _NOT_ALLOWED_NOW: Final = ("42501", "55P03", "40P01")
 """SQLSTATE where the table is another role's, or in use, also by a session that waits for a row of this load."""
+LEAST_DEFERRED_ROWS: Final = 10_000
+"""Rows of a first load from which its indexes are deferred: dropping and building them takes 60 ms, as long as keeping
+them up for so many rows."""
 MAX_WAIT_SECONDS: Final = 10
 """Limit of the wait for sessions that write into a table that gets an index: later writers wait behind it, too."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from etl_assets.asset_graph import DOWNSTREAM, TABLES_OF
+from etl_assets.database import bulk_load
 from etl_assets.database.bisect_write import rejection_reason
 from etl_assets.database.bulk_load import build_deferred_indexes, drop_indexes_of_empty_tables
 from etl_assets.database.database import sqlstate_of
@@ -92,7 +93,8 @@ class StepRunner:
         failed: list[RawIdRange] = []
         planned: deque[PlannedBatch] = deque()
         self._plan_ahead(planned, failed)
-        if planned:
+        rows = sum(queue.max_rows(one.ranges) for one in planned)
+        if planned and rows >= bulk_load.LEAST_DEFERRED_ROWS:
             drop_indexes_of_empty_tables(self.services.database, TABLES_OF[self.step.asset])
         while planned:
             failed += self._run_batch(planned.popleft(), planned)
