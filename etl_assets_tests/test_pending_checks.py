@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
+    from etl_assets_tests.conftest import Prepare
 
 pytestmark = pytest.mark.slow
 
@@ -34,15 +35,19 @@ def _order(number: int, **fields: str) -> dict[str, str | None]:
 
 
 @pytest.fixture
-def checked(services: Services) -> Services:
+def checked(services: Services, prepare: Prepare) -> Services:
     """Forty orders of twenty customers, loaded and checked, one of which has another amount and other items since."""
+    prepare(load_and_check)
+    return services
+
+
+def load_and_check(services: Services) -> None:
     land(services, [_order(number) for number in range(ORDERS)])
     run_all(services)
     query(services, "ANALYZE orders")
     assert _failed(services) == []
     land(services, [_order(7, amount="12", items=MORE_ITEMS, updated_at="2026-02-01")])
     run_all(services)
-    return services
 
 
 def _failed(services: Services, *, whole_tables: bool = False) -> list[tuple[str, str]]:

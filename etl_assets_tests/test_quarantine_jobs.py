@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
+    from etl_assets_tests.conftest import Prepare
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def bad(services: Services) -> Services:
+def bad(services: Services, prepare: Prepare) -> Services:
     """Three bad rows in quarantine (1: an amount, 2: a time, 3: items), and a good one."""
+    prepare(load_bad_rows)
+    return services
+
+
+def load_bad_rows(services: Services) -> None:
     fields = {"customer_name": "Ann-Secret", "ordered_at": "2026-01-02 10:00:00", "amount": "10"}
     rows = [
         raw_fields("A1", **{**fields, "amount": "five", "remark": "=1+1"}),
@@ -40,7 +46,6 @@ def bad(services: Services) -> Services:
     land(services, rows)
     run_all(services)
     assert scalar(services, "SELECT count(*) FROM quarantine WHERE resolved_at IS NULL") == 3
-    return services
 
 
 def run_job(services: Services, job: str, **config: Any) -> dg.ExecuteInProcessResult:

@@ -19,14 +19,19 @@ if TYPE_CHECKING:
 
     from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
+    from etl_assets_tests.conftest import Prepare
 
 
 @pytest.fixture
-def done(services: Services) -> Services:
+def done(services: Services, prepare: Prepare) -> Services:
+    prepare(load_an_order)
+    return services
+
+
+def load_an_order(services: Services) -> None:
     row = raw_fields("1", amount="5", customer_name="Ann", items="Mug*2", processes="embroidery*1")
     land(services, [row])
     run_all(services)
-    return services
 
 
 def reject(services: Services, asset: str) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from etl_assets.asset_graph import AssetName
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import SampleRows, Settings
+    from etl_assets_tests.conftest import Prepare
 
 LOG: Final = logging.getLogger("test")
 PICTURE: Final = re.compile(r"!\[[^\]]*\]\(data:image/png;base64,([A-Za-z0-9+/=]+)\)")
@@ -66,8 +67,13 @@ def orders(shop: str = "North") -> list[dict[str, str | None]]:
 
 
 @pytest.fixture
-def loaded(services: Services) -> Services:
+def loaded(services: Services, prepare: Prepare) -> Services:
     """Five good orders and a bad one, gone through all assets."""
+    prepare(load_orders)
+    return services
+
+
+def load_orders(services: Services) -> None:
     with services.database.transaction() as connection:
         connection.execute(
             sa.text("INSERT INTO order_type_mappings VALUES ('sample', 'SAMPLE'), ('proof', 'PROOF')"
@@ -76,7 +82,6 @@ def loaded(services: Services) -> Services:
     land(services, orders())
     for step in STEPS:
         run_asset(step, services, run_id="first")
-    return services
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from etl_assets_tests.helpers.web import text_of
 
 if TYPE_CHECKING:
     from etl_assets.pipeline.protocol import Services
+    from etl_assets_tests.conftest import Prepare
     from etl_assets_tests.helpers.web import WebClient
 
 USUAL = {"customer_name": "Ann", "amount": "5", "items": "Mug*2", "ordered_at": "2024-01-05 10:00"}
@@ -28,8 +29,12 @@ def order(order_id: str | None, **fields: str | None) -> dict[str, str | None]:
 
 
 @pytest.fixture
-def landed(services: Services) -> None:
+def landed(prepare: Prepare) -> None:
     """Bad rows with the raw ids 2 to 5."""
+    prepare(land_bad_rows)
+
+
+def land_bad_rows(services: Services) -> None:
     land(
         services,
         [

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from httpx import Response
 
     from etl_assets.pipeline.protocol import Services
+    from etl_assets_tests.conftest import Prepare
 
 SCRIPT: Final = "<script>alert(1)</script>"
 FORMULA: Final = '=HYPERLINK("http://x.example","pay")'
@@ -37,8 +38,13 @@ def order(order_id: str, customer: str, day: int = 1, **fields: str | None) -> d
 
 
 @pytest.fixture
-def leads(services: Services) -> Services:
+def leads(services: Services, prepare: Prepare) -> Services:
     """Leads of four customers, two of them with hostile names, one of a shop with a hostile name."""
+    prepare(load_leads)
+    return services
+
+
+def load_leads(services: Services) -> None:
     query(services, "INSERT INTO order_type_mappings VALUES ('样品', 'SAMPLE')")
     rows = [
         order("A-1001", "Ann Smith", 1, items=ITEMS, order_type="样品", amount="20"),
@@ -52,7 +58,6 @@ def leads(services: Services) -> Services:
         [order("A-1005", "Ann Smith", 2, amount="500"), order("A-1001", "Ann Smith", 1, items=ITEMS, amount="25")],
     )
     run_all(services)
-    return services
 
 
 def lead_of(services: Services, customer: str) -> UUID:

@@ -116,6 +116,17 @@ class DatabasePool:
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    def keep(self, name: str) -> str:
+        """Keep a copy of a database that nobody is connected to, and name it."""
+        kept = self._new_name()
+        self.execute(f"CREATE DATABASE {kept} TEMPLATE {name} STRATEGY file_copy")
+        return kept
+
+    def restore(self, name: str, kept: str) -> None:
+        """Replace a lent database by a kept one."""
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {kept} STRATEGY file_copy")
+
     def take_back(self, name: str) -> None:
         """Keep the database for the next test if its schema is as it was; drop it otherwise.
 
