@@ -64,8 +64,8 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
                     continue
                 connection.execute(sa.text(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE NOWAIT"))
                 if are_empty(connection, [name]):
-                    for index in deferred:
-                        index.drop(connection, checkfirst=True)
+                    names = ", ".join(str(index.name) for index in deferred)
+                    connection.execute(sa.text(f"DROP INDEX IF EXISTS {names}"))
         except DBAPIError as error:
             if sqlstate_of(error) not in _NOT_ALLOWED_NOW:
                 raise
@@ -83,13 +83,12 @@ def build_deferred_indexes(connection: sa.Connection, tables: Sequence[str], wri
         tables: names of tables.
         written: how many rows were written into them.
     """
-    deferred = deferred_indexes(tables)
-    if deferred:
-        known = set(connection.execute(sa.text(_INDEXES), {"tables": list(tables)}).scalars())
-        _build(connection, [index for index in deferred if index.name not in known])
-    for name in tables:
-        if written > max(CHANGED_SHARE * rows_in_statistics(connection, name), MIN_CHANGED_ROWS):
-            connection.execute(sa.text(f"ANALYZE {name}"))
+    states = connection.execute(sa.text(_STATES), {"tables": list(tables)}).all()
+    known = {index for state in states for index in state.indexes}
+    _build(connection, [index for index in deferred_indexes(tables) if index.name not in known])
+    for state in states:
+        if written > max(CHANGED_SHARE * state.rows, MIN_CHANGED_ROWS):
+            connection.execute(sa.text(f"ANALYZE {state.name}"))
 
 
 CHANGED_SHARE: Final = 0.1
@@ -97,7 +96,12 @@ CHANGED_SHARE: Final = 0.1
 MIN_CHANGED_ROWS: Final = 100
 """Fewer are left to autovacuum."""
 
-_INDEXES: Final = "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND tablename = ANY (:tables)"
+_STATES: Final = """
+    SELECT name, greatest(reltuples, 0) AS rows,
+           ARRAY(SELECT CAST(i.relname AS text) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+                 WHERE x.indrelid = t.oid) AS indexes
+    FROM unnest(CAST(:tables AS text[])) name JOIN pg_class t ON t.oid = to_regclass(name)
+"""
 _ROWS_IN_STATISTICS: Final = "SELECT reltuples FROM pg_class WHERE oid = to_regclass(:table)"
 
 
