@@ -51,6 +51,8 @@ def upgrade() -> None:
         ["reopened_at"],
         postgresql_where=sa.text("reopened_at IS NOT NULL"),
     )
+    op.execute("ANALYZE business_leads")  # the indexed expressions, by which the list of leads is planned
+    op.execute("ANALYZE customers")
     definition = op.get_bind().scalar(sa.text("SELECT pg_get_viewdef(CAST('lead_history' AS regclass))"))
     op.execute(_LEAD_HISTORY.format(of_the_pipeline=str(definition).strip().removesuffix(";")))
 
