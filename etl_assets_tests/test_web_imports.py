@@ -136,7 +136,7 @@ def test_an_upload_is_looked_at_first_then_imported_and_reverted(services: Servi
     assert "somebody has done it before" in text_of(web.post(f"/imports/{import_id}/accept", {"reason": "x"}))
     actions = query(services, "SELECT action, after ->> 'reason' AS reason FROM user_actions ORDER BY action_id")
     assert [tuple(one.values()) for one in actions] == [
-        ("imports revert", "by mistake"), ("imports restore", "no mistake"),
+        ("import", None), ("imports revert", "by mistake"), ("imports restore", "no mistake"),
     ]  # fmt: skip
 
 

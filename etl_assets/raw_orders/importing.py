@@ -19,12 +19,15 @@ from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.remedies import REPLAY_THE_FILE, describe_format
 from etl_assets.raw_orders.shop_checks import ShopChecks
+from etl_assets.user_actions import record_user_action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
+    from uuid import UUID
 
     import polars as pl
+    import sqlalchemy as sa
 
     from etl_assets.database.database import Database
     from etl_assets.presets.detect import NearPreset
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
     from etl_assets.raw_orders.load import ImportResult
     from etl_assets.raw_orders.readers.file_reader import ImportFile
     from etl_assets.values.date_order import DateOrder
+
+
+ACTION: Final = "import"
+"""Action of users who import a file by command or page, as it is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +147,22 @@ def _land(  # noqa: PLR0913  # the options of one import
     chosen, counts, frames, checks = begin_extraction(
         file, preset, overrides, is_detected=is_detected, on_progress=on_progress
     )
+
+    def record(connection: sa.Connection, import_id: UUID) -> None:
+        if user_name is not None:
+            target = f"{import_id} {file.path}"
+            record_user_action(connection, ACTION, target, {}, {"preset": chosen.name}, user_name=user_name)
+
     return land_raw_orders(
-        database, file.path, chosen, frames, counts, run_id=run_id, shop_checks=checks, user_name=user_name
+        database,
+        file.path,
+        chosen,
+        frames,
+        counts,
+        run_id=run_id,
+        before_rows=record,
+        shop_checks=checks,
+        user_name=user_name,
     )
 
 

@@ -1,7 +1,8 @@
 """Run of pending work at once, in this process and without Dagster: for small work whose result a user waits for.
 
 The steps, their batches and the blocking checks are those of a Dagster run, and safe beside one (docs/architecture.md,
-"Two runs at once"); Dagster has no record of it, the ledger has. Large work is left to a run of its own.
+"Two runs at once"); Dagster has no record of it, the ledger has. Large work is left to a run of its own. Why this way:
+docs/decisions.md, "Runs at once".
 """
 
 from __future__ import annotations
