@@ -7,8 +7,8 @@
 4. *Corrected*: `spreadsheet.read_corrections` reads the edited file; `corrections.import_corrections` lands its changed
    rows as new raw orders that replace the quarantined ones. Or *requeued* as it is: `requeue.requeue`.
 5. *Resolved*: by `rows.resolve_rows` as `replayed` (the row, or its correction, is good now) or `superseded` (a later
-   row of the same order is), or by `dismiss.dismiss` as `dismissed`. Resolved rows stay as history; `outcome` tells what
-   became of one.
+   row of the same order is), or by `dismiss.dismiss` as `dismissed`. Resolved rows stay as history; `outcome` tells
+   their ends.
 
 Only queries and writes on quarantine belong here. The rules that reject a row are in each asset's `transform.py`; the
 commands are in `cli/quarantine.py`, the Dagster jobs in `orchestration/quarantine_jobs.py`.
