@@ -212,7 +212,7 @@ def test_health_is_written_at_every_end_of_a_run(
 ) -> None:
     land(services, [raw_fields("1", customer_name="Ann", amount="bad")])
     report = run_in_process(settings, build_defs)
-    assert report.health.startswith("1 thing needs somebody · nothing pending · 1 rows in quarantine")
+    assert report.health.startswith("2 things need somebody · nothing pending · 1 rows in quarantine")
     assert written_by(instance) == report.run_id
     assert tick_health(services, instance) == "The last run has written it."
     assert tick_health(services, instance) == "No other run has ended."
@@ -220,10 +220,10 @@ def test_health_is_written_at_every_end_of_a_run(
     land(services, [raw_fields("2", customer_name="Ann")])
     failed = run_in_process(settings, build_defs)
     assert failed.status == "failed"
-    assert "2 things need somebody" in failed.health
+    assert "3 things need somebody" in failed.health
     assert written_by(instance) == "", "by no run"
     assert health_checks(instance)["checks_and_runs_pass"] == (False, "error")
-    assert tick_health(services, instance, "another").startswith("2 things need somebody")
+    assert tick_health(services, instance, "another").startswith("3 things need somebody")
 
 
 def written_by(instance: dg.DagsterInstance) -> str:
@@ -296,7 +296,8 @@ def add_bad_rows(services: Services, import_id: UUID, first: int, number: int) -
     query(
         services,
         "INSERT INTO quarantine (asset, import_id, raw_id, reason_code, reason, row)"
-        " SELECT 'orders', :id, raw_id, 'BAD_AMOUNT', 'x', '{}' FROM generate_series(:low, :high) raw_id",
+        " SELECT 'orders', :id, raw_id, 'BAD_AMOUNT', 'x', '{}'"
+        " FROM generate_series(CAST(:low AS bigint), :high) raw_id",
         id=import_id, low=first, high=first + number - 1,
     )  # fmt: skip
 

@@ -99,7 +99,7 @@ def save_shop(request: Request) -> Response:
         return _render_shop(request, shop, typed, {error.setting: str(error)})
     change = set_shop(database_of(request), name, platform, settings, user_name=user_of(request).name)
     if not change.before:
-        said = translate(request, "Nothing was to be changed.")
+        said = translate(request, "The shop is as it was.")
     elif change.orders:
         said = translate_count(
             request,
