@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from etl_assets.cli import doctor
 from etl_assets.cli.main import COMMANDS, app
+from etl_assets.health import disk
 from etl_assets.presets.catalog import get_preset, list_presets
 from etl_assets.presets.model import Preset
 from etl_assets.values.text import normalize_case_str
@@ -265,7 +266,7 @@ def test_doctor_reports_an_unwritable_home_a_full_disk_and_mismatched_packages(
 ) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file" / "below"))
-    monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 1 << 62)
     monkeypatch.setattr(doctor, "version", lambda package: package)
     result = call("doctor", "--json")
     assert result.exit_code == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +19,7 @@ from etl_assets.database import migrate
 from etl_assets.database.database import Database, sqlstate_of
 from etl_assets.database.sqlstates import meaning_of
 from etl_assets.errors import EtlError, SettingsUrlError
+from etl_assets.health.disk import free_bytes, gibibytes, severity_of
 from etl_assets.presets.catalog import PresetError, own_presets
 from etl_assets.urls import DAGSTER_URL, check_dagster_url
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 OLDEST_SERVER: Final = 140_000
-LEAST_FREE_BYTES: Final = 1 << 30
 RIGHTS_MISSING: Final = "42501"
 
 
@@ -168,11 +167,10 @@ def _migrations(database: Database) -> Check:
 
 
 def _disk(settings: Settings) -> Check:
-    home = settings.home.resolve()
-    existing = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
-    remedy = "" if free >= LEAST_FREE_BYTES else "Free some space, or set ETL_HOME to another disk."
-    return Check("free disk", free >= LEAST_FREE_BYTES, f"{free / (1 << 30):,.1f} GiB at {existing}", remedy)
+    free = free_bytes(settings.home)
+    is_enough = severity_of(free) != "error"
+    remedy = "" if is_enough else "Free some space, or set ETL_HOME to another disk."
+    return Check("free disk", is_enough, f"{gibibytes(free)} for {settings.home.resolve()}", remedy)
 
 
 def _dagster_home(settings: Settings) -> Check:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from etl_assets.cli.output import AsJson, failures_reported, note, print_json, print_records, print_table, say
 from etl_assets.cli.session import load_settings, opened_database
+from etl_assets.health.disk import free_bytes
+from etl_assets.health.needs import HealthState, find_needs, headline
+from etl_assets.health.tables import read_table_state
 from etl_assets.reporting.status import read_status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from etl_assets.database.database import Database
+    from etl_assets.health.needs import Need
 
 app = typer.Typer(add_completion=False)
 
@@ -22,10 +29,24 @@ def status(*, as_json: AsJson = False) -> None:
     with failures_reported(as_json=as_json), opened_database(load_settings()) as database:
         with database.transaction() as connection:
             found = read_status(connection)
+        needs = _read_needs(database)
         if as_json:
-            print_json(found)
+            print_json({"needs": [need.as_dict() for need in needs], **found})
         else:
+            _show_needs(needs)
             show_status(found)
+
+
+def _read_needs(database: Database) -> list[Need]:
+    """Return what needs somebody by tables and disk; Dagster's records, slow to load, are on the health page."""
+    free = free_bytes(database.settings.home)
+    return find_needs(HealthState(dt.datetime.now(dt.UTC), read_table_state(database), None, free))
+
+
+def _show_needs(needs: Sequence[Need]) -> None:
+    say(headline(needs))
+    for need in needs:
+        note(need.text, "red" if need.severity == "error" else "yellow")
 
 
 def show_status(status: Mapping[str, Any]) -> None:

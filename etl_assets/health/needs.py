@@ -129,6 +129,12 @@ class Need:
         """Return the sentence."""
         return SENTENCES[self.kind] % self.values
 
+    def as_dict(self) -> dict[str, str | None]:
+        """Return the need as `--json` prints it."""
+        import_id = None if self.import_id is None else str(self.import_id)
+        given = {"kind": self.kind, "severity": self.severity, "text": self.text, "detail": self.detail}
+        return {**given, "asset": self.asset, "check": self.check, "run_id": self.run_id, "import_id": import_id}
+
     @property
     def dagster_path(self) -> str | None:
         """Return the path of the page of Dagster's UI that it is about, if there is one."""
