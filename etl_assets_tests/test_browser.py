@@ -24,6 +24,7 @@ from etl_assets.asset_graph import TABLE_OF
 from etl_assets.orchestration.instance import open_instance
 from etl_assets.orchestration.run_requests import UNFINISHED
 from etl_assets.quality.checks import CHECKS
+from etl_assets_tests.helpers.alert_receivers import web_server
 from etl_assets_tests.helpers.daemon import kill
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from etl_assets.pipeline.protocol import Services
+    from etl_assets_tests.helpers.alert_receivers import Receiver
 
     Shot = Callable[[str], object]
 
@@ -67,7 +69,19 @@ etsy,North,6,Dee,paid,bulk,55,EUR,2026-02-02 10:00:00,Mug*10
 
 
 @pytest.fixture
-def dagster_url(services: Services, tmp_path: Path) -> Iterator[str]:  # its settings are in the environment
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """The webhook that receives alerts."""
+    with web_server() as receiver:
+        monkeypatch.setenv("ETL_NOTIFY_WEBHOOK_URL", receiver.url)
+        yield receiver
+
+
+@pytest.fixture
+def dagster_url(
+    services: Services,
+    receiver: Receiver,  # its address and the settings are in the environment
+    tmp_path: Path,
+) -> Iterator[str]:
     """An `etl-assets dev` of its own on the test's database, as `make dev` starts it; killed at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -108,7 +122,7 @@ def page() -> Iterator[Page]:
 
 
 def test_a_dropped_file_becomes_leads_and_a_bad_row_is_corrected_in_the_ui(
-    services: Services, page: Page, dagster_url: str, shot: Shot
+    services: Services, page: Page, dagster_url: str, receiver: Receiver, shot: Shot
 ) -> None:
     with services.database.transaction() as connection:
         connection.execute(
@@ -138,6 +152,23 @@ def test_a_dropped_file_becomes_leads_and_a_bad_row_is_corrected_in_the_ui(
     wait_until(lambda: "Cid" in leads_of(services), "the corrected order's lead is there without another click")
     assert query(services, "SELECT resolution FROM quarantine") == ["replayed"]
     assert query(services, "SELECT CAST(amount AS int) FROM orders WHERE order_id = '5'") == [480]
+    a_bad_file_turns_health_red_and_causes_an_alert(services, page, dagster_url, receiver, shot)
+
+
+def a_bad_file_turns_health_red_and_causes_an_alert(
+    services: Services, page: Page, url: str, receiver: Receiver, shot: Shot
+) -> None:
+    drop(services, "june.csv", "no,known,headers\n1,2,3\n")
+    wait_until(lambda: "june.csv was refused" in [one["title"] for one in receiver.received], "an alert came")
+    page.goto(f"{url}/assets/pipeline_health?view=checks")
+    expect(page.get_by_text("imports_are_settled").first).to_be_visible()
+    expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
+    shot("red-health")
+    host, _, port = url.rpartition(":")
+    page.goto(f"{host}:{int(port) + 1}/health")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("need")
+    expect(page.get_by_text("Refused: june.csv.")).to_be_visible()
+    shot("web-health")
 
 
 def the_graph_is_materialised(page: Page, url: str, shot: Shot) -> None:

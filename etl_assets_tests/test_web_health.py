@@ -83,7 +83,8 @@ def test_order_types_are_set_on_the_page_and_recorded(troubled: Services, web: W
 def test_settings_of_a_shop_are_changed_on_the_page_and_its_orders_read_again(
     troubled: Services, web: WebClient
 ) -> None:
-    form = web.get("/health/shop", platform="p", shop="s")
+    assert 'href="/health/shops/p/s"' in web.get("/health").text
+    form = web.get("/health/shops/p/s")
     assert '<option value="Asia/Shanghai" selected>' in form.text
     typed = {
         "platform": "p",
@@ -92,15 +93,15 @@ def test_settings_of_a_shop_are_changed_on_the_page_and_its_orders_read_again(
         "default_currency": "nonsense",
         "shown_name": "",
     }
-    refused = web.post("/health/shop", typed)
+    refused = web.post("/health/shops/p/s", typed)
     assert refused.status_code == 422
     assert 'aria-invalid="true"' in refused.text
-    saved = web.post("/health/shop", typed | {"default_currency": "eur", "shown_name": "North"})
+    saved = web.post("/health/shops/p/s", typed | {"default_currency": "eur", "shown_name": "North"})
     assert "Saved. 1 order is read again in the next run." in text_of(saved)
     assert query(troubled, "SELECT timezone, default_currency, shown_name FROM shop_configs") == [
         {"timezone": "Europe/London", "default_currency": "EUR", "shown_name": "North"}
     ]
     assert scalar(troubled, "SELECT count(*) FROM user_actions WHERE action = 'shops set'") == 1
-    same = web.post("/health/shop", typed | {"default_currency": "EUR", "shown_name": "North"})
+    same = web.post("/health/shops/p/s", typed | {"default_currency": "EUR", "shown_name": "North"})
     assert "The shop is as it was." in text_of(same)
-    assert web.get("/health/shop", platform="p", shop="unknown").status_code >= 400
+    assert web.get("/health/shops/p/unknown").status_code >= 400

@@ -83,14 +83,12 @@ def set_order_type(request: Request) -> Response:
 
 def show_shop(request: Request) -> Response:
     """Show the form of a shop's settings."""
-    query = request.query_params
-    shop = read_shop(database_of(request), query.get("shop", ""), query.get("platform"))
-    return _render_shop(request, shop, {}, {})
+    return _render_shop(request, read_shop(database_of(request), *_shop_key(request)), {}, {})
 
 
 def save_shop(request: Request) -> Response:
     """Change settings of a shop."""
-    name, platform = form_text(request, "shop"), form_text(request, "platform")
+    name, platform = _shop_key(request)
     typed = {column: form_text(request, column) for column in SETTINGS}
     try:
         settings = valid_settings(typed)
@@ -110,6 +108,11 @@ def save_shop(request: Request) -> Response:
     else:
         said = translate(request, "Saved.")
     return redirect_with_message(request, "/health", said)
+
+
+def _shop_key(request: Request) -> tuple[str, str]:
+    """Return name and platform of the shop that the path names."""
+    return request.path_params["shop"], request.path_params["platform"]
 
 
 def _render_shop(request: Request, shop: dict[str, Any], typed: dict[str, str], errors: dict[str, str]) -> Response:
@@ -179,6 +182,6 @@ def _shops(request: Request, state: HealthState) -> list[dict[str, Any]]:
 ROUTES: Final = (
     PageRoute("/health", show_health, Permission.SEE),
     PageRoute("/health/order-types", set_order_type, Permission.CONFIGURE, methods=("POST",)),
-    PageRoute("/health/shop", show_shop, Permission.CONFIGURE),
-    PageRoute("/health/shop", save_shop, Permission.CONFIGURE, methods=("POST",)),
+    PageRoute("/health/shops/{platform}/{shop:path}", show_shop, Permission.CONFIGURE),
+    PageRoute("/health/shops/{platform}/{shop:path}", save_shop, Permission.CONFIGURE, methods=("POST",)),
 )
