@@ -56,10 +56,12 @@ $(TOOLS): pyproject.toml benchmarks/constraints.txt
 
 bench: $(READY) $(TOOLS) ## Time the pipeline against other ways, up to 100,000 orders: a few minutes
 	$(BIN)/python -m benchmarks --quick --out .etl/bench/quick.json
+	$(BIN)/python -m benchmarks.platforms --repeat 1 --out .etl/bench/platforms.json
 	$(BIN)/python -m benchmarks.latency
 
 bench-full: $(READY) $(TOOLS) ## The same up to 10,000,000 orders (hours, 60 GB), into docs/performance.md
 	$(BIN)/python -m benchmarks --full --out benchmarks/results.json
+	$(BIN)/python -m benchmarks.platforms --lines 1000000 --out .etl/bench/platforms.json
 	.venv-bench/bin/python -m benchmarks.report benchmarks/results.json docs/performance.md
 
 chaos: $(READY) ## Faults at every statement and of every kind (FAULTS=1000 SEED=7 MINUTES=10 ONLY=12 FIRST=500 KIND= SCENARIO=)
