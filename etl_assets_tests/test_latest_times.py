@@ -31,9 +31,9 @@ def preset(**fields: Any) -> Preset:
     return Preset.model_validate({"name": "own", "columns": COLUMNS, "timestamp_formats": ["%d.%m.%Y"], **fields})
 
 
-def latest(*times: str | None) -> str | None:
+def latest(*times: str | None, **fields: Any) -> str | None:
     names = ["Made", "Paid", "Sent"][: len(times)]
-    texts = latest_texts(pl.DataFrame([times], dict.fromkeys(names, pl.String), orient="row"), preset())
+    texts = latest_texts(pl.DataFrame([times], dict.fromkeys(names, pl.String), orient="row"), preset(**fields))
     return cast("str | None", texts[0])
 
 
@@ -53,6 +53,19 @@ def latest(*times: str | None) -> str | None:
 )
 def test_the_text_of_the_latest_time_is_taken_untouched(times: tuple[str | None, ...], expected: str | None) -> None:
     assert latest(*times) == expected
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (("2026-01-02 12:00:00 +0200", "2026-01-02 13:00:00 +0200"), "2026-01-02 13:00:00 +0200"),
+        (("2026-01-02 12:00:00 +0200", "03/01/2026 10:00"), "03/01/2026 10:00"),
+        (("03/02/2026 10:00", "01/03/2026 10:00"), "01/03/2026 10:00"),
+        (("2026-01-02 12:00:00 1/2", "2026-01-02 13:00:00 1/2"), "2026-01-02 12:00:00 1/2"),  # neither is a time
+    ],
+)
+def test_usual_times_stand_beside_formats_with_a_slash(times: tuple[str, str], expected: str) -> None:
+    assert latest(*times, timestamp_formats=["%Y-%m-%d %H:%M:%S %z", "%d/%m/%Y %H:%M"]) == expected
 
 
 def test_the_times_stay_in_extra_and_may_be_missing_in_the_file() -> None:

@@ -18,6 +18,7 @@ from etl_assets.raw_orders.each_sheet import sheets_without_headers
 from etl_assets.raw_orders.fill_down import filled_down
 from etl_assets.raw_orders.findings import Finding, finding_of, merge_findings
 from etl_assets.raw_orders.group_lines import group_lines
+from etl_assets.raw_orders.join_frames import join_frames
 from etl_assets.raw_orders.left_out_rows import without_left_out_rows
 from etl_assets.raw_orders.profile import Profile
 from etl_assets.raw_orders.readers.errors import ImportFileError
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from etl_assets.values.date_order import DateOrder
 
 CHUNK_ROWS: Final = 50_000
+MAPPED_ROWS: Final = 25_000
+MAPPED_BYTES: Final = 32 << 20
+"""Rows, or bytes of them, that are mapped at once: the readers' frames are smaller."""
 
 
 @dataclass(slots=True)
@@ -112,7 +116,8 @@ def extract_raw_orders(  # the options of one import
         yield from _resized(_raw_orders(lines, dated, counts), chunk_rows)
 
 
-def _raw_orders(lines: Iterator[pl.DataFrame], preset: Preset, counts: ReadCounts) -> Iterator[pl.DataFrame]:
+def _raw_orders(frames: Iterator[pl.DataFrame], preset: Preset, counts: ReadCounts) -> Iterator[pl.DataFrame]:
+    lines = join_frames(frames, MAPPED_ROWS, MAPPED_BYTES)
     if preset.shape == "order":
         found: list[ReaderFinding] = []
         yield from (to_raw_orders(frame, preset, found) for frame in lines)

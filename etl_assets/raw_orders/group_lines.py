@@ -17,6 +17,7 @@ import polars as pl
 
 from etl_assets.presets.model import ITEM_COLUMNS, RAW_COLUMNS
 from etl_assets.raw_orders.amount_sums import gathered, once_texts, part_texts, sum_parts, with_line_sums, with_sums
+from etl_assets.raw_orders.join_frames import join_frames
 from etl_assets.raw_orders.json_text import json_objects
 from etl_assets.raw_orders.latest_times import latest_texts
 from etl_assets.raw_orders.packed_columns import PACKED, merge_packed, pack_runs
@@ -55,8 +56,6 @@ if TYPE_CHECKING:
 IN_MEMORY_LINES: Final = 200_000
 JOINED_LINES: Final = 50_000
 """Partitions that are smaller are grouped together: each grouping takes some time of its own."""
-IN_MEMORY_CELLS: Final = 20_000_000
-"""Fewer lines fit in memory where a file has hundreds of columns."""
 ORDER: Final = "__order"
 """String, never null: the cleaned order number; a line without one has a value of its own."""
 PLATFORM: Final = "__platform"
@@ -95,7 +94,7 @@ def group_lines(
             unmapped[:] = unmapped_headers(file_headers(frame), preset)
             yield map_lines(frame, preset)
 
-    chunks = _chunks(mapped(), in_memory_lines)
+    chunks = join_frames(mapped(), in_memory_lines)
     first = next(chunks, None)
     if first is None:
         return
@@ -108,7 +107,7 @@ def group_lines(
             for lines in chain((first, second), chunks):
                 files.write(lines, pl.col(ORDER))
         del first, second, lines
-        for lines in _chunks(files.read(), min(in_memory_lines, JOINED_LINES)):
+        for lines in join_frames(files.read(), min(in_memory_lines, JOINED_LINES)):
             yield group_by_order(lines, preset, unmapped, found)
 
 
@@ -320,15 +319,3 @@ def _with_variants(lines: pl.DataFrame, separator: str | None) -> pl.DataFrame:
 
 def _regex_literal(text: str) -> str:
     return "".join(rf"\x{{{ord(char):x}}}" for char in text)
-
-
-def _chunks(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
-    """Join frames until they have more than `size` rows, or too many cells; each chunk but the last has."""
-    joined: list[pl.DataFrame] = []
-    for frame in frames:
-        joined.append(frame)
-        if sum(part.height for part in joined) > min(size, IN_MEMORY_CELLS // frame.width):
-            yield pl.concat(joined)
-            joined = []
-    if joined:
-        yield pl.concat(joined)
