@@ -1,7 +1,8 @@
 """`VectorizedQueries`: looks up any number of keys in a bounded number of queries.
 
-The keys travel to the database by COPY into a temporary table and are joined there, so that neither their number nor
-what they contain (quotes, backslashes, emoji) matters. A key with NUL can't exist in the store and finds nothing.
+The keys travel to the database as arrays, or by COPY into a temporary table, and are joined there, so that neither
+their number nor what they contain (quotes, backslashes, emoji) matters. A key with NUL can't exist in the store and
+finds nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.database.frames import copy_to_temp_table, fetch_frame
+from etl_assets.database.frames import fetch_frame, look_up
 from etl_assets.frame_schemas import CUSTOMER_SCHEMA
 from etl_assets.lead_figures import FIGURES
 from etl_assets.values.text import normalize_case
@@ -117,12 +118,12 @@ class VectorizedQueries:
             `order_type` (as given, each once), `system_order_type`, `is_mapped`.
         """
         series = order_types if isinstance(order_types, pl.Series) else pl.Series(list(order_types), dtype=pl.String)
-        with self._within(connection) as inside:
+        with self._reading(connection) as inside:
             return match_order_types(series, fetch_frame(inside, _ORDER_TYPE_MAPPINGS, ORDER_TYPE_SCHEMA))
 
     def batch_lookup_shops(self, *, connection: sa.Connection | None = None) -> pl.DataFrame:
         """Read all shops: `SHOP_SCHEMA`. There are as many as a seller has, so they are read whole."""
-        with self._within(connection) as inside:
+        with self._reading(connection) as inside:
             return fetch_frame(inside, _SHOPS, SHOP_SCHEMA)
 
     def _stored(
@@ -155,8 +156,16 @@ class VectorizedQueries:
         if known.is_empty():
             return pl.DataFrame(schema=schema)
         with self._within(connection) as inside:
-            copy_to_temp_table(inside, table, known, name="lookup_keys")
-            return fetch_frame(inside, query, schema)
+            return look_up(inside, query, schema, keys=known, like=table, name="lookup_keys")
+
+    @contextmanager
+    def _reading(self, connection: sa.Connection | None) -> Iterator[sa.Connection]:
+        """Give the transaction to look in, or a connection for one SELECT that names no keys."""
+        if connection is not None:
+            yield connection
+        else:
+            with self.database.autocommit() as own:
+                yield own
 
     @contextmanager
     def _within(self, connection: sa.Connection | None) -> Iterator[sa.Connection]:

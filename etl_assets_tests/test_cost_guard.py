@@ -51,21 +51,21 @@ class Cost:
 
 LIMITS: Final = {
     "first load": Cost(
-        statements={"shop": 48, "orders": 78, "order_items": 44, "process_items": 43, "customers": 45, "leads": 67},
+        statements={"shop": 24, "orders": 48, "order_items": 20, "process_items": 19, "customers": 22, "leads": 44},
         bytes_sent=2_080_000,
         bytes_received=2_430_000,
         rows_read=40_000,
         rows_written=13_037,
     ),
     "changed orders": Cost(
-        statements={"shop": 47, "orders": 71, "order_items": 52, "process_items": 51, "customers": 47, "leads": 64},
-        bytes_sent=175_000,  # the statements that log changes name each column
+        statements={"shop": 22, "orders": 29, "order_items": 19, "process_items": 18, "customers": 15, "leads": 23},
+        bytes_sent=165_000,  # the statements that log changes name each column
         bytes_received=367_000,
         rows_read=16_000,
         rows_written=900,  # as many again in the change log
     ),
     "nothing new": Cost(
-        statements={"shop": 14, "orders": 6, "order_items": 6, "process_items": 6, "customers": 6, "leads": 9},
+        statements={"shop": 11, "orders": 1, "order_items": 1, "process_items": 1, "customers": 1, "leads": 2},
         bytes_sent=7_000,
         bytes_received=2_750,
         rows_read=8,

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from etl_assets.database import pool
 from etl_assets.database.database import Database
 from etl_assets.database.reader_uri import PASSED_ON, REFUSED, reader_uri
 from etl_assets.database.sqlstates import OTHER, meaning_of, state_of_refused_connection
@@ -19,6 +20,8 @@ from etl_assets.settings import Settings
 
 if TYPE_CHECKING:
     import psycopg
+
+    from etl_assets.pipeline.protocol import Services
 
 
 @dataclass
@@ -204,3 +207,18 @@ def test_every_state_has_a_meaning_and_its_class_stands_in_for_it() -> None:
     assert meaning_of("53100") != meaning_of("53999") == meaning_of("53")
     assert "disk of the database server is full" in meaning_of("53100")
     assert meaning_of(None) == meaning_of("XX000") == OTHER
+
+
+def test_a_connection_that_was_lost_while_idle_in_the_pool_is_replaced(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 0)
+    database = services.database
+    with database.autocommit() as connection:
+        lost = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+    other = sa.create_engine(database.engine.url, isolation_level="AUTOCOMMIT")
+    with other.connect() as connection:
+        connection.execute(sa.text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": lost})
+    other.dispose()
+    with database.transaction() as connection:
+        assert connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one() != lost

@@ -376,11 +376,11 @@ def test_overlapping_and_torn_ranges_are_claimed_exactly(services: Services) -> 
     with services.database.transaction() as connection:
         queue.enqueue(connection, ["leads"], [RawIdRange(1, 1, 10), RawIdRange(1, 21, 30)])
         _insert_raced(connection, 5, 15)
-        assert queue.next_ranges(connection, "leads", 100) == [RawIdRange(1, 1, 15), RawIdRange(1, 21, 30)]
+        assert queue.next_ranges(connection, "leads", 100).ranges == [RawIdRange(1, 1, 15), RawIdRange(1, 21, 30)]
         queue.dequeue(connection, "leads", [RawIdRange(1, 3, 4), RawIdRange(1, 12, 13), RawIdRange(1, 21, 30)])
         left = [RawIdRange(1, 1, 2), RawIdRange(1, 5, 11), RawIdRange(1, 14, 15)]
-        assert queue.next_ranges(connection, "leads", 100) == left
-        assert queue.next_ranges(connection, "leads", 100, without=[RawIdRange(1, 6, 10)]) == [
+        assert queue.next_ranges(connection, "leads", 100).ranges == left
+        assert queue.next_ranges(connection, "leads", 100, without=[RawIdRange(1, 6, 10)]).ranges == [
             RawIdRange(1, 1, 2), RawIdRange(1, 5, 5), RawIdRange(1, 11, 11), RawIdRange(1, 14, 15),
         ]  # fmt: skip
         with pytest.raises(ConcurrentRunError):

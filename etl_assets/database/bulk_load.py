@@ -58,10 +58,13 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
     """
     for name in tables:
         deferred = deferred_indexes([name])
+        if not deferred:
+            continue
         try:
-            with database.transaction() as connection:
-                if not deferred or not are_empty(connection, [name]):
+            with database.autocommit() as connection:
+                if not are_empty(connection, [name]):
                     continue
+            with database.transaction() as connection:
                 connection.execute(sa.text(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE NOWAIT"))
                 if are_empty(connection, [name]):
                     names = ", ".join(str(index.name) for index in deferred)
@@ -83,9 +86,12 @@ def build_deferred_indexes(connection: sa.Connection, tables: Sequence[str], wri
         tables: names of tables.
         written: how many rows were written into them.
     """
+    deferred = deferred_indexes(tables)
+    if not deferred and written <= MIN_CHANGED_ROWS:
+        return
     states = connection.execute(sa.text(_STATES), {"tables": list(tables)}).all()
     known = {index for state in states for index in state.indexes}
-    _build(connection, [index for index in deferred_indexes(tables) if index.name not in known])
+    _build(connection, [index for index in deferred if index.name not in known])
     for state in states:
         if written > max(CHANGED_SHARE * state.rows, MIN_CHANGED_ROWS):
             connection.execute(sa.text(f"ANALYZE {state.name}"))

@@ -7,6 +7,7 @@ Inserted rows are not logged: they name their batch (`created_batch_id`), and a 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
@@ -32,23 +33,25 @@ def created_batch_of(table: str) -> str:
     return CREATED_BATCH_ID if CREATED_BATCH_ID in metadata.tables[table].columns else "batch_id"
 
 
-def log_updates(table: str, staged: str, columns: Sequence[str], batch_id: int) -> sql.Composed:
-    """Return the CTE that logs an UPDATE to the rows of a staging table, to be put in front of it.
+@cache
+def log_updates(table: str, staged: str, columns: tuple[str, ...]) -> sql.Composed:
+    """Return the query that logs an UPDATE to staged rows, for the WITH in front of it.
+
+    The batch that makes the change is the parameter `batch_id` of the statement.
 
     Args:
         table: the table that is updated.
-        staged: temporary table with the key of `table` and the new values.
+        staged: name of the rows with the key of `table` and the new values.
         columns: that the update sets.
-        batch_id: the batch that makes the change.
     """
     logged = [sql.Identifier(name) for name in columns if name != "batch_id"]
     differing = [sql.SQL("t.{0} IS DISTINCT FROM s.{0}").format(name) for name in logged]
     return sql.SQL(
-        "WITH logged AS (INSERT INTO row_changes (batch_id, row_key, created_batch_id, before, after)"
+        "logged AS (INSERT INTO row_changes (batch_id, row_key, created_batch_id, before, after)"
         " SELECT {batch}, {key}, t.{created}, {before}, {after} FROM {table} t JOIN {staged} s ON {same}"
-        " WHERE {differs}) "
+        " WHERE {differs})"
     ).format(
-        batch=sql.Literal(batch_id),
+        batch=sql.Placeholder("batch_id"),
         key=_key(table, _TABLE),
         created=sql.Identifier(created_batch_of(table)),
         before=_changed_values(columns, _TABLE),
@@ -58,6 +61,11 @@ def log_updates(table: str, staged: str, columns: Sequence[str], batch_id: int) 
         same=sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in key_of(table)),
         differs=sql.SQL(" OR ").join(differing),
     )
+
+
+def with_queries(*queries: sql.Composed) -> sql.Composed:
+    """Return the WITH of a statement, or nothing where there are no queries."""
+    return sql.SQL("WITH {} ").format(sql.SQL(", ").join(queries)) if queries else sql.Composed([])
 
 
 def log_deletion(table: str, deletion: sql.Composable, batch_id: int) -> sql.Composed:

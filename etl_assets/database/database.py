@@ -1,9 +1,9 @@
 """Database: the only place that creates an engine, and the bulk reads.
 
 Large reads go through ConnectorX (`Database.read`), small ones and everything else through SQLAlchemy connections
-(`Database.transaction`); see docs/decisions.md, "Bulk reads by ConnectorX, look-ups by COPY". Both set the same
-`search_path`, so that SQL names tables without a schema. Dagster's resource of the same name wraps this class
-(`orchestration/resources.py`); SQL of assets does not belong here.
+(`Database.transaction`, `Database.autocommit`); see docs/decisions.md, "Bulk reads by ConnectorX, look-ups by COPY".
+All set the same `search_path`, so that SQL names tables without a schema. Dagster's resource of the same name wraps
+this class (`orchestration/resources.py`); SQL of assets does not belong here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from etl_assets.database import embedded
 from etl_assets.database.frames import INLINED, fetch_frame
+from etl_assets.database.pool import ping_after_idling
 from etl_assets.database.reader_uri import reader_uri
 from etl_assets.database.sqlstates import meaning_of, state_of_refused_connection
 from etl_assets.errors import DatabaseUnavailableError, PanicError, ReadError, panics_as_errors
@@ -75,16 +76,17 @@ class Database:
     @cached_property
     def engine(self) -> sa.Engine:
         """Return the SQLAlchemy engine (psycopg 3)."""
-        return sa.create_engine(
+        engine = sa.create_engine(
             self.url.set(drivername="postgresql+psycopg"),
             hide_parameters=True,
-            pool_pre_ping=True,
             connect_args={
                 **{name: value for name, value in CONNECTION_DEFAULTS.items() if name not in self.url.query},
                 "client_encoding": "utf8",
                 "options": f"{LOOKUPS} {self._options}",
             },
         )
+        ping_after_idling(engine)
+        return engine
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -95,6 +97,19 @@ class Database:
         """
         with self._losses_explained(), self._connect() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[sa.Connection]:
+        """Open a connection of which each statement is a transaction of its own, and sees what is committed by then.
+
+        Saves the BEGIN and COMMIT of look-ups that need no transaction. Keys travel with the queries, as in `snapshot`.
+
+        Raises:
+            DatabaseUnavailableError: as for `transaction`.
+        """
+        with self._losses_explained(), self._connect() as connection:
+            options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", INLINED: {}}
+            yield connection.execution_options(**options)
 
     @contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
@@ -138,9 +153,9 @@ class Database:
             DatabaseUnavailableError: the server can't be reached, or the URL demands a feature that the reader lacks.
         """
         if rows is not None and rows <= FEW_ROWS:
-            with self.transaction() as connection:
+            with self.autocommit() as connection:
                 return fetch_frame(connection, query, dict(schema))
-        with self.transaction() as connection:
+        with self.autocommit() as connection:
             driver: Any = connection.connection.driver_connection
             uri = reader_uri(driver.info, self._options if alone else f"{self._options} {READER_OPTIONS}")
         try:

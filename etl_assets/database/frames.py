@@ -21,14 +21,14 @@ from psycopg import sql
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from etl_assets.database.change_log import log_deletion, log_updates
+from etl_assets.database.change_log import log_deletion, log_updates, with_queries
 from etl_assets.database.schema import metadata
 from etl_assets.errors import RowCountError
 from etl_assets.values.text import cut_by_bytes
 from etl_assets.values.timestamps import TIMESTAMP_UTC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import psycopg
     import pyarrow as pa
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 STAGING = "staged_rows"
 ROWS_PER_WRITE = 20_000
 """Rows encoded at once: few enough for the server to start immediately and for memory to stay flat."""
+MAX_INLINED_ROWS: Final = 2_000
+"""Rows up to which a statement has them as arrays: no temporary table is made, filled, analysed and dropped."""
+MAX_INLINED_BYTES: Final = 4 << 20
+_PERSONAL: Final = frozenset(("customer_key", "customer_nickname"))
 BYTES_PER_WRITE: Final = 32 << 20
 """Bytes of text encoded at once, roughly: texts that rows share in memory are copied for each row."""
 
@@ -135,7 +139,7 @@ def copy_to_temp_table(
     """
     inlined = _inlined_rows(connection)
     if inlined is not None:
-        inlined[name] = _as_query(like, rows)
+        inlined[name] = _as_query(like, rows, sql.Literal).as_string()
         return
     driver = _driver_connection(connection)
     driver.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(sql.Identifier(name)))
@@ -162,18 +166,19 @@ def _inlined_rows(connection: sa.Connection) -> dict[str, str] | None:
     return inlined
 
 
-def _as_query(like: str, rows: pl.DataFrame) -> str:
-    """Return rows as a query of arrays, whose values no text of theirs can leave."""
+def _as_query(like: str, rows: pl.DataFrame, place: Callable[[str], sql.Composable]) -> sql.Composed:
+    """Return rows as a query of arrays, of which `place` gives the text a place in the statement."""
     known = metadata.tables[like].columns
     types = [
         _type_name(known[name].type) if name in known else _PLAIN_TYPES[dtype] for name, dtype in rows.schema.items()
     ]
     arrays = [
-        f"CAST({sql.Literal(_as_array(rows[name])).as_string()} AS {type_name}[])"
-        for name, type_name in zip(rows.columns, types, strict=True)
+        sql.SQL("CAST({} AS {}[])").format(place(text), sql.SQL(type_name))
+        for text, type_name in zip(_as_arrays(rows), types, strict=True)
     ]
-    names = _column_list(rows.columns).as_string()
-    return f"SELECT * FROM unnest({', '.join(arrays)}) inlined ({names})"  # noqa: S608  # quoted by the driver
+    return sql.SQL("SELECT * FROM unnest({}) inlined ({})").format(
+        sql.SQL(", ").join(arrays), _column_list(rows.columns)
+    )
 
 
 def _type_name(stored: sa.types.TypeEngine[Any]) -> str:
@@ -181,12 +186,19 @@ def _type_name(stored: sa.types.TypeEngine[Any]) -> str:
     return "text" if isinstance(stored, sa.Text) else stored.compile(postgresql.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy has no type for it
 
 
-def _as_array(values: pl.Series) -> str:
-    """Return values as the text of an array of PostgreSQL."""
-    text = pl.col("value").cast(pl.String).str.replace_many(["\\", '"'], ["\\\\", '\\"'])
-    quoted = pl.concat_str(pl.lit('"'), text, pl.lit('"')).fill_null("NULL")
-    joined: str | None = values.to_frame("value").select(quoted.str.join(",")).item()
-    return f"{{{joined or ''}}}"
+def _as_arrays(rows: pl.DataFrame) -> list[str]:
+    """Return each column as the text of an array of PostgreSQL, with each value quoted, so that none can leave it."""
+    texts = [
+        pl.format('"{}"', pl.col(name).str.replace_many(["\\", '"'], ["\\\\", '\\"']))
+        if dtype == pl.String
+        else pl.format('"{}"', pl.col(name).cast(pl.String))
+        for name, dtype in rows.schema.items()
+    ]
+    columns = rows.select(
+        pl.when(pl.col(name).is_null()).then(pl.lit("NULL")).otherwise(text).str.join(",").alias(name)
+        for name, text in zip(rows.columns, texts, strict=True)
+    )
+    return [f"{{{text or ''}}}" for text in columns.row(0)]
 
 
 def _with_inlined_rows(connection: sa.Connection, query: str, *, has_parameters: bool) -> str:
@@ -225,17 +237,35 @@ def update_rows(
     """
     if rows.is_empty():
         return 0
-    copy_to_temp_table(connection, table, rows.sort(key), joined_by=key)
+    staged, parameters = _stage(connection, table, rows.sort(key), joined_by=key)
     columns = [column for column in rows.columns if column not in key]
     assignments = [sql.SQL("{0} = s.{0}").format(sql.Identifier(column)) for column in columns]
     if set_now is not None:
         assignments.append(sql.SQL("{} = now()").format(sql.Identifier(set_now)))
-    logged = sql.Composed([]) if batch_id is None else log_updates(table, STAGING, columns, batch_id)
-    statement = logged + sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {}").format(
+    logged = [] if batch_id is None else [log_updates(table, STAGING, tuple(columns))]
+    statement = with_queries(*staged, *logged) + sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {}").format(
         sql.Identifier(table), sql.SQL(", ").join(assignments), sql.Identifier(STAGING), _same_key(key)
     )
-    _require_row_count(_driver_connection(connection).execute(statement).rowcount, rows.height, f"UPDATE of {table}")
+    updated = _driver_connection(connection).execute(statement, {**parameters, "batch_id": batch_id}).rowcount
+    _require_row_count(updated, rows.height, f"UPDATE of {table}")
     return rows.height
+
+
+def _stage(
+    connection: sa.Connection, table: str, rows: pl.DataFrame, *, joined_by: Sequence[str]
+) -> tuple[list[sql.Composed], dict[str, str]]:
+    """Make rows of `table` known as `STAGING`: in a temporary table, or few as a query with parameters, for a WITH."""
+    if not is_inlined(rows):
+        copy_to_temp_table(connection, table, rows, joined_by=joined_by)
+        return [], {}
+    parameters: dict[str, str] = {}
+
+    def place(text: str) -> sql.Placeholder:
+        parameters[f"column_{len(parameters)}"] = text
+        return sql.Placeholder(f"column_{len(parameters) - 1}")
+
+    query = _as_query(table, rows, place)
+    return [sql.SQL("{} AS MATERIALIZED ({})").format(sql.Identifier(STAGING), query)], parameters
 
 
 def delete_rows(connection: sa.Connection, table: str, keys: pl.DataFrame, *, batch_id: int) -> int:
@@ -294,6 +324,35 @@ def _from_text(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Boolean():
         return pl.col(name) == "t"
     return pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_unit="us", time_zone="UTC")
+
+
+def look_up(
+    connection: sa.Connection, query: str, schema: dict[str, Any], *, keys: pl.DataFrame, like: str, name: str
+) -> pl.DataFrame:
+    """Run a SELECT that names keys, like `fetch_frame`: few travel with the query, many by COPY into a temporary table.
+
+    Saves three statements of four, and the entries of the temporary table in the server's catalogue
+    (docs/performance.md, "Gain of each optimisation"). Names of customers always go by COPY: the server's log has the
+    text of a query that fails.
+
+    Args:
+        connection: an open transaction.
+        query: as of `fetch_frame`.
+        schema: its columns and their types.
+        keys: the rows that the query names.
+        like: the table whose columns of the same names give the types; other columns are boolean or bigint.
+        name: by which the query names them.
+    """
+    if not is_inlined(keys) or not _PERSONAL.isdisjoint(keys.columns):
+        copy_to_temp_table(connection, like, keys, name=name)
+        return fetch_frame(connection, query, schema)
+    rows = _as_query(like, keys, sql.Literal).as_string()
+    return fetch_frame(connection, f"WITH {name} AS ({rows}) SELECT * FROM ({query}) named", schema)  # noqa: S608  # quoted by the driver
+
+
+def is_inlined(rows: pl.DataFrame) -> bool:
+    """Return whether rows travel with the statement that names them."""
+    return rows.height <= MAX_INLINED_ROWS and rows.estimated_size() <= MAX_INLINED_BYTES
 
 
 def _driver_connection(connection: sa.Connection) -> psycopg.Connection[Any]:

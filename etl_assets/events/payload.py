@@ -36,14 +36,26 @@ class EventPayload(BaseModel):
     duration: float
 
 
-def publish(connection: sa.Connection, payload: EventPayload) -> int:
-    """Write the event and announce it with NOTIFY; both take effect when the transaction commits. Returns its id."""
-    event_id: int = connection.execute(
+def publish(connection: sa.Connection, payload: EventPayload, *, with_insert: sa.Insert | None = None) -> int:
+    """Write the event and announce it with NOTIFY; both take effect when the transaction commits. Returns its id.
+
+    Args:
+        connection: an open transaction.
+        payload: the event.
+        with_insert: another row to write in the same statement.
+    """
+    written = (
         sa.insert(etl_events)
         .values(subject=payload.event, payload=payload.model_dump(mode="json"))
         .returning(etl_events.c.event_id)
-    ).scalar_one()
-    connection.execute(sa.select(sa.func.pg_notify(CHANNEL, str(event_id))))
+        .cte("written")
+    )
+    announce = sa.select(
+        written.c.event_id, sa.func.pg_notify(CHANNEL, sa.cast(written.c.event_id, sa.Text)).label("announced")
+    )
+    if with_insert is not None:
+        announce = announce.add_cte(with_insert.cte("inserted"))
+    event_id: int = connection.execute(announce).one().event_id
     return event_id
 
 

@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from etl_assets.customers.step import delete_customers_in_own_batch
 from etl_assets.database.bisect_write import REJECTION_SCHEMA, rejection_reason, write_bisecting
-from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, fetch_frame, update_rows
+from etl_assets.database.bulk_load import are_empty
+from etl_assets.database.frames import copy_rows, copy_to_temp_table, delete_rows, is_inlined, look_up, update_rows
 from etl_assets.frame_schemas import REJECTED_SCHEMA
 from etl_assets.lead_figures import FIGURES
 from etl_assets.leads.history import detach_orders, log_changes
@@ -39,6 +40,7 @@ from etl_assets.pipeline.diff import count_changes, diff_rows
 from etl_assets.pipeline.protocol import Batch, LoadResult, Services
 from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 from etl_assets.shop.unnamed import delete_unnamed_shops
+from etl_assets.values.timestamps import TIMESTAMP_UTC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -299,10 +301,9 @@ def _attach(
 def read_attached_orders(connection: sa.Connection, leads: pl.DataFrame) -> pl.DataFrame:
     """Read all orders attached to the given leads: `LEAD_ORDER_SCHEMA` and `lead_id`."""
     schema = {**LEAD_ORDER_SCHEMA, "lead_id": pl.String()}
-    if leads.is_empty() or not connection.execute(sa.text("SELECT EXISTS (SELECT FROM lead_orders)")).scalar_one():
+    if leads.is_empty() or (not is_inlined(leads) and are_empty(connection, ["lead_orders"])):
         return pl.DataFrame(schema=schema)
-    copy_to_temp_table(connection, "business_leads", leads.select("lead_id"), name="lead_ids")
-    return fetch_frame(connection, _ATTACHED, schema)
+    return look_up(connection, _ATTACHED, schema, keys=leads.select("lead_id"), like="business_leads", name="lead_ids")
 
 
 _ORDER_COLUMNS: Final = ", ".join("o." + name for name in LEAD_ORDER_SCHEMA)
@@ -344,7 +345,7 @@ def _write(batch: Batch, leads: pl.DataFrame, attachment: Attachment, stored: pl
             "lead_no",
             *FIGURES,
             current_stage=pl.lit("OPEN"),
-            opened_at=pl.lit(_transaction_time(connection)),
+            opened_at=pl.lit(_transaction_time(connection) if new.height else None, TIMESTAMP_UTC),
             batch_id=pl.lit(batch.batch_id),
         ),
     )

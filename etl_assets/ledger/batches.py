@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl_assets.asset_graph import SUBJECT_OF
-from etl_assets.database.ledger_schema import asset_epochs, etl_batches
+from etl_assets.database.ledger_schema import etl_batches
 from etl_assets.errors import ConcurrentRunError
 from etl_assets.events.payload import EventPayload, Status, as_text, publish
 
@@ -80,12 +80,6 @@ class BatchRecord:
         return time.perf_counter() - self.started
 
 
-def read_epoch(connection: sa.Connection, asset: AssetName) -> int:
-    """Return how many batches of `asset` have been committed; read it before the data that a batch is made from."""
-    epoch = connection.execute(sa.select(asset_epochs.c.epoch).where(asset_epochs.c.asset == asset)).scalar()
-    return int(epoch or 0)
-
-
 def outdate_batches(connection: sa.Connection, asset: AssetName) -> None:
     """Move the asset's epoch on: batches that were read before are read again, one that is committing is waited for.
 
@@ -122,19 +116,17 @@ def open_batch(
     Raises:
         ConcurrentRunError: the epoch is not the expected one: another run committed since the data was read.
     """
-    epoch = connection.execute(
+    epoch, batch_id = connection.execute(
         sa.text(
             "INSERT INTO asset_epochs AS e (asset, epoch) VALUES (:asset, 1)"
-            " ON CONFLICT (asset) DO UPDATE SET epoch = e.epoch + 1 RETURNING epoch"
+            " ON CONFLICT (asset) DO UPDATE SET epoch = e.epoch + 1"
+            " RETURNING epoch, nextval(pg_get_serial_sequence('etl_batches', 'batch_id'))"  # once the row is locked
         ),
         {"asset": asset},
-    ).scalar_one()
+    ).one()
     if expected_epoch is not None and epoch != expected_epoch + 1:
         msg = f"{asset}: another run committed a batch since this one was read."
         raise ConcurrentRunError(msg)
-    batch_id: int = connection.execute(
-        sa.text("SELECT nextval(pg_get_serial_sequence('etl_batches', 'batch_id'))")
-    ).scalar_one()
     return BatchRecord(asset, run_id, batch_id, time.perf_counter() if started is None else started)
 
 
@@ -143,20 +135,18 @@ def close_batch(
 ) -> EventPayload:
     """Write the ledger row and the event of a batch; both commit with its data."""
     duration = batch.duration
-    connection.execute(
-        sa.insert(etl_batches).values(
-            batch_id=batch.batch_id,
-            asset=batch.asset,
-            run_id=batch.run_id,
-            import_ids=list(import_ids),
-            status=counts.status,
-            input_rows=counts.input_rows,
-            duration=duration,
-            # Both by the server's clock, which may not be ours; now() would be the beginning of the transaction.
-            started_at=sa.func.clock_timestamp() - sa.cast(dt.timedelta(seconds=duration), sa.Interval),
-            finished_at=sa.func.clock_timestamp(),
-            **{name: getattr(counts, name) for name in BatchCounts.__slots__},
-        )
+    row = sa.insert(etl_batches).values(
+        batch_id=batch.batch_id,
+        asset=batch.asset,
+        run_id=batch.run_id,
+        import_ids=list(import_ids),
+        status=counts.status,
+        input_rows=counts.input_rows,
+        duration=duration,
+        # Both by the server's clock, which may not be ours; now() would be the beginning of the transaction.
+        started_at=sa.func.clock_timestamp() - sa.cast(dt.timedelta(seconds=duration), sa.Interval),
+        finished_at=sa.func.clock_timestamp(),
+        **{name: getattr(counts, name) for name in BatchCounts.__slots__},
     )
     payload = EventPayload(
         event=SUBJECT_OF[batch.asset],
@@ -167,7 +157,7 @@ def close_batch(
         error_count=counts.quarantined,
         duration=round(duration, 6),
     )
-    publish(connection, payload)
+    publish(connection, payload, with_insert=row)
     return payload
 
 

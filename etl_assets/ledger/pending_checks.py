@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from etl_assets.database.bulk_load import rows_in_statistics
 from etl_assets.ledger.queue import GIVEN, RawIdRange, as_arrays, max_rows
 
 if TYPE_CHECKING:
@@ -48,10 +47,12 @@ def mark_for_check(connection: sa.Connection, asset: AssetName, ranges: Sequence
 def read_pending_checks(connection: sa.Connection, asset: AssetName) -> PendingChecks:
     """Read the ranges that the checks of `asset` have yet to look at."""
     rows = connection.execute(sa.text(_READ), {"asset": asset}).all()
-    ranges = [RawIdRange(batch_id, low, high) for _, batch_id, low, high in rows]
-    large = LARGE_SHARE * rows_in_statistics(connection, "orders")
+    if not rows:
+        return PendingChecks(0, (), is_large=False)
+    ranges = [RawIdRange(row.batch_id, row.low, row.high) for row in rows]
+    large = LARGE_SHARE * max(rows[0].known_orders, 0)
     is_large = len(ranges) > MAX_RANGES or (max_rows(ranges) > large and _has_more_orders(connection, ranges, large))
-    return PendingChecks(rows[-1][0] if rows else 0, ranges, is_large=is_large)
+    return PendingChecks(rows[-1][0], ranges, is_large=is_large)
 
 
 def _has_more_orders(connection: sa.Connection, ranges: Sequence[RawIdRange], number: float) -> bool:
@@ -69,7 +70,11 @@ _MARK: Final = f"""
     INSERT INTO etl_pending_checks (asset, batch_id, low, high)
     SELECT :asset, batch_id, lower(ids), upper(ids) - 1 FROM ({GIVEN}) given
 """  # noqa: S608  # constants only
-_READ: Final = "SELECT note_id, batch_id, low, high FROM etl_pending_checks WHERE asset = :asset ORDER BY note_id"
+_READ: Final = """
+    SELECT note_id, batch_id, low, high,
+           (SELECT reltuples FROM pg_class WHERE oid = to_regclass('orders')) AS known_orders
+    FROM etl_pending_checks WHERE asset = :asset ORDER BY note_id
+"""
 _COUNT: Final = f"""
     SELECT count(*) FROM (
         SELECT FROM ({GIVEN}) g JOIN orders o ON o.batch_id = g.batch_id AND g.ids @> o.raw_id LIMIT :limit

@@ -12,7 +12,7 @@ The SQL that reads the rows of ranges is in `ledger.range_sql`, the counts of ba
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -20,7 +20,7 @@ from etl_assets.asset_graph import SPECS
 from etl_assets.errors import ConcurrentRunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from etl_assets.asset_graph import AssetName
@@ -87,10 +87,21 @@ def read_pending_sources(connection: sa.Connection, assets: Sequence[AssetName])
     )
 
 
+class Pending(NamedTuple):
+    """Pending ranges of an asset, and its epoch at the same moment."""
+
+    ranges: list[RawIdRange]
+    epoch: int
+    is_all: bool
+    """False where more is pending than the ranges."""
+
+
 def next_ranges(
     connection: sa.Connection, asset: AssetName, row_limit: int, *, without: Sequence[RawIdRange] = ()
-) -> list[RawIdRange]:
+) -> Pending:
     """Return the oldest pending ranges of `asset`, up to `row_limit` rows in all (the last range cut to fit).
+
+    With the epoch that the asset had, which one statement reads before any data of the ranges.
 
     Args:
         connection: an open transaction.
@@ -100,47 +111,49 @@ def next_ranges(
     """
     rows = connection.execute(
         sa.text(_NEXT_RANGES), {"asset": asset, "limit": MAX_RANGES_PER_PAGE, **as_arrays(without)}
-    )
+    ).all()
     page: list[RawIdRange] = []
     room = row_limit
-    for batch_id, low, high in rows:
+    for batch_id, low, high, _ in rows:
         if room <= 0:
             break
         taken = RawIdRange(batch_id, low, min(high, low + room - 1))
         room -= taken.width
         page.append(taken)
-    return page
+    is_all = len(rows) < MAX_RANGES_PER_PAGE and sum(high - low + 1 for _, low, high, _ in rows) <= row_limit
+    return Pending(page, rows[0].epoch if rows else 0, is_all)
 
 
-def imports_of(connection: sa.Connection, ranges: Sequence[RawIdRange]) -> list[UUID]:
-    """Return the imports that ranges come from."""
-    return list(
-        connection.execute(
-            sa.text(
-                "SELECT DISTINCT unnest(import_ids) AS import_id FROM etl_batches"
-                " WHERE batch_id = ANY (:batch_ids) ORDER BY import_id"
-            ),
-            {"batch_ids": sorted({r.batch_id for r in ranges})},
-        ).scalars()
-    )
-
-
-def dequeue(connection: sa.Connection, asset: AssetName, ranges: Sequence[RawIdRange]) -> None:
-    """Take `ranges` off the queue of `asset`.
+def dequeue(connection: sa.Connection, asset: AssetName, ranges: Sequence[RawIdRange]) -> list[UUID]:
+    """Take `ranges` off the queue of `asset`; return the imports that they come from.
 
     Raises:
         ConcurrentRunError: one of them is not on the queue any more: another run has processed it.
     """
-    missing = connection.execute(sa.text(_DEQUEUE), {"asset": asset, **as_arrays(ranges)}).scalar_one()
+    missing, import_ids = connection.execute(sa.text(_DEQUEUE), {"asset": asset, **as_arrays(ranges)}).one()
     if missing:
         msg = f"{asset}: another run has processed this batch meanwhile."
         raise ConcurrentRunError(msg)
+    return import_ids or []
+
+
+def imports_of(connection: sa.Connection, ranges: Sequence[RawIdRange]) -> list[UUID]:
+    """Return the imports that ranges come from."""
+    found = connection.execute(sa.text(f"SELECT {_IMPORTS_OF_GIVEN}"), as_arrays(ranges))  # constants
+    return found.scalar_one() or []
 
 
 def enqueue(connection: sa.Connection, assets: Iterable[AssetName], ranges: Sequence[RawIdRange]) -> None:
     """Put `ranges` on the queue of each of the assets, united with its pending ranges of the same batches."""
-    for asset in assets:
-        connection.execute(sa.text(_ENQUEUE), {"asset": asset, **as_arrays(ranges)})
+    enqueue_each(connection, dict.fromkeys(assets, ranges))
+
+
+def enqueue_each(connection: sa.Connection, ranges_of: Mapping[AssetName, Sequence[RawIdRange]]) -> None:
+    """Put ranges on the queue of each asset like `enqueue`: other ones for each, in one statement for all."""
+    assets = [asset for asset, ranges in ranges_of.items() for _ in ranges]
+    if assets:
+        ranges = [one for ranges in ranges_of.values() for one in ranges]
+        connection.execute(sa.text(_ENQUEUE), {"assets": assets, **as_arrays(ranges)})
 
 
 # The queue is a set of raw ids for each asset and batch. Its rows may overlap (a range is enqueued while pending),
@@ -151,6 +164,11 @@ GIVEN: Final = """
     GROUP BY batch_id
 """
 """Query of the ranges in the parameters of `as_arrays`: `batch_id`, `ids` (a multirange)."""
+_IMPORTS_OF_GIVEN: Final = """(
+    SELECT array_agg(DISTINCT import_id) FROM etl_batches CROSS JOIN unnest(import_ids) import_id
+    WHERE batch_id = ANY (CAST(:batches AS bigint[]))
+)"""
+"""Query of the imports of the ranges in the parameters of `as_arrays`, in the order of their ids; null for none."""
 _NEXT_RANGES: Final = f"""
     WITH excluded AS ({GIVEN}), queued AS (
         SELECT batch_id, range_agg(int8range(low, high, '[]')) AS ids
@@ -159,8 +177,9 @@ _NEXT_RANGES: Final = f"""
         SELECT q.batch_id, unnest(q.ids - coalesce(e.ids, '{{}}')) AS ids
         FROM queued q LEFT JOIN excluded e USING (batch_id)
     )
-    SELECT batch_id, lower(ids), upper(ids) - 1 FROM remaining
-    ORDER BY lower(ids), batch_id FETCH FIRST :limit ROWS ONLY
+    SELECT batch_id, lower(ids), upper(ids) - 1,
+           coalesce((SELECT epoch FROM asset_epochs WHERE asset = :asset), 0) AS epoch
+    FROM remaining ORDER BY lower(ids), batch_id FETCH FIRST :limit ROWS ONLY
 """  # noqa: S608  # constants only
 _DEQUEUE: Final = f"""
     WITH dequeued AS ({GIVEN}), deleted AS (
@@ -176,21 +195,27 @@ _DEQUEUE: Final = f"""
             SELECT batch_id, unnest(f.ids - d.ids) AS ids, f.queued_at FROM found f JOIN dequeued d USING (batch_id)
         ) remaining
     )
-    SELECT count(*) FROM dequeued d LEFT JOIN found f USING (batch_id) WHERE f.ids IS NULL OR NOT f.ids @> d.ids
+    SELECT (
+        SELECT count(*) FROM dequeued d LEFT JOIN found f USING (batch_id) WHERE f.ids IS NULL OR NOT f.ids @> d.ids
+    ), {_IMPORTS_OF_GIVEN}
 """  # noqa: S608  # constants only
-_ENQUEUE: Final = f"""
-    WITH enqueued AS ({GIVEN}), pending AS (
-        DELETE FROM etl_work w USING enqueued e WHERE w.asset = :asset AND w.batch_id = e.batch_id
-        RETURNING w.batch_id, int8range(w.low, w.high, '[]') AS ids, w.queued_at
-    ), both_sets AS (
-        SELECT batch_id, unnest(ids) AS ids, now() AS queued_at FROM enqueued
-        UNION ALL SELECT batch_id, ids, queued_at FROM pending
+_ENQUEUE: Final = """
+    WITH given AS (
+        SELECT asset, batch_id, int8range(low, high, '[]') AS ids, now() AS queued_at
+        FROM unnest(
+            CAST(:assets AS text[]), CAST(:batches AS bigint[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[])
+        ) g (asset, batch_id, low, high)
+    ), pending AS (
+        DELETE FROM etl_work w USING (SELECT DISTINCT asset, batch_id FROM given) g
+        WHERE w.asset = g.asset AND w.batch_id = g.batch_id
+        RETURNING w.asset, w.batch_id, int8range(w.low, w.high, '[]') AS ids, w.queued_at
     ), united AS (
-        SELECT batch_id, unnest(range_agg(ids)) AS ids, min(queued_at) AS queued_at FROM both_sets GROUP BY batch_id
+        SELECT asset, batch_id, unnest(range_agg(ids)) AS ids, min(queued_at) AS queued_at
+        FROM (SELECT * FROM given UNION ALL SELECT * FROM pending) both_sets GROUP BY asset, batch_id
     )
     INSERT INTO etl_work (asset, batch_id, low, high, queued_at)
-    SELECT :asset, batch_id, lower(ids), upper(ids) - 1, queued_at FROM united
-"""  # noqa: S608  # constants only
+    SELECT asset, batch_id, lower(ids), upper(ids) - 1, queued_at FROM united
+"""
 
 
 def enqueue_everything(connection: sa.Connection, asset: AssetName) -> None:

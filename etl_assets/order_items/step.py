@@ -70,7 +70,7 @@ class OrderItemsStep(Step):
         ranges: Sequence[RawIdRange],  # noqa: ARG002  # of the protocol
     ) -> ParsedLines:
         """Read the items of each order as its lines, those of each preset by its rules."""
-        with queries.database.transaction() as connection:
+        with queries.database.autocommit() as connection:
             read = [read_items(part, preset.numbers) for preset, part in rows_by_preset(connection, rows)]
         return parse_lines(ORDER_ITEMS, rows, read)
 

@@ -91,7 +91,7 @@ def complete_ranges(
     brake = Brake.of(settings)
     if not brake.is_on or queue.max_rows(ranges) < settings.batch_size:
         return ranges
-    pending = queue.next_ranges(connection, "orders", sys.maxsize, without=without)
+    pending = queue.next_ranges(connection, "orders", sys.maxsize, without=without).ranges
     widths = {one.batch_id: (_width(pending, one.batch_id), _width(ranges, one.batch_id)) for one in ranges}
     cut = [batch_id for batch_id, (whole, part) in widths.items() if whole > part and whole >= brake.least]
     judged = judged_imports(connection, cut) if cut else {}

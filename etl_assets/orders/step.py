@@ -198,7 +198,7 @@ class OrdersStep(Step):
 def read_rows(queries: VectorizedQueries, rows: pl.DataFrame, shops: pl.DataFrame) -> ReadRows:
     """Read rows as versions of orders and of their lines, those of each preset by its rules."""
     types = queries.batch_lookup_order_type_mappings(rows["order_type"]).drop("is_mapped")
-    with queries.database.transaction() as connection:
+    with queries.database.autocommit() as connection:
         parts = list(rows_by_preset(connection, rows))
     read = [read_orders(part, preset, shops, types) for preset, part in parts if preset.holds == "orders"]
     lines = [read_line_versions(part, preset, shops) for preset, part in parts if preset.holds == "lines"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_assets.database.frames import copy_to_temp_table, fetch_frame
+from etl_assets.database.frames import fetch_frame, look_up
 from etl_assets.orders.transform import ORDER_KEY, ORDER_SCHEMA
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def read_stored_orders(connection: sa.Connection, newest: pl.DataFrame) -> pl.Da
     known = newest.join(last, on="shop_id", maintain_order="left").filter(is_within)
     if known.is_empty():
         return pl.DataFrame(schema=ORDER_SCHEMA)
-    copy_to_temp_table(connection, "orders", known.select(ORDER_KEY), name="known_orders")
-    return fetch_frame(connection, _STORED, ORDER_SCHEMA)
+    return look_up(connection, _STORED, ORDER_SCHEMA, keys=known.select(ORDER_KEY), like="orders", name="known_orders")
 
 
 def _with_other_lines(connection: sa.Connection, versions: pl.DataFrame) -> pl.Series:
@@ -55,15 +54,17 @@ def _with_other_lines(connection: sa.Connection, versions: pl.DataFrame) -> pl.S
     others = versions.filter(pl.col("raw_id") != pl.col("stored_raw_id"))
     if others.is_empty():
         return others["stored_raw_id"]
-    copy_to_temp_table(connection, "orders", others.sort("raw_id"), name="version_pairs")
     (low, stored_low), (high, stored_high) = others.min().row(0), others.max().row(0)
-    differing = fetch_frame(
+    differing = look_up(
         connection,
         "SELECT v.stored_raw_id FROM version_pairs v"  # noqa: S608  # integers only
         f" JOIN raw_orders n ON n.raw_id = v.raw_id AND n.raw_id BETWEEN {low:d} AND {high:d}"
         f" JOIN raw_orders o ON o.raw_id = v.stored_raw_id AND o.raw_id BETWEEN {stored_low:d} AND {stored_high:d}"
         " WHERE (o.items, o.processes) IS DISTINCT FROM (n.items, n.processes)",
         {"stored_raw_id": pl.Int64()},
+        keys=others.sort("raw_id"),
+        like="orders",
+        name="version_pairs",
     )
     return differing["stored_raw_id"]
 

@@ -16,14 +16,14 @@ from etl_assets.database.bisect_write import write_bisecting
 from etl_assets.database.columns import CREATED_BATCH_ID
 from etl_assets.database.frames import (
     copy_rows,
-    copy_to_temp_table,
     delete_logged,
     delete_rows,
     fetch_frame,
+    look_up,
     update_rows,
 )
 from etl_assets.frame_schemas import REJECTED_SCHEMA
-from etl_assets.ledger.range_sql import changed_orders, orders_without_lines
+from etl_assets.ledger.range_sql import changed_orders, deleted_orders, orders_without_lines
 from etl_assets.pipeline.diff import count_changes, diff_rows
 from etl_assets.quarantine.rows import quarantine_rows, resolve_rows
 
@@ -63,14 +63,14 @@ class OrderChildTable:
 
     @property
     def lines_query(self) -> str:
-        """Query of the stored lines of the orders in the temporary table `line_orders`."""
+        """Query of the stored lines of the orders that it names as `line_orders`."""
         columns = ", ".join("t." + name for name in self.schema)
         return f"SELECT {columns} FROM line_orders k JOIN {self.name} t USING (order_no)"  # noqa: S608  # constants
 
-    @property
-    def last_order_query(self) -> str:
-        """Query of the number of the last order that has stored lines."""
-        return f"SELECT coalesce(max(order_no), 0) FROM {self.name}"  # noqa: S608  # a constant
+    def state_query(self, ranges: Sequence[RawIdRange]) -> str:
+        """Query of the number of the last order that has stored lines, and whether orders of ranges are deleted."""
+        deleted = f"SELECT FROM {deleted_orders(ranges)}"
+        return f"SELECT coalesce(max(order_no), 0), EXISTS ({deleted}) FROM {self.name}"  # noqa: S608  # integers only
 
     def delete_lines_statement(self, ranges: Sequence[RawIdRange]) -> str:
         """Return the statement that deletes the lines of deleted orders."""
@@ -156,9 +156,12 @@ def sync_lines(batch: Batch, table: OrderChildTable, read: ParsedLines) -> Batch
         The counts, in lines; an unreadable order counts as one.
     """
     connection, (orders, lines, unreadable) = batch.connection, read
-    deletion = table.delete_lines_statement(batch.ranges)
-    deleted = delete_logged(connection, table.name, deletion, batch_id=batch.batch_id)
-    stored = _stored_lines(connection, table, orders)
+    last, has_deleted = connection.execute(sa.text(table.state_query(batch.ranges))).one()
+    deleted = 0
+    if has_deleted:
+        deletion = table.delete_lines_statement(batch.ranges)
+        deleted = delete_logged(connection, table.name, deletion, batch_id=batch.batch_id)
+    stored = _stored_lines(connection, table, orders.filter(pl.col("order_no") <= last))
     decided = diff_rows(lines, stored, table.key)
     dropped = stored.join(lines, on=table.key, how="anti")
     delete_rows(connection, table.name, dropped.select(table.key), batch_id=batch.batch_id)
@@ -191,15 +194,13 @@ def reject_order(batch: Batch, table: OrderChildTable, rejected: pl.DataFrame) -
 def _stored_lines(connection: sa.Connection, table: OrderChildTable, orders: pl.DataFrame) -> pl.DataFrame:
     """Return the stored lines of orders.
 
-    Orders newer than any with lines are not looked up: that took 4 s of the first load of two million lines, as
+    Not to be asked for orders newer than any with lines: that took 4 s of the first load of two million lines, as
     docs/performance.md says. `order_no` only grows, so they have none.
     """
-    last: int = connection.execute(sa.text(table.last_order_query)).scalar_one()
-    known = orders.filter(pl.col("order_no") <= last)
-    if known.is_empty():
+    if orders.is_empty():
         return pl.DataFrame(schema=table.schema)
-    copy_to_temp_table(connection, "orders", known.select("order_no"), name="line_orders")
-    return fetch_frame(connection, table.lines_query, table.schema)
+    keys = orders.select("order_no")
+    return look_up(connection, table.lines_query, table.schema, keys=keys, like="orders", name="line_orders")
 
 
 def _write(batch: Batch, table: OrderChildTable, decided: pl.DataFrame) -> None:

@@ -82,6 +82,8 @@ class StepRunner:
         self.result = StepResult(step.asset)
         self.bisection = BatchBisection(step.asset, services.database)
         self.started = time.perf_counter()
+        self.is_all_planned = False
+        """True while nothing was left to plan when a batch was planned; looked at anew once that is committed."""
 
     @property
     def elapsed(self) -> float:
@@ -105,7 +107,8 @@ class StepRunner:
 
     def _plan_ahead(self, planned: deque[PlannedBatch], failed: Sequence[RawIdRange]) -> None:
         """Plan batches until as many are planned as are in work at once, or nothing is left."""
-        while len(planned) < self.step.batches_ahead:
+        self.is_all_planned = self.is_all_planned and bool(planned)
+        while len(planned) < self.step.batches_ahead and not self.is_all_planned:
             following = self._plan([*failed, *(one for batch in planned for one in batch.ranges)])
             if following is None:
                 return
@@ -114,17 +117,17 @@ class StepRunner:
     def _plan(self, without: Sequence[RawIdRange]) -> PlannedBatch | None:
         """Plan a batch of the oldest ranges, or None where nothing is left; the epoch is read before the data."""
         step, batch_size = self.step, self.services.settings.batch_size
-        with self.services.database.transaction() as connection:
+        with self.services.database.autocommit() as connection:
             oldest = queue.next_ranges(connection, step.asset, batch_size * step.batch_factor, without=without)
-            if not oldest:
+            if not oldest.ranges:
                 return None
-            ranges = step.complete_ranges(connection, oldest, without, self.services.settings)
-            epoch = batches.read_epoch(connection, step.asset)
+            ranges = step.complete_ranges(connection, oldest.ranges, without, self.services.settings)
+            self.is_all_planned = oldest.is_all and ranges == oldest.ranges
             rows = queue.max_rows(ranges)
             # Before the first batch of this run only other runs may write, and the epoch tells of those.
             if not (without or self.result.batches):
                 step = step.for_first_load(connection, rows)
-        return PlannedBatch(ranges, epoch - self.result.batches, step.in_buckets(rows, batch_size))
+        return PlannedBatch(ranges, oldest.epoch - self.result.batches, step.in_buckets(rows, batch_size))
 
     def _run_batch(self, planned: PlannedBatch, following: Sequence[PlannedBatch]) -> Sequence[RawIdRange]:
         """Load a batch; return those of its ranges that stay pending because it failed."""
@@ -194,19 +197,18 @@ class StepRunner:
         with self.services.database.transaction() as connection:
             expected_epoch = planned.base_epoch + self.result.batches
             record = batches.open_batch(connection, asset, self.run_id, expected_epoch=expected_epoch)
-            queue.dequeue(connection, asset, ranges)
+            import_ids = queue.dequeue(connection, asset, ranges)
             batch = Batch(
                 connection, record.batch_id, ranges, self.services.vectorized_queries, self.services.settings,
                 self.run_id, is_careful=planned.is_careful,
             )  # fmt: skip
             result = self._load_buckets(batch, planned, following)
-            for consumer in DOWNSTREAM[asset]:
-                queue.enqueue(connection, [consumer], result.ranges_for(consumer))
+            queue.enqueue_each(connection, {consumer: result.ranges_for(consumer) for consumer in DOWNSTREAM[asset]})
             mark_for_check(connection, asset, result.ranges_to_check)
             counts = self.result.counts + result.counts
             if not following:
                 build_deferred_indexes(connection, TABLES_OF[asset], written=counts.written)
-            written = batches.close_batch(connection, record, result.counts, queue.imports_of(connection, ranges))
+            written = batches.close_batch(connection, record, result.counts, import_ids)
         self.result.counts = counts
         self.result.batches += 1
         self.result.duration += written.duration

@@ -61,7 +61,7 @@ class ShopStep(Step):
 
     def transform(self, queries: VectorizedQueries, rows: pl.DataFrame, ranges: Sequence[RawIdRange]) -> pl.DataFrame:  # noqa: ARG002  # of the protocol
         """Return the distinct shops of the rows."""
-        with queries.database.transaction() as connection:
+        with queries.database.autocommit() as connection:
             return shops_of_imports([*rows_by_preset(connection, rows)])
 
     def load(self, batch: Batch, transformed: pl.DataFrame) -> LoadResult:

@@ -57,9 +57,10 @@ def delete_unnamed_shops(database: Database, run_id: str | None) -> None:
     done, shops in doubt stay so; and a shop that is deleted all the same is made again with its id by the row that
     names it.
     """
-    with database.transaction() as connection:
+    with database.autocommit() as connection:
         if not connection.execute(sa.text("SELECT EXISTS (SELECT FROM doubtful_shops)")).scalar_one():
             return
+    with database.transaction() as connection:
         if connection.execute(sa.text(_IS_PENDING)).scalar_one():
             return
         record = open_batch(connection, "shop", run_id, expected_epoch=None)
