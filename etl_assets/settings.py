@@ -57,6 +57,9 @@ class Settings(BaseSettings):
 
     sensor_interval_seconds: int = Field(default=5, ge=1, le=3600)
     """Minimum interval of each sensor, in seconds; the daemon evaluates sensors every 5 seconds at most."""
+    sensor_wait_seconds: float = Field(default=4.5, ge=0, le=30)
+    """Seconds that the sensors of the inbox and of imports wait within a tick for work to come; a little less than the
+    five seconds between two ticks leaves no gap."""
     inbox: Path | None = None
     """Folder for export files to import; `inbox` under `home` where it is not set."""
     inbox_settle_seconds: float = Field(default=3.0, ge=0)

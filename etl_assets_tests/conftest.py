@@ -194,6 +194,7 @@ def settings(database_url: sa.URL, new_instance: Path, tmp_path: Path, monkeypat
     monkeypatch.setenv("ETL_DATABASE_URL", database_url.render_as_string(hide_password=False))
     monkeypatch.setenv("ETL_HOME", str(home))
     monkeypatch.setenv("ETL_SCHEMA", "etl")
+    monkeypatch.setenv("ETL_SENSOR_WAIT_SECONDS", "0")  # a tick that finds nothing would take longer than most tests
     monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
     return Settings()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +79,27 @@ def test_an_import_wakes_shop_with_everything_after_it(
     land(services, tmp_path, 1, 2)
     assert requested(tick("shop", services, instance)) >= {"raw_orders", *STEPS}
     assert "Nothing is pending" in str(tick("orders", services, instance))
+
+
+def test_an_import_during_a_tick_is_run_at_once(
+    services: Services, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = services.settings.model_copy(update={"sensor_wait_seconds": 30})
+    monkeypatch.setattr(services.database, "settings", waiting)
+    with ThreadPoolExecutor() as threads:
+        outcome = threads.submit(tick, "shop", services, instance)
+        _wait_for_a_listener(services)
+        land(services, tmp_path, 1, 2)
+        assert requested(outcome.result()) >= {"raw_orders", *STEPS}
+
+
+def _wait_for_a_listener(services: Services) -> None:
+    listener = sa.text("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query = 'LISTEN etl_events')")
+    until = time.monotonic() + 30
+    with services.database.autocommit() as connection:
+        while not connection.execute(listener).scalar_one():
+            assert time.monotonic() < until
+            time.sleep(0.02)
 
 
 def test_the_list_of_runs_shows_the_imports_of_a_run_and_no_tags_of_ours(

@@ -38,6 +38,8 @@ INSTANCE_SETTINGS: Final[dict[str, Any]] = {
             "user_code_failure_retry_delay": 10,
         },
     },
+    # Some sensors wait for work within their tick (`orchestration.waiting`); in threads they hold up no other.
+    "sensors": {"use_threads": True, "num_workers": 4},
     # One run at a time per asset. Counted by runs, not by steps: a killed step would keep its slot.
     "concurrency": {"runs": {"max_concurrent_runs": 4}, "pools": {"default_limit": 1, "granularity": "run"}},
     "run_monitoring": {

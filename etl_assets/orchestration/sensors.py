@@ -13,6 +13,7 @@ No `from __future__ import annotations` here: Dagster reads the annotations of t
 import dataclasses
 import datetime as dt
 import hashlib
+import time
 from typing import Final
 
 import dagster as dg
@@ -21,17 +22,22 @@ from etl_assets.asset_graph import TRIGGER_EVENT, AssetName
 from etl_assets.database.database import Database
 from etl_assets.events.consumer import consume_events
 from etl_assets.events.handler import Payload, event_task_handler
+from etl_assets.events.listener import listening
 from etl_assets.events.subjects import EVENT_VERSION
 from etl_assets.inbox.ready_files import find_ready_files
 from etl_assets.orchestration.health import newest_finished_run, report_health, wrote_health
 from etl_assets.orchestration.jobs import health_job, pipeline_job, whole_tables_job
 from etl_assets.orchestration.orphaned_runs import fail_orphaned_runs
 from etl_assets.orchestration.run_requests import RunRequester, request_pending_runs
+from etl_assets.orchestration.waiting import Outcome, look_repeatedly
 from etl_assets.settings import Settings
 from etl_assets.sources.bookmarks import progress_of_all
 from etl_assets.sources.config import load_sources
 from etl_assets.sources.pull import due_reconciles, due_sources
 
+FIRST_ASSET: Final = "shop"
+"""The asset that every import wakes, with everything downstream: its sensor waits for imports."""
+INBOX_LOOK_SECONDS: Final = 0.5
 REQUIRED_FIELDS: Final = ("event", "import_ids", "status", "success_count", "error_count", "duration")
 
 
@@ -55,10 +61,17 @@ def build_event_sensor(asset: AssetName, interval_seconds: int) -> dg.SensorDefi
     def sensor(
         context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
     ) -> dg.RunRequest | dg.SkipReason:
-        consumed = consume_events(database, name, subject, check_event)
-        if consumed.refused:
-            context.log.error("%d events were refused: see the table refused_events.", consumed.refused)
-        return _requester(context, database).request(asset)
+        def look() -> Outcome:
+            consumed = consume_events(database, name, subject, check_event)
+            if consumed.refused:
+                context.log.error("%d events were refused: see the table refused_events.", consumed.refused)
+            return _requester(context, database).request(asset)
+
+        seconds = database.settings.sensor_wait_seconds
+        if asset != FIRST_ASSET or not seconds:
+            return look()
+        with listening(database) as wait:
+            return look_repeatedly(look, wait, seconds=seconds)
 
     return sensor
 
@@ -77,13 +90,20 @@ def build_inbox_sensor(interval_seconds: int) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
     ) -> dg.RunRequest | dg.SkipReason:
         settings = database.settings
-        files = find_ready_files(settings.inbox_folder, settle_seconds=settings.inbox_settle_seconds)
-        if not files:
-            return dg.SkipReason("No complete file is in the inbox.")
-        found = [(path.name, path.lstat().st_size, path.lstat().st_mtime_ns) for path in files]
-        reason = f"{len(files)} files are in the inbox"
-        names = [path.name for path in files]
-        return _requester(context, database).request_for("raw_orders", _fingerprint(found), reason, names)
+
+        def look() -> Outcome:
+            files = find_ready_files(settings.inbox_folder, settle_seconds=settings.inbox_settle_seconds)
+            if not files:
+                return dg.SkipReason("No complete file is in the inbox.")
+            found = [(path.name, path.lstat().st_size, path.lstat().st_mtime_ns) for path in files]
+            reason = f"{len(files)} files are in the inbox"
+            names = [path.name for path in files]
+            return _requester(context, database).request_for("raw_orders", _fingerprint(found), reason, names)
+
+        def wait(seconds: float) -> None:
+            time.sleep(min(seconds, INBOX_LOOK_SECONDS))
+
+        return look_repeatedly(look, wait, seconds=settings.sensor_wait_seconds)
 
     return sensor
 
