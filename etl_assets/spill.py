@@ -10,10 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Literal, Self, cast
 
 import polars as pl
-import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
 PARTITIONS: Final = 64
 _PARTITION: Final = "__partition"
@@ -28,6 +29,8 @@ class PartitionFiles:
 
     def write(self, rows: pl.DataFrame, key: pl.Expr) -> None:
         """Append rows to the partitions of their keys."""
+        import pyarrow as pa  # noqa: PLC0415  # with numpy 0.2 s of the start of each process, and rarely needed
+
         numbered = rows.with_columns((key.hash() % self._partitions).alias(_PARTITION))
         for (partition,), part in numbered.partition_by(_PARTITION, as_dict=True, include_key=False).items():
             table = part.to_arrow()
@@ -44,6 +47,8 @@ class PartitionFiles:
 
     def read(self) -> Iterator[pl.DataFrame]:
         """Yield the partitions; the file of each is removed once it has been read."""
+        import pyarrow as pa  # noqa: PLC0415  # as above
+
         self.close()
         for file in sorted(self._folder.iterdir()):
             with pa.OSFile(str(file)) as opened, pa.ipc.open_stream(opened) as reader:

@@ -13,13 +13,13 @@ from etl_assets.order_items.json_arrays import (
     FLAT_ARRAY,
     array_with,
     decode_arrays,
-    decode_exact,
     decode_valid,
     explode_arrays,
     looks_like_json,
     quote_numbers,
     split_elements,
 )
+from etl_assets.order_items.usual_json import decode_exact
 from etl_assets_tests.helpers.literal_frames import frame_of
 
 TEXTS: Final = {"row": pl.UInt32(), "text": pl.String()}

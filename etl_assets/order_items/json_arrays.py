@@ -11,8 +11,6 @@ import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.json as pa_json
 from polars.exceptions import ComputeError
 
 from etl_assets.values.text import cut_by_bytes
@@ -47,36 +45,6 @@ FLAT_ARRAY: Final = _array_of(_FLAT_PAIR)
 def array_with(key: str) -> str:
     """Return a pattern like `FLAT_ARRAY`, where ``key`` may also hold a `FLAT_ARRAY`."""
     return _array_of(rf'(?:{_FLAT_PAIR}|"{key}"{_COLON}{FLAT_ARRAY})')
-
-
-def decode_exact(texts: pl.DataFrame, column: str, dtype: pa.DataType) -> pl.DataFrame:
-    """Decode texts that are known to be JSON of exactly this type, several times faster than `decode_arrays`.
-
-    Args:
-        texts: any columns besides ``column``.
-        column: JSON without line breaks, with no other type of value than ``dtype`` has.
-        dtype: the type to decode to; keys that it does not have are left out.
-
-    Returns:
-        The frame with ``decoded``.
-    """
-    documents = texts.select(pl.concat_str(pl.lit('{"v":'), column, pl.lit("}\n"))).to_series()
-    read = _read_documents(documents, pa.schema([("v", dtype)]))
-    # By way of a frame: a Series made of the column itself would load pyarrow.compute.
-    return texts.with_columns(decoded=pl.DataFrame(read).to_series())
-
-
-def _read_documents(documents: pl.Series, schema: pa.Schema) -> pa.Table:
-    """Read JSON objects, each with a line break behind it; the reader of pyarrow refuses to read none."""
-    if documents.is_empty():
-        return schema.empty_table()
-    buffer = documents.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()[2]
-    longest: int = documents.str.len_bytes().max()  # type: ignore[assignment]  # of a series of integers
-    return pa_json.read_json(
-        pa.BufferReader(buffer),
-        read_options=pa_json.ReadOptions(block_size=max(_BLOCK_BYTES, 2 * longest)),
-        parse_options=pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
-    )
 
 
 def looks_like_json(text: pl.Expr) -> pl.Expr:

@@ -24,7 +24,6 @@ from etl_assets.order_items.json_arrays import (
     split_elements,
 )
 from etl_assets.order_items.lines import MAX_LINES, RAW_LINES, TEXTS, as_json, clean_lines
-from etl_assets.order_items.usual_json import read_usual_json
 from etl_assets.values.numbers import MONEY, NumberFormat
 
 BAD_ITEMS: Final = "BAD_ITEMS"
@@ -81,6 +80,8 @@ def read_items(orders: pl.DataFrame, numbers: NumberFormat) -> tuple[pl.DataFram
     too_long = filled.select("row", "items").filter(pl.col("items").str.len_bytes() > MAX_BYTES)
     short = filled.join(too_long, on="row", how="anti") if too_long.height else filled
     texts = short.select("row", "items", is_json=looks_like_json(pl.col("items")))
+    from etl_assets.order_items.usual_json import read_usual_json  # noqa: PLC0415  # pyarrow, numpy: 0.2 s of each start
+
     lines, others = read_usual_json(texts.filter("is_json").drop("is_json"), numbers)
     free = texts.filter(~pl.col("is_json"))
     text_faults = [too_long.select("row", reason=pl.lit(TOO_LONG))]

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.json as pa_json
 
-from etl_assets.order_items.json_arrays import NUL, STRING, decode_exact
+from etl_assets.order_items.json_arrays import NUL, STRING
 from etl_assets.order_items.lines import MAX_LINES, RAW_LINES, READ, as_json, clean_lines
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _USUAL_ITEMS: Final = (
     (_usual_item(r"-?(?:0|[1-9][0-9]{0,8})"), pa.int64()),
     (_usual_item(STRING), pa.string()),  # as this project's own gathering writes them
 )
+_LEAST_BLOCK_BYTES: Final = 1 << 20
 _BETWEEN_ITEMS: Final = ('},{"name":', '}\0{"name":')
 """The end of an item and the beginning of the next: never within a text of JSON, whose quotes are escaped."""
 
@@ -90,3 +92,33 @@ def _decode_usual(items: pl.DataFrame) -> pl.DataFrame:
             ).select(RAW_LINES)
         )
     return pl.concat(lines)
+
+
+def decode_exact(texts: pl.DataFrame, column: str, dtype: pa.DataType) -> pl.DataFrame:
+    """Decode texts that are known to be JSON of exactly this type, several times faster than `decode_arrays`.
+
+    Args:
+        texts: any columns besides ``column``.
+        column: JSON without line breaks, with no other type of value than ``dtype`` has.
+        dtype: the type to decode to; keys that it does not have are left out.
+
+    Returns:
+        The frame with ``decoded``.
+    """
+    documents = texts.select(pl.concat_str(pl.lit('{"v":'), column, pl.lit("}\n"))).to_series()
+    read = _read_documents(documents, pa.schema([("v", dtype)]))
+    # By way of a frame: a Series made of the column itself would load pyarrow.compute.
+    return texts.with_columns(decoded=pl.DataFrame(read).to_series())
+
+
+def _read_documents(documents: pl.Series, schema: pa.Schema) -> pa.Table:
+    """Read JSON objects, each with a line break behind it; the reader of pyarrow refuses to read none."""
+    if documents.is_empty():
+        return schema.empty_table()
+    buffer = documents.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()[2]
+    longest: int = documents.str.len_bytes().max()  # type: ignore[assignment]  # of a series of integers
+    return pa_json.read_json(
+        pa.BufferReader(buffer),
+        read_options=pa_json.ReadOptions(block_size=max(_LEAST_BLOCK_BYTES, 2 * longest)),
+        parse_options=pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+    )

@@ -12,7 +12,6 @@ import tempfile
 from typing import IO, TYPE_CHECKING, Final, cast
 
 import polars as pl
-import pyarrow as pa
 
 from etl_assets.presets.model import TIME_COLUMNS
 from etl_assets.raw_orders.findings import Finding
@@ -166,12 +165,16 @@ class _Spool:
         self._count = 0
 
     def put(self, frame: pl.DataFrame) -> None:
+        import pyarrow as pa  # noqa: PLC0415  # with numpy 0.2 s of the start of each command
+
         table = frame.to_arrow()
         with pa.ipc.new_stream(self._file, table.schema) as writer:
             writer.write_table(table)
         self._count += 1
 
     def frames(self) -> Iterator[pl.DataFrame]:
+        import pyarrow as pa  # noqa: PLC0415  # as above
+
         self._file.seek(0)
         for _ in range(self._count):
             with pa.ipc.open_stream(self._file) as reader:

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import polars as pl
 import polars_hash as plh
-import pyarrow as pa
 
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.raw_orders.extract import ReadCounts
@@ -22,6 +21,8 @@ from etl_assets.values.text import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from etl_assets.raw_orders.profile import Profile
     from etl_assets.raw_orders.readers.columns import ReaderFinding
@@ -103,6 +104,8 @@ def _frames(file: RowFile) -> Iterator[pl.DataFrame]:
     """Join the reader's chunks to frames of about `FRAME_ROWS`."""
     if not file.rows:
         return
+    import pyarrow as pa  # noqa: PLC0415  # with numpy 0.2 s of the start of each process
+
     with pa.OSFile(str(file.path)) as opened, pa.ipc.open_stream(opened) as reader:
         chunks: list[pa.RecordBatch] = []
         for chunk in reader:
@@ -115,6 +118,8 @@ def _frames(file: RowFile) -> Iterator[pl.DataFrame]:
 
 
 def _joined_frame(chunks: list[pa.RecordBatch]) -> pl.DataFrame:
+    import pyarrow as pa  # noqa: PLC0415  # as above
+
     frame = cast("pl.DataFrame", pl.from_arrow(pa.Table.from_batches(chunks)))
     return frame.with_columns(pl.all().cast(pl.String))
 

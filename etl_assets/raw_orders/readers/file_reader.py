@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 import polars as pl
-import pyarrow as pa
 
 from etl_assets.child_process.parent import ChildEndedError, ChildProcess, ChildSilentError
 from etl_assets.limits import READER_MEMORY_MB, SILENCE_SECONDS
@@ -250,6 +249,8 @@ class ImportFile:
 
     def _frames(self, findings: list[ReaderFinding]) -> Iterator[pl.DataFrame]:
         answer, payload = self._reader.request(self.path, {"command": "frames"})
+        import pyarrow as pa  # noqa: PLC0415  # with numpy 0.2 s of the start of each process
+
         while "frame" in answer:
             with pa.ipc.open_stream(pa.py_buffer(payload)) as stream:
                 frame = cast("pl.DataFrame", pl.from_arrow(stream.read_all()))
