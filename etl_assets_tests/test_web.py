@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
+from etl_assets.web.downloads import Download
 from etl_assets_tests.helpers.web import text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, MutableMapping
+
     from etl_assets_tests.helpers.web import WebClient
 
 PAGES = ("/leads", "/orders", "/bad-rows", "/imports", "/health")
@@ -63,3 +67,35 @@ def test_a_page_that_does_not_exist_says_so(web: WebClient) -> None:
     response = web.get("/nowhere")
     assert response.status_code == 404
     assert "There is no such page" in text_of(response)
+
+
+@pytest.mark.parametrize("end", ["read", "head", "disconnect"])
+def test_a_download_gives_back_what_it_holds_however_it_ends(end: str) -> None:
+    events: list[str] = []
+
+    def chunks() -> Generator[bytes]:
+        events.append("begun")
+        try:
+            for _ in range(3):
+                yield b"x"
+        finally:
+            events.append("closed")
+
+    async def receive() -> dict[str, Any]:
+        while end != "disconnect" or "sent" not in events:
+            await anyio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message.get("body") == b"x":
+            events.append("sent")
+            if end == "disconnect":
+                await anyio.sleep_forever()
+
+    parts = chunks()
+    if end == "head":
+        next(parts)  # as a query that begins before the response
+    download = Download(parts, media_type="text/csv", file_name="x.csv")
+    scope = {"type": "http", "method": "HEAD" if end == "head" else "GET", "asgi": {"spec_version": "2.3"}}
+    anyio.run(download, scope, receive, send)
+    assert events == ["begun", *{"read": ["sent"] * 3, "head": [], "disconnect": ["sent"]}[end], "closed"]

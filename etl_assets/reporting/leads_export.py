@@ -19,7 +19,7 @@ from etl_assets.values.numbers import TOTAL
 from etl_assets.values.timestamps import TIMESTAMP_UTC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     from etl_assets.database.database import Database
@@ -65,7 +65,7 @@ def export_leads(
     form: ExportFormat,
     timezone: ZoneInfo,
     header: Mapping[str, str] = HEADER,
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     """Return the parts of a file of all leads that filters choose; the query has begun then, so that it fails at once.
 
     Args:
@@ -82,7 +82,7 @@ def export_leads(
     return workbook_chunks("leads", titles, begun) if form == "xlsx" else _csv_chunks(titles, begun)
 
 
-def _csv_chunks(titles: Sequence[str], frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
+def _csv_chunks(titles: Sequence[str], frames: Iterable[pl.DataFrame]) -> Generator[bytes]:
     yield _csv(pl.DataFrame(schema=dict.fromkeys(titles, pl.String())), bom=True, header=True)
     for frame in frames:
         yield _csv(frame, bom=False, header=False)
@@ -91,11 +91,11 @@ def _csv_chunks(titles: Sequence[str], frames: Iterable[pl.DataFrame]) -> Iterat
 def _frames(database: Database, filters: LeadFilters, sort: Sort, timezone: ZoneInfo) -> Iterator[pl.DataFrame]:
     with database.transaction() as connection:
         streaming = connection.execution_options(stream_results=True, max_row_buffer=ROWS_AT_ONCE)
-        found = read_all(streaming, filters, sort).mappings()
-        yield _shown(pl.DataFrame(schema=_SCHEMA), timezone)
-        for rows in found.partitions(ROWS_AT_ONCE):
-            columns = {name: [row[name] for row in rows] for name in HEADER}
-            yield _shown(pl.DataFrame(columns, schema=_SCHEMA), timezone)
+        with read_all(streaming, filters, sort) as found:  # closed in time if the reader goes away
+            yield _shown(pl.DataFrame(schema=_SCHEMA), timezone)
+            for rows in found.mappings().partitions(ROWS_AT_ONCE):
+                columns = {name: [row[name] for row in rows] for name in HEADER}
+                yield _shown(pl.DataFrame(columns, schema=_SCHEMA), timezone)
 
 
 def _shown(frame: pl.DataFrame, timezone: ZoneInfo) -> pl.DataFrame:

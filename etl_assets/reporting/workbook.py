@@ -14,7 +14,7 @@ import polars as pl
 from etl_assets.limits import MAX_SHEET_CELL_CHARACTERS, MAX_SHEET_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
 COMPRESSION: Final = 1
 """The quickest: the connection is seldom slower than the compression."""
@@ -47,7 +47,7 @@ class _Buffer:
 
 def workbook_chunks(
     title: str, header: Sequence[str], frames: Iterable[pl.DataFrame], *, rows_per_sheet: int = MAX_SHEET_ROWS
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     """Yield a workbook with the rows of frames; where a sheet is full, the next one begins.
 
     Args:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
 
-from etl_assets.errors import DatabaseUnavailableError, EtlError
+from etl_assets.errors import (
+    DatabaseUnavailableError,
+    EtlError,
+    FolderError,
+    MissingKeyError,
+    NotMigratedError,
+    PanicError,
+    ReadError,
+)
 from etl_assets.web.language import N_
 from etl_assets.web.page import is_fragment, render
 
@@ -17,6 +25,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 _LOG: Final = logging.getLogger("etl_assets.web")
+
+OF_THE_SERVER: Final = (FolderError, MissingKeyError, NotMigratedError, PanicError, ReadError)
+"""Errors about the state of the server; all others are about what the request asks for."""
 
 TEXTS: Final = {
     400: (N_("This request can't be read"), N_("Go back and try again.")),
@@ -27,6 +38,7 @@ TEXTS: Final = {
     404: (N_("There is no such page"), N_("The address is wrong, or what it showed no longer exists.")),
     405: (N_("This is not allowed"), N_("The address does not accept this kind of request.")),
     413: (N_("That is too large"), N_("The file or form exceeds the limit of this server.")),
+    422: (N_("This can't be done"), N_("Go back and try again.")),
     429: (N_("Too many attempts"), N_("Wait a quarter of an hour, then try again.")),
     500: (
         N_("Something went wrong"),
@@ -48,13 +60,14 @@ def refused(request: Request, error: Exception) -> Response:
 
 
 def failed(request: Request, error: Exception) -> Response:
-    """Return the page of an error that no handler foresaw; the log has its details."""
+    """Return the page of an error that the handler left to this: its text, or for an unforeseen one, the log has it."""
     if isinstance(error, DatabaseUnavailableError):
         _LOG.error("%s", error)
         return _error_page(request, 503, "")
     if isinstance(error, EtlError):
-        _LOG.error("%s %s: %s", request.method, request.url.path, error)
-        return _error_page(request, 500, str(error))
+        status = 500 if isinstance(error, OF_THE_SERVER) else 422
+        _LOG.log(logging.ERROR if status == 500 else logging.INFO, "%s %s: %s", request.method, request.url.path, error)  # noqa: PLR2004
+        return _error_page(request, status, str(error))
     _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _error_page(request, 500, "")
 

@@ -7,8 +7,6 @@ from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from starlette.responses import StreamingResponse
-
 from etl_assets.errors import EtlError
 from etl_assets.leads.saved_views import delete_view, list_views, save_view
 from etl_assets.leads.stage import StageError, set_stages
@@ -16,6 +14,7 @@ from etl_assets.reporting.lead_choices import read_choices
 from etl_assets.reporting.leads_export import HEADER, export_leads
 from etl_assets.reporting.leads_list import read_leads
 from etl_assets.reporting.leads_search import search_leads
+from etl_assets.web.downloads import Download
 from etl_assets.web.language import N_
 from etl_assets.web.lead_filters import (
     FIELDS,
@@ -222,8 +221,7 @@ def _export(request: Request, form: ExportFormat) -> Response:
         search = search_leads(connection, wanted.fields.get("q", ""), wanted.filters, inside=inside)
     header = {name: translate(request, title) for name, title in HEADER.items()}
     chunks = export_leads(database, search.filters, wanted.sort, form=form, timezone=timezone, header=header)
-    disposition = {"Content-Disposition": f'attachment; filename="leads.{form}"', "Cache-Control": "no-store"}
-    return StreamingResponse(chunks, media_type=MEDIA_TYPES[form], headers=disposition)
+    return Download(chunks, media_type=MEDIA_TYPES[form], file_name=f"leads.{form}")
 
 
 def _timezone(request: Request) -> ZoneInfo:
