@@ -72,6 +72,7 @@ def test_a_page_that_does_not_exist_says_so(web: WebClient) -> None:
 @pytest.mark.parametrize("end", ["read", "head", "disconnect"])
 def test_a_download_gives_back_what_it_holds_however_it_ends(end: str) -> None:
     events: list[str] = []
+    gone = anyio.Event()
 
     def chunks() -> Generator[bytes]:
         events.append("begun")
@@ -82,14 +83,14 @@ def test_a_download_gives_back_what_it_holds_however_it_ends(end: str) -> None:
             events.append("closed")
 
     async def receive() -> dict[str, Any]:
-        while end != "disconnect" or "sent" not in events:
-            await anyio.sleep(0.01)
+        await gone.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         if message.get("body") == b"x":
             events.append("sent")
             if end == "disconnect":
+                gone.set()
                 await anyio.sleep_forever()
 
     parts = chunks()
