@@ -53,17 +53,11 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
     They stay where the role may not drop them or another session uses the table. Keys stay in any case.
 
     Args:
-        database: the store; each table has a short transaction of its own.
+        database: the store; each empty table has a short transaction of its own.
         tables: names of tables.
     """
-    for name in tables:
-        deferred = deferred_indexes([name])
-        if not deferred:
-            continue
+    for name, deferred in _empty_tables(database, tables).items():
         try:
-            with database.autocommit() as connection:
-                if not are_empty(connection, [name]):
-                    continue
             with database.transaction() as connection:
                 connection.execute(sa.text(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE NOWAIT"))
                 if are_empty(connection, [name]):
@@ -73,6 +67,17 @@ def drop_indexes_of_empty_tables(database: Database, tables: Sequence[str]) -> N
             if sqlstate_of(error) not in _NOT_ALLOWED_NOW:
                 raise
             logger.info("%s is loaded with its indexes: sqlstate=%s", name, sqlstate_of(error))
+
+
+def _empty_tables(database: Database, tables: Sequence[str]) -> dict[str, list[sa.Index]]:
+    """Return the deferred indexes of those tables that are empty, by table."""
+    deferred = {name: indexes for name in tables if (indexes := deferred_indexes([name]))}
+    if not deferred:
+        return {}
+    has_rows = (sa.exists().select_from(metadata.tables[name]).label(name) for name in deferred)
+    with database.autocommit() as connection:
+        found = connection.execute(sa.select(*has_rows)).mappings().one()
+    return {name: indexes for name, indexes in deferred.items() if not found[name]}
 
 
 def build_deferred_indexes(connection: sa.Connection, tables: Sequence[str], written: int) -> None:
