@@ -220,10 +220,10 @@ def test_the_sample_of_leads_is_the_newest_with_names_shop_and_amount_first(load
         assert found == {}
         return
     rows = [record.data for record in found["sample_rows"].records]
-    assert list(rows[0])[:4] == ["customer", "shop", "total_amount", "currency"]
+    assert list(rows[0])[:4] == ["customer", "shop", "amount", "currency"]
     names = {"on": ["Cid", "Ben", "Ann"], "masked": ["xxx"] * 3}
     assert [row["customer"] for row in rows] == names[mode]
-    assert [row["total_amount"] for row in rows] == ["900.0000", "7.0000", "330.0000"]
+    assert [row["amount"] for row in rows] == ["900.00", "7.00", "330.00"]
 
 
 def test_orders_are_counted_per_shop_and_day(loaded: Services) -> None:

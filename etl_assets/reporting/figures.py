@@ -85,8 +85,8 @@ _BY_DAY: Final = f"""
 
 
 _NEWEST_LEADS: Final = """
-    SELECT customer, shop, total_amount, currency, stage, order_count, sample_count, proof_count, bulk_count,
-           last_order_at, lead_id
+    SELECT customer, shop, round(total_amount, 2) AS amount, currency, stage, order_count AS orders,
+           CAST(last_order_at AS date) AS last_order, lead_id
     FROM lead_list WHERE lead_id IN (
         SELECT lead_id FROM business_leads
         ORDER BY coalesce(last_order_at, '-infinity') DESC, lead_id DESC FETCH FIRST :limit ROWS ONLY
