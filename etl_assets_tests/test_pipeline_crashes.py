@@ -49,6 +49,9 @@ pytestmark = pytest.mark.slow
 
 Row = dict[str, str | None]
 _uninterrupted: dict[str, Any] = {}
+"""The outcome of the history loaded at once."""
+_one_import: dict[str, Any] = {}
+"""That of its first import."""
 
 
 def history(imports: int = 4, rows: int = 40) -> list[list[Row]]:
@@ -202,11 +205,13 @@ def test_a_batch_whose_connection_is_lost_is_loaded_by_the_retry(
     assert step.calls or asset != name
     lost = outcome(services)
     assert_queue_is_empty_and_ledger_exact(services, 40)
-    start_afresh(services)
-    monkeypatch.undo()
-    land(services, history(imports=1)[0])
-    run_all(services)
-    assert_same_outcome(lost, outcome(services))
+    if not _one_import:
+        start_afresh(services)
+        monkeypatch.undo()
+        land(services, history(imports=1)[0])
+        run_all(services)
+        _one_import.update(outcome(services))
+    assert_same_outcome(lost, _one_import)
 
 
 @pytest.mark.sampled
