@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
     from etl_assets.pipeline.protocol import Services
     from etl_assets.settings import Settings
+    from etl_assets_tests.conftest import Prepare
 
 Fields = dict[str, Any]
 HELD: Final = "SELECT import_id, status, held FROM import_tasks WHERE status = 'held' ORDER BY batch_id"
@@ -84,6 +85,10 @@ def land_and_run(services: Services, rows: list[Fields]) -> UUID:
     import_id = land(services, rows)
     run_all(services)
     return import_id
+
+
+def load_thirty(services: Services) -> None:
+    land_and_run(services, orders(30))
 
 
 def with_brake(services: Services, **settings: float) -> Services:
@@ -188,9 +193,9 @@ def test_ranges_are_sliced_by_rows(offset: int, length: int, slices: list[tuple[
     ],
 )
 def test_an_import_that_would_take_too_much_is_held_and_changes_nothing(
-    services: Services, taken: Fields, tables: dict[str, tuple[int, int]]
+    services: Services, prepare: Prepare, taken: Fields, tables: dict[str, tuple[int, int]]
 ) -> None:
-    land_and_run(services, orders(30))
+    prepare(load_thirty)
     before = snapshot(services)
     import_id = land_and_run(services, orders(22, **taken))
     expected = {table: {"removed": removed, "rows": rows} for table, (removed, rows) in tables.items()}
@@ -217,8 +222,8 @@ def test_other_imports_go_through(services: Services, rows: list[Fields]) -> Non
     assert query(services, "SELECT * FROM etl_work") == []
 
 
-def test_leads_that_get_other_orders_are_not_left_without(services: Services) -> None:
-    land_and_run(services, orders(30))
+def test_leads_that_get_other_orders_are_not_left_without(services: Services, prepare: Prepare) -> None:
+    prepare(load_thirty)
     swapped = [one | {"customer_name": f"C{30 - at:04d}"} for at, one in enumerate(orders(30))]
     land_and_run(services, swapped)  # each order changes its customer, and each customer gets another order
     assert held(services) == {}
@@ -310,8 +315,8 @@ def test_without_the_brake_nothing_is_held(services: Services) -> None:
 # --- what users do --------------------------------------------------------------------------------------------------
 
 
-def test_an_accepted_import_counts_from_the_next_run_on(services: Services) -> None:
-    land_and_run(services, orders(30))
+def test_an_accepted_import_counts_from_the_next_run_on(services: Services, prepare: Prepare) -> None:
+    prepare(load_thirty)
     import_id = land_and_run(services, [*orders(25, customer_name=None), *orders(1, 90)])
     land_and_run(services, orders(5, amount="6"))  # newer versions of what is held
     (change,) = accept_imports(services.database, [import_id])
@@ -327,8 +332,10 @@ def test_an_accepted_import_counts_from_the_next_run_on(services: Services) -> N
     assert_sound(services)
 
 
-def test_a_reverted_import_that_was_held_is_held_again_when_it_is_restored(services: Services) -> None:
-    land_and_run(services, orders(30))
+def test_a_reverted_import_that_was_held_is_held_again_when_it_is_restored(
+    services: Services, prepare: Prepare
+) -> None:
+    prepare(load_thirty)
     before = snapshot(services)
     import_id = land_and_run(services, orders(25, customer_name=None))
     with pytest.raises(RevertError, match="is held and not reverted"):
@@ -355,8 +362,10 @@ def test_a_reverted_import_that_was_held_is_held_again_when_it_is_restored(servi
     assert_sound(services)
 
 
-def test_shops_that_only_a_held_import_names_are_gone_until_it_is_accepted(services: Services) -> None:
-    land_and_run(services, orders(30))
+def test_shops_that_only_a_held_import_names_are_gone_until_it_is_accepted(
+    services: Services, prepare: Prepare
+) -> None:
+    prepare(load_thirty)
     import_id = land_and_run(services, [*orders(25, amount=None), *orders(2, 90, shop="new")])
     assert list(held(services)) == [import_id]
     assert scalar(services, "SELECT count(*) FROM shop_configs") == 1
@@ -367,9 +376,9 @@ def test_shops_that_only_a_held_import_names_are_gone_until_it_is_accepted(servi
     assert_sound(services)
 
 
-def test_rows_that_orders_processed_before_are_not_judged_again(services: Services) -> None:
+def test_rows_that_orders_processed_before_are_not_judged_again(services: Services, prepare: Prepare) -> None:
     """As after `shops set`, a replay or a release with other rules."""
-    land_and_run(services, orders(30))
+    prepare(load_thirty)
     import_id = land_and_run(services, orders(30, updated_at="2024-02-01 10:00"))
     query(services, "UPDATE raw_orders SET customer_name = NULL WHERE import_id = :id", id=import_id)
     run_all(services, full_refresh=True)
@@ -435,9 +444,9 @@ def tick(instance: dg.DagsterInstance) -> str:
     return data.skip_message or ""
 
 
-def test_each_held_import_causes_one_alert(services: Services) -> None:
+def test_each_held_import_causes_one_alert(services: Services, prepare: Prepare) -> None:
     """Two runs in a row hold imports, and no run passes in between."""
-    land_and_run(services, orders(30))
+    prepare(load_thirty)
     before = land_and_run(services, orders(22, customer_name=None))
     with web_server() as receiver:
         services.database.settings = services.database.settings.model_copy(
@@ -476,8 +485,8 @@ def held_import_ticks(services: Services) -> Iterator[str]:
         yield data.skip_message or ""
 
 
-def test_commands_show_what_is_held_and_accept_it(services: Services) -> None:
-    land_and_run(services, orders(30))
+def test_commands_show_what_is_held_and_accept_it(services: Services, prepare: Prepare) -> None:
+    prepare(load_thirty)
     import_id = land_and_run(services, orders(22, customer_name=None, amount=None))
     (shown, _) = json.loads(call("imports", "list", "--json").stdout)["imports"]
     assert (shown["import_id"], shown["status"]) == (str(import_id), "held")
@@ -501,8 +510,8 @@ def test_commands_show_what_is_held_and_accept_it(services: Services) -> None:
 
 
 @pytest.mark.slow
-def test_the_job_accepts(services: Services) -> None:
-    land_and_run(services, orders(30))
+def test_the_job_accepts(services: Services, prepare: Prepare) -> None:
+    prepare(load_thirty)
     import_id = land_and_run(services, orders(22, customer_name=None))
     found = metadata(run_job(services, "accept_import", import_ids=[str(import_id)]))
     assert "pending" in str(found["next"].value)
