@@ -35,12 +35,9 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
 
 
-cast("Any", bulk_load).LEAST_DEFERRED_ROWS = 0
-"""A first load of a few rows drops indexes as one of many does."""
-
-
 def run(*assets: str) -> None:
-    """Run assets, all of them where none is named, upstream first."""
+    """Run assets, all of them where none is named, upstream first; a few first rows drop indexes as many do."""
+    cast("Any", bulk_load).LEAST_DEFERRED_ROWS = 0
     services = build_services(Settings())
     for asset in assets or STEPS:
         run_asset(cast("AssetName", asset), services)
