@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS: Final = 50_000
 MAPPED_ROWS: Final = 25_000
-MAPPED_BYTES: Final = 32 << 20
+MAPPED_BYTES: Final = 16 << 20
 """Rows, or bytes of them, that are mapped at once: the readers' frames are smaller."""
 
 
