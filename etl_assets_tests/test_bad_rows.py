@@ -9,6 +9,8 @@ import pytest
 
 from etl_assets.ledger.queue import count_pending_rows
 from etl_assets.presets.model import RAW_COLUMNS
+from etl_assets.quality.checks import CHECKS
+from etl_assets.quality.running import CheckOutcome
 from etl_assets.quarantine import bad_rows
 from etl_assets.quarantine.bad_rows import (
     count_bad_rows,
@@ -24,15 +26,17 @@ from etl_assets.quarantine.outcome import read_outcome
 from etl_assets.quarantine.row_filter import ALL_OPEN_ROWS, RowFilter
 from etl_assets.quarantine.spreadsheet import BAD_CELL_COLOUR, export_quarantine
 from etl_assets.reverts.imports import revert_imports
+from etl_assets.run import at_once
 from etl_assets.run.at_once import run_at_once
-from etl_assets_tests.helpers.pipeline import land, query, raw_fields
+from etl_assets_tests.helpers.pipeline import land, query, raw_fields, scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Iterator
     from pathlib import Path
     from uuid import UUID
 
     from etl_assets.pipeline.protocol import Services
+    from etl_assets.quality.checks import Check
     from etl_assets.quarantine.outcome import Outcome
 
 USUAL = {"customer_name": "Ann", "amount": "5", "items": "Mug*2", "ordered_at": "2024-01-05 10:00"}
@@ -175,6 +179,27 @@ def test_large_work_is_left_and_a_failing_asset_is_told(services: Services, land
     assert failed.problem is not None
     assert "customers" in failed.problem
     assert failed.pending_rows > 0
+
+
+def test_a_blocking_check_that_fails_ends_the_run(
+    services: Services, landed: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_database: object, asset: str, *, left_out: Container[str]) -> Iterator[tuple[Check, CheckOutcome]]:
+        for check in CHECKS:
+            if check.asset == asset and check.name not in left_out:
+                yield check, CheckOutcome(asset != "orders", (), is_of_full_tables=False, violation_count=1)
+
+    monkeypatch.setattr(at_once, "run_checks", failing)
+    land(services, [order("8")])
+    stopped = run_at_once(services.database)
+    blocking = [
+        check.name for check in CHECKS if check.asset == "orders" and check.is_blocking and not check.full_table_only
+    ]
+    assert stopped.problem == f"orders: the check {', '.join(blocking)} failed."
+    assert scalar(services, "SELECT count(*) FROM orders WHERE order_id = '8'") == 1
+    assert query(services, "SELECT DISTINCT asset FROM etl_work ORDER BY asset") == [
+        {"asset": "customers"}, {"asset": "order_items"},
+    ]  # fmt: skip
 
 
 def test_nothing_pending_is_nothing_to_run(services: Services) -> None:
