@@ -45,8 +45,10 @@ _ASSETS: Final = """
     ) w ON true
     ORDER BY a.place
 """
+_NAMES: Final = "s.platform, s.shop_name, coalesce(s.shown_name, s.shop_name) AS shown_name"
+_IDS: Final = "'–' AS platform, 'shop ' || s.shop_id AS shop_name, 'shop ' || s.shop_id AS shown_name"
 _ARRIVALS: Final = f"""
-    SELECT s.platform, s.shop_name, coalesce(s.shown_name, s.shop_name) AS shown_name, a.day
+    SELECT {{shop}}, a.day
     FROM shop_configs s CROSS JOIN LATERAL (
         SELECT day FROM shop_arrivals WHERE platform = s.platform AND shop_name = s.shop_name
         ORDER BY day DESC LIMIT {DAYS_LOOKED_AT:d}
@@ -99,8 +101,9 @@ class TableState:
         return max((one.waiting or 0.0 for one in self.assets), default=0.0)
 
 
-def read_table_state(database: Database) -> TableState:
-    """Read the state in one transaction."""
+def read_table_state(database: Database, *, names_shops: bool = True) -> TableState:
+    """Read the state in one transaction; without `names_shops`, shops have their ids for names, and no platform."""
+    arrivals = _ARRIVALS.format(shop=_NAMES if names_shops else _IDS)
     with database.transaction() as connection:
         assets = connection.execute(sa.text(_ASSETS), {"assets": list(TABLE_OF)}).all()
         quarantine = sorted(count_open_rows(connection), key=lambda entry: -entry["rows"])
@@ -111,5 +114,5 @@ def read_table_state(database: Database) -> TableState:
             failed_imports=read_failed_imports(connection, shown=IMPORTS_SHOWN),
             quarantined_imports=quarantined_imports_of_last_days(connection, IMPORT_DAYS) if has_bad_orders else [],
             held_imports=read_held_imports(connection),
-            arrivals=fetch_frame(connection, _ARRIVALS, ARRIVALS),
+            arrivals=fetch_frame(connection, arrivals, ARRIVALS),
         )

@@ -74,7 +74,12 @@ class _Parts:
 
 
 def read_health(
-    database: Database, instance: dg.DagsterInstance, *, own_run_id: str | None = None, log: logging.Logger = logger
+    database: Database,
+    instance: dg.DagsterInstance,
+    *,
+    own_run_id: str | None = None,
+    log: logging.Logger = logger,
+    names_shops: bool = True,
 ) -> HealthState:
     """Read the state of everything, as it is now.
 
@@ -83,11 +88,12 @@ def read_health(
         instance: the Dagster instance.
         own_run_id: the run that reads it, which does not count as being in progress.
         log: receives the reason of a part that can't be read.
+        names_shops: not for what Dagster stores, unless the settings allow it (`_may_name_shops`).
     """
     parts = _Parts(log)
     return HealthState(
         now=dt.datetime.now(dt.UTC),
-        tables=parts.read("The state of the tables", lambda: read_table_state(database)),
+        tables=parts.read("The state of the tables", lambda: read_table_state(database, names_shops=names_shops)),
         records=parts.read("Dagster's records", lambda: read_records(instance, own_run_id=own_run_id)),
         free_bytes=parts.read("The free space of the disk", lambda: free_bytes(database.settings.home)),
         unreadable=parts.unreadable,
@@ -110,7 +116,13 @@ def read_health(
 )
 def pipeline_health(context: dg.AssetExecutionContext, database: dg.ResourceParam[Database]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster takes the generic form for several outputs
     """List what needs somebody, and summarise freshness, backlog, checks, quarantine and the last failures."""
-    state = read_health(database, context.instance, own_run_id=context.run.run_id, log=context.log)
+    state = read_health(
+        database,
+        context.instance,
+        own_run_id=context.run.run_id,
+        log=context.log,
+        names_shops=_may_name_shops(database),
+    )
     needs = find_needs(state)
     results = [
         dg.AssetCheckResult(check_name=one.check_name, passed=one.passed, severity=one.severity, metadata=one.metadata)
@@ -121,13 +133,18 @@ def pipeline_health(context: dg.AssetExecutionContext, database: dg.ResourcePara
 
 def report_health(database: Database, instance: dg.DagsterInstance) -> str:
     """Write the events of `pipeline_health` without a run; return the summary."""
-    state = read_health(database, instance)
+    state = read_health(database, instance, names_shops=_may_name_shops(database))
     needs = find_needs(state)
     materialization = dg.AssetMaterialization(HEALTH_ASSET, metadata=_metadata(database, state, needs))
     instance.report_runless_asset_event(materialization)
     for evaluation in _evaluations(needs):
         instance.report_runless_asset_event(evaluation)
     return summary(state, needs)
+
+
+def _may_name_shops(database: Database) -> bool:
+    """Return whether Dagster, which keeps its events for ever, may store names of shops (see `reporting.samples`)."""
+    return database.settings.sample_rows == "on"
 
 
 def newest_finished_run(instance: dg.DagsterInstance) -> str | None:
