@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from etl_assets.cli.main import app
-from etl_assets.database import embedded, postmaster
+from etl_assets.database import embedded, pool, postmaster
 from etl_assets.database.data_directory import LEAST_WAL_MEGABYTES, MOST_WAL_MEGABYTES, wal_megabytes
 from etl_assets.database.database import Database
 from etl_assets.errors import DatabaseUnavailableError
@@ -383,7 +383,8 @@ def test_commands_say_that_the_disk_is_full_and_go_on_when_there_is_space(
         embedded.stop(home / "postgres")
 
 
-def test_a_server_that_died_is_restarted_on_demand(stored: Path) -> None:
+def test_a_server_that_died_is_restarted_on_demand(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 0)  # a connection used just now is not tested before its next use
     embedded.start(stored)
     database = Database(Settings(home=stored.parent, database_url=None))
     for _ in range(2):
