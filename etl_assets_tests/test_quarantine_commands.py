@@ -56,7 +56,7 @@ def run_without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
         assets = {asset: run_asset(asset, services).as_dict() for asset in STEPS}
         services.database.dispose()
         lists = dict.fromkeys(("failed_checks", "quarantined_imports", "held_imports", "findings"), ())
-        no_faults: dict[str, Any] = {**lists, "inputs": None}
+        no_faults: dict[str, Any] = {**lists, "inputs": None, "health": ""}
         return SimpleNamespace(status="success", run_id="a-run", assets=assets, **no_faults)
 
     launch = ModuleType("etl_assets.orchestration.run_in_process")

@@ -70,6 +70,8 @@ def _with_violations(connection: sa.Connection, checks: Sequence[Check], ranges:
 
     Saves a statement for each check of a small run; of whole tables each query has the server's parallel workers.
     """
+    if not checks:
+        return []
     exist = ", ".join(f"EXISTS ({_scoped_query(check, ranges)})" for check in checks)
     found = connection.execute(sa.text(f"SELECT {exist}"), {"asset": checks[0].asset}).one()
     return [check for check, has_rows in zip(checks, found, strict=True) if has_rows]
