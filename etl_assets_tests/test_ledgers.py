@@ -305,6 +305,7 @@ def test_a_draft_of_a_file_without_an_order_number_names_the_option_for_ledgers(
     assert any("--number-rows" in note for note in draft.notes)
 
 
+@pytest.mark.usefixtures("services")
 def test_a_preview_shows_each_sheet_with_the_places_of_its_orders(tmp_path: Path) -> None:
     book, mapping = write_ledger(tmp_path / BOOK), tmp_path / "m.yaml"
     mapping.write_text(MAPPING, encoding="utf-8")
