@@ -294,7 +294,13 @@ def test_a_failed_run_says_what_failed_in_a_line_without_a_stack_trace(
 
 def test_connections_are_closed_when_a_run_can_not_begin(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     disposed: list[Database] = []
-    monkeypatch.setattr(Database, "dispose", lambda self: disposed.append(self))  # noqa: PLW0108  # bound as a method
+    dispose = Database.dispose
+
+    def dispose_noted(database: Database) -> None:
+        disposed.append(database)
+        dispose(database)
+
+    monkeypatch.setattr(Database, "dispose", dispose_noted)
     home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text("no_such_setting: 1", encoding="utf-8")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import available_timezones
 
+from starlette.exceptions import HTTPException
+
 from etl_assets.health.needs import SENTENCES, find_needs
 from etl_assets.health.page import Links
 from etl_assets.health.rhythm import shop_rhythms
@@ -19,7 +21,15 @@ from etl_assets.orders.order_types import (
     unmapped_order_types,
 )
 from etl_assets.quality.checks import CHECKS
-from etl_assets.shop.configure import SETTINGS, ShopSettingError, list_shops, read_shop, set_shop, valid_settings
+from etl_assets.shop.configure import (
+    SETTINGS,
+    ShopSettingError,
+    UnknownShopError,
+    list_shops,
+    read_shop,
+    set_shop,
+    valid_settings,
+)
 from etl_assets.web.page import (
     PageRoute,
     database_of,
@@ -83,7 +93,11 @@ def set_order_type(request: Request) -> Response:
 
 def show_shop(request: Request) -> Response:
     """Show the form of a shop's settings."""
-    return _render_shop(request, read_shop(database_of(request), *_shop_key(request)), {}, {})
+    try:
+        shop = read_shop(database_of(request), *_shop_key(request))
+    except UnknownShopError:
+        raise HTTPException(404) from None
+    return _render_shop(request, shop, {}, {})
 
 
 def save_shop(request: Request) -> Response:
