@@ -47,10 +47,9 @@ def _pages_of(
         return pages.leads_page(funnel)
 
     pages_of: dict[str, Callable[[], str | None]] = {}
-    if asset == "orders":
-        pages_of["orders_per_shop_and_day"] = orders_page
-    if asset == "leads":
+    if asset == "leads":  # the last asset: no other waits for figures of whole tables
         pages_of["lead_funnel"] = leads_page
+        pages_of["orders_per_shop_and_day"] = orders_page
     pages_of["rate_of_the_last_runs"] = lambda: pages.rates_page(figures.read_rates(database, asset))
     return pages_of
 

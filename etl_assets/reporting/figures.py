@@ -1,6 +1,6 @@
 """Figures behind the charts: read from the ledger, or from a whole table within a time budget.
 
-A run reads them after each asset, so each query must stay cheap however many orders are stored.
+Rates are read after each asset, the others after `leads`: each query must stay cheap however many orders are stored.
 """
 
 from __future__ import annotations

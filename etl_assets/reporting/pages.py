@@ -6,10 +6,12 @@ Pure functions of frames that `figures` has read; drawing is in `charts`.
 from __future__ import annotations
 
 import base64
+import unicodedata
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import polars as pl
 
+from etl_assets.reporting import charts
 from etl_assets.reporting.figures import DAYS_SHOWN
 
 if TYPE_CHECKING:
@@ -17,12 +19,13 @@ if TYPE_CHECKING:
 
 SHOPS_SHOWN: Final = 12
 KINDS: Final = ("sample", "proof", "bulk")
-_LONGEST_LABEL: Final = 24
+_LONGEST_LABEL: Final = 28
+"""Columns of a shop's name beside its bar; a Chinese character takes two."""
 
 
-def image(alt: str, png: bytes) -> str:
-    """Embed a PNG as a data URL."""
-    return f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"
+def image(alt: str, svg: str) -> str:
+    """Embed a picture as a data URL."""
+    return f"![{alt}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode('ascii')})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -53,13 +56,11 @@ def rates_page(rates: pl.DataFrame) -> str | None:
     """
     if rates.is_empty():
         return None
-    from etl_assets.reporting import charts  # noqa: PLC0415  # Matplotlib is slow to import, and not always needed
-
     per_second = rates.select(rate=pl.col("rows") / pl.col("seconds").clip(lower_bound=1e-6))["rate"]
-    png = charts.draw_rates(per_second.to_list())
+    svg = charts.draw_rates(per_second.to_list())
     last, median = charts.short(per_second[-1]), charts.short(cast("float", per_second.median()))
     summary = f"Last run: {last} rows/s; median of {rates.height}: {median} rows/s."
-    return f"{image('rows per second', png)}\n\n{summary}"
+    return f"{image('rows per second', svg)}\n\n{summary}"
 
 
 def leads_page(funnel: pl.DataFrame) -> str | None:
@@ -73,8 +74,6 @@ def leads_page(funnel: pl.DataFrame) -> str | None:
     """
     if funnel.is_empty():
         return None
-    from etl_assets.reporting import charts  # noqa: PLC0415  # as above
-
     total = funnel.select(pl.exclude("currency").sum()).row(0, named=True)
     # The currency of most leads: amounts of several are never added together.
     main = funnel.drop_nulls("currency").head(1)
@@ -109,15 +108,9 @@ def orders_page(by_shop: pl.DataFrame, by_day: pl.DataFrame) -> str | None:
     """
     if by_shop.is_empty():
         return None
-    from etl_assets.reporting import charts  # noqa: PLC0415  # as above
-
     shown = by_shop.head(SHOPS_SHOWN)
-    names = [
-        _truncate(name) if charts.is_drawable(name) else f"shop {shop_id}"
-        for shop_id, name in shown.select("shop_id", "shop_name").iter_rows()
-    ]
     title = f"Orders per shop ({shown.height} of {by_shop.height} shops)"
-    bars = list(zip(names, shown["orders"].to_list(), strict=True))
+    bars = [(_truncate(name), orders) for name, orders in shown.select("shop_name", "orders").iter_rows()]
     parts = [image("orders per shop", charts.draw_shops(bars, title))]
     if by_day.height:
         days = list(by_day.select("day", "orders").iter_rows())
@@ -131,4 +124,10 @@ def orders_page(by_shop: pl.DataFrame, by_day: pl.DataFrame) -> str | None:
 
 
 def _truncate(name: str) -> str:
-    return name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…"
+    """Cut a name to the columns of a label."""
+    columns = 0
+    for place, character in enumerate(name):
+        columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if columns > _LONGEST_LABEL:
+            return f"{name[:place]}…"
+    return name
