@@ -158,7 +158,7 @@ ASSETS: Final[tuple[AssetSpec, ...]] = (
         "Answers:\n"
         "- What was ordered when, in which shop, by whom, for how much?\n"
         "- Is it a sample, a proof or a bulk order, and is it cancelled?\n"
-        "- How many orders does each shop bring, and each day? See the picture of the last materialisation.\n",
+        "- How many orders does each shop bring, and each day? See the picture of the asset leads.\n",
         lineage={
             "shop_id": f"shop.shop_id shop.platform shop.shop_name {_SHOP_OF_ROW}",
             "order_id": "raw_orders.order_id",
@@ -299,6 +299,14 @@ LEAF_ASSETS: Final[tuple[AssetName, ...]] = tuple(
     spec.name for spec in ASSETS if not any(spec.name in other.deps for other in ASSETS)
 )
 """Assets that no other asset reads."""
+
+
+def _with_upstream(asset: AssetName) -> frozenset[AssetName]:
+    return frozenset((asset,)).union(*(_with_upstream(upstream) for upstream in SPECS[asset].deps))
+
+
+URGENT_ASSETS: Final[frozenset[AssetName]] = _with_upstream("leads")
+"""`leads`, for which users wait, and the assets that it reads: a run has them before others that are ready."""
 
 TABLE_OF: Final[Mapping[AssetName, str]] = MappingProxyType({spec.name: spec.table for spec in ASSETS})
 TABLES_OF: Final[Mapping[AssetName, tuple[str, ...]]] = MappingProxyType(

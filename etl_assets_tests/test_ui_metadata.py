@@ -177,6 +177,8 @@ def test_a_run_has_the_figures_that_are_plotted_and_its_pictures(
 ) -> None:
     land(services, orders())
     metadata = run_job(services, instance)
+    materialised = list(metadata)
+    assert materialised.index("leads") < materialised.index("order_items"), "users wait for leads"
     for asset in STEPS:
         values = metadata[asset]
         assert values["dagster/table_name"] == f"etl.{TABLE_OF[asset]}"

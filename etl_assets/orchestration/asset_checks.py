@@ -21,6 +21,7 @@ from etl_assets.asset_graph import AssetName
 from etl_assets.database.database import Database
 from etl_assets.orchestration.failures import reported_errors
 from etl_assets.orchestration.jobs import WHOLE_TABLES_JOB
+from etl_assets.orchestration.run_tags import priority_tags
 from etl_assets.quality.checks import CHECKS, Check
 from etl_assets.quality.running import CheckOutcome, run_checks
 from etl_assets.reporting.samples import shown_row
@@ -58,7 +59,12 @@ def _result(check: Check, outcome: CheckOutcome, mode: SampleRows) -> dg.AssetCh
 def build_checks(asset: AssetName, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
     """Build all checks of one asset as one step, which costs one start."""
 
-    @dg.multi_asset_check(name=f"{asset}_checks", specs=[_spec(check) for check in checks], can_subset=True)
+    @dg.multi_asset_check(
+        name=f"{asset}_checks",
+        specs=[_spec(check) for check in checks],
+        can_subset=True,
+        op_tags=priority_tags(asset),
+    )
     def check_asset(
         context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
     ) -> Iterator[dg.AssetCheckResult]:

@@ -33,6 +33,7 @@ from etl_assets.orchestration.metadata import (
     sample_rows,
     table_metadata,
 )
+from etl_assets.orchestration.run_tags import priority_tags
 from etl_assets.orders.import_outcomes import ImportOutcome, quarantined_imports_of_run
 from etl_assets.pipeline.protocol import Services, StepResult
 from etl_assets.raw_orders.load import count_imports, fail_interrupted_imports
@@ -141,6 +142,7 @@ def build_asset(asset: AssetName) -> dg.AssetsDefinition:
         code_version=RULES_VERSION,
         metadata=table_metadata(asset),
         pool=asset,
+        op_tags=priority_tags(asset),
         check_specs=[spec for spec in RUN_CHECKS if spec.asset_key == dg.AssetKey(asset)],
     )
     def materialize_asset(

@@ -107,7 +107,7 @@ def read_health(
     kinds={"postgres", "dagster"},
     owners=OWNERS,
     tags={"layer": "operations"},
-    # After all steps that are ready, so that it sees the results of the run's checks.
+    # After all steps that are ready (see `priority_tags`), so that it sees the results of the run's checks.
     op_tags={"dagster/priority": "-1"},
     check_specs=[
         dg.AssetCheckSpec(name, asset=HEALTH_ASSET, description=description) for name, description in _CHECKS.items()

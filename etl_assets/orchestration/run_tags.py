@@ -1,4 +1,4 @@
-"""Tags of runs: hidden ones by which the pipeline finds its runs, and the one that shows what a run imports.
+"""Tags of runs and of their steps: those by which the pipeline finds its runs, what a run imports, priority.
 
 Dagster shows every tag of a run in its list except `dagster/…` (on demand) and `.dagster/…` (never, but kept, searched
 and copied like others). See https://docs.dagster.io/guides/build/assets/metadata-and-tags/tags.
@@ -9,8 +9,12 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from etl_assets.asset_graph import URGENT_ASSETS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from etl_assets.asset_graph import AssetName
 
 _HIDDEN: Final = ".dagster/etl_assets."
 ASSET_TAG: Final = f"{_HIDDEN}requested_for"
@@ -33,6 +37,11 @@ def imports_tag(sources: Sequence[str]) -> dict[str, str]:
     first, *others = dict.fromkeys(PurePath(source).name or source for source in sources)
     more = f" and {len(others)} more" if others else ""
     return {IMPORTS_TAG: f"{_shortened(first)}{more}"}
+
+
+def priority_tags(asset: AssetName) -> dict[str, str]:
+    """Return the tags of the steps of an asset: of those that are ready, Dagster starts the urgent ones first."""
+    return {"dagster/priority": "1"} if asset in URGENT_ASSETS else {}
 
 
 def _shortened(name: str) -> str:
