@@ -469,6 +469,17 @@ def test_files_in_a_form_that_takes_none_are_refused(web: WebClient) -> None:
     assert web.post("/language", {"language": "zh"}, files={"file": ("x", b"y")}).status_code == 400
 
 
+@pytest.mark.parametrize("codec", ["punycode", "idna", "unicode_escape", "undefined"])
+def test_a_form_that_names_an_encoding_is_refused_before_it_is_decoded(web: WebClient, codec: str) -> None:
+    """Punycode takes quadratic time: a megabyte of it would stop the server for minutes, without a log-in."""
+    body = b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n\\ud800\r\n--x--\r\n'
+    for kind in (
+        f"multipart/form-data; boundary=x; charset={codec}",
+        f"Multipart/Form-Data;CHARSET={codec};boundary=x",
+    ):
+        assert web.http.post("/login", content=body, headers={"Content-Type": kind}).status_code == 415
+
+
 @pytest.mark.parametrize("path", ["/actions?action=%00", "/actions?user_name=a%00b", "/login?next=%00"])
 def test_nul_is_refused_before_it_meets_the_database(web: WebClient, path: str) -> None:
     assert web.http.get(path).status_code == 400

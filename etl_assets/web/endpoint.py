@@ -20,7 +20,7 @@ from etl_assets.user_actions import os_user_name
 from etl_assets.web.language import N_
 from etl_assets.web.page import redirect, state_of, translate, visit_of
 from etl_assets.web.permissions import Role, User
-from etl_assets.web.security.body_limit import FORM_BYTES, limited
+from etl_assets.web.security.body_limit import FORM_BYTES, limited, require_utf8
 from etl_assets.web.security.local import is_local
 from etl_assets.web.security.proxies import USER_OF_PROXY
 from etl_assets.web.security.sessions import CSRF_FIELD, CSRF_HEADER
@@ -68,6 +68,7 @@ class PageEndpoint:
             return await run_in_threadpool(self.route.handler, request)
         if is_foreign(request.headers):
             raise HTTPException(HTTPStatus.FORBIDDEN)
+        require_utf8(request.headers)
         limit = state_of(request).settings.web_upload_mb * 1024 * 1024 if self.route.is_upload else FORM_BYTES
         request = Request(scope, limited(scope, receive, limit), send)
         parsed = request.form(max_files=MAX_FILES if self.route.is_upload else 0, max_fields=MAX_FIELDS)
