@@ -372,6 +372,14 @@ def test_of_ten_thousand_attempts_few_reach_a_password(services: Services) -> No
         assert reached == limit
 
 
+def test_an_address_beyond_its_limit_adds_no_rows(services: Services) -> None:
+    """Each name that is tried is a row: one address with endless names would fill the disk."""
+    with services.database.transaction() as connection:
+        for number in range(LIMIT_OF_ADDRESS + 50):
+            count_attempt(connection, Attempt(f"user {number}", "x", "203.0.113.5").subjects(b"key"))
+    assert count(services, web_login_attempts) == 1 + 2 * LIMIT_OF_ADDRESS
+
+
 def test_attempts_are_forgotten_after_their_window(services: Services) -> None:
     set_up_user(services, "ann", "sales")
     subjects = Attempt("ann", "x", "127.0.0.1").subjects(b"key")

@@ -19,6 +19,8 @@ from etl_assets.web.security.passwords import is_password
 from etl_assets.web.security.users import end_session, password_hash_of, start_session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from etl_assets.database.database import Database
 
 WINDOW_SECONDS: Final = 15 * 60
@@ -40,9 +42,12 @@ _COUNT: Final = """
     RETURNING subject, attempts
 """
 _FORGET: Final = """
-    DELETE FROM web_login_attempts WHERE subject = ANY(CAST(:subjects AS bytea[]))
-        OR first_at < now() - make_interval(secs => :window)
+    DELETE FROM web_login_attempts WHERE subject IN (
+        SELECT subject FROM web_login_attempts WHERE subject = ANY(CAST(:subjects AS bytea[]))
+        OR first_at < now() - make_interval(secs => :window) FOR UPDATE SKIP LOCKED
+    )
 """
+"""Skips what is being counted: waiting for it, in any order, could end in a deadlock."""
 _TAKE_BACK: Final = "UPDATE web_login_attempts SET attempts = attempts - 1 WHERE subject = :subject"
 
 
@@ -95,18 +100,27 @@ def log_in(database: Database, attempt: Attempt, *, key: bytes, sessions: tuple[
 
 
 def count_attempt(connection: sa.Connection, subjects: tuple[bytes, bytes, bytes]) -> bool:
-    """Count an attempt; return whether all of its subjects are within their limits."""
+    """Count an attempt; return whether all of its subjects are within their limits.
+
+    Hazard: each name is a row. An address beyond its limit adds none, so that no one address can fill the disk.
+    """
+    pair, address, name = subjects
+    if _count(connection, [address])[address] > LIMIT_OF_ADDRESS:
+        return False
+    counted = _count(connection, [pair, name])
+    return counted[pair] <= LIMIT_OF_PAIR and counted[name] <= LIMIT_OF_NAME
+
+
+def _count(connection: sa.Connection, subjects: Sequence[bytes]) -> dict[bytes, int]:
     values = {"subjects": list(subjects), "window": WINDOW_SECONDS}
-    counted = {bytes(row.subject): row.attempts for row in connection.execute(sa.text(_COUNT), values)}
-    limits = (LIMIT_OF_PAIR, LIMIT_OF_ADDRESS, LIMIT_OF_NAME)
-    return all(counted[subject] <= limit for subject, limit in zip(subjects, limits, strict=True))
+    return {bytes(row.subject): row.attempts for row in connection.execute(sa.text(_COUNT), values)}
 
 
 def _forget(connection: sa.Connection, subjects: tuple[bytes, bytes, bytes]) -> None:
     """Clear the counts of the user who has logged in, and old ones; the address keeps those of its other attempts."""
     pair, address, name = subjects
-    connection.execute(sa.text(_FORGET), {"subjects": [pair, name], "window": WINDOW_SECONDS})
     connection.execute(sa.text(_TAKE_BACK), {"subject": address})
+    connection.execute(sa.text(_FORGET), {"subjects": [pair, name], "window": WINDOW_SECONDS})
 
 
 def _network_of(address: str) -> str:
