@@ -477,6 +477,27 @@ def test_files_in_a_form_that_takes_none_are_refused(web: WebClient) -> None:
     assert web.post("/language", {"language": "zh"}, files={"file": ("x", b"y")}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/login?next=//[",
+        "/leads?min=1e-20000",
+        "/leads?max=0e-999999",
+        f"/leads?sort=largest&page=٣~{'0' * 32}",
+        f"/leads?page=2026-01-01 00:00:0٣%2B00~{'0' * 32}",
+    ],
+)
+def test_an_address_that_makes_no_sense_is_no_failure_of_the_server(web: WebClient, path: str) -> None:
+    assert web.http.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("to", ["//[", "/leads?q=客户"])
+@pytest.mark.parametrize("is_fragment", [True, False])
+def test_a_form_may_name_any_address_to_go_on(web: WebClient, to: str, is_fragment: bool) -> None:  # noqa: FBT001
+    assert web.post("/language", {"next": to, "language": "zh"}, fragment=is_fragment).status_code in {200, 204}
+    assert web.post("/leads/views", {"next": to, "name": "x"}, fragment=is_fragment).status_code in {200, 204}
+
+
 @pytest.mark.parametrize("codec", ["punycode", "idna", "unicode_escape", "undefined"])
 def test_a_form_that_names_an_encoding_is_refused_before_it_is_decoded(web: WebClient, codec: str) -> None:
     """Punycode takes quadratic time: a megabyte of it would stop the server for minutes, without a log-in."""

@@ -287,8 +287,8 @@ def _parsed(cursor: str | None, dtype: str) -> Cursor | None:
 
 
 _CURSOR_KEYS: Final = {
-    "numeric": re.compile(r"-?\d{1,34}(\.\d{1,4})?"),
-    "timestamptz": re.compile(r"-infinity|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00"),
+    "numeric": re.compile(r"-?\d{1,34}(\.\d{1,4})?", re.ASCII),
+    "timestamptz": re.compile(r"-infinity|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00", re.ASCII),
 }
 
 

@@ -43,6 +43,8 @@ MAX_FIELD: Final = 200
 MAX_DAYS: Final = 36_500
 _MAX_ID: Final = 2**31 - 1
 _MAX_AMOUNT: Final = Decimal(10) ** 15
+_MIN_EXPONENT: Final = -20
+"""Of an amount, which is limited: the database refuses 1e-20000."""
 _YEARS: Final = range(1900, 2200)
 
 NOT_A_NUMBER: Final = N_("Enter a number.")
@@ -122,7 +124,9 @@ def _amount(text: str) -> Decimal | None:
         amount = Decimal(text.replace(",", ""))
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and abs(amount) < _MAX_AMOUNT else None
+    exponent = amount.as_tuple().exponent  # a letter for NaN and infinity
+    is_amount = isinstance(exponent, int) and exponent >= _MIN_EXPONENT and abs(amount) < _MAX_AMOUNT
+    return amount if is_amount else None
 
 
 def _date(text: str) -> date | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -39,6 +39,8 @@ NAVIGATION: Final = (
 """Entries of the top bar."""
 MESSAGE_COOKIE: Final = "etl_message"
 MESSAGE_SECONDS: Final = 60
+_SAFE: Final = ":/%#?=@[]!$&'()*+,;"
+"""Characters of an address that a header holds as they are."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def redirect_with_message(request: Request, to: str, message: str, kind: Message
 
 def redirect(request: Request, to: str) -> Response:
     """Redirect to a path of this page: as a full page load, also from a fragment request."""
-    target = local_path(to)
+    target = quote(local_path(to), safe=_SAFE)
     if is_fragment(request):
         return Response(status_code=204, headers={"HX-Redirect": target})
     return RedirectResponse(target, status_code=303)
@@ -113,7 +115,10 @@ def redirect(request: Request, to: str) -> Response:
 
 def local_path(to: str, otherwise: str = "/") -> str:
     """Return a path if it leads to this page only; else `otherwise`: forms and links may name any address."""
-    parts = urlsplit(to)
+    try:
+        parts = urlsplit(to)
+    except ValueError:  # such as //[
+        return otherwise
     is_local = not parts.scheme and not parts.netloc and to.startswith("/") and to[1:2] not in {"/", "\\"}
     return to if is_local and to.isprintable() else otherwise
 

@@ -198,7 +198,7 @@ def delete_list_view(request: Request) -> Response:
 
 
 def _list_of_form(request: Request) -> LeadList:
-    query = dict(parse_qsl(urlsplit(form_text(request, "next")).query))
+    query = dict(parse_qsl(urlsplit(local_path(form_text(request, "next"), "/leads")).query))
     return read_fields({name: query.get(name, "") for name in FIELDS}, _timezone(request))
 
 
