@@ -140,6 +140,9 @@ def test_rows_are_run_again_as_they_are(services: Services, web: WebClient) -> N
     ran = text_of(web.post("/bad-rows/run", {"row": ["2", "4", "x"], "reason": "BAD_AMOUNT"}))
     assert "2 entries were run again: 1 resolved, 1 still open." in ran
     assert open_rows(services) == 3
+    actions = query(services, "SELECT action, target, after FROM user_actions ORDER BY action_id")
+    assert [one["action"] for one in actions] == ["quarantine replay"] * 2
+    assert (actions[0]["target"], actions[0]["after"]) == ("rows 1", {"rows": 1})
 
 
 @pytest.mark.usefixtures("landed")
@@ -154,6 +157,15 @@ def test_ticked_rows_or_all_of_a_filter_are_dismissed_with_a_reason(services: Se
     assert "Resolved: dismissed – tests" in text_of(web.get("/bad-rows/2"))
     notes = query(services, "SELECT after ->> 'reason' AS reason FROM user_actions ORDER BY action_id")
     assert [one["reason"] for one in notes] == ["tests", "all tests"]
+
+
+@pytest.mark.usefixtures("landed")
+@pytest.mark.parametrize("part", [{"shop": "x1"}, {"import": "0"}, {"reason": "BAD_AMOUNT", "shop": str(2**40)}])
+def test_a_filter_that_can_not_be_read_dismisses_nothing(
+    services: Services, web: WebClient, part: dict[str, str]
+) -> None:
+    assert web.post("/bad-rows/dismiss", {"scope": "all", "note": "tests", **part}).status_code == 400
+    assert open_rows(services) == 4
 
 
 @pytest.mark.usefixtures("landed")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from etl_assets.quarantine.open_rows import split_not_open
-from etl_assets.quarantine.requeue import REPLAY_LOCK_ID
+from etl_assets.quarantine.requeue import REPLAY_LOCK_ID, named_rows
 from etl_assets.user_actions import record_user_action
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 
 ACTION: Final = "quarantine dismiss"
-SHOWN_IDS: Final = 20
-"""Ids that the record of a dismissal names; each row keeps its note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +54,7 @@ def dismiss(database: Database, quarantine_ids: Sequence[int], note: str, *, use
         ).scalars()
         dismissed = sorted(done)
         if dismissed:
-            shown = ", ".join(map(str, dismissed[:SHOWN_IDS])) + (", …" if len(dismissed) > SHOWN_IDS else "")
-            _record(connection, f"rows {shown}", len(dismissed), note, user_name)
+            _record(connection, named_rows(dismissed), len(dismissed), note, user_name)
         not_open = split_not_open(connection, set(quarantine_ids) - set(dismissed))
     return Dismissed(tuple(dismissed), not_open.resolved, not_open.unknown)
 

@@ -18,6 +18,7 @@ from etl_assets.ledger import queue
 from etl_assets.ledger.queue import RawIdRange
 from etl_assets.quarantine.open_rows import split_not_open
 from etl_assets.quarantine.row_filter import ALL_OPEN_ROWS
+from etl_assets.user_actions import record_user_action
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from etl_assets.database.database import Database
     from etl_assets.quarantine.row_filter import RowFilter
 
+ACTION: Final = "quarantine replay"
+SHOWN_IDS: Final = 20
+"""Ids that the record of an action on many rows names."""
 REPLAY_LOCK_ID: Final = 7_305_461_903
 """Advisory lock of replays: two at once would land the same corrected rows."""
 
@@ -64,7 +68,11 @@ class Requeued:
 
 
 def requeue(
-    database: Database, quarantine_ids: Sequence[int] | None = None, chosen: RowFilter = ALL_OPEN_ROWS
+    database: Database,
+    quarantine_ids: Sequence[int] | None = None,
+    chosen: RowFilter = ALL_OPEN_ROWS,
+    *,
+    user_name: str | None = None,
 ) -> Requeued:
     """Put open rows of quarantine back on the queue; run the assets afterwards.
 
@@ -74,6 +82,7 @@ def requeue(
         database: the store.
         quarantine_ids: which rows.
         chosen: which open rows where no ids are given.
+        user_name: for the record of user actions; without it, the user of this process.
     """
     with database.transaction() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REPLAY_LOCK_ID)))
@@ -88,6 +97,9 @@ def requeue(
             rows = current.filter(pl.col("asset") == asset)
             ranges = [RawIdRange(*place) for place in rows.select("batch_id", "raw_id", high="raw_id").iter_rows()]
             queue.enqueue(connection, [consumer], ranges)
+        if current.height:
+            target = named_rows(current["quarantine_id"].sort().to_list())
+            record_user_action(connection, ACTION, target, {}, {"rows": current.height}, user_name=user_name)
         not_open = split_not_open(connection, set(quarantine_ids or ()) - set(found["quarantine_id"]))
     return Requeued(
         queued=tuple(current["quarantine_id"].sort()),
@@ -95,3 +107,8 @@ def requeue(
         resolved=not_open.resolved,
         unknown=not_open.unknown,
     )
+
+
+def named_rows(quarantine_ids: Sequence[int]) -> str:
+    """Return rows of quarantine as the record of an action names them."""
+    return f"rows {', '.join(map(str, quarantine_ids[:SHOWN_IDS]))}{', …' if len(quarantine_ids) > SHOWN_IDS else ''}"

@@ -150,7 +150,7 @@ def run_again(request: Request) -> Response:
     raw_id, database = _raw_id(request), database_of(request)
     with database.transaction() as connection:
         ids = open_ids_of(connection, [raw_id])
-    if not ids or not requeue(database, ids).queued:
+    if not ids or not requeue(database, ids, user_name=user_of(request).name).queued:
         return _already_resolved(request, raw_id)
     return _show_outcome(request, raw_id, process_changes(request))
 
@@ -158,11 +158,12 @@ def run_again(request: Request) -> Response:
 def dismiss_rows(request: Request) -> Response:
     """Dismiss ticked rows, or all of a filter, with a reason."""
     database, user, note = database_of(request), user_of(request), form_text(request, "note")
-    back = f"/bad-rows?{urlencode(filter_query(filter_of(_texts(request))))}"
+    chosen = _filter_of_form(request)
+    back = f"/bad-rows?{urlencode(filter_query(chosen))}"
     if not note:
         return redirect_with_message(request, back, translate(request, N_("Write a reason, please.")), "error")
     if form_text(request, "scope") == "all":
-        dismissed = dismiss_chosen(database, filter_of(_texts(request)), note, user_name=user.name)
+        dismissed = dismiss_chosen(database, chosen, note, user_name=user.name)
     else:
         raw_ids = _ticked(request)
         with database.transaction() as connection:
@@ -177,7 +178,7 @@ def run_rows_again(request: Request) -> Response:
     database = database_of(request)
     with database.transaction() as connection:
         ids = open_ids_of(connection, _ticked(request))
-    queued = len(requeue(database, ids).queued) if ids else 0
+    queued = len(requeue(database, ids, user_name=user_of(request).name).queued) if ids else 0
     said = process_changes(request)
     with database.transaction() as connection:
         still = len(set(open_ids_of(connection, _ticked(request))) & set(ids))
@@ -199,6 +200,17 @@ def filter_of(values: Mapping[str, str]) -> RowFilter:
         shop_id=_number(values.get("shop"), 2**31 - 1),
         import_id=_uuid(values.get("import")),
     )
+
+
+def _filter_of_form(request: Request) -> RowFilter:
+    """Return the filter that a form names.
+
+    Hazard: a part that can't be read must not count as not given, as all rows would be dismissed then.
+    """
+    chosen, texts = filter_of(_texts(request)), _texts(request)
+    if len(filter_query(chosen)) != sum(bool(texts.get(name)) for name in ("reason", "shop", "import")):
+        raise HTTPException(400)
+    return chosen
 
 
 def filter_query(chosen: RowFilter) -> dict[str, str]:
