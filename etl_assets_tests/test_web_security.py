@@ -14,6 +14,7 @@ from starlette.routing import Route
 from typer.testing import CliRunner
 
 from etl_assets.cli.main import app as commands
+from etl_assets.database.database import sqlstate_of
 from etl_assets.database.web_schema import web_login_attempts, web_sessions, web_users
 from etl_assets.user_actions import record_user_action
 from etl_assets.web.app import page_routes
@@ -25,7 +26,7 @@ from etl_assets.web.security.headers import HEADERS
 from etl_assets.web.security.log_in import LIMIT_OF_ADDRESS, LIMIT_OF_NAME, LIMIT_OF_PAIR, Attempt, count_attempt
 from etl_assets.web.security.proxies import ProxyAddressError
 from etl_assets.web.security.sessions import COOKIE
-from etl_assets.web.security.users import remove_user, set_password, set_role
+from etl_assets.web.security.users import remove_user, set_password, set_role, start_session
 from etl_assets.web.server import WebError, serve
 from etl_assets_tests.helpers.web import PASSWORD, WebClient, password_hash, set_up_user, text_of
 
@@ -186,6 +187,27 @@ def test_a_session_ends_when_its_user_is_removed_or_gets_another_password(servic
         if change == "removed":
             connection.execute(sa.insert(web_users).values(user_name="sales", role="admin"))
     assert client.get("/leads").headers["location"].startswith("/login"), "a new user of the name gets no old session"
+
+
+def test_a_password_that_changes_during_a_log_in_leaves_no_session(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change waits for the log-in, and ends its session then."""
+    set_up_user(services, "ann", "sales")
+    client, waited = WebClient(services), []
+
+    def change(*values: Any, **more: Any) -> None:
+        start_session(*values, **more)
+        with services.database.transaction() as connection:
+            connection.execute(sa.text("SET LOCAL lock_timeout = '50ms'"))
+            with pytest.raises(sa.exc.OperationalError) as error:
+                set_password(connection, "ann", password_hash())
+            connection.rollback()
+        waited.append(sqlstate_of(error.value))
+
+    monkeypatch.setattr(log_in_module, "start_session", change)
+    assert client.log_in("ann").url.path == "/leads"
+    assert waited == ["55P03"]
 
 
 def test_another_role_counts_from_the_next_request_on(services: Services) -> None:

@@ -90,7 +90,7 @@ def log_in(database: Database, attempt: Attempt, *, key: bytes, sessions: tuple[
     if not is_password(attempt.password, password_hash):
         return "refused"
     with database.transaction() as connection:
-        if password_hash_of(connection, attempt.name) != password_hash:  # removed or changed meanwhile
+        if password_hash_of(connection, attempt.name, keep=True) != password_hash:  # removed or changed meanwhile
             return "refused"
         _forget(connection, subjects)
         end_session(connection, old_session)

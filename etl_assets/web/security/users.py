@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import sqlalchemy as sa
 
@@ -69,7 +69,7 @@ def remove_user(connection: sa.Connection, name: str) -> None:
 
 def set_password(connection: sa.Connection, name: str, password_hash: str) -> None:
     """Set a user's password and end its sessions. Raises `UserError` if there is no such user."""
-    _require(connection, name)
+    _require(connection, name)  # before its sessions: a log-in under way has started its own by then
     end_sessions(connection, name)
     connection.execute(sa.update(web_users).where(web_users.c.user_name == name).values(password_hash=password_hash))
     record_user_action(connection, "users password", name, {}, {})
@@ -93,9 +93,12 @@ def list_users(connection: sa.Connection) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(sa.text(query)).mappings()]
 
 
-def password_hash_of(connection: sa.Connection, name: str) -> str | None:
-    """Return the hash of a user's password; None without a user or a password."""
-    user = _find(connection, name)
+def password_hash_of(connection: sa.Connection, name: str, *, keep: bool = False) -> str | None:
+    """Return the hash of a user's password; None without a user or a password.
+
+    With `keep`, another transaction that changes or removes the user waits until this one ends.
+    """
+    user = _find(connection, name, "share" if keep else None)
     return None if user is None else user["password_hash"]
 
 
@@ -142,13 +145,16 @@ def _found(connection: sa.Connection, query: str, values: Mapping[str, object]) 
     return Found(user, row.has_users)
 
 
-def _find(connection: sa.Connection, name: str) -> sa.RowMapping | None:
+def _find(connection: sa.Connection, name: str, lock: Literal["share", "update"] | None = None) -> sa.RowMapping | None:
     query = sa.select(web_users).where(web_users.c.user_name == name)
+    if lock is not None:
+        query = query.with_for_update(read=lock == "share")
     return connection.execute(query).mappings().one_or_none()
 
 
 def _require(connection: sa.Connection, name: str) -> sa.RowMapping:
-    user = _find(connection, name)
+    """Return a user, and lock it. Raises `UserError`."""
+    user = _find(connection, name, "update")
     if user is None:
         msg = f"There is no user {name!r}: see `etl-assets users list`."
         raise UserError(msg)
