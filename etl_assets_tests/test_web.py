@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from etl_assets.web.downloads import Download
+from etl_assets.web.downloads import TURNS, Download
 from etl_assets_tests.helpers.web import text_of
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def test_a_download_gives_back_what_it_holds_however_it_ends(end: str) -> None:
     parts = chunks()
     if end == "head":
         next(parts)  # as a query that begins before the response
+    assert TURNS.acquire(blocking=False), "each download before has released its turn"
     download = Download(parts, media_type="text/csv", file_name="x.csv")
     scope = {"type": "http", "method": "HEAD" if end == "head" else "GET", "asgi": {"spec_version": "2.3"}}
     anyio.run(download, scope, receive, send)

@@ -12,6 +12,7 @@ import pytest
 
 from etl_assets.leads.stage import set_stages
 from etl_assets.reporting import leads_list
+from etl_assets.web.downloads import TURNS
 from etl_assets_tests.helpers.pipeline import land, query, raw_fields, run_all
 from etl_assets_tests.helpers.web import WebClient, text_of
 
@@ -208,6 +209,21 @@ def test_exports_hold_the_filtered_list_without_formulas(leads: Services, web: W
     assert cells[2][8] == 525
     assert str(cells[2][13]) == "2024-01-02 02:00:00"
     assert WebClient(leads, "zh").get("/leads/export.csv").content.decode("utf-8-sig").startswith("客户,店铺,平台,阶段")
+
+
+def test_exports_leave_connections_to_the_pages(leads: Services, web: WebClient) -> None:
+    turns = range(4)
+    assert all(TURNS.acquire(blocking=False) for _ in turns)
+    try:
+        refused = web.get("/leads/export.csv", q="Ann")
+        assert (refused.url.path, refused.url.params["q"]) == ("/leads", "Ann")
+        assert "Other lists are being exported" in text_of(refused)
+    finally:
+        for _ in turns:
+            TURNS.release()
+    for _ in range(5):
+        assert web.get("/leads/export.xlsx").headers["content-type"].startswith("application/")
+        assert web.http.head("/leads/export.csv").headers["content-type"].startswith("text/csv")
 
 
 def test_a_lead_shows_its_orders_with_their_lines(leads: Services, web: WebClient) -> None:

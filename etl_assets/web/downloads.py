@@ -1,8 +1,9 @@
-"""Downloads that are made while they are sent."""
+"""Downloads that are made while they are sent, a few at once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from starlette.concurrency import run_in_threadpool
@@ -14,8 +15,16 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 
+TURNS: Final = BoundedSemaphore(4)
+"""Downloads at once.
+
+Hazard: each holds a connection for as long as its reader takes, and the pool has 15: readers that stand still could
+take all, and no page could be shown.
+"""
+
+
 class Download(StreamingResponse):
-    """File whose parts a generator yields.
+    """File whose parts a generator yields; the caller has acquired one of `TURNS`, which this releases.
 
     Hazard: a generator that reads from the database holds a connection and a transaction. It is closed when the browser
     goes away, too, rather than when its memory is freed; for HEAD it is not read at all.
@@ -36,4 +45,7 @@ class Download(StreamingResponse):
                 await super().__call__(scope, receive, send)
         finally:
             with anyio.CancelScope(shield=True):
-                await run_in_threadpool(self._chunks.close)
+                try:
+                    await run_in_threadpool(self._chunks.close)
+                finally:
+                    TURNS.release()

@@ -14,7 +14,7 @@ from etl_assets.reporting.lead_choices import read_choices
 from etl_assets.reporting.leads_export import HEADER, export_leads
 from etl_assets.reporting.leads_list import read_leads
 from etl_assets.reporting.leads_search import search_leads
-from etl_assets.web.downloads import Download
+from etl_assets.web.downloads import TURNS, Download
 from etl_assets.web.language import N_
 from etl_assets.web.lead_filters import (
     FIELDS,
@@ -43,7 +43,7 @@ from etl_assets.web.page import (
 from etl_assets.web.permissions import Permission
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -213,15 +213,26 @@ def export_xlsx(request: Request) -> Response:
 
 
 def _export(request: Request, form: ExportFormat) -> Response:
-    timezone = _timezone(request)
-    wanted = read_fields(dict(request.query_params), timezone)
+    wanted = read_fields(dict(request.query_params), _timezone(request))
+    if not TURNS.acquire(blocking=False):
+        text = translate(request, N_("Other lists are being exported at this moment: try again in a minute."))
+        return redirect_with_message(request, wanted.address(), text, "error")
+    try:
+        chunks = _chunks(request, wanted, form)
+    except BaseException:
+        TURNS.release()
+        raise
+    return Download(chunks, media_type=MEDIA_TYPES[form], file_name=f"leads.{form}")
+
+
+def _chunks(request: Request, wanted: LeadList, form: ExportFormat) -> Generator[bytes]:
     database = database_of(request)
     with database.snapshot() as connection:
         inside = "inside" in wanted.fields
         search = search_leads(connection, wanted.fields.get("q", ""), wanted.filters, inside=inside)
     header = {name: translate(request, title) for name, title in HEADER.items()}
-    chunks = export_leads(database, search.filters, wanted.sort, form=form, timezone=timezone, header=header)
-    return Download(chunks, media_type=MEDIA_TYPES[form], file_name=f"leads.{form}")
+    timezone = _timezone(request)
+    return export_leads(database, search.filters, wanted.sort, form=form, timezone=timezone, header=header)
 
 
 def _timezone(request: Request) -> ZoneInfo:
