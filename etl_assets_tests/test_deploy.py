@@ -349,6 +349,10 @@ def test_the_web_page_answers_through_the_proxy_when_it_has_users(deployment: De
         page = browser.post("/login", data=fields, headers={"X-Forwarded-For": "203.0.113.5", **own(deployment.web)})
         assert (page.status_code, page.url.path) == (200, "/orders")
         assert browser.get("/", headers={"Host": "evil.example"}).status_code == 421
+        browser.get("/leads?q=Customer", headers={"Referer": f"{deployment.web}/leads?q=Customer"})
+    log = (host.folder / "access.log").read_text(encoding="utf-8")
+    assert '"GET /leads" 200' in log
+    assert "Customer" not in log, "what users search for is not logged"
     engine = sa.create_engine(sa.make_url(host.environment["ETL_DATABASE_URL"]).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
         after = connection.execute(sa.text("SELECT after FROM etl.user_actions WHERE action = 'log in'")).scalar_one()

@@ -131,6 +131,7 @@ def proxy(folder: Path, program: str, ui: int, web: int) -> Iterator[tuple[str, 
         ("127.0.0.1:8081", f"127.0.0.1:{web_port}"),
         ("127.0.0.1:3000", f"127.0.0.1:{ui}"),
         ("127.0.0.1:3001", f"127.0.0.1:{web}"),
+        ("/var/log/nginx/access.log", str(folder / "access.log")),
         ("/etc/nginx/etl-assets.passwords", str(folder / "passwords")),
     ):
         assert given in site
