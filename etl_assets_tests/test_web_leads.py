@@ -113,6 +113,12 @@ def test_the_list_is_searched_filtered_and_sorted(leads: Services, web: WebClien
         for name in ("shop", "min", "max", "silent", "reopened", "from", "to", "sort", "types", "page", "inside"):
             assert web.get(f"/leads?{urlencode({name: junk})}").status_code == 200, (name, junk)
     assert "Enter a number of days." in text_of(web.get("/leads", silent="soon"))
+    assert '<option value="largest" selected>' in web.get("/leads", sort="largest").text
+    mixed = web.get("/leads", sort="largest", q="")
+    assert "several currencies. Only one: CNY EUR" in text_of(mixed)
+    assert link_of(mixed, "EUR") == "/leads?sort=largest&currency=EUR"
+    for plain in ({"sort": "oldest"}, {"sort": "largest", "currency": "EUR"}):
+        assert "several currencies" not in text_of(web.get(f"/leads?{urlencode(plain)}"))
     assert query(leads, "SELECT count(*) FROM orders") == [{"count": 5}]
 
 

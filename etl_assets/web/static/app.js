@@ -64,6 +64,18 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-tick-all], [data-row-tick]")) countTicks(form);
 });
 
+// A change of ticked rows leaves the list where it was; its message is read out.
+let place = null;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  place = event.detail.requestConfig.verb === "post" ? window.scrollY : null;
+});
+document.addEventListener("htmx:afterSettle", () => {
+  if (place === null) return;
+  document.querySelector("[data-told]")?.focus({ preventScroll: true });
+  window.scrollTo({ top: place, behavior: "instant" });
+  place = null;
+});
+
 // Filters: a change of a select applies them at once, typing after a pause.
 let pause;
 function applyFilters(form) {
