@@ -74,11 +74,11 @@ def test_a_first_load_notes_nothing_and_says_which_batch_made_and_attached(servi
         ("opened", "the lead was made"),
         (
             "attached",
-            "order 1 (p, s) attached by rule `new`: the customer had no OPEN or COLD lead, so the order made this one",
+            "order 1 (p, s) started this lead: the customer had no open or cold one",
         ),
         (
             "attached",
-            "order 2 (p, s) attached by rule `reuse`: an earlier order of the customer had just made the lead",
+            "order 2 (p, s) joined this lead: an earlier order of the customer had just started it",
         ),
     ]
 
@@ -171,7 +171,7 @@ def test_the_command_tells_people_what_happened(services: Services) -> None:
     load(services, order("2", 2))
     shown = CliRunner().invoke(app, ["explain", "lead", lead_id(services)])
     assert shown.exit_code == 0
-    for text in ("OPEN", "attached by rule `reuse`: the customer had an OPEN lead", "total 10 → 20"):
+    for text in ("OPEN", "joined this lead: it was the customer's open one", "total 10 → 20"):
         assert text in " ".join(shown.stdout.split())
     assert "Ann" not in shown.stdout
 

@@ -12,6 +12,7 @@ from etl_assets.leads.explanations import (
     DETACH_REASONS,
     EVENT_TEXTS,
     figures_text,
+    history_texts,
     rule_text,
     with_texts,
 )
@@ -63,8 +64,7 @@ def last_text(*history: dict[str, Any]) -> str:
     ],
 )  # fmt: skip
 def test_with_texts_says_which_rule_attached_an_order(history: list[dict[str, Any]], rule: str) -> None:
-    strategy = history[-1]["strategy"]
-    assert last_text(*history) == f"order 7 (p, s) {rule_text(rule, strategy)}"
+    assert last_text(*history) == f"order 7 (p, s) {rule_text(rule)}"
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,26 @@ def test_with_texts_keeps_the_rows_as_they_are_besides() -> None:
 
 
 @pytest.mark.parametrize("rule", ATTACH_REASONS)
-def test_rule_text_names_the_strategy_and_the_reason(rule: str) -> None:
-    assert str(rule_text(rule, "reuse")) == f"attached by rule `reuse`: {ATTACH_REASONS[rule]}"
+def test_rule_text_says_how_an_order_came_to_its_lead(rule: str) -> None:
+    assert str(rule_text(rule)) == ATTACH_REASONS[rule]
 
 
 def test_rule_text_of_a_rule_that_is_no_more_says_so() -> None:
-    assert str(rule_text("guess", "guess")) == "attached by rule `guess`: a rule of an earlier version"
+    assert str(rule_text("guess")) == "joined this lead by a rule of an earlier version"
+
+
+def test_amounts_of_the_history_are_told_in_the_currency_of_their_time() -> None:
+    changes: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"total_amount": 5}, {"total_amount": 10}),
+        ({"currency": "EUR", "refunded_amount": 1}, {"currency": "USD", "refunded_amount": 2}),
+        ({"total_amount": 20, "order_count": 1}, {"total_amount": 30, "order_count": 2}),
+    ]
+    rows = [happening("figures", figures_before=before, figures_after=after) for before, after in changes]
+    assert [str(text) for text in history_texts(rows, "USD")] == [
+        "total 5 EUR → 10 EUR",
+        "currency EUR → USD, refunded 1 EUR → 2 USD",
+        "orders 1 → 2, total 20 USD → 30 USD",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -238,9 +238,36 @@ def test_a_lead_shows_its_orders_with_their_lines(leads: Services, web: WebClien
     assert "2 × Mug white" in page
     assert "Personalisation <b>To Ann</b>" in page
     assert "print · front · 3 pictures, 6 prints" in page
-    assert "attached by rule `new`" in page
+    assert "order A-1001 (p, s) started this lead: the customer had no open or cold one" in page
     assert str(lead_of(leads, "Ann Smith")) not in page
+    assert "CN¥10.00 CN¥5.00 each" in page
+    assert "The lines add up to CN¥10.00. The order total is as the shop gives it" in page
+    assert "nothing refunded" in page
     assert web.get("/leads/00000000-0000-0000-0000-000000000001").status_code == 404
+
+
+def test_many_attachments_by_one_rule_are_one_entry_and_refunds_are_told(services: Services, web: WebClient) -> None:
+    land(services, [order(f"X-{day}", "Ann Smith", day, refunded_amount="1") for day in range(1, 8)])
+    run_all(services)
+    page = text_of(web.get(f"/leads/{lead_of(services, 'Ann Smith')}"))
+    assert "5 more orders by the same rule" in page
+    assert "before refunds of CN¥7.00; CN¥63.00 remain" in page
+    assert page.count("joined this lead") == 6
+
+
+def test_a_lead_leads_back_to_the_list_as_it_was(leads: Services, web: WebClient) -> None:
+    found = web.get("/leads", types="bulk", sort="largest", q="ann")
+    page = web.get(link_of(found, "Ann Smith"))
+    assert back_of(page) == "/leads?q=ann&types=bulk&sort=largest"
+    here = f"{page.url.path}?{page.url.query.decode()}"
+    form = {"lead": f"{lead_of(leads, 'Ann Smith')}~OPEN", "new_stage": "WON", "next": here}
+    assert back_of(web.post("/leads/stage", form)) == "/leads?q=ann&types=bulk&sort=largest"
+    for junk in ("//evil.example", "next=//evil.example&x=1", "q=%00"):
+        assert back_of(web.get(page.url.path, back=junk)) == "/leads"
+
+
+def back_of(response: Response) -> str:
+    return response.text.partition('class="back-link" href="')[2].partition('"')[0].replace("&amp;", "&")
 
 
 def test_orders_are_searched_and_one_shows_its_versions(leads: Services, web: WebClient) -> None:

@@ -36,7 +36,7 @@ TOLD: Final[set[Message]] = {
     *explanations.DETACH_REASONS.values(),
     *explanations.EVENT_TEXTS.values(),
     *explanations.TEMPLATES.values(),
-    *(explanations.RULE, explanations.ORDER, explanations.UNKNOWN_RULE, explanations.CHANGE, explanations.NO_CHANGE),
+    *(explanations.ORDER, explanations.UNKNOWN_RULE, explanations.CHANGE, explanations.NO_CHANGE),
     *(explanations.NONE, SEPARATOR),
     *FIGURE_LABELS.values(),
     *TEXTS.values(),

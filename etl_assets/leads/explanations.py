@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 ATTACH_REASONS: Final = {
-    "new": "the customer had no OPEN or COLD lead, so the order made this one",
-    "reuse": "the customer had an OPEN lead",
-    "reuse_reopened": "the customer had a COLD lead, which is OPEN again",
-    "reuse_same_batch": "an earlier order of the customer had just made the lead",
+    "new": "started this lead: the customer had no open or cold one",
+    "reuse": "joined this lead: it was the customer's open one",
+    "reuse_reopened": "joined this lead: it was the customer's cold one, and is open again",
+    "reuse_same_batch": "joined this lead: an earlier order of the customer had just started it",
 }
-"""Reason of an attachment, by strategy; `reuse` in more detail where the batch of the attachment shows it."""
+"""How an order came to its lead, by strategy; `reuse` in more detail where the batch of the attachment shows it."""
 
 DETACH_REASONS: Final = {
     "cancelled": "it was cancelled",
@@ -44,17 +44,18 @@ TEMPLATES: Final = {
     "noted": "{user} noted: {note}",
     "figures": "{changes}",
 }
-RULE: Final = "attached by rule `{strategy}`: {reason}"
 ORDER: Final = "order {order} ({platform}, {shop})"
-UNKNOWN_RULE: Final = "a rule of an earlier version"
+UNKNOWN_RULE: Final = "joined this lead by a rule of an earlier version"
 CHANGE: Final = "{label} {before} → {after}"
+AMOUNTS: Final = frozenset({"total_amount", "sample_amount", "proof_amount", "bulk_amount", "refunded_amount"})
+"""Figures that are told with the lead's currency."""
 NO_CHANGE: Final = "its figures were worked out again"
 NONE: Final = "none"
 
 
-def rule_text(rule: str, strategy: str) -> Text:
-    """Return the reason of an attachment: `rule` is a key of `ATTACH_REASONS`."""
-    return Text(RULE, {"strategy": strategy, "reason": Text(ATTACH_REASONS.get(rule, UNKNOWN_RULE))})
+def rule_text(rule: str) -> Text:
+    """Return how an order came to its lead: `rule` is a key of `ATTACH_REASONS`."""
+    return Text(ATTACH_REASONS.get(rule, UNKNOWN_RULE))
 
 
 def with_texts(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -67,23 +68,41 @@ def with_texts(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "text": str(text)} for row, text in zip(rows, history_texts(rows), strict=True)]
 
 
-def history_texts(rows: Sequence[Mapping[str, Any]]) -> list[Text]:
-    """Return the text of each row of a lead's history, as for `with_texts`."""
+def history_texts(rows: Sequence[Mapping[str, Any]], currency: str | None = None) -> list[Text]:
+    """Return the text of each row of a lead's history, as for `with_texts`.
+
+    Args:
+        rows: the history, or its newest rows.
+        currency: of the lead now; that of earlier amounts is worked out from it.
+    """
+    currencies = _currencies(rows, currency)
     made = {row["batch_id"] for row in rows if row["what"] == "opened"} - {None}
     reopened = {row["batch_id"] for row in rows if row["what"] == "reopened"}
-    return [_text(row, made, reopened) for row in rows]
+    return [_text(row, made, reopened, known) for row, known in zip(rows, currencies, strict=True)]
 
 
-def _text(row: Mapping[str, Any], made: set[int], reopened: set[int]) -> Text:
+def _currencies(rows: Sequence[Mapping[str, Any]], currency: str | None) -> list[tuple[str | None, str | None]]:
+    """Return the lead's currency before and after each row, followed back from the one it has now."""
+    found = []
+    for row in reversed(rows):
+        before = (row["figures_before"] or {}).get("currency", currency)
+        found.append((before, currency))
+        currency = before
+    return found[::-1]
+
+
+def _text(
+    row: Mapping[str, Any], made: set[int], reopened: set[int], currencies: tuple[str | None, str | None]
+) -> Text:
     order = Text(ORDER, {"order": row["order_id"], "platform": row["platform"], "shop": row["shop_name"]})
     what, values = row["what"], {"order": order}
     match what:
         case "attached":
-            values["rule"] = rule_text(_rule(row, made, reopened), row["strategy"])
+            values["rule"] = rule_text(_rule(row, made, reopened))
         case "left":
             values["reason"] = Text(DETACH_REASONS.get(row["reason"], row["reason"]))
         case "figures":
-            return figures_text(row["figures_before"] or {}, row["figures_after"] or {})
+            return figures_text(row["figures_before"] or {}, row["figures_after"] or {}, currencies)
         case "stage_set" | "noted":
             what = "stage_set_with_note" if what == "stage_set" and row["note"] else what
             named = {"user": "user_name", "before": "stage_before", "after": "stage_after", "note": "note"}
@@ -99,23 +118,34 @@ def _rule(row: Mapping[str, Any], made: set[int], reopened: set[int]) -> str:
     return str(row["strategy"])
 
 
-def figures_text(before: Mapping[str, Any], after: Mapping[str, Any]) -> Text:
-    """Return the figures that changed, as text: `orders 1 → 2, total 10 → 25`."""
+def figures_text(
+    before: Mapping[str, Any], after: Mapping[str, Any], currencies: tuple[str | None, str | None] = (None, None)
+) -> Text:
+    """Return the figures that changed, as text: `orders 1 → 2, total 10 EUR → 25 EUR`; known currencies are told."""
+    was, now = currencies
     changed = tuple(
-        Text(CHANGE, {"label": Text(label), "before": _shown(before[name]), "after": _shown(after.get(name))})
+        Text(
+            CHANGE,
+            {
+                "label": Text(label),
+                "before": _shown(before[name], was if name in AMOUNTS else None),
+                "after": _shown(after.get(name), now if name in AMOUNTS else None),
+            },
+        )
         for name, label in FIGURE_LABELS.items()
         if name in before
     )
     return Text(TEMPLATES["figures"], {"changes": changed}) if changed else Text(NO_CHANGE)
 
 
-def _shown(value: object) -> str | Text:
+def _shown(value: object, currency: str | None = None) -> str | Text:
     match value:
         case None:
             return Text(NONE)
         case bool() | str():
             return str(value).removesuffix("+00:00").replace("T", " ")
         case int() | float() | Decimal():
-            return f"{Decimal(str(value)).normalize():,f}"
+            number = f"{Decimal(str(value)).normalize():,f}"
+            return f"{number} {currency}" if currency else number
         case _:
             return str(value)

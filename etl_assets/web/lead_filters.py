@@ -39,6 +39,10 @@ FIELDS: Final = (
 )  # fmt: skip
 FURTHER: Final = ("currency", "min", "max", "silent", "reopened", "from", "to")
 """Fields that are folded away while none of them is set."""
+PAGE_FIELD: Final = "page"
+"""Cursor of the page, beside the fields of the filters."""
+TOTAL_FIELD: Final = "total"
+"""Count of a list that was counted on its first page, for the further ones."""
 MAX_FIELD: Final = 200
 MAX_DAYS: Final = 36_500
 _MAX_ID: Final = 2**31 - 1
@@ -107,6 +111,12 @@ def read_fields(query: Mapping[str, str], timezone: ZoneInfo) -> LeadList:
         reopened_days=read("reopened", _days, NOT_DAYS),
     )
     return LeadList(fields, filters, errors)
+
+
+def list_address(query: Mapping[str, str], timezone: ZoneInfo) -> str:
+    """Return the address of the list and page that fields name; what is no field of the list is left out."""
+    place = {name: query.get(name) for name in (PAGE_FIELD, TOTAL_FIELD)}
+    return read_fields(query, timezone).address(**place)
 
 
 def read_number(text: str, most: int) -> int | None:

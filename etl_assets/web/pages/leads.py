@@ -20,8 +20,10 @@ from etl_assets.web.lead_filters import (
     FIELDS,
     FURTHER,
     ORDER_TYPES,
+    PAGE_FIELD,
     STAGE_NAMES,
     STANDARD_VIEWS,
+    TOTAL_FIELD,
     LeadList,
     read_fields,
     read_number,
@@ -52,10 +54,6 @@ if TYPE_CHECKING:
     from etl_assets.reporting.leads_export import ExportFormat
     from etl_assets.web.page import MessageKind
 
-PAGE_FIELD: Final = "page"
-"""Cursor of the page, beside the fields of the filters."""
-TOTAL_FIELD: Final = "total"
-"""Count of a list that was counted on its first page, for the further ones."""
 MAX_EXACT: Final = 10_000
 MEDIA_TYPES: Final[Mapping[ExportFormat, str]] = {
     "csv": "text/csv; charset=utf-8",
