@@ -72,14 +72,8 @@ def test_a_first_load_notes_nothing_and_says_which_batch_made_and_attached(servi
     assert scalar(services, "SELECT batch_id FROM business_leads") == batch
     assert told(lead_id(services)) == [
         ("opened", "the lead was made"),
-        (
-            "attached",
-            "order 1 (p, s) started this lead: the customer had no open or cold one",
-        ),
-        (
-            "attached",
-            "order 2 (p, s) joined this lead: an earlier order of the customer had just started it",
-        ),
+        ("attached", "order 1 (p, s) started this lead: the customer had no open or cold one"),
+        ("attached", "order 2 (p, s) joined this lead: an earlier order of the customer had just started it"),
     ]
 
 
@@ -101,8 +95,11 @@ def test_each_change_of_a_lead_is_told_with_its_batch(services: Services) -> Non
     assert [(row["what"], row["order_id"]) for row in found["history"] if row["what"] != "figures"] == [
         ("opened", None), ("attached", "1"), ("attached", "2"), ("reopened", "3"), ("attached", "3"), ("left", "2"),
     ]  # fmt: skip
-    attached = [row["text"].partition(": ")[2] for row in found["history"] if row["what"] == "attached"]
-    assert attached[1:] == ["the customer had an OPEN lead", "the customer had a COLD lead, which is OPEN again"]
+    attached = [row["text"].partition(") ")[2] for row in found["history"] if row["what"] == "attached"]
+    assert attached[1:] == [
+        "joined this lead: it was the customer's open one",
+        "joined this lead: it was the customer's cold one, and is open again",
+    ]
     last = found["history"][-1]
     assert "orders 3 → 2, total 35.5 → 20" in last["text"]
     known = {row["batch_id"] for row in query(services, "SELECT batch_id FROM etl_batches WHERE asset = 'leads'")}

@@ -176,7 +176,7 @@ def test_stages_are_set_for_many_leads_and_shown_in_table_and_history(leads: Ser
     assert "Ann Smith s p Won" in text_of(answer)
     history = text_of(web.get(f"/leads/{ann}"))
     assert "set the stage: OPEN → WON (paid)" in history
-    late = web.post("/leads/stage", {**form, "own_stage": "VIP", "next": f"/leads/{ann}"})
+    late = web.post("/leads/stage", {**form, "new_stage": "", "own_stage": "VIP", "next": f"/leads/{ann}"})
     assert late.url.path == f"/leads/{ann}"
     assert "Ann Smith is Won now: " in text_of(late)
     assert "changed it meanwhile" in text_of(late)
@@ -184,7 +184,11 @@ def test_stages_are_set_for_many_leads_and_shown_in_table_and_history(leads: Ser
     assert set_again.url.path == "/leads"
     assert "VIP" in text_of(web.get("/leads"))
     nothing = web.post("/leads/stage", {"new_stage": "", "next": "/leads"}, fragment=True)
-    assert "Choose a stage" in text_of(nothing)
+    assert "Choose one stage" in text_of(nothing)
+    both = {"lead": f"{script}~WON", "new_stage": "LOST", "own_stage": "VIP", "next": "/leads"}
+    assert "Choose one stage" in text_of(web.post("/leads/stage", both, fragment=True))
+    same = web.post("/leads/stage", {**both, "new_stage": "WON", "own_stage": ""}, fragment=True)
+    assert "1 lead has that stage already." in text_of(same)
     assert len(query(leads, "SELECT FROM user_actions")) == 3
 
 
@@ -251,7 +255,7 @@ def test_many_attachments_by_one_rule_are_one_entry_and_refunds_are_told(service
     run_all(services)
     page = text_of(web.get(f"/leads/{lead_of(services, 'Ann Smith')}"))
     assert "5 more orders by the same rule" in page
-    assert "before refunds of CN¥7.00; CN¥63.00 remain" in page
+    assert "before refunds of CN¥7.00; net CN¥63.00" in page
     assert page.count("joined this lead") == 6
 
 

@@ -115,8 +115,7 @@ def read_fields(query: Mapping[str, str], timezone: ZoneInfo) -> LeadList:
 
 def list_address(query: Mapping[str, str], timezone: ZoneInfo) -> str:
     """Return the address of the list and page that fields name; what is no field of the list is left out."""
-    place = {name: query.get(name) for name in (PAGE_FIELD, TOTAL_FIELD)}
-    return read_fields(query, timezone).address(**place)
+    return read_fields(query, timezone).address(page=query.get(PAGE_FIELD), total=query.get(TOTAL_FIELD))
 
 
 def read_number(text: str, most: int) -> int | None:

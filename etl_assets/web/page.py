@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from etl_assets.web.state import Visit, WebState
 
 Handler = Callable[[Request], Response]
-MessageKind = Literal["success", "error"]
+MessageKind = Literal["success", "error", "info"]
 
 NAVIGATION: Final = (
     ("/leads", N_("Leads")),

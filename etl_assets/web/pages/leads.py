@@ -113,17 +113,21 @@ def set_stage(request: Request) -> Response:
     """Set the stage of the ticked leads, and show the list or the lead that the form came from."""
     back = local_path(form_text(request, "next"), "/leads")
     seen = _seen_stages(request)
-    stage = form_text(request, "own_stage") or form_text(request, "new_stage")
+    stage, own = form_text(request, "new_stage"), form_text(request, "own_stage")
+    kind: MessageKind = "error"
     try:
+        if stage and own and stage != own:
+            msg = "A stage is chosen, and another one is written."
+            raise StageError(msg)
         outcome = set_stages(
-            database_of(request), seen, stage, note=form_text(request, "note"), user_name=user_of(request).name
+            database_of(request), seen, stage or own, note=form_text(request, "note"), user_name=user_of(request).name
         )
     except EtlError as error:
-        texts, is_done = [_error_text(request, error)], False
+        texts = [_error_text(request, error)]
     else:
         texts = _outcome_texts(request, outcome)
-        is_done = not outcome.refused
-    kind: MessageKind = "success" if is_done else "error"
+        if not outcome.refused:
+            kind = "success" if outcome.changed else "info"
     if is_fragment(request) and urlsplit(back).path == "/leads":
         query = dict(parse_qsl(urlsplit(back).query))
         return _render_list(request, query, " ".join(texts), kind)
@@ -144,7 +148,9 @@ def _seen_stages(request: Request) -> dict[UUID, str]:
 
 def _error_text(request: Request, error: EtlError) -> str:
     if isinstance(error, StageError):
-        return translate(request, "Choose a stage and up to 500 leads; a note has at most 2,000 characters.")
+        return translate(
+            request, "Choose one stage or write it, for up to 500 leads; a note has at most 2,000 characters."
+        )
     return translate(request, "These leads are being updated at this moment: nothing was changed. Try again.")
 
 
@@ -156,7 +162,9 @@ def _outcome_texts(request: Request, outcome: StageOutcome) -> list[str]:
     if outcome.unchanged:
         count = len(outcome.unchanged)
         texts.append(
-            translate_count(request, "%(count)s lead has that stage.", "%(count)s leads have that stage.", count)
+            translate_count(
+                request, "%(count)s lead has that stage already.", "%(count)s leads have that stage already.", count
+            )
         )
     texts += [_refusal_text(request, one) for one in outcome.refused[:MAX_TOLD]]
     further = len(outcome.refused) - MAX_TOLD

@@ -42,17 +42,23 @@ document.addEventListener("keydown", (event) => {
 
 // Ticked rows: the count and the bar of actions follow.
 function countTicks(form) {
-  const ticked = form.querySelectorAll("[data-row-tick]:checked").length;
+  const ticked = form.querySelectorAll("[data-row-tick]:checked");
   const bar = form.querySelector("[data-selection-bar]");
   if (bar) {
-    bar.hidden = ticked === 0;
-    bar.querySelector("[data-selection-count]").textContent = ticked.toLocaleString(document.documentElement.lang);
+    bar.hidden = ticked.length === 0;
+  }
+  for (const count of form.querySelectorAll("[data-selection-count]")) {
+    count.textContent = ticked.length.toLocaleString(document.documentElement.lang);
+  }
+  for (const place of form.querySelectorAll("[data-selection-names]")) {
+    const names = [...ticked].map((tick) => tick.closest("tr").querySelector(".cell--title a").textContent);
+    place.textContent = names.length > 0 && names.length <= 3 ? `: ${names.join(" · ")}` : "";
   }
   const all = form.querySelector("[data-tick-all]");
   if (all) {
     const rows = form.querySelectorAll("[data-row-tick]").length;
-    all.checked = rows > 0 && ticked === rows;
-    all.indeterminate = ticked > 0 && ticked < rows;
+    all.checked = rows > 0 && ticked.length === rows;
+    all.indeterminate = ticked.length > 0 && ticked.length < rows;
   }
 }
 document.addEventListener("change", (event) => {
@@ -62,6 +68,21 @@ document.addEventListener("change", (event) => {
     for (const tick of form.querySelectorAll("[data-row-tick]")) tick.checked = event.target.checked;
   }
   if (event.target.matches("[data-tick-all], [data-row-tick]")) countTicks(form);
+});
+
+// One of two fields is to be filled; the browser tells it before a form is sent.
+function checkEither(group) {
+  const [first, second] = group.querySelectorAll("select, input");
+  const isBoth = first.value && second.value.trim();
+  first.setCustomValidity(first.value || second.value.trim() ? "" : group.dataset.either);
+  second.setCustomValidity(isBoth ? group.dataset.notBoth : "");
+}
+document.addEventListener("click", (event) => {
+  for (const group of event.target.closest("form")?.querySelectorAll("[data-either]") ?? []) checkEither(group);
+});
+document.addEventListener("input", (event) => {
+  const group = event.target.closest("[data-either]");
+  if (group) checkEither(group);
 });
 
 // A change of ticked rows leaves the list where it was; its message is read out.
