@@ -104,14 +104,22 @@ def test_a_row_corrected_in_place_is_loaded_and_leads_to_its_lead(services: Serv
     assert "Still bad." in text_of(still)
     assert still.url.path == "/bad-rows/6"
     assert "Time can't be read" in text_of(still)
-    assert "Amount can't be read" not in text_of(still)
+    assert "Amount can't be read" not in text_of(still).partition("History")[0]
+    assert "line 2" in text_of(still), "of the file, not of the correction"
     done = web.post("/bad-rows/6/correct", {"ordered_at": "2024-01-06", "customer_name": HOSTILE})
     assert "Loaded: the order is as this row says." in text_of(done)
     lead = scalar(services, "SELECT lead_id FROM lead_orders WHERE order_id = '2'")
     assert f'href="/leads/{lead}"' in done.text
     assert f"Lead of {HOSTILE}" in text_of(done)
     assert "Show the corrected row" not in text_of(web.get("/bad-rows/2"))
-    assert "Loaded" in text_of(web.get("/bad-rows/2"))
+    loaded = web.get("/bad-rows/2")
+    assert "Loaded" in text_of(loaded)
+    assert "Time of the order soon → 2024-01-06" in text_of(loaded)
+    assert "Amount five → 5.00" in text_of(loaded)
+    assert 'name="amount"' not in loaded.text, "it is read-only"
+    history = text_of(loaded).partition("History")[2]
+    assert history.count("Corrected by") == 2
+    assert "Time of the order sooner → 2024-01-06" in history
     again = web.post("/bad-rows/2/correct", {"amount": "7"})
     assert "This row is not open any more" in text_of(again)
     actions = query(services, "SELECT user_name, action FROM user_actions")

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from etl_assets.presets.model import RAW_COLUMNS
 from etl_assets.quarantine.bad_rows import (
     PAGE_ROWS,
+    SHOWN_CHARACTERS,
     count_bad_rows,
     count_by_reason,
     list_bad_rows,
@@ -26,6 +27,7 @@ from etl_assets.quarantine.dismiss import dismiss, dismiss_chosen
 from etl_assets.quarantine.outcome import read_outcome
 from etl_assets.quarantine.requeue import requeue
 from etl_assets.quarantine.row_filter import ALL_OPEN_ROWS, RowFilter
+from etl_assets.quarantine.versions import changed_cells, read_versions
 from etl_assets.reporting.import_list import shown_name
 from etl_assets.web.labels import COLUMN_LABELS, FAULT_TEXTS, OUTCOME_LABELS, RESOLUTION_LABELS, fault_text
 from etl_assets.web.language import N_
@@ -91,20 +93,26 @@ def show_list(request: Request) -> Response:
 
 
 def show_row(request: Request) -> Response:
-    """Show one row: its cells as a form while it is open, and what became of it."""
+    """Show one row: its cells as a form while it is open, else as the last correction has them; and its history."""
     raw_id = _raw_id(request)
     with database_of(request).transaction() as connection:
         row = read_bad_row(connection, raw_id)
         if row is None:
             raise HTTPException(404)
         outcome = read_outcome(connection, raw_id)
+        versions = read_versions(connection, raw_id, SHOWN_CHARACTERS)
         following = list_bad_rows(connection, ALL_OPEN_ROWS, before=raw_id, limit=1)
     faults = {fault.column: fault.code for fault in reversed(row.faults)}
+    cells = {version.raw_id: version.cells for version in versions}.get(outcome.raw_id, row.cells)
     return render(
         request,
         "bad_rows/row.html",
         row=row,
         outcome=outcome,
+        cells=cells,
+        changed=changed_cells(versions[0].cells, cells),
+        original=versions[0],
+        corrections=versions[1:],
         following=following[0].raw_id if following else None,
         faults=faults,
         columns=_form_columns(row),
@@ -113,7 +121,7 @@ def show_row(request: Request) -> Response:
         fault_text=fault_text,
         outcome_labels=OUTCOME_LABELS,
         resolutions=RESOLUTION_LABELS,
-        name=shown_name(row.source),
+        shown_name=shown_name,
     )
 
 
