@@ -111,7 +111,7 @@ def test_an_upload_is_looked_at_first_then_imported_and_reverted(services: Servi
     assert "Amount can't be read 1 line 3: amount five" in said
     assert everything(services) == before
     done = web.post(f"{uploaded.url.path}/import")
-    assert "2 orders were imported." in text_of(done)
+    assert "1 order was imported. 1 row is bad, and waits for a correction." in text_of(done)
     assert done.url.path.startswith("/imports/")
     assert "may b.csv" in text_of(done)
     assert "in force 1 bad rows 1" in text_of(done)

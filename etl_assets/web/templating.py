@@ -38,6 +38,7 @@ def environment(language: Language, timezone: str) -> Environment:
     made.install_gettext_translations(read_translations(language), newstyle=True)  # type: ignore[attr-defined]  # i18n's
     made.filters.update(Formats(language, ZoneInfo(timezone)).filters())
     made.globals["static"] = _static_address
+    made.globals["shown_timezone"] = timezone
     return made
 
 

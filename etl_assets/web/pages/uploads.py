@@ -20,7 +20,9 @@ from etl_assets.raw_orders.importing import Overrides, import_sheets, require_pr
 from etl_assets.raw_orders.readers.errors import ImportFileError
 from etl_assets.raw_orders.readers.file_reader import FileReader
 from etl_assets.raw_orders.readers.open_file import SUFFIXES
+from etl_assets.reporting.import_fates import count_fates
 from etl_assets.reporting.import_list import shown_name
+from etl_assets.run.at_once import ROWS_AT_ONCE
 from etl_assets.values.currencies import currency_code
 from etl_assets.values.date_order import DateOrder
 from etl_assets.web.labels import COLUMN_LABELS, HELD_LABELS, fault_text
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from etl_assets.presets.model import Preset
     from etl_assets.raw_orders.load import ImportResult
     from etl_assets.settings import Settings
+    from etl_assets.web.page import MessageKind
     from etl_assets.web.uploads import Upload
 
 FILE_KINDS: Final = tuple(dict.fromkeys((*SUFFIXES, ".gz")))
@@ -157,8 +160,27 @@ def import_upload(request: Request) -> Response:
     if failed:
         text = translate(request, N_("Not everything was imported: %(why)s"), why=" ".join(failed))
         return redirect_with_message(request, to, f"{text} {said}".strip(), "error")
-    text = translate_count(request, "%(count)s order was imported.", "%(count)s orders were imported.", rows)
-    return redirect_with_message(request, to, f"{text} {said}".strip())
+    text, kind = _said_of(request, rows, _count_bad(request, results))
+    return redirect_with_message(request, to, f"{text} {said}".strip(), kind)
+
+
+def _count_bad(request: Request, results: list[ImportResult]) -> int:
+    """Return how many rows are bad; 0 for a large import, which is processed later."""
+    ids = [result.import_id for result in results if result.rows <= ROWS_AT_ONCE]
+    with database_of(request).transaction() as connection:
+        return sum(fates["quarantined"] for fates in count_fates(connection, ids).values())
+
+
+def _said_of(request: Request, rows: int, bad: int) -> tuple[str, MessageKind]:
+    """Return what a message says of imported orders and of bad rows, and its kind."""
+    loaded = translate_count(request, "%(count)s order was imported.", "%(count)s orders were imported.", rows - bad)
+    if not bad:
+        return loaded, "success"
+    wait = translate_count(
+        request, "%(count)s row is bad, and waits for a correction.",
+        "%(count)s rows are bad, and wait for a correction.", bad,
+    )  # fmt: skip
+    return (f"{loaded} {wait}", "success") if rows > bad else (wait, "error")
 
 
 def _preview(request: Request, upload: Upload) -> dict[str, Any]:
