@@ -50,6 +50,10 @@ def test_the_page_names_what_needs_somebody_with_links_in_both_languages(trouble
     import_id = scalar(troubled, "SELECT import_id FROM import_tasks WHERE status = 'failed'")
     assert f'href="/imports/{import_id}"' in page.text
     assert "The check unique_keys of leads fails." in text
+    assert "It found 3 violations of its rule: (" in text
+    assert "Unreadable characters (1)" in text
+    assert "BAD_TEXT" not in text
+    assert "Failing checks 1 Checks with warnings 0" in text
     assert 'href="/bad-rows"' in page.text
     assert text_of(WebClient(troubled, "zh").get("/health")).count("3 件事需要处理") == 1
 

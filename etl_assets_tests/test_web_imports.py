@@ -85,6 +85,26 @@ def test_imports_are_listed_with_what_became_of_their_rows(
     assert text_of(web.get(f"/imports/{first}/bar", fragment=True)).endswith("in force 1 bad rows 1")
 
 
+def test_links_of_health_lead_to_the_imports_concerned(services: Services, web: WebClient) -> None:
+    query(
+        services,
+        "INSERT INTO import_tasks (import_id, source, status, completed_at) VALUES"
+        " (gen_random_uuid(), '/inbox/a.csv', 'completed', now()), (gen_random_uuid(), '/b.csv', 'completed', now())",
+    )
+    query(
+        services,
+        "INSERT INTO import_findings (import_id, code, subject, row_count) SELECT import_id, 'DISAGREEING_ROWS',"
+        " 'amount', 1 FROM import_tasks WHERE source = '/inbox/a.csv'",
+    )
+    shown = text_of(web.get("/imports", show="disagreeing"))
+    assert "Rows of one order disagree" in shown
+    assert "a.csv" in shown
+    assert "b.csv" not in shown
+    assert "Rows of one order disagree" not in text_of(web.get("/imports"))
+    for choice in ("columns", "statuses", "waiting"):
+        assert "No such imports" in text_of(web.get("/imports", show=choice))
+
+
 def test_one_import_shows_its_details(services: Services, web: WebClient, tmp_path: Path) -> None:
     one = land(services, tmp_path / "may.csv", "p,s,1,kim,5,2026-01-01,Mug", "p,s,2,kim,x,2026-01-01,Mug")
     waiting = text_of(web.get(f"/imports/{one}"))

@@ -10,7 +10,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 import etl_assets.web
-from etl_assets.health.needs import SENTENCES
+from etl_assets.health.needs import DETAILS, SENTENCES
 from etl_assets.lead_figures import FIGURE_LABELS
 from etl_assets.leads import explanations
 from etl_assets.orders.explanations import TEXTS
@@ -41,6 +41,7 @@ TOLD: Final[set[Message]] = {
     *FIGURE_LABELS.values(),
     *TEXTS.values(),
     *SENTENCES.values(),
+    *DETAILS,
 }
 """Texts of packages that know nothing of languages (`etl_assets.texts`), shown on pages."""
 

@@ -8,14 +8,16 @@ project, without customers' data.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
 from etl_assets.health.disk import gibibytes, severity_of
 from etl_assets.health.durations import duration
 from etl_assets.health.rhythm import shop_rhythms
 from etl_assets.quality.checks import CHECKS
+from etl_assets.texts import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,6 +76,22 @@ SENTENCES: Final[Mapping[NeedKind, str]] = {
 }
 """Sentence of each kind, with the values of the need; also the key of its translations."""
 
+ADVICE: Final[Mapping[str, str]] = {
+    "order_types_are_mapped": "The page Health lists them, and sets what they count as.",
+    "columns_as_before": "Their notes name the columns. If an export was changed by mistake, import it again.",
+    "statuses_are_known": "If one means cancelled, these orders count too much: the preset names such statuses.",
+    "rows_of_orders_agree": "Customer, time or amount differ between lines of one order: their notes name the lines.",
+    "lines_have_orders": "Import the file of the orders: the lines are added to them then.",
+}
+"""What there is to do or to know, by kind."""
+RULE: Final = "It found {count} violations of its rule: {rule}"
+RULE_WITHOUT_COUNT: Final = "Its rule: {rule}"
+REASON: Final = "{reason} ({rows})"
+ROWS: Final = "At most {rows} rows."
+REASONS: Final = "{reasons}"
+DETAILS: Final = (*ADVICE.values(), RULE, RULE_WITHOUT_COUNT, REASON, REASONS, ROWS)
+"""Templates of details, each to be translated."""
+
 HealthCheck = Literal[
     "checks_and_runs_pass", "imports_are_settled", "work_is_processed", "services_are_up", "shops_deliver"
 ]
@@ -107,6 +125,15 @@ TOLD_OTHERWISE: Final = frozenset(
 INPUTS_CHECK: Final = "all_inputs_ingested"
 _DESCRIPTIONS: Final[dict[tuple[str, str], str]] = {(check.asset, check.name): check.description for check in CHECKS}
 
+_WEB_PATHS: Final[Mapping[str, str]] = {
+    "rows_quarantined": "/bad-rows",
+    "order_types_are_mapped": "/health#order-types",
+    "columns_as_before": "/imports?show=columns",
+    "statuses_are_known": "/imports?show=statuses",
+    "rows_of_orders_agree": "/imports?show=disagreeing",
+    "lines_have_orders": "/imports?show=waiting",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -116,8 +143,8 @@ class Need:
     severity: Severity
     values: Mapping[str, str]
     """Values of the sentence, as texts."""
-    detail: str | None = None
-    """What the pipeline says of it, in English."""
+    detail: str | Text | None = None
+    """What the pipeline says of it: a message as it was recorded, in English, or a text. Codes of reasons are texts."""
     since: dt.datetime | None = None
     asset: str | None = None
     check: str | None = None
@@ -132,7 +159,8 @@ class Need:
     def as_dict(self) -> dict[str, str | None]:
         """Return the need as `--json` prints it."""
         import_id = None if self.import_id is None else str(self.import_id)
-        given = {"kind": self.kind, "severity": self.severity, "text": self.text, "detail": self.detail}
+        detail = None if self.detail is None else str(self.detail)
+        given = {"kind": self.kind, "severity": self.severity, "text": self.text, "detail": detail}
         return {**given, "asset": self.asset, "check": self.check, "run_id": self.run_id, "import_id": import_id}
 
     @property
@@ -149,7 +177,7 @@ class Need:
         """Return the path of the web page on which it is dealt with, if there is one."""
         if self.import_id is not None:
             return f"/imports/{self.import_id}"
-        return {"rows_quarantined": "/bad-rows", "order_types_are_mapped": "/health#order-types"}.get(self.kind)
+        return _WEB_PATHS.get(self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +240,18 @@ def _of_imports(tables: TableState) -> Iterator[Need]:
             values = {"file": PurePath(one.source).name, "rows": f"{one.rows:,}"}
             yield Need("import_unreadable", "error", values, one.hint, asset="orders", import_id=one.import_id)
     if tables.quarantine:
-        reasons = ", ".join(f"{one['asset']} {one['reason_code']} {one['rows']:,}" for one in tables.quarantine)
         since = min(one["since"] for one in tables.quarantine)
-        yield Need("rows_quarantined", "warn", {"rows": f"{tables.quarantined_rows:,}"}, reasons, since)
+        values = {"rows": f"{tables.quarantined_rows:,}"}
+        yield Need("rows_quarantined", "warn", values, _reasons(tables.quarantine), since)
+
+
+def _reasons(quarantine: Sequence[Mapping[str, Any]]) -> Text:
+    """Return the reasons of bad rows, those of all assets together."""
+    rows: Counter[str] = Counter()
+    for one in quarantine:
+        rows[one["reason_code"]] += one["rows"]
+    counted = (Text(REASON, {"reason": Text(code), "rows": f"{count:,}"}) for code, count in rows.most_common())
+    return Text(REASONS, {"reasons": tuple(counted)})
 
 
 def _of_backlog(tables: TableState, *, is_running: bool) -> Iterator[Need]:
@@ -224,7 +261,7 @@ def _of_backlog(tables: TableState, *, is_running: bool) -> Iterator[Need]:
         if waiting > (LONGEST_RUN if is_running else WAITING_WARNS_AFTER):
             severity: Severity = "error" if waiting > WAITING_FAILS_AFTER else "warn"
             values = {"asset": one.asset, "age": str(duration(waiting))}
-            yield Need("work_waiting", severity, values, f"At most {one.pending_rows:,} rows.", asset=one.asset)
+            yield Need("work_waiting", severity, values, Text(ROWS, {"rows": f"{one.pending_rows:,}"}), asset=one.asset)
 
 
 def _of_shops(tables: TableState, today: dt.date) -> Iterator[Need]:
@@ -241,15 +278,22 @@ def _of_checks(failed: Sequence[CheckResult]) -> Iterator[Need]:
             if result.count:
                 yield _need_of_check("inputs_stuck", result, result.problems)
         elif result.check in SENTENCES:
-            yield _need_of_check(
-                cast("NeedKind", result.check), result, _DESCRIPTIONS.get((result.asset, result.check))
-            )
+            yield _need_of_check(cast("NeedKind", result.check), result, Text(ADVICE[result.check]))
         elif result.check not in TOLD_OTHERWISE:
-            said = result.problems or _DESCRIPTIONS.get((result.asset, result.check))
-            yield _need_of_check("check_failed", result, said)
+            yield _need_of_check("check_failed", result, result.problems or _violations(result))
 
 
-def _need_of_check(kind: NeedKind, result: CheckResult, detail: str | None) -> Need:
+def _violations(result: CheckResult) -> Text | None:
+    """Return how often the rule of a check was violated, and the rule."""
+    rule = _DESCRIPTIONS.get((result.asset, result.check))
+    if rule is None:
+        return None
+    if result.count is None:
+        return Text(RULE_WITHOUT_COUNT, {"rule": rule})
+    return Text(RULE, {"count": f"{result.count:,}", "rule": rule})
+
+
+def _need_of_check(kind: NeedKind, result: CheckResult, detail: str | Text | None) -> Need:
     count = "" if result.count is None else f"{result.count:,}"
     return Need(
         kind,

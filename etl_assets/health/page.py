@@ -132,7 +132,7 @@ def _record_sections(records: Records) -> Mapping[str, str]:
 
 def _needs_table(needs: Sequence[Need], links: Links) -> str:
     rows = [
-        [one.severity, one.text, (one.detail or "")[:LONGEST_DETAIL], _timestamp(one.since)]
+        [one.severity, one.text, str(one.detail or "")[:LONGEST_DETAIL], _timestamp(one.since)]
         for one in needs[:NEEDS_SHOWN]
     ]
     lines = table(["", "what", "", "since (UTC)"], rows).split("\n")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import sqlalchemy as sa
 
 from etl_assets.ledger.range_sql import BATCHES_OF_IMPORT
+from etl_assets.raw_orders.findings import DRIFT
 from etl_assets.reporting.failed_imports import NEEDS_USERS
 
 if TYPE_CHECKING:
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 Kind = Literal["file", "source", "corrections"]
-Choice = Literal["", "completed", "held", "refused", "dismissed", "reverted", "bad"]
+Choice = Literal[
+    "", "completed", "held", "refused", "dismissed", "reverted", "bad", "disagreeing", "columns", "statuses", "waiting",
+]  # fmt: skip
 
 PAGE_IMPORTS: Final = 25
 MOST_COUNTED: Final = 10_000
 SOURCE_PREFIX: Final = "source:"
+_FINDING: Final = (
+    "t.status = 'completed' AND EXISTS"
+    " (SELECT FROM import_findings f WHERE f.import_id = t.import_id AND f.code IN ({codes}))"
+)
 
 CONDITIONS: Final[dict[Choice, str]] = {
     "": "true",
@@ -34,6 +41,15 @@ CONDITIONS: Final[dict[Choice, str]] = {
     "dismissed": "t.status = 'failed' AND t.dismissed_at IS NOT NULL",
     "reverted": "t.status = 'reverted'",
     "bad": "EXISTS (SELECT FROM quarantine q WHERE q.import_id = t.import_id AND q.resolved_at IS NULL)",
+    "disagreeing": _FINDING.format(codes="'DISAGREEING_ROWS'") + " AND t.completed_at > now() - interval '30 days'",
+    "columns": f"""{_FINDING.format(codes=", ".join(f"'{code}'" for code in DRIFT))} AND NOT EXISTS (
+        SELECT FROM import_tasks n WHERE n.feed = t.feed AND n.batch_id > t.batch_id AND n.status = 'completed'
+    )""",
+    "statuses": _FINDING.format(codes="'UNKNOWN_STATUS'"),
+    "waiting": """t.first_raw_id IS NOT NULL AND EXISTS (
+        SELECT FROM line_versions v JOIN raw_orders r USING (raw_id)
+        WHERE v.is_waiting AND v.raw_id BETWEEN t.first_raw_id AND t.last_raw_id AND r.import_id = t.import_id
+    )""",
 }
 """Choices of the list, and the condition on imports `t` of each."""
 

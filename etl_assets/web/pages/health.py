@@ -30,6 +30,8 @@ from etl_assets.shop.configure import (
     set_shop,
     valid_settings,
 )
+from etl_assets.texts import Text
+from etl_assets.web.labels import FAULT_TEXTS
 from etl_assets.web.page import (
     PageRoute,
     database_of,
@@ -160,12 +162,21 @@ def _shown_need(request: Request, need: Need) -> dict[str, Any]:
     links = Links(web_url=None, public_url=settings_of(request).public_url)
     return {
         "text": translate(request, SENTENCES[need.kind], **need.values),
-        "detail": need.detail,
+        "detail": _shown_detail(request, need.detail),
         "is_error": need.severity == "error",
         "since": need.since,
         "link": need.web_path,
         "dagster": links.dagster(need.dagster_path),
     }
+
+
+def _shown_detail(request: Request, detail: str | Text | None) -> str | None:
+    """Return a detail in the user's language; codes of reasons in the words of the page of bad rows."""
+
+    def worded(template: str) -> str:
+        return translate(request, FAULT_TEXTS[template].label if template in FAULT_TEXTS else template)
+
+    return detail.translated(worded) if isinstance(detail, Text) else detail
 
 
 def _shown_check(result: CheckResult) -> dict[str, Any]:

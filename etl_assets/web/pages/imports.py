@@ -45,6 +45,13 @@ CHOICES: Final = (
     ("reverted", N_("Reverted")),
 )
 """Tabs of the list."""
+LINKED_CHOICES: Final = {
+    "disagreeing": N_("Rows of one order disagree"),
+    "columns": N_("Other columns than before"),
+    "statuses": N_("Unknown statuses"),
+    "waiting": N_("Lines wait for their orders"),
+}
+"""Tabs that are shown where a link has led to them."""
 
 
 def show_list(request: Request) -> Response:
@@ -67,7 +74,7 @@ def show_list(request: Request) -> Response:
         imports=shown,
         fates=fates,
         counts=counts,
-        choices=CHOICES,
+        choices=(*CHOICES, *((name, LINKED_CHOICES[name]) for name in LINKED_CHOICES if name == choice)),
         choice=choice,
         search=search,
         older=f"/imports?{urlencode(older)}" if older else "",
