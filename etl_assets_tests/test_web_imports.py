@@ -149,6 +149,12 @@ def test_an_upload_is_looked_at_first_then_imported_and_reverted(services: Servi
     assert (
         scalar(services, "SELECT count(*) FROM orders") + scalar(services, "SELECT count(*) FROM business_leads") == 0
     )
+    (done_by,) = query(services, "SELECT user_name FROM user_actions WHERE action = 'imports revert'")
+    assert f"Reverted by {done_by['user_name']}, " in reverted
+    assert " – by mistake" in reverted
+    log = web.get("/actions")
+    assert "Import reverted" in text_of(log)
+    assert f'<a href="/imports/{import_id}">may b.csv</a>' in log.text
     assert "somebody has done it before" in text_of(web.post(f"/imports/{import_id}/revert", {"reason": "again"}))
     assert "2 orders of the file count again." in text_of(web.get(f"/imports/{import_id}/restore"))
     web.post(f"/imports/{import_id}/restore", {"reason": "no mistake"})
@@ -158,6 +164,20 @@ def test_an_upload_is_looked_at_first_then_imported_and_reverted(services: Servi
     assert [tuple(one.values()) for one in actions] == [
         ("import", None), ("imports revert", "by mistake"), ("imports restore", "no mistake"),
     ]  # fmt: skip
+
+
+def test_a_preview_says_first_what_matters_and_folds_differences_from_other_files(
+    services: Services, web: WebClient, tmp_path: Path
+) -> None:
+    land(services, tmp_path / "before.csv", "etsy,Maple,A1,Ann,5,2026-01-01,Mug*2")
+    run_at_once(services.database)
+    content = b"platform,shop,order_id,customer,amount,ordered_at\netsy,Maple,A2,Bob,5,2026-01-02\n"
+    preview = web.get(f"{upload(web, 'may.csv', content).url.path}/preview", fragment=True)
+    said = text_of(preview)
+    assert "1 order has no customer, and belongs to no lead." in said
+    assert "Columns that are not understood, and only kept: customer." in said
+    assert preview.text.count("message--warning") == 2
+    assert "Other columns than in the last import of this kind (" in said
 
 
 def test_options_of_the_form_are_used(services: Services, web: WebClient) -> None:

@@ -66,7 +66,7 @@ SENTENCES: Final[Mapping[NeedKind, str]] = {
     "columns_as_before": "Columns of exports are not as before: %(count)s.",
     "statuses_are_known": "Order statuses that the preset does not know count as not cancelled: %(count)s.",
     "rows_of_orders_agree": "Rows of one order disagree in imports of the last 30 days: %(count)s.",
-    "lines_have_orders": "Imports whose lines wait for the file of their orders: %(count)s.",
+    "lines_have_orders": "Orders of which only lines have come: %(count)s.",
     "run_failed": "The last run of %(job)s failed.",
     "work_waiting": "Work has been pending for %(asset)s for %(age)s.",
     "daemon_silent": "Dagster's daemon has been silent for %(age)s: no sensor and no schedule works.",

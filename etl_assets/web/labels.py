@@ -124,6 +124,28 @@ RESOLUTION_LABELS: Final[Mapping[str, str]] = {
     "reverted": N_("import reverted"),
 }
 
+ACTION_LABELS: Final[Mapping[str, str]] = {
+    "import": N_("File imported"),
+    "imports accept": N_("Held import accepted"),
+    "imports dismiss": N_("Refused file dismissed"),
+    "imports restore": N_("Import restored"),
+    "imports revert": N_("Import reverted"),
+    "leads stage": N_("Stage of a lead set"),
+    "log in": N_("Logged in"),
+    "log out": N_("Logged out"),
+    "order-types set": N_("Order type set"),
+    "quarantine correct": N_("Bad rows corrected"),
+    "quarantine dismiss": N_("Bad rows dismissed"),
+    "shops set": N_("Settings of a shop changed"),
+    "users add": N_("User added"),
+    "users password": N_("Password set"),
+    "users remove": N_("User removed"),
+    "users role": N_("Role of a user changed"),
+    "views delete": N_("View deleted"),
+    "views save": N_("View saved"),
+}
+"""Actions of the log (`user_actions.action`)."""
+
 
 def fault_text(code: str) -> FaultText:
     """Return the texts of a fault."""

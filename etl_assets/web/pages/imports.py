@@ -22,6 +22,8 @@ from etl_assets.reporting.import_list import (
     read_listed,
 )
 from etl_assets.reporting.imports import describe_mapping, read_import
+from etl_assets.reporting.user_actions import read_last_of_import
+from etl_assets.reverts.imports import REVERT
 from etl_assets.web.labels import COLUMN_LABELS, FATE_LABELS, STATUS_LABELS, fault_text
 from etl_assets.web.language import N_
 from etl_assets.web.page import PageRoute, database_of, is_fragment, render, settings_of
@@ -93,11 +95,14 @@ def show_import(request: Request) -> Response:
         if listed is None:
             raise HTTPException(404)
         found = read_import(connection, import_id, with_rows=(listed.rows or 0) <= ROWS_OF_A_BAR)
+        is_reverted = listed.status == "reverted"
+        revert = read_last_of_import(connection, REVERT.name, import_id) if is_reverted else None
     return render(
         request,
         "imports/import.html",
         one=listed,
         details=found,
+        revert=revert,
         mapping=list(describe_mapping(found["mapping"])) if found["mapping"] else [],
         columns=COLUMN_LABELS,
         fault_text=fault_text,

@@ -15,6 +15,7 @@ from etl_assets.presets.catalog import get_preset, list_presets
 from etl_assets.presets.field_types import is_timezone
 from etl_assets.preview.preview import preview_files
 from etl_assets.preview.store import store_in
+from etl_assets.raw_orders.findings import DRIFT
 from etl_assets.raw_orders.import_order import oldest_first
 from etl_assets.raw_orders.importing import Overrides, import_sheets, require_preset
 from etl_assets.raw_orders.readers.errors import ImportFileError
@@ -255,7 +256,8 @@ def _choices(request: Request) -> dict[str, Any]:
 
 
 def _names() -> dict[str, Any]:
-    return {"columns": COLUMN_LABELS, "fault_text": fault_text, "held_labels": HELD_LABELS, "as_read": _as_read}
+    names = {"columns": COLUMN_LABELS, "fault_text": fault_text, "held_labels": HELD_LABELS}
+    return {**names, "as_read": _as_read, "drift": DRIFT}
 
 
 def _said(error: EtlError, path: Path) -> str:

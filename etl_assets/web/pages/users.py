@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+from etl_assets.reporting.import_list import shown_name
 from etl_assets.reporting.user_actions import list_action_names, read_user_actions
+from etl_assets.web.labels import ACTION_LABELS
 from etl_assets.web.language import N_
-from etl_assets.web.page import PageRoute, database_of, render
+from etl_assets.web.page import PageRoute, database_of, render, translate
 from etl_assets.web.permissions import Permission
 from etl_assets.web.security.users import list_users
 
@@ -46,11 +48,28 @@ def show_actions(request: Request) -> Response:
         request,
         "users/actions.html",
         filters=filters,
-        action_options=[(name, name) for name in actions],
-        rows=[{**row, "changes": _changes(row)} for row in page.rows],
+        action_options=[(name, _label(request, name)) for name in actions],
+        rows=[
+            {**row, "label": _label(request, row["action"]), "object": _object(row), "changes": _changes(row)}
+            for row in page.rows
+        ],
         older=f"/actions?{older}" if page.below else "",
         is_first="below" not in query,
     )
+
+
+def _label(request: Request, action: str) -> str:
+    """Return an action in words; one without, as it was recorded."""
+    return translate(request, ACTION_LABELS[action]) if action in ACTION_LABELS else action
+
+
+def _object(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name of what an action was about, and the address of its page, if it has one."""
+    if row["lead_id"] is not None:
+        return {"name": row["customer"] or row["target"], "link": f"/leads/{row['lead_id']}" if row["customer"] else ""}
+    if row["import_id"] is not None:
+        return {"name": shown_name(row["source"]), "link": f"/imports/{row['import_id']}"}
+    return {"name": row["target"], "link": ""}
 
 
 def _changes(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
