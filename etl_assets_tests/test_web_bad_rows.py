@@ -117,6 +117,8 @@ def test_a_row_corrected_in_place_is_loaded_and_leads_to_its_lead(services: Serv
     assert "Time of the order soon → 2024-01-06" in text_of(loaded)
     assert "Amount five → 5.00" in text_of(loaded)
     assert 'name="amount"' not in loaded.text, "it is read-only"
+    (failed,) = query(services, "SELECT import_id FROM raw_orders WHERE raw_id = 6")
+    assert "corrected 1" in text_of(web.get(f"/imports/{failed['import_id']}"))
     history = text_of(loaded).partition("History")[2]
     assert history.count("Corrected by") == 2
     assert "Time of the order sooner → 2024-01-06" in history

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from etl_assets.ledger.range_sql import REWRITES_OTHERS
+from etl_assets.ledger.range_sql import LIVE, REWRITES_OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
 FATES: Final = (
-    "current", "superseded_or_unchanged", "waiting", "quarantined", "dismissed", "reverted", "held", "pending",
+    "current", "superseded_or_unchanged", "waiting", "quarantined", "corrected", "dismissed", "reverted", "held",
+    "pending",
 )  # fmt: skip
 """Outcomes of a raw row: its order is as the row says, or has its lines from it; another row of its order counts, or
-says the same; its lines wait for their order; it could not be read; that was dismissed; it is reverted; it waits with
-its held import; or it has yet to be processed (a revert, too)."""
+says the same; its lines wait for their order; it could not be read; that was dismissed, or a correction stands for it; it
+is reverted; it waits with its held import; or it has yet to be processed (a revert, too)."""
 
 _OWN: Final = "(c.is_alone OR EXISTS (SELECT FROM raw_orders r WHERE r.raw_id = {of} AND r.import_id = c.import_id))"
 """SQL condition that a raw row between the bounds of an import `c` is one of its own."""
@@ -44,8 +45,8 @@ _COUNTS: Final = f"""
         FROM etl_batches b WHERE b.asset = 'orders' AND b.batch_id > (SELECT min(batch_id) FROM chosen)
     )
     SELECT c.import_id, c.status, c.rows, sum(p.processed) AS processed, sum(p.current) AS current,
-           sum(p.waiting) AS waiting, sum(p.quarantined) AS quarantined, sum(p.dismissed) AS dismissed,
-           sum(p.reverted) AS reverted
+           sum(p.waiting) AS waiting, sum(p.quarantined) AS quarantined, sum(p.corrected) AS corrected,
+           sum(p.dismissed) AS dismissed, sum(p.reverted) AS reverted
     FROM chosen c LEFT JOIN LATERAL (
         SELECT upper(ids) - lower(ids) - CASE WHEN c.is_alone THEN 0 ELSE (
                    SELECT count(*) FROM raw_orders r
@@ -66,7 +67,13 @@ _COUNTS: Final = f"""
             ) AS current, (
                 SELECT count(*) FROM line_versions v WHERE v.is_waiting
                 AND v.raw_id >= lower(ids) AND v.raw_id < upper(ids) AND {_OWN.format(of="v.raw_id")}
-            ) AS waiting, q.quarantined, q.dismissed, CASE WHEN c.is_redecided THEN (
+            ) AS waiting, (
+                SELECT count(DISTINCT r.replaces_raw_id) FROM raw_orders r JOIN import_tasks t USING (import_id)
+                WHERE r.replaces_raw_id >= lower(ids) AND r.replaces_raw_id < upper(ids) AND {LIVE}
+                AND (c.is_alone OR EXISTS (
+                    SELECT FROM raw_orders o WHERE o.raw_id = r.replaces_raw_id AND o.import_id = c.import_id
+                ))
+            ) AS corrected, q.quarantined, q.dismissed, CASE WHEN c.is_redecided THEN (
                 SELECT count(*) FROM raw_orders r WHERE r.replaces_raw_id IS NOT NULL AND r.corrects_reverted
                 AND r.import_id = c.import_id AND r.raw_id >= lower(ids) AND r.raw_id < upper(ids)
             ) ELSE 0 END AS reverted
@@ -95,11 +102,16 @@ def count_fates(connection: sa.Connection, import_ids: Iterable[UUID]) -> dict[U
 
 
 def _fates(counted: dict[str, Any]) -> dict[str, int]:
-    """Return the outcomes from what was counted; of the processed rows, the rest has lost against other rows."""
+    """Return the outcomes from what was counted; of the processed rows, the rest has lost against other rows.
+
+    A corrected row may have another outcome as well, which comes first: its order may count until the correction does.
+    """
     fates = dict.fromkeys(FATES, 0)
     processed = int(counted["processed"])
     fates["pending"] = int(counted["rows"]) - processed
     if counted["status"] in {"held", "reverted"}:
         return fates | {counted["status"]: processed}
     parts = {name: int(counted[name]) for name in ("current", "waiting", "quarantined", "dismissed", "reverted")}
-    return fates | parts | {"superseded_or_unchanged": processed - sum(parts.values())}
+    rest = processed - sum(parts.values())
+    corrected = min(int(counted["corrected"]), rest)
+    return fates | parts | {"corrected": corrected, "superseded_or_unchanged": rest - corrected}

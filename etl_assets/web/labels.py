@@ -91,6 +91,7 @@ FATE_LABELS: Final[Mapping[str, tuple[str, str]]] = {
     "superseded_or_unchanged": (N_("same as before, or older"), "neutral"),
     "waiting": (N_("wait for their order"), "info"),
     "quarantined": (N_("bad rows"), "bad"),
+    "corrected": (N_("corrected"), "neutral-2"),
     "dismissed": (N_("dismissed"), "neutral-2"),
     "reverted": (N_("reverted"), "neutral"),
     "held": (N_("held"), "warning"),
