@@ -21,8 +21,8 @@ FATES: Final = (
     "pending",
 )  # fmt: skip
 """Outcomes of a raw row: its order is as the row says, or has its lines from it; another row of its order counts, or
-says the same; its lines wait for their order; it could not be read; that was dismissed, or a correction stands for it; it
-is reverted; it waits with its held import; or it has yet to be processed (a revert, too)."""
+says the same; its lines wait for their order; it could not be read; that was dismissed, or a correction stands for
+it; it is reverted; it waits with its held import; or it has yet to be processed (a revert, too)."""
 
 _OWN: Final = "(c.is_alone OR EXISTS (SELECT FROM raw_orders r WHERE r.raw_id = {of} AND r.import_id = c.import_id))"
 """SQL condition that a raw row between the bounds of an import `c` is one of its own."""
