@@ -27,6 +27,15 @@ ROLE_NAMES: Final = {
     "admin": N_("Administrator"),
 }
 
+CHANGE_LABELS: Final = {
+    "preset": N_("Format"),
+    "reason": N_("Reason"),
+    "rows": N_("Rows"),
+    "status": N_("Status"),
+    "system_order_type": N_("Counts as"),
+}
+"""Names of what actions change; others are shown as they were recorded."""
+
 
 def show_users(request: Request) -> Response:
     """Show the users and how they are changed."""
@@ -50,7 +59,7 @@ def show_actions(request: Request) -> Response:
         filters=filters,
         action_options=[(name, _label(request, name)) for name in actions],
         rows=[
-            {**row, "label": _label(request, row["action"]), "object": _object(row), "changes": _changes(row)}
+            {**row, "label": _label(request, row["action"]), "object": _object(row), "changes": _changes(request, row)}
             for row in page.rows
         ],
         older=f"/actions?{older}" if page.below else "",
@@ -72,11 +81,14 @@ def _object(row: Mapping[str, Any]) -> dict[str, str]:
     return {"name": row["target"], "link": ""}
 
 
-def _changes(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _changes(request: Request, row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return name, old and new value of all that an action changed."""
     before, after = row["before"] or {}, row["after"] or {}
     names = sorted({*before, *after})
-    return [(name, _text(before.get(name)), _text(after.get(name))) for name in names]
+    return [
+        (translate(request, CHANGE_LABELS.get(name, name)), _text(before.get(name)), _text(after.get(name)))
+        for name in names
+    ]
 
 
 def _text(value: object) -> str:
