@@ -101,3 +101,20 @@ def test_a_download_gives_back_what_it_holds_however_it_ends(end: str) -> None:
     scope = {"type": "http", "method": "HEAD" if end == "head" else "GET", "asgi": {"spec_version": "2.3"}}
     anyio.run(download, scope, receive, send)
     assert events == ["begun", *{"read": ["sent"] * 3, "head": [], "disconnect": ["sent"]}[end], "closed"]
+
+
+def test_an_unforeseen_error_is_a_page_and_its_text_reaches_no_log(
+    web: WebClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        msg = "Failing row contains (Anna Keller)."
+        raise ValueError(msg)
+
+    monkeypatch.setattr("etl_assets.web.pages.orders.render", fail)
+    response = web.get("/orders")
+    assert response.status_code == 500
+    assert "Look whether it was done" in text_of(response)
+    logged = "".join(record.getMessage() + str(record.exc_info) for record in caplog.records)
+    assert "ValueError" in logged
+    assert "orders.py" in logged
+    assert "Anna" not in logged + response.text

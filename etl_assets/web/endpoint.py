@@ -15,8 +15,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from etl_assets.errors import EtlError
 from etl_assets.ui.guard import is_foreign
 from etl_assets.user_actions import os_user_name
+from etl_assets.web.errors import failed
 from etl_assets.web.language import N_
 from etl_assets.web.page import redirect, state_of, translate, visit_of
 from etl_assets.web.permissions import Role, User
@@ -49,6 +51,15 @@ class PageEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        try:
+            response = await self._respond(scope, receive, send)
+        except (HTTPException, EtlError):
+            raise  # the application has pages for them
+        except Exception as error:  # noqa: BLE001  # Starlette would raise it again, and the server log its text
+            response = failed(Request(scope, receive, send), error)
+        await response(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> Response:
         request = Request(scope, receive, send)
         request.state.visit = visit = await run_in_threadpool(_begin_visit, request)
         if self.route.permission is None or (visit.user and visit.user.can(self.route.permission)):
@@ -58,7 +69,7 @@ class PageEndpoint:
         else:
             raise HTTPException(HTTPStatus.FORBIDDEN)
         _keep_session(request, response)
-        await response(scope, receive, send)
+        return response
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Response:
         request = Request(scope, receive, send)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
 
+from etl_assets.database.database import sqlstate_of
 from etl_assets.errors import (
     DatabaseUnavailableError,
     EtlError,
@@ -42,7 +44,10 @@ TEXTS: Final = {
     429: (N_("Too many attempts"), N_("Wait a quarter of an hour, then try again.")),
     500: (
         N_("Something went wrong"),
-        N_("Nothing was changed. The server's log has the details; tell your administrator when it happened."),
+        N_(
+            "Look whether it was done before you repeat it. The server's log has the details;"
+            " tell your administrator when it happened."
+        ),
     ),
     503: (N_("The database does not answer"), N_("Try again in a minute, and tell your administrator if it persists.")),
 }
@@ -60,7 +65,10 @@ def refused(request: Request, error: Exception) -> Response:
 
 
 def failed(request: Request, error: Exception) -> Response:
-    """Return the page of an error that the handler left to this: its text, or for an unforeseen one, the log has it."""
+    """Return the page of an error that the handler left to this: its text, or for an unforeseen one, the log has it.
+
+    Hazard: the text of a driver's error quotes values of rows, so the log gets its kind and its frames only.
+    """
     if isinstance(error, DatabaseUnavailableError):
         _LOG.error("%s", error)
         return _error_page(request, 503, "")
@@ -68,7 +76,9 @@ def failed(request: Request, error: Exception) -> Response:
         status = 500 if isinstance(error, OF_THE_SERVER) else 422
         _LOG.log(logging.ERROR if status == 500 else logging.INFO, "%s %s: %s", request.method, request.url.path, error)  # noqa: PLR2004
         return _error_page(request, status, str(error))
-    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    kind, frames = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+    state = sqlstate_of(error) or "-"
+    _LOG.error("%s %s failed: %s, SQLSTATE %s\n%s", request.method, request.url.path, kind, state, frames)
     return _error_page(request, 500, "")
 
 
