@@ -116,8 +116,9 @@ def walk(page: Page, url: str, paths: list[str], patterns: list[re.Pattern[str]]
             assert serious(page) == [], path
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} is too wide"
             shot(page, path)
-            for link in page.locator("main a[href^='/']").all():
-                target = urlsplit(link.get_attribute("href") or "").path
+            # At one moment: parts of a page are loaded, and replace others, after it.
+            links = page.locator("main a[href^='/']").evaluate_all("links => links.map(a => a.getAttribute('href'))")
+            for target in (urlsplit(link).path for link in links):
                 for pattern in [one for one in left if one.fullmatch(target) and target not in paths]:
                     left.remove(pattern)
                     waiting.append(target)
