@@ -14,6 +14,7 @@ from etl_assets.health.needs import DETAILS, SENTENCES
 from etl_assets.lead_figures import FIGURE_LABELS
 from etl_assets.leads import explanations
 from etl_assets.orders.explanations import TEXTS
+from etl_assets.reporting.leads_export import HEADER
 from etl_assets.texts import SEPARATOR
 from etl_assets.web.language import LOCALE_FOLDER
 
@@ -39,6 +40,7 @@ TOLD: Final[set[Message]] = {
     *(explanations.ORDER, explanations.UNKNOWN_RULE, explanations.CHANGE, explanations.NO_CHANGE),
     *(explanations.NONE, SEPARATOR),
     *FIGURE_LABELS.values(),
+    *HEADER.values(),
     *TEXTS.values(),
     *SENTENCES.values(),
     *DETAILS,

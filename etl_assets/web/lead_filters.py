@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from etl_assets.reporting.leads_list import ACTIVE, DEFAULT_SORT, SORTS, LeadFilters
 from etl_assets.web.language import N_
+from etl_assets.web.page import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,12 +117,6 @@ def read_fields(query: Mapping[str, str], timezone: ZoneInfo) -> LeadList:
 def list_address(query: Mapping[str, str], timezone: ZoneInfo) -> str:
     """Return the address of the list and page that fields name; what is no field of the list is left out."""
     return read_fields(query, timezone).address(page=query.get(PAGE_FIELD), total=query.get(TOTAL_FIELD))
-
-
-def read_number(text: str, most: int) -> int | None:
-    """Read a number from 0 to `most`; None for anything else."""
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
-    return int(text) if is_number and int(text) <= most else None
 
 
 def _days(text: str) -> int | None:

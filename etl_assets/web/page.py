@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -152,6 +153,12 @@ def form_text(request: Request, name: str, default: str = "") -> str:
     return value.strip() if isinstance(value, str) else default
 
 
+def read_number(text: str, most: int) -> int | None:
+    """Read a number from 0 to `most` of an address or a form; None for anything else."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    return int(text) if is_number and int(text) <= most else None
+
+
 def user_of(request: Request) -> User:
     """Return the user of a request that needed a permission."""
     visit = visit_of(request)
@@ -169,6 +176,11 @@ def database_of(request: Request) -> Database:
 def settings_of(request: Request) -> Settings:
     """Return the settings."""
     return state_of(request).settings
+
+
+def timezone_of(request: Request) -> ZoneInfo:
+    """Return the time zone in which pages and exports show times."""
+    return ZoneInfo(settings_of(request).web_timezone)
 
 
 def state_of(request: Request) -> WebState:

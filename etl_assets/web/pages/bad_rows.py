@@ -37,6 +37,7 @@ from etl_assets.web.page import (
     form_of,
     form_text,
     is_fragment,
+    read_number,
     redirect_with_message,
     render,
     translate,
@@ -59,12 +60,13 @@ if TYPE_CHECKING:
 LONG_TEXTS: Final = frozenset(("items", "processes", "remark"))
 LONG_TEXT: Final = 80
 LARGEST_ID: Final = 2**63 - 1
+LARGEST_SHOP_ID: Final = 2**31 - 1
 
 
 def show_list(request: Request) -> Response:
     """Show the rows of a filter, newest first."""
     chosen = filter_of(request.query_params)
-    before = _number(request.query_params.get("before"))
+    before = read_number(request.query_params.get("before", ""), LARGEST_ID)
     with database_of(request).transaction() as connection:
         rows = list_bad_rows(connection, chosen, before=before, limit=PAGE_ROWS + 1)
         total = count_bad_rows(connection, chosen)
@@ -205,7 +207,7 @@ def filter_of(values: Mapping[str, str]) -> RowFilter:
     """Return the filter that an address or a form names; what can't be one counts as not given."""
     return RowFilter(
         reason_code=values.get("reason") or None,
-        shop_id=_number(values.get("shop"), 2**31 - 1),
+        shop_id=read_number(values.get("shop", ""), LARGEST_SHOP_ID),
         import_id=_uuid(values.get("import")),
     )
 
@@ -266,25 +268,19 @@ def _import_name(connection: sa.Connection, chosen: RowFilter) -> str | None:
 
 
 def _raw_id(request: Request) -> int:
-    number = _number(request.path_params["raw_id"])
-    if number is None:
+    raw_id: int = request.path_params["raw_id"]
+    if raw_id > LARGEST_ID:
         raise HTTPException(404)
-    return number
+    return raw_id
 
 
 def _ticked(request: Request) -> list[int]:
-    numbers = (_number(value) for value in form_of(request).getlist("row") if isinstance(value, str))
+    numbers = (read_number(value, LARGEST_ID) for value in form_of(request).getlist("row") if isinstance(value, str))
     return [number for number in numbers if number is not None]
 
 
 def _texts(request: Request) -> dict[str, str]:
     return {name: value for name, value in form_of(request).items() if isinstance(value, str)}
-
-
-def _number(text: Any, largest: int = LARGEST_ID) -> int | None:  # noqa: ANN401  # what an address holds
-    written = str(text or "")
-    is_number = written.isascii() and written.isdecimal() and len(written) < 20  # noqa: PLR2004  # digits of bigint
-    return int(written) if is_number and int(written) <= largest else None
 
 
 def _uuid(text: str | None) -> UUID | None:

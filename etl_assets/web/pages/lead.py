@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode
-from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 
@@ -15,7 +14,7 @@ from etl_assets.leads.history import UnknownLeadError, read_lead
 from etl_assets.reporting.lead_choices import read_choices
 from etl_assets.reporting.order_details import read_lines
 from etl_assets.web.lead_filters import list_address
-from etl_assets.web.page import PageRoute, database_of, render, settings_of, translate
+from etl_assets.web.page import PageRoute, database_of, render, timezone_of, translate
 from etl_assets.web.permissions import Permission
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ SHOWN: Final = 30
 MAX_SHOWN: Final = 1_000
 MAX_ALIKE: Final = 3
 """Attachments by one rule that are told one by one; of more, the first is told, and the others are folded."""
-NOT_FOUND: Final = 404
 TONES: Final = {"opened": "info", "reopened": "good", "cooled": "warning", "left": "bad", "stage_set": "good"}
 """Tone of an entry of the history; neutral for others."""
 
@@ -41,12 +39,12 @@ def show_lead(request: Request) -> Response:
     try:
         found = read_lead(database, request.path_params["lead_id"].hex, limit=limit + 1)
     except UnknownLeadError:
-        raise HTTPException(NOT_FOUND) from None
+        raise HTTPException(404) from None
     orders, history, lead = found["orders"][-limit:][::-1], found["history"], found["lead"]
     texts = history_texts(history, lead["currency"] if lead else None)
     events = list(zip(history, texts, strict=True))[-limit:][::-1]
     query = dict(parse_qsl(request.query_params.get("back", "")))
-    back = list_address(query, ZoneInfo(settings_of(request).web_timezone))
+    back = list_address(query, timezone_of(request))
     with database.snapshot() as connection:
         lines = read_lines(connection, [one["order_no"] for one in orders if one["order_no"] is not None])
         stages = read_choices(connection).stages

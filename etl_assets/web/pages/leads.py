@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from etl_assets.errors import EtlError
 from etl_assets.leads.saved_views import delete_view, list_views, save_view
@@ -26,7 +25,6 @@ from etl_assets.web.lead_filters import (
     TOTAL_FIELD,
     LeadList,
     read_fields,
-    read_number,
 )
 from etl_assets.web.page import (
     PageRoute,
@@ -35,9 +33,10 @@ from etl_assets.web.page import (
     form_text,
     is_fragment,
     local_path,
+    read_number,
     redirect_with_message,
     render,
-    settings_of,
+    timezone_of,
     translate,
     translate_count,
     user_of,
@@ -54,17 +53,12 @@ if TYPE_CHECKING:
     from etl_assets.reporting.leads_export import ExportFormat
     from etl_assets.web.page import MessageKind
 
+LARGEST_VIEW_ID: Final = 10**18 - 1
 MAX_EXACT: Final = 10_000
 MEDIA_TYPES: Final[Mapping[ExportFormat, str]] = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-HEADER_TEXTS: Final = (
-    N_("Customer"), N_("Shop"), N_("Platform"), N_("Stage"), N_("Orders"), N_("Samples"), N_("Proofs"),
-    N_("Bulk orders"), N_("Amount"), N_("Refunded"), N_("Currency"), N_("Orders in another currency"),
-    N_("First order"), N_("Last order"), N_("Days since then"), N_("Opened"), N_("Reopened"),
-)  # fmt: skip
-"""Titles of exports, marked for translation."""
 REFUSALS: Final = {
     "changed": N_("%(customer)s is %(stage)s now: it was changed meanwhile, and stays as it is."),
     "changed_by": N_("%(customer)s is %(stage)s now: %(user)s changed it meanwhile, and it stays as it is."),
@@ -83,7 +77,7 @@ def show_leads(request: Request) -> Response:
 
 def _render_list(request: Request, query: Mapping[str, str], told: str = "", told_kind: str = "info") -> Response:
     """Render the list that fields of an address ask for."""
-    wanted = read_fields(query, _timezone(request))
+    wanted = read_fields(query, timezone_of(request))
     with database_of(request).snapshot() as connection:
         search = search_leads(connection, wanted.fields.get("q", ""), wanted.filters, inside="inside" in wanted.fields)
         page = read_leads(connection, search.filters, wanted.sort, at=query.get(PAGE_FIELD))
@@ -195,9 +189,8 @@ def save_list_view(request: Request) -> Response:
 
 def delete_list_view(request: Request) -> Response:
     """Delete a saved view of the user."""
-    number = form_text(request, "view_id")
-    is_number = number.isascii() and number.isdigit() and len(number) < len(str(2**63))
-    name = delete_view(database_of(request), user_of(request).name, int(number)) if is_number else None
+    view_id = read_number(form_text(request, "view_id"), LARGEST_VIEW_ID)
+    name = None if view_id is None else delete_view(database_of(request), user_of(request).name, view_id)
     if name is None:
         return redirect_with_message(request, "/leads", translate(request, "There is no such view."), "error")
     return redirect_with_message(request, "/leads", translate(request, "Deleted: %(name)s", name=name))
@@ -205,7 +198,7 @@ def delete_list_view(request: Request) -> Response:
 
 def _list_of_form(request: Request) -> LeadList:
     query = dict(parse_qsl(urlsplit(local_path(form_text(request, "next"), "/leads")).query))
-    return read_fields({name: query.get(name, "") for name in FIELDS}, _timezone(request))
+    return read_fields({name: query.get(name, "") for name in FIELDS}, timezone_of(request))
 
 
 def export_csv(request: Request) -> Response:
@@ -219,7 +212,7 @@ def export_xlsx(request: Request) -> Response:
 
 
 def _export(request: Request, form: ExportFormat) -> Response:
-    wanted = read_fields(dict(request.query_params), _timezone(request))
+    wanted = read_fields(dict(request.query_params), timezone_of(request))
     if not TURNS.acquire(blocking=False):
         text = translate(request, N_("Other lists are being exported at this moment: try again in a minute."))
         return redirect_with_message(request, wanted.address(), text, "error")
@@ -237,12 +230,8 @@ def _chunks(request: Request, wanted: LeadList, form: ExportFormat) -> Generator
         inside = "inside" in wanted.fields
         search = search_leads(connection, wanted.fields.get("q", ""), wanted.filters, inside=inside)
     header = {name: translate(request, title) for name, title in HEADER.items()}
-    timezone = _timezone(request)
+    timezone = timezone_of(request)
     return export_leads(database, search.filters, wanted.sort, form=form, timezone=timezone, header=header)
-
-
-def _timezone(request: Request) -> ZoneInfo:
-    return ZoneInfo(settings_of(request).web_timezone)
 
 
 ROUTES: Final = (

@@ -15,7 +15,7 @@ from etl_assets.reporting.lead_choices import read_choices
 from etl_assets.reporting.order_details import are_versions_slow, read_order_details, read_shop
 from etl_assets.reporting.orders_list import read_orders
 from etl_assets.web.language import N_
-from etl_assets.web.page import PageRoute, database_of, is_fragment, render, translate
+from etl_assets.web.page import PageRoute, database_of, is_fragment, read_number, render, translate
 from etl_assets.web.permissions import Permission
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-NOT_FOUND: Final = 404
 MAX_ID: Final = 2**31 - 1
 MAX_NUMBER: Final = 500
 MAX_VERSIONS: Final = 200
@@ -52,9 +51,7 @@ def show_orders(request: Request) -> Response:
     query = request.query_params
     text = query.get("q", "")[:MAX_NUMBER]
     at = query.get("page", "").replace("\0", "")[:MAX_NUMBER]
-    shop = query.get("shop", "")
-    is_number = shop.isascii() and shop.isdigit() and len(shop) <= len(str(MAX_ID))
-    shop_id = int(shop) if is_number and int(shop) <= MAX_ID else None
+    shop_id = read_number(query.get("shop", ""), MAX_ID)
     with database_of(request).snapshot() as connection:
         page = read_orders(connection, text, shop_id, at=at or None)
         shops = read_choices(connection).shops
@@ -79,14 +76,14 @@ def show_order(request: Request) -> Response:
     """Show one order; its versions only if the address asks for them, as finding them reads all raw rows."""
     shop_id, order_id = request.path_params["shop_id"], request.path_params["order_id"]
     if shop_id > MAX_ID or len(order_id) > MAX_NUMBER or "\0" in order_id:
-        raise HTTPException(NOT_FOUND)
+        raise HTTPException(404)
     database = database_of(request)
     with database.snapshot() as connection:
         shop = read_shop(connection, shop_id)
         order = read_order_details(connection, shop_id, order_id)
         is_slow = are_versions_slow(connection)
     if shop is None:
-        raise HTTPException(NOT_FOUND)
+        raise HTTPException(404)
     versions = None
     if "versions" in request.query_params or order is None:
         try:
@@ -94,7 +91,7 @@ def show_order(request: Request) -> Response:
         except UnknownOrderError:
             found = None
         if found is None and order is None:
-            raise HTTPException(NOT_FOUND)
+            raise HTTPException(404)
         versions = _versions(request, found["versions"], order) if found else []
     return render(
         request,

@@ -9,7 +9,7 @@ from etl_assets.reporting.import_list import shown_name
 from etl_assets.reporting.user_actions import list_action_names, read_user_actions
 from etl_assets.web.labels import ACTION_LABELS
 from etl_assets.web.language import N_
-from etl_assets.web.page import PageRoute, database_of, render, translate
+from etl_assets.web.page import PageRoute, database_of, read_number, render, translate
 from etl_assets.web.permissions import Permission
 from etl_assets.web.security.users import list_users
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-MAX_KEY_DIGITS: Final = 18
+LARGEST_KEY: Final = 10**18 - 1
 ROLE_NAMES: Final = {
     "viewer": N_("Viewer"),
     "sales": N_("Sales"),
@@ -49,7 +49,7 @@ def show_actions(request: Request) -> Response:
     query = request.query_params
     filters = {name: query.get(name) or None for name in ("user_name", "action")}
     with database_of(request).transaction() as connection:
-        page = read_user_actions(connection, **filters, below=_key(query.get("below", "")))
+        page = read_user_actions(connection, **filters, below=read_number(query.get("below", ""), LARGEST_KEY))
         actions = list_action_names(connection)
     below = {"below": page.below} if page.below else {}
     older = urlencode({name: value for name, value in {**filters, **below}.items() if value})
@@ -93,10 +93,6 @@ def _changes(request: Request, row: Mapping[str, Any]) -> list[tuple[str, str, s
 
 def _text(value: object) -> str:
     return "–" if value is None or value == "" else str(value)
-
-
-def _key(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_KEY_DIGITS else None
 
 
 ROUTES: Final = (
